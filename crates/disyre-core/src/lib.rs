@@ -1,0 +1,40 @@
+//! The vocabulary that the disyre crates share: volumes and grids, severities, seeding keys, and the narrow traits between stages.
+//!
+//! Take this crate to implement one of the traits (your own [`Restorer`], [`TissueModel`] or [`PairSource`])
+//! without depending on the rest; take `disyre` for the whole pipeline. It holds no algorithms.
+//!
+//! ```
+//! use disyre_core::{Grid, Key, Severity, Volume, rand::RngExt};
+//!
+//! // A 2D image is a volume with z = 1; axes are (z, y, x), x fastest.
+//! let grid = Grid::from_spacing([1, 64, 48], [5.0, 1.0, 1.0]);
+//! let volume = Volume::zeros(grid);
+//! assert_eq!(volume.data.dim(), (1, 64, 48));
+//!
+//! // A random number depends on the seed and the path of the key, and on nothing else.
+//! let key = Key::new(7).child("texture").child(3u64);
+//! let (a, b): (f32, f32) = (key.rng().random(), key.rng().random());
+//! assert_eq!(a, b);
+//!
+//! assert!(Severity::new(0.5)? > Severity::CLEAN);
+//! # Ok::<(), disyre_core::SeverityError>(())
+//! ```
+//!
+//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
+//! No features. It reads no files, knows no model and computes nothing beyond index arithmetic.
+#![forbid(unsafe_code)]
+
+mod grid;
+mod key;
+mod severity;
+mod shape;
+mod traits;
+
+pub use grid::{Affine, Grid, Volume};
+pub use key::{Key, KeyPart, KeyRng};
+pub use severity::{Severity, SeverityError};
+pub use shape::{ShapeError, ensure_finite, ensure_same_shape};
+pub use traits::{PairError, PairSource, RestoreError, Restorer, TissueModel};
+
+pub use ndarray;
+pub use rand;

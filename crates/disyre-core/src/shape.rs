@@ -1,0 +1,92 @@
+use ndarray::{ArrayView, Dimension};
+
+/// Two arrays that should agree do not, or an array holds what it must not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// An array has another shape than the first one.
+    #[error("{array} has shape {got:?}, expected {expected:?}")]
+    Differs {
+        /// Which array.
+        array: &'static str,
+        /// The shape it should have.
+        expected: Vec<usize>,
+        /// The shape it has.
+        got: Vec<usize>,
+    },
+    /// An array holds an infinity or a not-a-number.
+    #[error(
+        "{array} holds a value that is not finite, first at index {index:?}; replace it before this call"
+    )]
+    NotFinite {
+        /// Which array.
+        array: &'static str,
+        /// Index of the first such value.
+        index: Vec<usize>,
+    },
+    /// An array has no element.
+    #[error("{array} is empty")]
+    Empty {
+        /// Which array.
+        array: &'static str,
+    },
+}
+
+impl ShapeError {
+    /// The error for an array of another shape.
+    pub fn new(array: &'static str, expected: &[usize], got: &[usize]) -> Self {
+        Self::Differs { array, expected: expected.to_vec(), got: got.to_vec() }
+    }
+}
+
+/// Checks that `got` is `expected`.
+///
+/// # Errors
+/// [`ShapeError::Differs`] naming `array`.
+pub fn ensure_same_shape(
+    array: &'static str,
+    expected: &[usize],
+    got: &[usize],
+) -> Result<(), ShapeError> {
+    if expected == got { Ok(()) } else { Err(ShapeError::new(array, expected, got)) }
+}
+
+/// Checks that every value of an array is finite.
+///
+/// # Errors
+/// [`ShapeError::NotFinite`] naming `array` and the first offending index.
+pub fn ensure_finite<D: Dimension>(
+    array: &'static str,
+    view: &ArrayView<'_, f32, D>,
+) -> Result<(), ShapeError> {
+    if view.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    let position = view.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    Err(ShapeError::NotFinite { array, index: unravel(position, view.shape()) })
+}
+
+fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (axis, &length) in shape.iter().enumerate().rev() {
+        index[axis] = position % length;
+        position /= length;
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    #[test]
+    fn the_first_bad_value_is_named_by_index() {
+        let mut array = Array3::<f32>::zeros((2, 3, 4));
+        assert_eq!(ensure_finite("image", &array.view()), Ok(()));
+        array[[1, 0, 2]] = f32::NAN;
+        array[[1, 2, 3]] = f32::INFINITY;
+        let error = ensure_finite("image", &array.view()).unwrap_err();
+        assert_eq!(error, ShapeError::NotFinite { array: "image", index: vec![1, 0, 2] });
+    }
+}

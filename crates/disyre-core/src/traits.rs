@@ -1,0 +1,144 @@
+use std::error::Error;
+
+use ndarray::{Array2, ArrayView2, ArrayView5, ArrayViewMut2, ArrayViewMut4, ArrayViewMut5};
+
+use crate::{Severity, ShapeError, ensure_same_shape};
+
+/// Restores images: takes away what it believes is an anomaly of the given severity.
+///
+/// Implemented by the diffusion model; a median filter, a mean image or a client of another program will do as well.
+pub trait Restorer: Send + Sync {
+    /// Restores every item of a batch under its own assumed severity.
+    ///
+    /// The result for one item must not depend on the others of its batch.
+    ///
+    /// # Shapes and units
+    /// `batch` and `restored` are `(n, c, z, y, x)`, intensities in `[0, 1]`, background 0; `severities` has n
+    /// entries. The restoration need not be clamped to `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; `restored` then holds nothing of meaning.
+    fn restore(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), RestoreError>;
+}
+
+/// Why a [`Restorer`] failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The batch, the severities and the output do not fit each other or the model.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// What runs the model failed.
+    #[error("the restorer failed")]
+    Backend(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Tells how far a voxel's intensities belong to each of K tissue classes.
+pub trait TissueModel: Send + Sync {
+    /// Number of classes K.
+    fn classes(&self) -> usize;
+
+    /// Memberships of N voxels: non-negative, adding up to 1 for each voxel.
+    ///
+    /// # Shapes and units
+    /// `intensities` is `(n, channels)` in `[0, 1]`; `memberships` is `(n, k)`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] if the arrays do not fit each other or the model's channels.
+    fn soft(
+        &self,
+        intensities: ArrayView2<'_, f32>,
+        memberships: ArrayViewMut2<'_, f32>,
+    ) -> Result<(), ShapeError>;
+
+    /// The class of each voxel: the one with the greatest membership, the lowest index among equals.
+    ///
+    /// # Shapes and units
+    /// `intensities` is `(n, channels)` in `[0, 1]`; `labels` has n entries.
+    ///
+    /// # Errors
+    /// [`ShapeError`] if the arrays do not fit each other or the model's channels.
+    fn hard(&self, intensities: ArrayView2<'_, f32>, labels: &mut [u8]) -> Result<(), ShapeError> {
+        ensure_same_shape("tissue labels", &[intensities.nrows()], &[labels.len()])?;
+        let mut memberships = Array2::zeros((intensities.nrows(), self.classes()));
+        self.soft(intensities, memberships.view_mut())?;
+        for (label, row) in labels.iter_mut().zip(memberships.rows()) {
+            let best = (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            *label = best.unwrap_or_default() as u8;
+        }
+        Ok(())
+    }
+}
+
+/// Pairs of corrupted and clean images by index: what training consumes.
+///
+/// Pair `i` is a function of `i` alone, so pairs can be made in any order and on any thread.
+pub trait PairSource: Send + Sync {
+    /// Writes pair `index` and returns the severity that its corruption realised.
+    ///
+    /// # Shapes and units
+    /// Both outputs are `(c, z, y, x)` of the shape that the caller trains on; intensities in `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`PairError`]; the outputs then hold nothing of meaning.
+    fn pair(
+        &self,
+        index: u64,
+        corrupted: ArrayViewMut4<'_, f32>,
+        clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError>;
+}
+
+/// Why a [`PairSource`] could not make a pair.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairError {
+    /// The outputs are not of the source's shape.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The source failed.
+    #[error("pair {index} could not be made")]
+    Source {
+        /// Which pair.
+        index: u64,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Copies;
+
+    impl TissueModel for Copies {
+        fn classes(&self) -> usize {
+            3
+        }
+
+        fn soft(
+            &self,
+            intensities: ArrayView2<'_, f32>,
+            mut memberships: ArrayViewMut2<'_, f32>,
+        ) -> Result<(), ShapeError> {
+            memberships.assign(&intensities);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_hard_label_is_the_first_of_the_greatest_memberships() {
+        let rows = ndarray::array![[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [0.0, 0.0, 1.0]];
+        let mut labels = [9; 3];
+        Copies.hard(rows.view(), &mut labels).unwrap();
+        assert_eq!(labels, [1, 0, 2]);
+        assert!(Copies.hard(rows.view(), &mut [0; 2]).is_err());
+    }
+}
