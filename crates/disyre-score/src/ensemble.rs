@@ -1,0 +1,164 @@
+use std::fmt;
+use std::sync::Arc;
+
+use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis, Zip};
+use disyre_core::{Restorer, Severity, ensure_finite, ensure_same_shape};
+use serde::{Deserialize, Serialize};
+
+use crate::{Residual, ScoreError};
+
+/// The severities of the published ensemble of four, from nearly clean to strongly corrupted.
+///
+/// # Source
+/// The published code's "trailing" steps 99, 74, 49 and 24 of 100, as severities: `sqrt(prod(1 − beta))` with beta
+/// linear from 0.001 to 0.2.
+pub const PUBLISHED_SEVERITIES: [Severity; 4] = [
+    severity(0.004_515_538_5),
+    severity(0.050_776_277),
+    severity(0.272_391_26),
+    severity(0.726_578_53),
+];
+
+const fn severity(value: f32) -> Severity {
+    match Severity::new(value) {
+        Ok(severity) => severity,
+        Err(_) => panic!("a severity is in [0, 1]"),
+    }
+}
+
+/// At which severities an [`Ensemble`] restores, and how it weighs the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnsembleConfig {
+    /// One restoration for each; at least one. Default: [`PUBLISHED_SEVERITIES`].
+    pub severities: Vec<Severity>,
+    /// Whether a window's score is multiplied by the fraction of its voxels that are foreground (> 0).
+    /// Default: true, as published.
+    pub foreground_weight: bool,
+}
+
+impl Default for EnsembleConfig {
+    fn default() -> Self {
+        Self { severities: PUBLISHED_SEVERITIES.to_vec(), foreground_weight: true }
+    }
+}
+
+impl EnsembleConfig {
+    /// Checks the values and joins them with a residual.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoSeverities`].
+    pub fn build(self, residual: Arc<dyn Residual>) -> Result<Ensemble, ScoreError> {
+        if self.severities.is_empty() {
+            return Err(ScoreError::NoSeverities);
+        }
+        Ok(Ensemble { config: self, residual })
+    }
+}
+
+/// Scores windows by restoring each at several severities: what a restorer changes is abnormal.
+///
+/// For every window `x` and its restorations `x̂_t`, one for each severity t of T:
+/// `score = (1/T) Σ_t residual(x, x̂_t) · w · [x > 0]`, where w is the fraction of the window's voxels with `x > 0`
+/// (or 1, see [`EnsembleConfig::foreground_weight`]), and `restored = (1/T) Σ_t x̂_t`.
+///
+/// # Source
+/// DISYRE v2 (arXiv 2407.06635), anomaly score; foreground weight and background mask from the published code's
+/// "mean single step" pipeline.
+#[derive(Clone)]
+pub struct Ensemble {
+    config: EnsembleConfig,
+    residual: Arc<dyn Residual>,
+}
+
+impl fmt::Debug for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ensemble").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Ensemble {
+    /// What it was built from.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
+    /// Scores a batch of windows, each independently of the others.
+    ///
+    /// # Shapes and units
+    /// `windows`, `score` and `restored` share `(n, c, z, y, x)`; windows in `[0, 1]` with background exactly 0. The
+    /// score is non-negative, in units of the residual, and 0 in the background. Both outputs are overwritten.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] if the arrays differ in shape, or if the windows or a restoration hold a value that is
+    /// not finite; [`ScoreError::Restore`] if the restorer fails. The outputs then hold nothing of meaning.
+    pub fn score(
+        &self,
+        restorer: &dyn Restorer,
+        windows: ArrayView5<'_, f32>,
+        mut score: ArrayViewMut5<'_, f32>,
+        mut restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), ScoreError> {
+        ensure_same_shape("score", windows.shape(), score.shape())?;
+        ensure_same_shape("restored batch", windows.shape(), restored.shape())?;
+        ensure_finite("windows", &windows)?;
+        score.fill(0.0);
+        restored.fill(0.0);
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.accumulate(restorer, windows, score.view_mut(), restored.view_mut())?;
+        self.normalise(windows, score, restored);
+        Ok(())
+    }
+
+    /// Sums residuals and restorations over the severities; the two buffers serve all of them.
+    fn accumulate(
+        &self,
+        restorer: &dyn Restorer,
+        windows: ArrayView5<'_, f32>,
+        mut score: ArrayViewMut5<'_, f32>,
+        mut restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), ScoreError> {
+        let input = windows.as_standard_layout().into_owned();
+        let mut restoration = Array5::zeros(windows.raw_dim());
+        let mut residual = Array5::zeros(windows.raw_dim());
+        for &severity in &self.config.severities {
+            let severities = vec![severity; windows.len_of(Axis(0))];
+            restorer.restore(windows, &severities, restoration.view_mut())?;
+            ensure_finite("restored batch", &restoration.view())?;
+            let out = residual.as_slice_mut().expect("a new array is contiguous");
+            self.residual.residual(voxels(&input), voxels(&restoration), out);
+            score += &residual;
+            restored += &restoration;
+        }
+        Ok(())
+    }
+
+    /// Turns sums into means, applies the foreground weight and clears the background.
+    fn normalise(
+        &self,
+        windows: ArrayView5<'_, f32>,
+        mut score: ArrayViewMut5<'_, f32>,
+        mut restored: ArrayViewMut5<'_, f32>,
+    ) {
+        let count = self.config.severities.len() as f32;
+        restored /= count;
+        for (window, mut score) in windows.outer_iter().zip(score.outer_iter_mut()) {
+            let foreground = window.iter().filter(|&&value| value > 0.0).count();
+            let weight = match self.config.foreground_weight {
+                true => (foreground as f64 / window.len() as f64) as f32,
+                false => 1.0,
+            };
+            Zip::from(&mut score).and(&window).for_each(|score, &value| {
+                *score = if value > 0.0 { *score / count * weight } else { 0.0 };
+            });
+        }
+    }
+}
+
+/// # Panics
+/// Never: every array given here was just made in standard layout.
+fn voxels(array: &Array5<f32>) -> &[f32] {
+    array.as_slice().expect("a new array is contiguous")
+}

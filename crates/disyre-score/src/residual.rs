@@ -1,0 +1,56 @@
+/// Measures how far a restoration departs from its input, voxel by voxel.
+///
+/// Non-negative, and zero where input and restoration are equal. One required method, object-safe.
+pub trait Residual: Send + Sync {
+    /// Writes the dissimilarity of every voxel.
+    ///
+    /// # Shapes and units
+    /// Three slices of one length, voxels in the same order; intensities in `[0, 1]`, though a restoration need not
+    /// be clamped to it.
+    fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]);
+}
+
+/// `|input − restored|`.
+///
+/// # Source
+/// DISYRE (arXiv 2311.15453) and DISYRE v2 (arXiv 2407.06635), anomaly score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AbsoluteResidual;
+
+impl Residual for AbsoluteResidual {
+    fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(input).zip(restored) {
+            *out = (a - b).abs();
+        }
+    }
+}
+
+/// `(input − restored)²`: weighs a few large differences more than many small ones.
+///
+/// # Source
+/// Ours: the training loss as a score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SquaredResidual;
+
+impl Residual for SquaredResidual {
+    fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(input).zip(restored) {
+            *out = (a - b) * (a - b);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn residuals_of_a_hand_made_pair() {
+        let (input, restored) = ([0.5, 0.25, 1.0], [0.25, 0.25, 1.5]);
+        let mut out = [9.0; 3];
+        AbsoluteResidual.residual(&input, &restored, &mut out);
+        assert_eq!(out, [0.25, 0.0, 0.5]);
+        SquaredResidual.residual(&input, &restored, &mut out);
+        assert_eq!(out, [0.0625, 0.0, 0.25]);
+    }
+}
