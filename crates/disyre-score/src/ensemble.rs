@@ -162,3 +162,156 @@ impl Ensemble {
 fn voxels(array: &Array5<f32>) -> &[f32] {
     array.as_slice().expect("a new array is contiguous")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AbsoluteResidual;
+    use disyre_core::RestoreError;
+    use disyre_core::ndarray::Slice;
+
+    /// Multiplies by the severity: restorations that differ between members of the ensemble.
+    struct Fades;
+
+    impl Restorer for Fades {
+        fn restore(
+            &self,
+            batch: ArrayView5<'_, f32>,
+            severities: &[Severity],
+            mut restored: ArrayViewMut5<'_, f32>,
+        ) -> Result<(), RestoreError> {
+            restored.assign(&batch);
+            for (mut item, severity) in restored.outer_iter_mut().zip(severities) {
+                item *= severity.get();
+            }
+            Ok(())
+        }
+    }
+
+    /// Puts one value everywhere.
+    struct Constant(f32);
+
+    impl Restorer for Constant {
+        fn restore(
+            &self,
+            _: ArrayView5<'_, f32>,
+            _: &[Severity],
+            mut restored: ArrayViewMut5<'_, f32>,
+        ) -> Result<(), RestoreError> {
+            restored.fill(self.0);
+            Ok(())
+        }
+    }
+
+    fn ensemble(severities: &[f32], foreground_weight: bool) -> Ensemble {
+        let severities = severities.iter().map(|&s| Severity::new(s).unwrap()).collect();
+        let config = EnsembleConfig { severities, foreground_weight };
+        config.build(Arc::new(AbsoluteResidual)).unwrap()
+    }
+
+    fn run(
+        ensemble: &Ensemble,
+        restorer: &dyn Restorer,
+        windows: &Array5<f32>,
+    ) -> [Array5<f32>; 2] {
+        let mut score = Array5::from_elem(windows.raw_dim(), 7.0);
+        let mut restored = score.clone();
+        ensemble.score(restorer, windows.view(), score.view_mut(), restored.view_mut()).unwrap();
+        [score, restored]
+    }
+
+    fn window(values: &[f32]) -> Array5<f32> {
+        Array5::from_shape_vec((1, 1, 1, 1, values.len()), values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_score_of_a_hand_made_window() {
+        // Mean severity 0.5, so the mean residual is half the value; 3 of 4 voxels are foreground.
+        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
+        let [score, restored] = run(&ensemble(&[0.25, 0.75], true), &Fades, &windows);
+        assert_eq!(score, window(&[0.375, 0.0, 0.1875, 0.09375]));
+        assert_eq!(restored, window(&[0.5, 0.0, 0.25, 0.125]));
+        let [score, _] = run(&ensemble(&[0.25, 0.75], false), &Fades, &windows);
+        assert_eq!(score, window(&[0.5, 0.0, 0.25, 0.125]));
+    }
+
+    #[test]
+    fn a_perfect_restorer_scores_zero() {
+        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
+        let [score, restored] = run(&ensemble(&[1.0], true), &Fades, &windows);
+        assert_eq!(score, window(&[0.0; 4]));
+        assert_eq!(restored, windows);
+    }
+
+    #[test]
+    fn the_background_scores_zero_whatever_is_put_there() {
+        let [score, restored] = run(&ensemble(&[0.5], false), &Constant(0.5), &window(&[0.0, 1.0]));
+        assert_eq!(score, window(&[0.0, 0.5]));
+        assert_eq!(restored, window(&[0.5, 0.5]));
+    }
+
+    #[test]
+    fn an_item_scores_the_same_alone_and_in_a_batch() {
+        let shape = (3, 2, 2, 3, 4);
+        let batch = Array5::from_shape_fn(shape, |(n, c, z, y, x)| {
+            ((n * 31 + c * 17 + z * 7 + y * 5 + x * 3) % 11) as f32 / 11.0
+        });
+        let ensemble = EnsembleConfig::default().build(Arc::new(AbsoluteResidual)).unwrap();
+        let [together, _] = run(&ensemble, &Fades, &batch);
+        for n in 0..3 {
+            let item = batch.slice_axis(Axis(0), Slice::from(n..=n)).to_owned();
+            let [alone, _] = run(&ensemble, &Fades, &item);
+            assert_eq!(alone.index_axis(Axis(0), 0), together.index_axis(Axis(0), n));
+        }
+    }
+
+    #[test]
+    fn outputs_of_any_layout_are_filled() {
+        let windows = Array5::from_shape_fn((2, 1, 1, 2, 3), |(n, .., y, x)| (n + y + x) as f32);
+        let ensemble = ensemble(&[0.5], true);
+        let expected = run(&ensemble, &Fades, &windows);
+        let [mut score, mut restored] =
+            [(); 2].map(|()| Array5::zeros((3, 2, 1, 1, 2)).reversed_axes());
+        ensemble.score(&Fades, windows.view(), score.view_mut(), restored.view_mut()).unwrap();
+        assert_eq!([score, restored], expected);
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_refused_on_the_way_in_and_out() {
+        let ensemble = ensemble(&[0.5], true);
+        let (mut score, mut restored) = (window(&[0.0; 2]), window(&[0.0; 2]));
+        let mut run = |restorer: &dyn Restorer, windows: Array5<f32>| {
+            let result =
+                ensemble.score(restorer, windows.view(), score.view_mut(), restored.view_mut());
+            result.unwrap_err().to_string()
+        };
+        assert!(run(&Fades, window(&[0.0, f32::NAN])).starts_with("windows holds a value"));
+        let error = run(&Constant(f32::INFINITY), window(&[0.0, 1.0]));
+        assert!(error.starts_with("restored batch holds a value that is not finite"));
+        assert_eq!(
+            run(&Fades, window(&[0.0; 3])),
+            "score has shape [1, 1, 1, 1, 2], expected [1, 1, 1, 1, 3]"
+        );
+    }
+
+    #[test]
+    fn an_ensemble_over_nothing_is_refused() {
+        let config = EnsembleConfig { severities: Vec::new(), ..EnsembleConfig::default() };
+        let error = config.build(Arc::new(AbsoluteResidual)).unwrap_err();
+        assert!(matches!(error, ScoreError::NoSeverities));
+    }
+
+    #[test]
+    fn an_empty_batch_is_no_error() {
+        let [score, _] = run(&ensemble(&[0.5], true), &Fades, &Array5::zeros((0, 1, 1, 8, 8)));
+        assert!(score.is_empty());
+    }
+
+    #[test]
+    fn the_default_is_the_published_ensemble_and_a_misspelt_key_stops() {
+        let config: EnsembleConfig = serde_json::from_str("{}").unwrap();
+        assert_eq!(config.severities, PUBLISHED_SEVERITIES);
+        assert!(config.foreground_weight);
+        assert!(serde_json::from_str::<EnsembleConfig>(r#"{"severity": [0.5]}"#).is_err());
+    }
+}

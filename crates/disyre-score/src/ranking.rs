@@ -1,4 +1,4 @@
-use disyre_core::ndarray::ArrayView1;
+use disyre_core::ndarray::{ArrayView1, arr0};
 use disyre_core::{ensure_finite, ensure_same_shape};
 use rayon::slice::ParallelSliceMut;
 use serde::{Deserialize, Serialize};
@@ -133,12 +133,13 @@ impl RankedScores {
         Ok(best)
     }
 
-    /// Dice of the prediction `score ≥ threshold`.
+    /// Dice of the prediction `score ≥ threshold`: what a threshold found elsewhere is worth here.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] if no label is positive; [`ScoreError::Shape`] if the threshold is not a number.
+    /// [`ScoreError::NoPositives`] if no label is positive; [`ScoreError::Shape`] if the threshold is not finite.
     pub fn dice_at(&self, threshold: f32) -> Result<f64, ScoreError> {
         self.ensure_positives("Dice")?;
+        ensure_finite("threshold", &arr0(threshold).view())?;
         let key = ordered_bits(threshold);
         let above = |keys: &[u32]| (keys.len() - keys.partition_point(|&k| k < key)) as u64;
         let (hits, false_alarms) = (above(&self.positives), above(&self.negatives));
@@ -261,4 +262,158 @@ fn ordered_bits(score: f32) -> u32 {
 
 fn from_ordered_bits(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 { key ^ 1 << 31 } else { !key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bits_are_ordered_as_numbers_and_zero_has_one_sign() {
+        let numbers = [f32::MIN, -1.0, -f32::MIN_POSITIVE, 0.0, f32::MIN_POSITIVE, 1.0, f32::MAX];
+        assert!(numbers.windows(2).all(|pair| ordered_bits(pair[0]) < ordered_bits(pair[1])));
+        assert!(numbers.iter().all(|&number| from_ordered_bits(ordered_bits(number)) == number));
+        assert_eq!(ordered_bits(-0.0), ordered_bits(0.0));
+    }
+
+    #[test]
+    fn metrics_of_five_voxels_by_hand() {
+        // From the top: 0.9 lesion, 0.5 lesion and healthy together, 0.2 healthy, 0.1 lesion.
+        let ranked = RankedScores::new(&[0.5, 0.1, 0.9, 0.2, 0.5], &[1, 1, 1, 0, 0]).unwrap();
+        let ap = ranked.average_precision().unwrap();
+        assert!((ap - (1.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0).abs() < 1e-15);
+        // Of six pairs: 0.9 wins two, 0.5 wins one and ties one, 0.1 loses two.
+        assert_eq!(ranked.auroc().unwrap(), 3.5 / 6.0);
+        // Dice from the top: 2/4, 4/6, 4/7, 6/8.
+        assert_eq!(ranked.best_dice().unwrap(), BestDice { dice: 0.75, threshold: 0.1 });
+        assert_eq!(ranked.dice_at(0.5).unwrap(), 4.0 / 6.0);
+        assert_eq!(ranked.dice_at(0.51).unwrap(), 0.5);
+        assert_eq!((ranked.positives(), ranked.negatives()), (3, 2));
+    }
+
+    #[test]
+    fn of_equal_dice_the_greatest_threshold_is_reported() {
+        // 2/3 at 0.9 and 4/6 at 0.1.
+        let best = best_dice(&[0.9, 0.6, 0.5, 0.1], &[1, 0, 0, 1]).unwrap();
+        assert_eq!(best, BestDice { dice: 2.0 / 3.0, threshold: 0.9 });
+    }
+
+    #[test]
+    fn a_constant_score_finds_nothing() {
+        let ranked = RankedScores::new(&[0.3; 8], &[1, 0, 0, 0, 0, 0, 0, 1]).unwrap();
+        assert_eq!(ranked.average_precision().unwrap(), 0.25);
+        assert_eq!(ranked.auroc().unwrap(), 0.5);
+        assert_eq!(ranked.best_dice().unwrap(), BestDice { dice: 0.4, threshold: 0.3 });
+    }
+
+    #[test]
+    fn undefined_metrics_are_named() {
+        let healthy = RankedScores::new(&[0.1, 0.2], &[0, 0]).unwrap();
+        assert_eq!(
+            healthy.average_precision().unwrap_err().to_string(),
+            "average precision is undefined: none of the 2 labels is positive; leave this case out"
+        );
+        assert!(healthy.best_dice().is_err());
+        assert!(healthy.dice_at(0.1).is_err());
+        let lesion = RankedScores::new(&[0.1, 0.2], &[1, 1]).unwrap();
+        assert_eq!(lesion.average_precision().unwrap(), 1.0);
+        assert_eq!(
+            lesion.auroc().unwrap_err().to_string(),
+            "AUROC is undefined: all of the 2 labels are positive; leave this case out"
+        );
+    }
+
+    #[test]
+    fn a_bad_case_is_refused_and_leaves_the_pool_as_it_was() {
+        let mut pool = ScorePool::default();
+        pool.add(&[0.1, 0.2], &[0, 1]).unwrap();
+        let error = pool.add(&[0.1, f32::NAN], &[0, 0]).unwrap_err();
+        assert!(error.to_string().starts_with("scores holds a value that is not finite"));
+        let error = pool.add(&[0.1], &[0, 0]).unwrap_err();
+        assert_eq!(error.to_string(), "labels has shape [2], expected [1]");
+        let ranked = pool.rank();
+        assert_eq!((ranked.positives(), ranked.negatives()), (1, 1));
+        assert!(ranked.dice_at(f32::NAN).is_err());
+    }
+
+    /// AP, best Dice and AUROC straight from their definitions, in time voxels × thresholds.
+    fn by_definition(scores: &[f32], labels: &[u8]) -> [f64; 3] {
+        let lesion = |i: usize| labels[i] != 0;
+        let all: Vec<usize> = (0..scores.len()).collect();
+        let positives = all.iter().filter(|&&i| lesion(i)).count() as f64;
+        let mut thresholds = scores.to_vec();
+        thresholds.sort_by(|a, b| b.total_cmp(a));
+        thresholds.dedup();
+        let (mut ap, mut dice, mut recall) = (0.0, 0.0_f64, 0.0);
+        for threshold in thresholds {
+            let predicted: Vec<usize> =
+                all.iter().copied().filter(|&i| scores[i] >= threshold).collect();
+            let hits = predicted.iter().filter(|&&i| lesion(i)).count() as f64;
+            ap += (hits / positives - recall) * hits / predicted.len() as f64;
+            recall = hits / positives;
+            dice = dice.max(2.0 * hits / (predicted.len() as f64 + positives));
+        }
+        let pairs = all.iter().flat_map(|&i| all.iter().map(move |&j| (i, j)));
+        let won = pairs.filter(|&(i, j)| lesion(i) && !lesion(j)).map(|(i, j)| {
+            f64::from(u8::from(scores[i] > scores[j]))
+                + 0.5 * f64::from(u8::from(scores[i] == scores[j]))
+        });
+        [ap, dice, won.sum::<f64>() / (positives * (scores.len() as f64 - positives))]
+    }
+
+    fn all_of(ranked: &RankedScores) -> [f64; 3] {
+        let dice = ranked.best_dice().unwrap().dice;
+        [ranked.average_precision().unwrap(), dice, ranked.auroc().unwrap()]
+    }
+
+    /// Few distinct scores, so that ties are common; the first voxel is lesion, the second healthy.
+    fn voxels() -> impl Strategy<Value = Vec<(f32, u8)>> {
+        let voxel = (-6i8..6, 0u8..3).prop_map(|(s, l)| (f32::from(s) / 4.0, l));
+        prop::collection::vec(voxel, 2..60).prop_map(|mut voxels| {
+            (voxels[0].1, voxels[1].1) = (1, 0);
+            voxels
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_one_sort_agrees_with_the_definitions(voxels in voxels()) {
+            let (scores, labels): (Vec<f32>, Vec<u8>) = voxels.into_iter().unzip();
+            let ranked = RankedScores::new(&scores, &labels).unwrap();
+            for (got, expected) in all_of(&ranked).into_iter().zip(by_definition(&scores, &labels)) {
+                prop_assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+            }
+            let best = ranked.best_dice().unwrap();
+            prop_assert_eq!(ranked.dice_at(best.threshold).unwrap(), best.dice);
+        }
+
+        #[test]
+        fn a_strictly_monotone_rescaling_changes_nothing(voxels in voxels()) {
+            let (scores, labels): (Vec<f32>, Vec<u8>) = voxels.into_iter().unzip();
+            let rescaled: Vec<f32> = scores.iter().map(|score| score.powi(3) + 2.0 * score - 5.0).collect();
+            let before = RankedScores::new(&scores, &labels).unwrap();
+            let after = RankedScores::new(&rescaled, &labels).unwrap();
+            prop_assert_eq!(all_of(&before), all_of(&after));
+        }
+
+        #[test]
+        fn the_order_of_voxels_and_their_division_into_cases_are_irrelevant(
+            voxels in voxels(), turn in 0usize..60, cut in 0usize..60,
+        ) {
+            let (scores, labels): (Vec<f32>, Vec<u8>) = voxels.iter().copied().unzip();
+            let before = RankedScores::new(&scores, &labels).unwrap();
+            let mut turned = voxels;
+            let (turn, cut) = (turn % turned.len(), cut % turned.len());
+            turned.rotate_left(turn);
+            turned.reverse();
+            let (scores, labels): (Vec<f32>, Vec<u8>) = turned.into_iter().unzip();
+            let mut pool = ScorePool::default();
+            pool.add(&scores[cut..], &labels[cut..]).unwrap();
+            pool.add(&scores[..cut], &labels[..cut]).unwrap();
+            let after = pool.rank();
+            prop_assert_eq!(all_of(&before), all_of(&after));
+            prop_assert_eq!(before.best_dice().unwrap(), after.best_dice().unwrap());
+        }
+    }
 }

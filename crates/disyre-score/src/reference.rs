@@ -7,7 +7,7 @@ use disyre_core::rand::RngExt;
 use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::{RankedScores, ScoreError};
+use crate::{BestDice, RankedScores, ScoreError};
 
 /// Voxels drawn from each volume.
 ///
@@ -50,10 +50,11 @@ pub fn sample_voxels(
     Ok((0..count).map(draw).unzip())
 }
 
-/// The best Dice over [`THRESHOLDS`] equally spaced thresholds, from the least score to the greatest label (1);
-/// predicted are scores strictly above the threshold.
+/// The best Dice over [`THRESHOLDS`] equally spaced thresholds, from the least score to the greatest label (1).
 ///
-/// At most the exact [`RankedScores::best_dice`]: scores rarely fill `[0, 1]`, so few of the thresholds lie among them.
+/// The published code predicts scores strictly above its threshold; the threshold returned is the next number up, so
+/// that `score ≥ threshold` predicts the same voxels. The result is at most the exact [`RankedScores::best_dice`]:
+/// scores rarely fill `[0, 1]`, so few of the thresholds lie among them.
 ///
 /// # Shapes and units
 /// One label for each score; non-zero = lesion.
@@ -63,12 +64,16 @@ pub fn sample_voxels(
 ///
 /// # Source
 /// The published code's best Dice, without its memory of voxels × thresholds.
-pub fn best_dice(scores: &[f32], labels: &[u8]) -> Result<f64, ScoreError> {
+pub fn best_dice(scores: &[f32], labels: &[u8]) -> Result<BestDice, ScoreError> {
     let ranked = RankedScores::new(scores, labels)?;
     let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
-    let mut best: f64 = 0.0;
+    let mut best = BestDice { dice: 0.0, threshold: f32::INFINITY };
     for threshold in linspace(least, 1.0, THRESHOLDS) {
-        best = best.max(ranked.dice_at(threshold.next_up())?);
+        let threshold = threshold.next_up();
+        let dice = ranked.dice_at(threshold)?;
+        if dice > best.dice {
+            best = BestDice { dice, threshold };
+        }
     }
     Ok(best)
 }
@@ -134,4 +139,59 @@ fn reduce(mut voxels: Vec<f32>, how: SliceScore) -> f32 {
     }
     let sum: f64 = voxels[..count].iter().copied().map(f64::from).sum();
     (sum / count as f64) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::array;
+
+    #[test]
+    fn thresholds_lie_one_two_hundredth_apart_and_end_at_one() {
+        let thresholds: Vec<f32> = linspace(0.0, 1.0, THRESHOLDS).collect();
+        assert_eq!(thresholds.len(), 200);
+        assert_eq!((thresholds[0], thresholds[199]), (0.0, 1.0));
+        assert!((thresholds[1] - 1.0 / 199.0).abs() < 1e-9);
+        assert!(thresholds.is_sorted());
+    }
+
+    #[test]
+    fn scores_closer_than_the_grid_are_not_told_apart() {
+        // Thresholds are 0, 0.005, ...: 0.001 and 0.002 are both above the first and below the second.
+        let best = best_dice(&[0.0, 0.001, 0.002], &[0, 0, 1]).unwrap();
+        assert_eq!(best.dice, 2.0 / 3.0);
+        assert_eq!(best.threshold, 0.0_f32.next_up());
+        assert_eq!(crate::best_dice(&[0.0, 0.001, 0.002], &[0, 0, 1]).unwrap().dice, 1.0);
+    }
+
+    #[test]
+    fn a_draw_keeps_scores_and_labels_together_and_is_fixed_by_its_key() {
+        let scores: Vec<f32> = (0..50).map(|i| i as f32).collect();
+        let labels: Vec<u8> = (0..50).map(|i| i % 2).collect();
+        let key = Key::new(3).child("evaluate");
+        let draw = sample_voxels(key, &scores, &labels, 10_000).unwrap();
+        assert!(draw.0.iter().zip(&draw.1).all(|(s, l)| *s as u8 % 2 == *l));
+        assert_eq!(draw, sample_voxels(key, &scores, &labels, 10_000).unwrap());
+        // Each voxel is drawn 200 times on average, with a standard deviation of 14.
+        let counts = (0..50).map(|i| draw.0.iter().filter(|&&s| s == i as f32).count());
+        assert!(counts.into_iter().all(|count| (130..270).contains(&count)));
+    }
+
+    #[test]
+    fn nothing_can_be_drawn_from_nothing() {
+        let error = sample_voxels(Key::new(0), &[], &[], 10).unwrap_err();
+        assert_eq!(error.to_string(), "scores is empty");
+        assert!(sample_voxels(Key::new(0), &[1.0], &[], 10).is_err());
+    }
+
+    #[test]
+    fn slices_are_reduced_by_mean_max_and_top() {
+        let scores = array![[[4.0, 0.0], [1.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]];
+        let labels = array![[[0u8, 0], [0, 2]], [[0, 0], [0, 0]]];
+        let run = |how| slices(scores.view(), labels.view(), how).unwrap();
+        assert_eq!(run(SliceScore::Mean), (vec![2.0, 0.0], vec![1, 0]));
+        assert_eq!(run(SliceScore::Max).0, [4.0, 0.0]);
+        assert_eq!(run(SliceScore::Top(2)).0, [3.5, 0.0]);
+        assert_eq!(run(SliceScore::Top(100)).0, [2.0, 0.0]);
+    }
 }
