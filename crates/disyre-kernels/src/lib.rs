@@ -21,10 +21,14 @@
 //!
 //! # What this crate does not do
 //! It holds no layers, weights or models, and keeps no state between calls.
+#![deny(unsafe_op_in_unsafe_fn)]
 
 mod conv2d;
 mod group_norm;
+mod matmul;
 pub mod reference;
+mod storage;
+mod sum;
 mod upsample_nearest2;
 
 pub use conv2d::conv2d;
