@@ -84,7 +84,7 @@ fn join(axis: Axis, pictures: &[ArrayView2<'_, f32>]) -> Array2<f32> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_png(path: &Path, picture: ArrayView2<'_, f32>) -> io::Result<()> {
+pub fn write_png(path: &Path, picture: &Array2<f32>) -> io::Result<()> {
     let (height, width) = (2 * picture.nrows(), 2 * picture.ncols());
     let file = BufWriter::new(File::create(path)?);
     let mut encoder = png::Encoder::new(file, width as u32, height as u32);

@@ -60,6 +60,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let truth = lesion.mapv(f32::from);
     let score = score / brightest;
     let row = vec![picture(&windows), picture(&restored), picture(&score), picture(&truth)];
-    write_png(&folder.join("score.png"), montage(&[row]).view())?;
+    write_png(&folder.join("score.png"), &montage(&[row]))?;
     Ok(())
 }

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let row = vec![picture(&image), picture(&tiles), picture(&blend)];
-    write_png(&folder.join("blend.png"), montage(&[row]).view())?;
+    write_png(&folder.join("blend.png"), &montage(&[row]))?;
     Ok(())
 }
 
