@@ -1,1 +1,50 @@
-//! Placeholder.
+//! NIfTI files in and out, and everything that depends on where voxels lie: orientation, resampling, boxes, brain masks and intensity scaling.
+//!
+//! Take this crate to read scans into [`Volume`]s and to write maps back on their own grids; take `disyre` for the
+//! whole pipeline.
+//!
+//! ```
+//! use disyre_volume::{Interpolation, resample_to_spacing, to_ras};
+//! use disyre_core::{Grid, Volume, ndarray::Array3};
+//!
+//! // A left-handed (LAS) volume of 2 mm voxels, brighter from right to left.
+//! let mut grid = Grid::from_spacing([2, 2, 4], [2.0; 3]);
+//! grid.affine[0][0] = -2.0;
+//! let data = Array3::from_shape_fn(grid.shape, |(_, _, x)| x as f32);
+//! let ras = to_ras(&Volume::new(data, grid)?);
+//! assert_eq!(ras.data[[0, 0, 0]], 3.0);
+//!
+//! // 4 mm voxels are the means of 2×2×2 voxels.
+//! let coarse = resample_to_spacing(&ras, [4.0; 3], Interpolation::Area)?;
+//! assert_eq!(coarse.data.as_slice(), Some(&[2.5, 0.5][..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Main types: [`Scan`] (a file's volume and the header that its maps inherit), [`Interpolation`],
+//! [`IntensityScaling`], [`VoxelBox`], [`Orientation`].
+//!
+//! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
+#![forbid(unsafe_code)]
+
+mod affine;
+mod error;
+mod intensity;
+mod mask;
+mod names;
+mod nifti_file;
+mod orientation;
+mod region;
+mod resample;
+
+pub use error::{AffineSource, VolumeError};
+pub use intensity::{IntensityRange, IntensityScaling};
+pub use mask::{nonzero_mask, read_mask};
+pub use names::{find_scans, output_name};
+pub use nifti_file::info::ScanInfo;
+pub use nifti_file::read::{ReadOptions, Scan};
+pub use nifti_file::write::{write_labels, write_map, write_mask, write_volume};
+pub use orientation::{Orientation, to_ras};
+pub use region::{VoxelBox, crop, foreground_box};
+pub use resample::{Interpolation, resample_mask, resample_to_grid, resample_to_spacing};
+
+pub use disyre_core::{Grid, Volume};

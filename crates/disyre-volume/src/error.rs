@@ -1,0 +1,264 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use disyre_core::{Affine, ShapeError};
+use serde::Serialize;
+
+/// Why a volume could not be read, written or transformed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// The file or folder could not be opened or read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no single-file NIfTI.
+    #[error("{} is not a .nii or .nii.gz file: {reason}", path.display())]
+    NotNifti {
+        /// Which file.
+        path: PathBuf,
+        /// What shows it.
+        reason: &'static str,
+    },
+    /// The `dim` field makes no sense.
+    #[error(
+        "{} has dim {dim:?}; expected dim[0] of 1 to 7 and as many sizes of at least 1; the header is damaged",
+        path.display()
+    )]
+    Dimensions {
+        /// Which file.
+        path: PathBuf,
+        /// The field.
+        dim: [i64; 8],
+    },
+    /// Voxels of this type are not read.
+    #[error(
+        "{} holds voxels of type {name} (code {code}); convert them to float32 or an integer type of at most 64 bits",
+        path.display()
+    )]
+    Datatype {
+        /// Which file.
+        path: PathBuf,
+        /// NIfTI's code.
+        code: i16,
+        /// NIfTI's name of it.
+        name: &'static str,
+    },
+    /// The position of the first voxel makes no sense.
+    #[error("{} says that its voxels start at byte {offset}, expected {least} to {most}", path.display())]
+    Offset {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        offset: f64,
+        /// The end of the header.
+        least: u64,
+        /// The longest header that is read.
+        most: u64,
+    },
+    /// The file ends before its last voxel.
+    #[error(
+        "{} is cut short: its header announces {expected} bytes, it holds {relation}{held}; fetch it again",
+        path.display()
+    )]
+    Truncated {
+        /// Which file.
+        path: PathBuf,
+        /// Bytes of header and voxels, uncompressed.
+        expected: u128,
+        /// "" or "at most ".
+        relation: &'static str,
+        /// Bytes there are.
+        held: u64,
+    },
+    /// The volume does not fit into memory.
+    #[error("{} announces {voxels} voxels, more than there is memory for", path.display())]
+    Memory {
+        /// Which file.
+        path: PathBuf,
+        /// Voxels of one volume.
+        voxels: usize,
+    },
+    /// Intensity scaling of the header that cannot be applied.
+    #[error("{} has scl_slope {slope} with scl_inter {inter}; set scl_inter to a finite value", path.display())]
+    Scaling {
+        /// Which file.
+        path: PathBuf,
+        /// The factor.
+        slope: f64,
+        /// The offset.
+        inter: f64,
+    },
+    /// The header does not say where the voxels lie.
+    #[error("the {form} of {} {problem}; correct the header", path.display())]
+    Affine {
+        /// Which file.
+        path: PathBuf,
+        /// Which field.
+        form: AffineSource,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A series where one volume is needed.
+    #[error("{} holds {count} volumes; choose one with --volume-index 0 to {}", path.display(), count - 1)]
+    SeveralVolumes {
+        /// Which file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A volume that a series does not have.
+    #[error("{} holds {count} volume(s), counted from 0; there is no --volume-index {index}", path.display())]
+    VolumeIndex {
+        /// Which file.
+        path: PathBuf,
+        /// The wish.
+        index: usize,
+        /// How many.
+        count: usize,
+    },
+    /// Voxels without a value.
+    #[error(
+        "{} holds {count} voxels that are NaN, infinite or beyond 32-bit floats; replace them, by 0 outside the brain, and try again",
+        path.display()
+    )]
+    NotFinite {
+        /// Which file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A name without the format's suffix.
+    #[error("cannot write {}: its name must end in .nii or .nii.gz", path.display())]
+    Suffix {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A grid that the file format cannot hold.
+    #[error("cannot write {}: a NIfTI-1 axis holds at most 32767 voxels, the shape is {shape:?}", path.display())]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// `(z, y, x)`.
+        shape: [usize; 3],
+    },
+    /// A folder without scans.
+    #[error("{} holds no .nii or .nii.gz file", path.display())]
+    NoScans {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// A mask of another shape than its image.
+    #[error(
+        "mask {} has shape {got:?} (z, y, x), image {} has {expected:?}; resample the mask to the image's grid",
+        mask.display(),
+        image.display()
+    )]
+    MaskShape {
+        /// Which mask.
+        mask: PathBuf,
+        /// Which image.
+        image: PathBuf,
+        /// The image's shape.
+        expected: [usize; 3],
+        /// The mask's shape.
+        got: [usize; 3],
+    },
+    /// A mask that lies elsewhere than its image.
+    #[error(
+        "mask {} lies up to {distance_mm:.3} mm from image {}: affine {got:?}, expected {expected:?}; resample the mask to the image's grid",
+        mask.display(),
+        image.display()
+    )]
+    MaskAffine {
+        /// Which mask.
+        mask: PathBuf,
+        /// Which image.
+        image: PathBuf,
+        /// The image's affine.
+        expected: Box<Affine>,
+        /// The mask's affine.
+        got: Box<Affine>,
+        /// Greatest distance between corresponding corners.
+        distance_mm: f64,
+    },
+    /// A mask without a voxel.
+    #[error("the brain mask is empty: no voxel to fit the intensity scale to")]
+    EmptyMask,
+    /// A quantile outside its range.
+    #[error("upper quantile {upper} is outside (0, 1]")]
+    Quantile {
+        /// What came.
+        upper: f64,
+    },
+    /// A constant image.
+    #[error(
+        "no intensity range: the lower end is {low} and the upper quantile {high}; the image is empty or constant"
+    )]
+    NoContrast {
+        /// Lower end.
+        low: f32,
+        /// Upper end.
+        high: f32,
+    },
+    /// A spacing that is no spacing.
+    #[error("spacing {spacing_mm:?} mm (z, y, x) must be positive and finite")]
+    Spacing {
+        /// What came.
+        spacing_mm: [f64; 3],
+    },
+    /// An affine without an inverse.
+    #[error("the affine of the {which} grid has no inverse: {affine:?}")]
+    Singular {
+        /// Which grid.
+        which: &'static str,
+        /// The matrix.
+        affine: Box<Affine>,
+    },
+    /// A grid beyond memory.
+    #[error("a grid of {shape:?} (z, y, x) voxels is too large; choose a coarser spacing")]
+    GridTooLarge {
+        /// Its shape, saturated.
+        shape: [usize; 3],
+    },
+    /// Arrays that do not fit each other, or values that are not finite.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+/// Which header field places the voxels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AffineSource {
+    /// The rows of the general affine; `sform_code` > 0.
+    Sform,
+    /// Quaternion, offsets and `pixdim`; `sform_code` ≤ 0, `qform_code` > 0.
+    Qform,
+    /// Sizes alone: neither code is set, so left and right are a guess.
+    Pixdim,
+}
+
+impl fmt::Display for AffineSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sform => "sform",
+            Self::Qform => "qform",
+            Self::Pixdim => "pixdim",
+        })
+    }
+}

@@ -1,0 +1,45 @@
+use std::path::Path;
+
+use disyre_core::ndarray::{Array3, ArrayView3};
+
+use crate::affine::corner_distance_mm;
+use crate::{ReadOptions, Scan, VolumeError};
+
+/// 1 where a voxel is not 0: the brain of a skull-stripped scan.
+pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
+    data.mapv(|value| u8::from(value != 0.0))
+}
+
+/// Reads a mask that lies on the grid of an image: 1 where the file is not 0.
+///
+/// # Shapes and units
+/// `(z, y, x)` of `image.volume`, in the file's own orientation.
+///
+/// # Errors
+/// What [`Scan::read`] refuses; [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], naming both files. The
+/// affines may differ by a twentieth of the smallest voxel side at the corners: programs round headers differently.
+pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
+    const TOLERANCE_VOXELS: f64 = 0.05;
+    let mask = Scan::read(path, &ReadOptions::default())?;
+    let (expected, got) = (&image.volume.grid, &mask.volume.grid);
+    if expected.shape != got.shape {
+        return Err(VolumeError::MaskShape {
+            mask: path.to_owned(),
+            image: image.path().to_owned(),
+            expected: expected.shape,
+            got: got.shape,
+        });
+    }
+    let distance_mm = corner_distance_mm(expected, got);
+    let side = expected.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+    if distance_mm > TOLERANCE_VOXELS * side {
+        return Err(VolumeError::MaskAffine {
+            mask: path.to_owned(),
+            image: image.path().to_owned(),
+            expected: Box::new(expected.affine),
+            got: Box::new(got.affine),
+            distance_mm,
+        });
+    }
+    Ok(nonzero_mask(mask.volume.data.view()))
+}

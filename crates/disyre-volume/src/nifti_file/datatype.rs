@@ -1,0 +1,148 @@
+use std::path::Path;
+
+use super::header::Endian;
+use crate::VolumeError;
+
+/// The voxel types that are read: one real number per voxel, at most 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Datatype {
+    Uint8,
+    Int8,
+    Uint16,
+    Int16,
+    Uint32,
+    Int32,
+    Uint64,
+    Int64,
+    Float32,
+    Float64,
+}
+
+impl Datatype {
+    /// The type of a code of `nifti1.h`.
+    pub(crate) fn from_code(path: &Path, code: i16) -> Result<Self, VolumeError> {
+        let name = match code {
+            2 => return Ok(Self::Uint8),
+            4 => return Ok(Self::Int16),
+            8 => return Ok(Self::Int32),
+            16 => return Ok(Self::Float32),
+            64 => return Ok(Self::Float64),
+            256 => return Ok(Self::Int8),
+            512 => return Ok(Self::Uint16),
+            768 => return Ok(Self::Uint32),
+            1024 => return Ok(Self::Int64),
+            1280 => return Ok(Self::Uint64),
+            1 => "BINARY",
+            32 => "COMPLEX64",
+            128 => "RGB24",
+            1536 => "FLOAT128",
+            1792 => "COMPLEX128",
+            2048 => "COMPLEX256",
+            2304 => "RGBA32",
+            _ => "unknown",
+        };
+        Err(VolumeError::Datatype { path: path.to_owned(), code, name })
+    }
+
+    pub(crate) fn code(self) -> i16 {
+        match self {
+            Self::Uint8 => 2,
+            Self::Int16 => 4,
+            Self::Int32 => 8,
+            Self::Float32 => 16,
+            Self::Float64 => 64,
+            Self::Int8 => 256,
+            Self::Uint16 => 512,
+            Self::Uint32 => 768,
+            Self::Int64 => 1024,
+            Self::Uint64 => 1280,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Int8 => "int8",
+            Self::Uint16 => "uint16",
+            Self::Int16 => "int16",
+            Self::Uint32 => "uint32",
+            Self::Int32 => "int32",
+            Self::Uint64 => "uint64",
+            Self::Int64 => "int64",
+            Self::Float32 => "float32",
+            Self::Float64 => "float64",
+        }
+    }
+
+    /// Bytes of one voxel.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Uint8 | Self::Int8 => 1,
+            Self::Uint16 | Self::Int16 => 2,
+            Self::Uint32 | Self::Int32 | Self::Float32 => 4,
+            Self::Uint64 | Self::Int64 | Self::Float64 => 8,
+        }
+    }
+
+    /// Appends the voxels in `bytes` to `voxels`: `slope · stored + inter`, computed in `f64`.
+    pub(crate) fn decode(
+        self,
+        endian: Endian,
+        (slope, inter): (f64, f64),
+        bytes: &[u8],
+        voxels: &mut Vec<f32>,
+    ) {
+        macro_rules! extend {
+            ($type:ty) => {{
+                const SIZE: usize = size_of::<$type>();
+                let (stored, _) = bytes.as_chunks::<SIZE>();
+                let scale = |value: $type| (slope * value as f64 + inter) as f32;
+                match endian {
+                    Endian::Little => {
+                        voxels.extend(stored.iter().map(|&b| scale(<$type>::from_le_bytes(b))));
+                    }
+                    Endian::Big => {
+                        voxels.extend(stored.iter().map(|&b| scale(<$type>::from_be_bytes(b))));
+                    }
+                }
+            }};
+        }
+        match self {
+            Self::Uint8 => extend!(u8),
+            Self::Int8 => extend!(i8),
+            Self::Uint16 => extend!(u16),
+            Self::Int16 => extend!(i16),
+            Self::Uint32 => extend!(u32),
+            Self::Int32 => extend!(i32),
+            Self::Uint64 => extend!(u64),
+            Self::Int64 => extend!(i64),
+            Self::Float32 => extend!(f32),
+            Self::Float64 => extend!(f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_numbers_are_scaled_in_either_byte_order() {
+        let mut voxels = Vec::new();
+        Datatype::Int16.decode(Endian::Little, (0.5, 1.0), &[0xfe, 0xff, 4, 0], &mut voxels);
+        Datatype::Int16.decode(Endian::Big, (0.5, 1.0), &[0xff, 0xfe, 0, 4], &mut voxels);
+        assert_eq!(voxels, [0.0, 3.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn a_code_names_its_type_and_gives_itself_back() {
+        for code in [2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280] {
+            assert_eq!(Datatype::from_code(Path::new("a"), code).unwrap().code(), code);
+        }
+        let error = Datatype::from_code(Path::new("a.nii"), 128).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.nii holds voxels of type RGB24 (code 128); convert them to float32 or an integer type of at most 64 bits"
+        );
+    }
+}

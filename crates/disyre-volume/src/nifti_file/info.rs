@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+
+use disyre_core::Affine;
+use serde::Serialize;
+
+use super::header::{Endian, Version};
+use super::read::Scan;
+use crate::{AffineSource, Orientation};
+
+/// The facts of a scan's header and voxels, as `disyre info` shows them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ScanInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// Edition of the format, 1 or 2.
+    pub nifti_version: u8,
+    /// "little" or "big".
+    pub byte_order: &'static str,
+    /// Type of the stored voxels, such as "int16".
+    pub datatype: &'static str,
+    /// Sizes in the header's order: x, y, z, then the axes of a series.
+    pub dims: Vec<usize>,
+    /// Shape `(z, y, x)`.
+    pub shape: [usize; 3],
+    /// Spacing `(z, y, x)` in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// Where x, y and z point: R/L, A/P, S/I.
+    pub orientation: String,
+    /// The field that places the voxels.
+    pub affine_source: AffineSource,
+    /// The header's `qform_code`.
+    pub qform_code: i32,
+    /// The header's `sform_code`.
+    pub sform_code: i32,
+    /// Voxel indices `(x, y, z)` to millimetres, RAS+.
+    pub affine: Affine,
+    /// Unit of the header's lengths: "mm", "m", "um" or "unknown".
+    pub space_unit: &'static str,
+    /// Factor that was applied to the stored numbers.
+    pub slope: f64,
+    /// Offset that was applied to the stored numbers.
+    pub inter: f64,
+    /// The header's description.
+    pub descrip: String,
+    /// Bytes of header extensions.
+    pub extension_bytes: usize,
+    /// Least intensity.
+    pub minimum: f32,
+    /// Greatest intensity.
+    pub maximum: f32,
+    /// Fraction of voxels that are not 0, in `[0, 1]`.
+    pub nonzero_fraction: f64,
+}
+
+impl ScanInfo {
+    pub(crate) fn of(scan: &Scan) -> Self {
+        let (header, volume) = (&scan.header, &scan.volume);
+        let values = || volume.data.iter().copied();
+        let nonzero = values().filter(|&value| value != 0.0).count();
+        Self {
+            path: header.path.clone(),
+            nifti_version: if header.version == Version::One { 1 } else { 2 },
+            byte_order: if header.endian == Endian::Little { "little" } else { "big" },
+            datatype: header.datatype.name(),
+            dims: header.sizes.clone(),
+            shape: volume.grid.shape,
+            spacing_mm: volume.grid.spacing_mm(),
+            orientation: Orientation::of(&volume.grid.affine).to_string(),
+            affine_source: header.placed_by,
+            qform_code: header.fields.qform_code,
+            sform_code: header.fields.sform_code,
+            affine: volume.grid.affine,
+            space_unit: space_unit(header.fields.xyzt_units),
+            slope: header.scaling.0,
+            inter: header.scaling.1,
+            descrip: text(&header.fields.descrip),
+            extension_bytes: header.bytes.len() - header.version.least_offset() as usize,
+            minimum: values().fold(f32::INFINITY, f32::min),
+            maximum: values().fold(f32::NEG_INFINITY, f32::max),
+            nonzero_fraction: nonzero as f64 / volume.data.len() as f64,
+        }
+    }
+}
+
+fn space_unit(xyzt_units: i32) -> &'static str {
+    match xyzt_units & 7 {
+        1 => "m",
+        2 => "mm",
+        3 => "um",
+        _ => "unknown",
+    }
+}
+
+/// Text up to the first zero byte; bytes that are no text become replacement characters.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}

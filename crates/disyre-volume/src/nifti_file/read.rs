@@ -1,0 +1,140 @@
+use std::path::{Path, PathBuf};
+
+use disyre_core::ndarray::Array3;
+use disyre_core::{Grid, Volume};
+
+use super::datatype::Datatype;
+use super::header::{Endian, Fields, Version, parse, recognise};
+use super::info::ScanInfo;
+use super::placement::place;
+use super::source::Source;
+use crate::{AffineSource, VolumeError};
+
+/// How to read a scan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Which volume of a series to read, counted from 0; `None` reads a file with one volume and refuses a series.
+    pub volume_index: Option<usize>,
+}
+
+/// A scan as it lies in its file, with the header that its maps inherit.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Intensities in the file's own orientation, slope and offset applied.
+    pub volume: Volume,
+    pub(crate) header: Header,
+}
+
+/// What a map inherits, and what `disyre info` tells.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) path: PathBuf,
+    pub(crate) version: Version,
+    pub(crate) endian: Endian,
+    /// Everything before the first voxel: header and extensions.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fields: Fields,
+    /// x first; as many as the file has axes.
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) datatype: Datatype,
+    pub(crate) scaling: (f64, f64),
+    pub(crate) placed_by: AffineSource,
+}
+
+impl Scan {
+    /// Reads a `.nii` or `.nii.gz` file, NIfTI-1 or NIfTI-2, in either byte order.
+    ///
+    /// # Shapes and units
+    /// `volume` is `(z, y, x)` in the file's order; a 2D image has z = 1. Intensities are `scl_slope · stored +
+    /// scl_inter`; a slope of 0 or one that is not finite means 1, and then the offset is 0.
+    /// The affine is the sform if its code is positive, else the qform if its code is positive, else made from
+    /// `pixdim`, with the centre at the origin and x running to the left, as nibabel does. It is in millimetres, even
+    /// where the header's unit is not.
+    ///
+    /// # Errors
+    /// [`VolumeError`] naming the file: what is not a NIfTI file or is cut short, voxel types that are not one real
+    /// number, a series of volumes without [`ReadOptions::volume_index`], an affine without an inverse, and voxels
+    /// that are not finite.
+    ///
+    /// # Source
+    /// The format: `nifti1.h` and `nifti2.h` of the NIfTI working group.
+    pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, VolumeError> {
+        let mut source = Source::open(path)?;
+        let (header, grid) = read_header(path, &mut source)?;
+        let count = grid.len();
+        let (index, volumes) = choose(&header, options.volume_index)?;
+        let bytes = count as u64 * header.datatype.size() as u64;
+        let expected = header.bytes.len() as u128 + u128::from(bytes) * volumes as u128;
+        source.skip(bytes * index as u64, expected)?;
+        let voxels =
+            source.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
+        let bad = voxels.iter().filter(|value| !value.is_finite()).count();
+        if bad > 0 {
+            return Err(VolumeError::NotFinite { path: path.to_owned(), count: bad });
+        }
+        let data = Array3::from_shape_vec(grid.shape, voxels).map_err(|_| {
+            VolumeError::Dimensions { path: path.to_owned(), dim: header.fields.dim }
+        })?;
+        Ok(Self { volume: Volume::new(data, grid)?, header })
+    }
+
+    /// The file that was read.
+    pub fn path(&self) -> &Path {
+        &self.header.path
+    }
+
+    /// The facts of header and voxels, for `disyre info`.
+    pub fn info(&self) -> ScanInfo {
+        ScanInfo::of(self)
+    }
+}
+
+/// Reads all that comes before the voxels; afterwards the file is known to be long enough.
+fn read_header(path: &Path, source: &mut Source) -> Result<(Header, Grid), VolumeError> {
+    let not = |reason| VolumeError::NotNifti { path: path.to_owned(), reason };
+    let mut bytes = vec![0; 4];
+    source.fill(&mut bytes, 352)?;
+    let start = [bytes[0], bytes[1], bytes[2], bytes[3]];
+    let (version, endian) = recognise(start)
+        .ok_or_else(|| not("its first four bytes are neither 348 nor 540 in any byte order"))?;
+    let least = u128::from(version.least_offset());
+    bytes.resize(version.header_bytes(), 0);
+    source.fill(&mut bytes[4..], least)?;
+    let fields = parse(path, &bytes, version, endian)?;
+    let sizes = fields.sizes(path)?;
+    let datatype = Datatype::from_code(path, fields.datatype)?;
+    let scaling = fields.scaling(path)?;
+    let (affine, placed_by) = place(path, &fields, &sizes)?;
+    let first_voxel = fields.first_voxel(path, version)?;
+    let voxels = sizes.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
+    let expected = voxels.saturating_mul(datatype.size() as u128) + u128::from(first_voxel);
+    source.ensure_holds(expected)?;
+    let fixed = bytes.len();
+    bytes.resize(first_voxel as usize, 0);
+    source.fill(&mut bytes[fixed..], expected)?;
+    let axis = |axis: usize| sizes.get(axis).copied().unwrap_or(1);
+    let grid = Grid { shape: [axis(2), axis(1), axis(0)], affine };
+    let path = path.to_owned();
+    let header =
+        Header { path, version, endian, bytes, fields, sizes, datatype, scaling, placed_by };
+    Ok((header, grid))
+}
+
+/// Which volume to read, and how many there are.
+fn choose(header: &Header, wish: Option<usize>) -> Result<(usize, usize), VolumeError> {
+    let count = header.volumes();
+    let path = || header.path.clone();
+    match wish {
+        None if count == 1 => Ok((0, 1)),
+        None => Err(VolumeError::SeveralVolumes { path: path(), count }),
+        Some(index) if index < count => Ok((index, count)),
+        Some(index) => Err(VolumeError::VolumeIndex { path: path(), index, count }),
+    }
+}
+
+impl Header {
+    /// Volumes of the series: the product of all sizes after the third.
+    pub(crate) fn volumes(&self) -> usize {
+        self.sizes.iter().skip(3).product()
+    }
+}

@@ -1,0 +1,113 @@
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::datatype::Datatype;
+use super::header::Endian;
+use crate::VolumeError;
+
+/// A byte stream with a name and a bound on its length; gzip is recognised by content, not by name.
+pub(crate) struct Source {
+    path: PathBuf,
+    reader: Box<dyn Read>,
+    compressed: bool,
+    /// No more bytes than this can come.
+    bound: u64,
+    position: u64,
+}
+
+impl Source {
+    pub(crate) fn open(path: &Path) -> Result<Self, VolumeError> {
+        /// DEFLATE cannot shrink data further than this (zlib's technical notes).
+        const DEFLATE_LIMIT: u64 = 1032;
+        let fail = |source| VolumeError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len();
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let compressed = file.fill_buf().map_err(fail)?.starts_with(&[0x1f, 0x8b]);
+        let (reader, bound): (Box<dyn Read>, u64) = if compressed {
+            (Box::new(MultiGzDecoder::new(file)), length.saturating_mul(DEFLATE_LIMIT))
+        } else {
+            (Box::new(file), length)
+        };
+        Ok(Self { path: path.to_owned(), reader, compressed, bound, position: 0 })
+    }
+
+    /// Refuses a file that cannot hold `expected` bytes, before anything is allocated for them.
+    pub(crate) fn ensure_holds(&self, expected: u128) -> Result<(), VolumeError> {
+        if expected <= u128::from(self.bound) {
+            return Ok(());
+        }
+        let relation = if self.compressed { "at most " } else { "" };
+        let (path, held) = (self.path.clone(), self.bound);
+        Err(VolumeError::Truncated { path, expected, relation, held })
+    }
+
+    /// Fills `buffer`; `expected` is the file's announced length, for the error.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8], expected: u128) -> Result<(), VolumeError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => return Err(self.cut_short(filled, expected)),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(self.cut_short(filled, expected));
+                }
+                Err(source) => return Err(self.fail(source)),
+            }
+        }
+        self.position += filled as u64;
+        Ok(())
+    }
+
+    /// Skips voxels of no interest.
+    pub(crate) fn skip(&mut self, bytes: u64, expected: u128) -> Result<(), VolumeError> {
+        let copied = io::copy(&mut self.reader.by_ref().take(bytes), &mut io::sink());
+        match copied {
+            Ok(count) if count == bytes => {
+                self.position += bytes;
+                Ok(())
+            }
+            Ok(count) => Err(self.cut_short(count as usize, expected)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(self.cut_short(0, expected))
+            }
+            Err(source) => Err(self.fail(source)),
+        }
+    }
+
+    /// Reads and scales `count` voxels, a piece at a time.
+    pub(crate) fn voxels(
+        &mut self,
+        count: usize,
+        datatype: Datatype,
+        endian: Endian,
+        scaling: (f64, f64),
+        expected: u128,
+    ) -> Result<Vec<f32>, VolumeError> {
+        const PIECE: usize = 1 << 15;
+        let mut voxels = Vec::new();
+        voxels
+            .try_reserve_exact(count)
+            .map_err(|_| VolumeError::Memory { path: self.path.clone(), voxels: count })?;
+        let mut buffer = vec![0; PIECE.min(count) * datatype.size()];
+        while voxels.len() < count {
+            let bytes = PIECE.min(count - voxels.len()) * datatype.size();
+            self.fill(&mut buffer[..bytes], expected)?;
+            datatype.decode(endian, scaling, &buffer[..bytes], &mut voxels);
+        }
+        Ok(voxels)
+    }
+
+    fn cut_short(&self, more: usize, expected: u128) -> VolumeError {
+        let held = self.position + more as u64;
+        VolumeError::Truncated { path: self.path.clone(), expected, relation: "", held }
+    }
+
+    fn fail(&self, source: io::Error) -> VolumeError {
+        VolumeError::Read { path: self.path.clone(), source }
+    }
+}

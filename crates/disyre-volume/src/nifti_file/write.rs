@@ -1,0 +1,230 @@
+use std::fs::Permissions;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use disyre_core::ndarray::{ArrayView3, Axis};
+use disyre_core::{Grid, Volume, ensure_finite, ensure_same_shape};
+use flate2::{Compression, GzBuilder};
+use tempfile::{Builder, NamedTempFile};
+
+use super::datatype::Datatype;
+use super::header::{Endian, Version};
+use super::read::{Header, Scan};
+use crate::VolumeError;
+
+/// Writes a map on the grid of `like`, with its header.
+///
+/// All header bytes stay as they are, extensions and byte order included, but for the voxel type (float32), the
+/// scaling (slope 1, offset 0) and the display range (unset). A map of one volume of a series gets `dim` of a single
+/// volume. The file appears under its name only when it is whole; equal maps give equal bytes.
+///
+/// # Shapes and units
+/// `map` is `(z, y, x)`, the shape of `like.volume`. `path` ends in `.nii` or `.nii.gz`.
+///
+/// # Errors
+/// [`VolumeError::Shape`] for another shape or a value that is not finite; [`VolumeError::Suffix`];
+/// [`VolumeError::Write`].
+pub fn write_map(path: &Path, like: &Scan, map: ArrayView3<'_, f32>) -> Result<(), VolumeError> {
+    ensure_same_shape("map", like.volume.data.shape(), map.shape())?;
+    ensure_finite("map", &map)?;
+    let head = inherit(&like.header, Datatype::Float32);
+    write_file(path, &head, |out| write_floats(out, map, like.header.endian))
+}
+
+/// Writes a mask or labels on the grid of `like`, with its header: as [`write_map`], but as uint8.
+///
+/// # Shapes and units
+/// `mask` is `(z, y, x)`, the shape of `like.volume`.
+///
+/// # Errors
+/// As [`write_map`].
+pub fn write_mask(path: &Path, like: &Scan, mask: ArrayView3<'_, u8>) -> Result<(), VolumeError> {
+    ensure_same_shape("mask", like.volume.data.shape(), mask.shape())?;
+    let head = inherit(&like.header, Datatype::Uint8);
+    write_file(path, &head, |out| write_bytes(out, mask))
+}
+
+/// Writes a volume to a new NIfTI-1 file of float32: little-endian, in millimetres, its affine as the sform.
+///
+/// # Shapes and units
+/// Any volume of at most 32767 voxels along an axis. NIfTI-1 keeps the affine in 32-bit floats.
+///
+/// # Errors
+/// [`VolumeError::TooLong`]; otherwise as [`write_map`].
+pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), VolumeError> {
+    ensure_same_shape("volume data", &volume.grid.shape, volume.data.shape())?;
+    ensure_finite("volume data", &volume.data.view())?;
+    let head = new_header(path, &volume.grid, Datatype::Float32)?;
+    write_file(path, &head, |out| write_floats(out, volume.data.view(), Endian::Little))
+}
+
+/// Writes labels to a new NIfTI-1 file of uint8, as [`write_volume`] does.
+///
+/// # Shapes and units
+/// `labels` is `(z, y, x)`, the shape of `grid`.
+///
+/// # Errors
+/// As [`write_volume`].
+pub fn write_labels(
+    path: &Path,
+    labels: ArrayView3<'_, u8>,
+    grid: &Grid,
+) -> Result<(), VolumeError> {
+    ensure_same_shape("labels", &grid.shape, labels.shape())?;
+    let head = new_header(path, grid, Datatype::Uint8)?;
+    write_file(path, &head, |out| write_bytes(out, labels))
+}
+
+/// The input's bytes before the first voxel, changed only where the output differs.
+fn inherit(header: &Header, datatype: Datatype) -> Vec<u8> {
+    let mut bytes = header.bytes.clone();
+    match header.endian {
+        Endian::Little => describe_voxels::<LittleEndian>(&mut bytes, header.version, datatype),
+        Endian::Big => describe_voxels::<BigEndian>(&mut bytes, header.version, datatype),
+    }
+    if header.volumes() > 1 {
+        match header.endian {
+            Endian::Little => keep_one_volume::<LittleEndian>(&mut bytes, header.version),
+            Endian::Big => keep_one_volume::<BigEndian>(&mut bytes, header.version),
+        }
+    }
+    bytes
+}
+
+/// Voxel type and start, slope 1, offset 0, display range unset.
+fn describe_voxels<B: ByteOrder>(bytes: &mut [u8], version: Version, datatype: Datatype) {
+    let (start, bits) = (bytes.len(), datatype.size() as i16 * 8);
+    match version {
+        Version::One => {
+            B::write_i16(&mut bytes[70..], datatype.code());
+            B::write_i16(&mut bytes[72..], bits);
+            B::write_f32(&mut bytes[108..], start as f32);
+            B::write_f32_into(&[1.0, 0.0], &mut bytes[112..120]);
+            bytes[124..132].fill(0);
+        }
+        Version::Two => {
+            B::write_i16(&mut bytes[12..], datatype.code());
+            B::write_i16(&mut bytes[14..], bits);
+            B::write_i64(&mut bytes[168..], start as i64);
+            B::write_f64_into(&[1.0, 0.0], &mut bytes[176..192]);
+            bytes[192..208].fill(0);
+        }
+    }
+}
+
+fn keep_one_volume<B: ByteOrder>(bytes: &mut [u8], version: Version) {
+    match version {
+        Version::One => {
+            B::write_i16(&mut bytes[40..], 3);
+            B::write_i16_into(&[1; 4], &mut bytes[48..56]);
+        }
+        Version::Two => {
+            B::write_i64(&mut bytes[16..], 3);
+            B::write_i64_into(&[1; 4], &mut bytes[48..80]);
+        }
+    }
+}
+
+/// A NIfTI-1 header of 352 bytes for a grid: sform code 2 ("aligned"), qform unset, millimetres.
+fn new_header(path: &Path, grid: &Grid, datatype: Datatype) -> Result<Vec<u8>, VolumeError> {
+    let mut dim = [3, 1, 1, 1, 1, 1, 1, 1];
+    for (size, &voxels) in dim[1..4].iter_mut().zip(grid.shape.iter().rev()) {
+        *size = i16::try_from(voxels)
+            .map_err(|_| VolumeError::TooLong { path: path.to_owned(), shape: grid.shape })?;
+    }
+    let [dz, dy, dx] = grid.spacing_mm().map(|spacing| spacing as f32);
+    let mut bytes = vec![0; Version::One.least_offset() as usize];
+    LittleEndian::write_i32(&mut bytes, 348);
+    bytes[38] = b'r'; // `regular`: what ANALYZE readers look for
+    LittleEndian::write_i16_into(&dim, &mut bytes[40..56]);
+    LittleEndian::write_f32_into(&[1.0, dx, dy, dz, 1.0, 1.0, 1.0, 1.0], &mut bytes[76..108]);
+    describe_voxels::<LittleEndian>(&mut bytes, Version::One, datatype);
+    bytes[123] = 2; // millimetres
+    LittleEndian::write_i16(&mut bytes[254..], 2);
+    for (row, at) in grid.affine[..3].iter().zip([280, 296, 312]) {
+        LittleEndian::write_f32_into(&row.map(|value| value as f32), &mut bytes[at..at + 16]);
+    }
+    bytes[344..348].copy_from_slice(b"n+1\0");
+    Ok(bytes)
+}
+
+fn write_floats(out: &mut dyn Write, map: ArrayView3<'_, f32>, endian: Endian) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for plane in map.axis_iter(Axis(0)) {
+        bytes.clear();
+        match endian {
+            Endian::Little => bytes.extend(plane.iter().flat_map(|value| value.to_le_bytes())),
+            Endian::Big => bytes.extend(plane.iter().flat_map(|value| value.to_be_bytes())),
+        }
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+fn write_bytes(out: &mut dyn Write, mask: ArrayView3<'_, u8>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for plane in mask.axis_iter(Axis(0)) {
+        bytes.clear();
+        bytes.extend(plane.iter());
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes head and voxels to a temporary beside `path`, then renames it.
+fn write_file(
+    path: &Path,
+    head: &[u8],
+    voxels: impl Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), VolumeError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let compress = name.ends_with(".nii.gz");
+    if !compress && !name.ends_with(".nii") {
+        return Err(VolumeError::Suffix { path: path.to_owned() });
+    }
+    let write = || -> io::Result<()> {
+        let mut file = temporary_beside(path)?;
+        let buffered = BufWriter::with_capacity(1 << 16, &mut file);
+        if compress {
+            // Level 3: maps are mostly background, and a higher level gains little. No time stamp: equal bytes.
+            let mut out = GzBuilder::new().mtime(0).write(buffered, Compression::new(3));
+            out.write_all(head)?;
+            voxels(&mut out)?;
+            out.finish()?.flush()?;
+        } else {
+            let mut out = buffered;
+            out.write_all(head)?;
+            voxels(&mut out)?;
+            out.flush()?;
+        }
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| VolumeError::Write { path: path.to_owned(), source })
+}
+
+fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = Builder::new();
+    builder.prefix(".disyre-");
+    if let Some(permissions) = usual_permissions() {
+        builder.permissions(permissions);
+    }
+    builder.tempfile_in(folder)
+}
+
+/// What a new file usually gets: temporaries are private otherwise, and the rename would keep that.
+#[cfg(unix)]
+fn usual_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn usual_permissions() -> Option<Permissions> {
+    None
+}

@@ -1,0 +1,97 @@
+use disyre_core::ndarray::{ArrayView3, Slice};
+use disyre_core::{Grid, Volume};
+use serde::{Deserialize, Serialize};
+
+use crate::affine::rescaled;
+
+/// A box of voxels.
+///
+/// # Shapes and units
+/// `(z, y, x)` voxel indices; `end` is exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoxelBox {
+    /// First voxel.
+    pub start: [usize; 3],
+    /// One past the last voxel.
+    pub end: [usize; 3],
+}
+
+impl VoxelBox {
+    /// Voxels along `(z, y, x)`.
+    pub fn shape(&self) -> [usize; 3] {
+        [0, 1, 2].map(|axis| self.end[axis].saturating_sub(self.start[axis]))
+    }
+
+    /// The part of the box that lies inside an array of the given shape.
+    fn within(self, shape: [usize; 3]) -> Self {
+        let end = [0, 1, 2].map(|axis| self.end[axis].min(shape[axis]));
+        let start = [0, 1, 2].map(|axis| self.start[axis].min(end[axis]));
+        Self { start, end }
+    }
+}
+
+/// The smallest box that holds every voxel whose mask is not 0; `None` if there is none.
+///
+/// # Source
+/// The published code crops every test volume to this box.
+pub fn foreground_box(mask: ArrayView3<'_, u8>) -> Option<VoxelBox> {
+    let mut start = [usize::MAX; 3];
+    let mut end = [0; 3];
+    for (z, plane) in mask.outer_iter().enumerate() {
+        for (y, row) in plane.outer_iter().enumerate() {
+            let Some(first) = row.iter().position(|&value| value != 0) else { continue };
+            let last = row.iter().rposition(|&value| value != 0).unwrap_or(first);
+            start = [start[0].min(z), start[1].min(y), start[2].min(first)];
+            end = [end[0].max(z + 1), end[1].max(y + 1), end[2].max(last + 1)];
+        }
+    }
+    (end[0] > 0).then_some(VoxelBox { start, end })
+}
+
+/// Cuts a box out of a volume; every voxel keeps its place in the world.
+///
+/// # Shapes and units
+/// The part of `region` that lies inside the volume, `(z, y, x)`.
+pub fn crop(volume: &Volume, region: VoxelBox) -> Volume {
+    let region = region.within(volume.grid.shape);
+    let range = |axis: usize| Slice::from(region.start[axis]..region.end[axis]);
+    let start = [2, 1, 0].map(|axis: usize| region.start[axis] as f64);
+    Volume {
+        data: volume.data.slice_each_axis(|axis| range(axis.axis.index())).to_owned(),
+        grid: Grid {
+            shape: region.shape(),
+            affine: rescaled(&volume.grid.affine, start, [1.0; 3]),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn the_box_is_tight_and_an_empty_mask_has_none() {
+        let mut mask = Array3::zeros((4, 5, 6));
+        assert_eq!(foreground_box(mask.view()), None);
+        mask[[1, 4, 2]] = 1;
+        mask[[2, 0, 5]] = 7;
+        let expected = VoxelBox { start: [1, 0, 2], end: [3, 5, 6] };
+        assert_eq!(foreground_box(mask.view()), Some(expected));
+        assert_eq!(expected.shape(), [2, 5, 4]);
+    }
+
+    #[test]
+    fn cropping_moves_the_origin_along() {
+        let grid = Grid::from_spacing([4, 5, 6], [3.0, 2.0, 1.0]);
+        let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| (z * 100 + y * 10 + x) as f32);
+        let volume = Volume::new(data, grid).unwrap();
+        let part = crop(&volume, VoxelBox { start: [1, 2, 3], end: [2, 4, 9] });
+        assert_eq!(part.data.shape(), [1, 2, 3]);
+        assert_eq!(part.data[[0, 0, 0]], 123.0);
+        assert_eq!([0, 1, 2].map(|row| part.grid.affine[row][3]), [3.0, 4.0, 3.0]);
+        let outside = crop(&volume, VoxelBox { start: [9; 3], end: [12; 3] });
+        assert!(outside.data.is_empty() && outside.grid.is_empty());
+    }
+}

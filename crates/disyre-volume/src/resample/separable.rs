@@ -1,0 +1,190 @@
+use disyre_core::Affine;
+use disyre_core::ndarray::{Array3, ArrayView3};
+use rayon::prelude::*;
+
+use super::{Interpolation, allocate};
+use crate::VolumeError;
+
+/// A relative affine whose axes run along the input's: for each output axis, an input axis and a line on it.
+///
+/// All in array order `(z, y, x)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Axes {
+    source: [usize; 3],
+    lines: [Line; 3],
+}
+
+/// Output index `j` lies at input coordinate `start + step · j`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    start: f64,
+    step: f64,
+}
+
+impl Axes {
+    /// The axes of a relative affine (output to input indices, x first), or `None` if it turns or shears the grid.
+    pub(super) fn of(relative: &Affine, shape: [usize; 3]) -> Option<Self> {
+        /// Input voxels that a corner may be off: far below what a header's 32-bit floats can tell.
+        const TOLERANCE_VOXELS: f64 = 1e-3;
+        let mut axes = Self { source: [0; 3], lines: [Line { start: 0.0, step: 1.0 }; 3] };
+        let mut taken = [false; 3];
+        for out in 0..3 {
+            let column = 2 - out;
+            let size = |row: usize| relative[row][column].abs();
+            let row = (0..3).max_by(|&a, &b| size(a).total_cmp(&size(b)))?;
+            let last = shape[out].saturating_sub(1) as f64;
+            let drift = (0..3).filter(|&other| other != row).map(size).sum::<f64>() * last;
+            if taken[row] || drift > TOLERANCE_VOXELS {
+                return None;
+            }
+            taken[row] = true;
+            axes.source[out] = 2 - row;
+            axes.lines[out] = Line { start: relative[row][3], step: relative[row][column] };
+        }
+        Some(axes)
+    }
+}
+
+/// Resamples one axis after the other.
+pub(super) fn resample(
+    data: ArrayView3<'_, f32>,
+    shape: [usize; 3],
+    axes: &Axes,
+    interpolation: Interpolation,
+) -> Result<Array3<f32>, VolumeError> {
+    let mut current = data.permuted_axes(axes.source).as_standard_layout().into_owned();
+    // The axes that shrink most come first, so that the others have less to do.
+    let mut order = [0, 1, 2];
+    order.sort_by(|&a, &b| {
+        let growth = |axis: usize| shape[axis] as f64 / current.shape()[axis] as f64;
+        growth(a).total_cmp(&growth(b))
+    });
+    for axis in order {
+        let taps = Taps::new(axes.lines[axis], current.shape()[axis], shape[axis], interpolation);
+        if !taps.is_identity(current.shape()[axis]) {
+            current = taps.along(&current, axis)?;
+        }
+    }
+    Ok(current)
+}
+
+/// Which input voxels make an output voxel along one axis, and with what weights.
+struct Taps {
+    first: Vec<usize>,
+    weights: Vec<Vec<f32>>,
+}
+
+impl Taps {
+    fn new(line: Line, input: usize, output: usize, interpolation: Interpolation) -> Self {
+        let (mut first, mut weights) = (Vec::new(), Vec::new());
+        for index in 0..output {
+            let centre = line.start + line.step * index as f64;
+            let (start, row) = match interpolation {
+                Interpolation::Area if line.step.abs() > 1.0 => {
+                    area(centre, line.step.abs(), input)
+                }
+                Interpolation::Nearest => nearest(centre, input),
+                Interpolation::Linear | Interpolation::Area => linear(centre, input),
+            };
+            first.push(start);
+            weights.push(row);
+        }
+        Self { first, weights }
+    }
+
+    fn is_identity(&self, input: usize) -> bool {
+        let same = |(index, (first, row)): (usize, (&usize, &Vec<f32>))| {
+            row.iter()
+                .enumerate()
+                .all(|(k, &weight)| weight == if first + k == index { 1.0 } else { 0.0 })
+                && (*first..first + row.len()).contains(&index)
+        };
+        self.first.len() == input && self.first.iter().zip(&self.weights).enumerate().all(same)
+    }
+
+    fn along(&self, data: &Array3<f32>, axis: usize) -> Result<Array3<f32>, VolumeError> {
+        let mut shape = [data.shape()[0], data.shape()[1], data.shape()[2]];
+        let (old, new) = (shape[axis], self.first.len());
+        let inner: usize = shape[axis + 1..].iter().product();
+        shape[axis] = new;
+        let mut buffer = allocate(shape)?;
+        buffer.resize(shape.iter().product(), 0.0);
+        let input = data.as_slice().unwrap_or_default();
+        if axis == 0 {
+            let rows = buffer.par_chunks_mut(inner).enumerate();
+            rows.for_each(|(index, out)| self.combine(index, input, inner, out));
+        } else {
+            let blocks = buffer.par_chunks_mut(new * inner).zip(input.par_chunks(old * inner));
+            blocks.for_each(|(out, block)| {
+                for (index, row) in out.chunks_exact_mut(inner).enumerate() {
+                    self.combine(index, block, inner, row);
+                }
+            });
+        }
+        Ok(Array3::from_shape_vec(shape, buffer).unwrap_or_default())
+    }
+
+    /// One output row: the weighted sum of input rows of `inner` voxels each.
+    fn combine(&self, index: usize, block: &[f32], inner: usize, out: &mut [f32]) {
+        let rows = block[self.first[index] * inner..].chunks_exact(inner);
+        for (row, &weight) in rows.zip(&self.weights[index]) {
+            for (sum, &value) in out.iter_mut().zip(row) {
+                *sum += weight * value;
+            }
+        }
+    }
+}
+
+fn nearest(centre: f64, input: usize) -> (usize, Vec<f32>) {
+    let index = (centre + 0.5).floor();
+    if index >= 0.0 && index < input as f64 { (index as usize, vec![1.0]) } else { (0, vec![]) }
+}
+
+fn linear(centre: f64, input: usize) -> (usize, Vec<f32>) {
+    match super::oblique::bracket(centre, input) {
+        Some((below, fraction)) if below + 1 < input => (below, vec![1.0 - fraction, fraction]),
+        Some((below, _)) => (below, vec![1.0]),
+        None => (0, vec![]),
+    }
+}
+
+/// The mean over `[centre - width/2, centre + width/2]`; the part outside the input does not count.
+fn area(centre: f64, width: f64, input: usize) -> (usize, Vec<f32>) {
+    // In coordinates where voxel i covers [i, i + 1].
+    let low = (centre + 0.5 - width / 2.0).clamp(0.0, input as f64);
+    let high = (centre + 0.5 + width / 2.0).clamp(0.0, input as f64);
+    // Less than a millionth of a voxel is rounding.
+    if high - low < 1e-6 {
+        return (0, vec![]);
+    }
+    let first = (low.floor() as usize).min(input - 1);
+    let last = (high.ceil() as usize).clamp(first + 1, input);
+    let share = |voxel: usize| (high.min(voxel as f64 + 1.0) - low.max(voxel as f64)).max(0.0);
+    (first, (first..last).map(|voxel| (share(voxel) / (high - low)) as f32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn area_weights_are_the_covered_shares() {
+        assert_eq!(area(0.5, 2.0, 4), (0, vec![0.5, 0.5]));
+        assert_eq!(area(1.0, 3.0, 4), (0, vec![1.0 / 3.0; 3]));
+        assert_eq!(area(0.25, 1.5, 4), (0, vec![2.0 / 3.0, 1.0 / 3.0]));
+        assert_eq!(area(9.0, 2.0, 4), (0, vec![]));
+        // Only the inner half of this voxel lies in the volume.
+        assert_eq!(area(3.5, 2.0, 4), (3, vec![1.0]));
+    }
+
+    #[test]
+    fn a_turned_grid_is_not_separable_but_a_permuted_one_is() {
+        let permuted = [[0., 0., -2., 9.], [0., 1., 0., 0.], [3., 0., 0., 1.], [0., 0., 0., 1.]];
+        let axes = Axes::of(&permuted, [5, 6, 7]).unwrap();
+        assert_eq!(axes.source, [2, 1, 0]);
+        assert_eq!(axes.lines[0], Line { start: 9.0, step: -2.0 });
+        let mut turned = permuted;
+        turned[0][1] = 0.01;
+        assert_eq!(Axes::of(&turned, [5, 6, 7]), None);
+    }
+}
