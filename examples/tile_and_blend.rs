@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use disyre_core::Key;
-use disyre_core::ndarray::{Array3, Array4, ArrayView4, Axis};
+use disyre_core::ndarray::{Array3, Array4, Axis};
 use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
 
@@ -41,14 +41,14 @@ fn predict(
     let mut patch = Array4::zeros((1, WINDOW[0], WINDOW[1], WINDOW[2]));
     for window in plan.windows() {
         plan.extract(image.view(), window, patch.view_mut())?;
-        blender.add(window, toy_predictor(patch.view()).view())?;
+        blender.add(window, toy_predictor(&patch).view())?;
     }
     println!("{} windows of {WINDOW:?} at stride {stride:?}", plan.len());
     Ok(blender.finish())
 }
 
 /// Distance of every voxel from the mean of its window's foreground; 0 in the background.
-fn toy_predictor(patch: ArrayView4<'_, f32>) -> Array3<f32> {
+fn toy_predictor(patch: &Array4<f32>) -> Array3<f32> {
     let voxels = patch.index_axis(Axis(0), 0);
     let foreground = voxels.iter().filter(|&&value| value > 0.0).count().max(1);
     let mean = voxels.sum() / foreground as f32;
