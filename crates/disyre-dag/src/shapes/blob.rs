@@ -1,0 +1,200 @@
+use disyre_core::{
+    Key,
+    ndarray::{ArrayViewMut3, Zip},
+    rand::RngExt,
+};
+use noise::{Fbm, MultiFractal, NoiseFn, Perlin};
+use serde::{Deserialize, Serialize};
+
+use super::{ShapeSource, frame::for_each_voxel};
+use crate::{DagError, check, component::keep_largest_component};
+
+/// Fraction of the window that a published stored shape covers: `[probability, fraction]`, linear in between.
+///
+/// # Source
+/// Measured: the sum of 300 masks that the published code drew from its stored shapes (the blur keeps the sum).
+pub const PUBLISHED_BLOB_AREA: [[f64; 2]; 11] = [
+    [0.00, 0.1167],
+    [0.01, 0.1225],
+    [0.05, 0.1752],
+    [0.10, 0.2203],
+    [0.25, 0.3500],
+    [0.50, 0.5381],
+    [0.75, 0.7867],
+    [0.90, 0.9226],
+    [0.95, 0.9612],
+    [0.99, 0.9976],
+    [1.00, 1.0000],
+];
+
+/// How random blobs are drawn.
+///
+/// # Source
+/// Ours, in place of the published code's 300 stored masks; only the distribution of areas is theirs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlobConfig {
+    /// Quantiles of the covered fraction of the window: `[probability, fraction]`, ascending in both, from
+    /// probability 0 to 1; linear in between.
+    pub area: Vec<[f64; 2]>,
+    /// Height of the noise against the distance from the centre in half windows, in `[0, 4]`: 0 gives discs.
+    pub roughness: f64,
+    /// Cycles of the coarsest noise along the window, in `(0, 32]`.
+    pub cycles: f64,
+    /// Layers of noise, each finer and weaker than the one before, 1 to 8.
+    pub octaves: usize,
+    /// Greatest distance of the centre from the window's, along each axis in half windows, in `[0, 1]`.
+    pub off_centre: f64,
+}
+
+impl Default for BlobConfig {
+    fn default() -> Self {
+        Self {
+            area: PUBLISHED_BLOB_AREA.to_vec(),
+            roughness: 0.8,
+            cycles: 2.0,
+            octaves: 3,
+            off_centre: 0.3,
+        }
+    }
+}
+
+impl BlobConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`DagError::Config`] naming the field that is out of range.
+    pub fn build(self) -> Result<BlobShapes, DagError> {
+        check_quantiles(&self.area)?;
+        check::in_range("roughness", self.roughness, [0.0, 4.0], "a height in [0, 4]")?;
+        check::in_range("cycles", self.cycles, [1e-3, 32.0], "cycles in [0.001, 32]")?;
+        check::in_range("octaves", self.octaves as f64, [1.0, 8.0], "1 to 8 layers")?;
+        check::in_range("off_centre", self.off_centre, [0.0, 1.0], "a fraction in [0, 1]")?;
+        Ok(BlobShapes::new(self))
+    }
+}
+
+fn check_quantiles(area: &[[f64; 2]]) -> Result<(), DagError> {
+    let expected = "at least two pairs, ascending, from probability 0 to 1, fractions in [0, 1]";
+    let unit = |value: f64| (0.0..=1.0).contains(&value);
+    let complete = area.len() > 1 && area[0][0] == 0.0 && area[area.len() - 1][0] == 1.0;
+    let ascending = area.windows(2).all(|two| two[0][0] < two[1][0] && two[0][1] <= two[1][1]);
+    if complete && ascending && area.iter().flatten().copied().all(unit) {
+        return Ok(());
+    }
+    Err(DagError::Config { parameter: "area", expected, got: area.len() as f64 })
+}
+
+/// Random blobs, each connected: fractal noise around a centre, cut at the level that gives the drawn area.
+///
+/// Values are 0 or 1.
+#[derive(Debug, Clone)]
+pub struct BlobShapes {
+    config: BlobConfig,
+    noise: Fbm<Perlin>,
+}
+
+impl Default for BlobShapes {
+    fn default() -> Self {
+        Self::new(BlobConfig::default())
+    }
+}
+
+impl BlobShapes {
+    fn new(config: BlobConfig) -> Self {
+        let noise = Fbm::new(0).set_octaves(config.octaves);
+        Self { config, noise }
+    }
+
+    /// The covered fraction at a probability.
+    fn area(&self, probability: f64) -> f64 {
+        let area = &self.config.area;
+        let next = area.partition_point(|[p, _]| *p <= probability).clamp(1, area.len() - 1);
+        let ([p0, a0], [p1, a1]) = (area[next - 1], area[next]);
+        a0 + (a1 - a0) * (probability - p0) / (p1 - p0)
+    }
+
+    /// Distance from the blob's centre, disturbed by noise: low inside, high outside.
+    fn fill_field(&self, key: Key, field: ArrayViewMut3<'_, f32>) {
+        let mut rng = key.rng();
+        let window: [usize; 3] = field.dim().into();
+        let off = self.config.off_centre;
+        let centre: [f64; 3] = std::array::from_fn(|_| off * (2.0 * rng.random::<f64>() - 1.0));
+        // Perlin noise repeats after 256 cycles: a random place in it stands for a seed.
+        let place: [f64; 3] = std::array::from_fn(|_| 256.0 * rng.random::<f64>());
+        let step = window.map(|extent| 2.0 / extent as f64);
+        for_each_voxel(field, |voxel| {
+            let half_windows: [f64; 3] = std::array::from_fn(|axis| match window[axis] {
+                1 => 0.0,
+                _ => (voxel[axis] as f64 + 0.5) * step[axis] - 1.0,
+            });
+            let at = |axis: usize| place[axis] + half_windows[axis] * self.config.cycles / 2.0;
+            let noise = match window[0] {
+                1 => self.noise.get([at(1), at(2)]),
+                _ => self.noise.get([at(0), at(1), at(2)]),
+            };
+            let squares = (0..3).map(|axis| match window[axis] {
+                1 => 0.0,
+                _ => (half_windows[axis] - centre[axis]).powi(2),
+            });
+            (squares.sum::<f64>().sqrt() + self.config.roughness * noise) as f32
+        });
+    }
+}
+
+impl ShapeSource for BlobShapes {
+    fn fill(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError> {
+        let fraction = self.area(key.child("area").rng().random());
+        self.fill_field(key.child("field"), shape.view_mut());
+        let voxels = (fraction * shape.len() as f64).round() as usize;
+        let mut order: Vec<f32> = shape.iter().copied().collect();
+        let level = match voxels.checked_sub(1) {
+            Some(last) => *order.select_nth_unstable_by(last, f32::total_cmp).1,
+            None => f32::NEG_INFINITY,
+        };
+        Zip::from(&mut shape).for_each(|value| *value = f32::from(*value <= level));
+        keep_largest_component(shape);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn areas_between_two_quantiles_are_interpolated() {
+        let area = vec![[0.0, 0.1], [0.5, 0.3], [1.0, 0.4]];
+        let blobs = BlobConfig { area, ..Default::default() }.build().unwrap();
+        for (probability, expected) in [(0.0, 0.1), (0.25, 0.2), (0.5, 0.3), (1.0, 0.4)] {
+            assert!((blobs.area(probability) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn without_noise_a_blob_is_a_disc_of_the_drawn_area() {
+        let area = vec![[0.0, 0.25], [1.0, 0.25]];
+        let config = BlobConfig { area, roughness: 0.0, off_centre: 0.0, ..Default::default() };
+        let mut mask = Array3::zeros((1, 64, 64));
+        config.build().unwrap().fill(Key::new(0), mask.view_mut()).unwrap();
+        let radius = (1024.0 / std::f32::consts::PI).sqrt();
+        for ((_, y, x), &value) in mask.indexed_iter() {
+            let distance = (y as f32 - 31.5).hypot(x as f32 - 31.5);
+            assert!((distance - radius).abs() < 1.0 || (value == 1.0) == (distance < radius));
+        }
+    }
+
+    #[test]
+    fn quantiles_out_of_order_are_refused() {
+        for area in [
+            vec![],
+            vec![[0.0, 0.5]],
+            vec![[0.0, 0.5], [1.0, 0.2]],
+            vec![[0.0, 0.1], [0.9, 0.2]],
+            vec![[0.0, 0.1], [1.0, f64::NAN]],
+        ] {
+            assert!(BlobConfig { area, ..Default::default() }.build().is_err());
+        }
+    }
+}
