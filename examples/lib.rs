@@ -6,7 +6,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use disyre_core::Key;
-use disyre_core::ndarray::{Array, Array2, Array4, ArrayView2, Axis, Dimension, concatenate};
+use disyre_core::ndarray::{Array, Array2, Array4, Axis, Dimension, concatenate};
 use disyre_core::rand::RngExt;
 
 /// The folder to write into: the first argument, or `target/examples/NAME`. It exists afterwards.
@@ -52,30 +52,30 @@ fn tissue(y: f32, x: f32, phase: f32) -> f32 {
 ///
 /// # Panics
 /// If the array has fewer than two axes, or one of the others is empty.
-pub fn picture<D: Dimension>(array: &Array<f32, D>) -> ArrayView2<'_, f32> {
+pub fn picture<D: Dimension>(array: &Array<f32, D>) -> Array2<f32> {
     let mut view = array.view().into_dyn();
     while view.ndim() > 2 {
         view = view.index_axis_move(Axis(0), 0);
     }
-    view.into_dimensionality().expect("two axes are left")
+    view.to_owned().into_dimensionality().expect("two axes are left")
 }
 
 /// Joins pictures of one size into rows of a picture, with a white line between neighbours.
 ///
 /// # Panics
 /// If the pictures differ in size or the rows in length.
-pub fn montage(rows: &[Vec<ArrayView2<'_, f32>>]) -> Array2<f32> {
+pub fn montage(rows: &[Vec<Array2<f32>>]) -> Array2<f32> {
     let lines: Vec<Array2<f32>> = rows.iter().map(|row| join(Axis(1), row)).collect();
-    join(Axis(0), &lines.iter().map(|line| line.view()).collect::<Vec<_>>())
+    join(Axis(0), &lines)
 }
 
-fn join(axis: Axis, pictures: &[ArrayView2<'_, f32>]) -> Array2<f32> {
+fn join(axis: Axis, pictures: &[Array2<f32>]) -> Array2<f32> {
     let mut size = pictures[0].raw_dim();
     size[axis.index()] = 2;
     let line = Array2::ones(size);
     let mut parts = vec![line.view(); 2 * pictures.len() - 1];
     for (part, picture) in parts.iter_mut().step_by(2).zip(pictures) {
-        *part = *picture;
+        *part = picture.view();
     }
     concatenate(axis, &parts).expect("pictures of one size")
 }
