@@ -1,0 +1,129 @@
+use std::fmt;
+use std::panic::catch_unwind;
+use std::str::FromStr;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::DiffusionError;
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum DeviceRequest {
+    /// The first CUDA device if there is one, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(usize),
+}
+
+impl fmt::Display for DeviceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl From<DeviceRequest> for String {
+    fn from(request: DeviceRequest) -> Self {
+        request.to_string()
+    }
+}
+
+impl TryFrom<String> for DeviceRequest {
+    type Error = DiffusionError;
+
+    fn try_from(text: String) -> Result<Self, DiffusionError> {
+        text.parse()
+    }
+}
+
+impl FromStr for DeviceRequest {
+    type Err = DiffusionError;
+
+    fn from_str(text: &str) -> Result<Self, DiffusionError> {
+        let number = |text: &str| text.parse().ok().map(Self::Cuda);
+        match text {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            other => other.strip_prefix("cuda:").and_then(number),
+        }
+        .ok_or_else(|| DiffusionError::config("device", "auto, cpu, cuda or cuda:NUMBER", text))
+    }
+}
+
+/// A device and why it was taken.
+#[derive(Debug, Clone)]
+pub struct SelectedDevice {
+    /// Where tensors live.
+    pub device: Device,
+    /// One line for people: which device and why.
+    pub reason: String,
+}
+
+/// Finds the device for a request, without a panic where there is no CUDA.
+///
+/// # Errors
+/// [`DiffusionError::Device`] if a CUDA device was asked for by number and cannot be used.
+pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, DiffusionError> {
+    let cpu = |reason| SelectedDevice { device: Device::Cpu, reason };
+    match request {
+        DeviceRequest::Cpu => Ok(cpu("processor, as asked for".into())),
+        DeviceRequest::Cuda(number) => match cuda(number) {
+            Ok(device) => Ok(SelectedDevice { device, reason: format!("{request}, as asked for") }),
+            Err(reason) => Err(DiffusionError::Device { requested: request.to_string(), reason }),
+        },
+        DeviceRequest::Auto => Ok(match cuda(0) {
+            Ok(device) => SelectedDevice { device, reason: "cuda:0, the first one".into() },
+            Err(reason) => cpu(format!("processor, because {reason}")),
+        }),
+    }
+}
+
+/// The driver's library is bound at the first use, which panics where it is missing.
+fn cuda(number: usize) -> Result<Device, String> {
+    if !candle_core::utils::cuda_is_available() {
+        return Err("this program was built without CUDA".into());
+    }
+    match catch_unwind(|| Device::new_cuda(number)) {
+        Ok(Ok(device)) => Ok(device),
+        Ok(Err(error)) => Err(format!("CUDA answered: {error}")),
+        Err(_) => Err("the CUDA driver was not found".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_its_text() {
+        for request in [DeviceRequest::Auto, DeviceRequest::Cpu, DeviceRequest::Cuda(3)] {
+            assert_eq!(request.to_string().parse::<DeviceRequest>().unwrap(), request);
+        }
+        assert!("gpu".parse::<DeviceRequest>().unwrap_err().to_string().contains("cuda:NUMBER"));
+    }
+
+    #[test]
+    fn the_processor_is_always_there_and_says_so() {
+        let selected = select_device(DeviceRequest::Cpu).unwrap();
+        assert!(selected.device.is_cpu());
+        assert_eq!(selected.reason, "processor, as asked for");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn without_cuda_the_choice_falls_on_the_processor_and_a_demand_is_an_error() {
+        let selected = select_device(DeviceRequest::Auto).unwrap();
+        assert!(selected.device.is_cpu() && selected.reason.contains("built without CUDA"));
+        let message = select_device(DeviceRequest::Cuda(0)).unwrap_err().to_string();
+        assert!(message.starts_with("device cuda:0 cannot be used"), "{message}");
+    }
+}

@@ -1,0 +1,140 @@
+use std::path::{Path, PathBuf};
+
+use disyre_core::{PairError, RestoreError, ShapeError};
+
+/// Why a schedule, a network, a checkpoint or a training run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiffusionError {
+    /// A field of a configuration holds a value that cannot work.
+    #[error("{field} is {got}, expected {expected}")]
+    Config {
+        /// Which field, as in the configuration file.
+        field: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// An image cannot be halved as often as the network does it.
+    #[error(
+        "the image is {height} x {width}, but a network of {levels} levels needs multiples of {factor}; cut it into windows of such a size"
+    )]
+    Indivisible {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Levels of the network.
+        levels: usize,
+        /// What both must be a multiple of.
+        factor: usize,
+    },
+    /// Arrays do not fit each other, or hold what they must not.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The tensor library failed.
+    #[error("the tensor library failed")]
+    Tensor(#[from] candle_core::Error),
+    /// A device was asked for that is not there.
+    #[error(
+        "device {requested} cannot be used: {reason}; ask for the processor or leave the choice open"
+    )]
+    Device {
+        /// What was asked for.
+        requested: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("{} could not be read or written", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A configuration file holds something else.
+    #[error("{} does not hold the expected settings", path.display())]
+    Settings {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file is not in the safetensors format, or is cut short.
+    #[error("{} is not a whole safetensors file", path.display())]
+    Weights {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// The weights are those of another network.
+    #[error("tensor {name} of {} {problem}; the weights and the network's configuration belong to different models", path.display())]
+    OtherNetwork {
+        /// Which file.
+        path: PathBuf,
+        /// Which tensor.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A folder already holds a run that was not asked to go on.
+    #[error("{} already holds a training run; resume it or choose another folder", dir.display())]
+    AlreadyTrained {
+        /// Which folder.
+        dir: PathBuf,
+    },
+    /// A run was to go on under other settings.
+    #[error(
+        "cannot resume: {field} was {saved} and is now {requested}; ask for the same or start afresh in another folder"
+    )]
+    ResumeMismatch {
+        /// The first field that differs.
+        field: String,
+        /// Its value in the checkpoint.
+        saved: String,
+        /// Its value now.
+        requested: String,
+    },
+    /// Training went astray.
+    #[error(
+        "{what} is not finite at step {step}; the last checkpoint is kept, try a lower learning rate"
+    )]
+    NotFinite {
+        /// What became infinite or not-a-number.
+        what: &'static str,
+        /// At which step, counted from 1.
+        step: u64,
+    },
+    /// The source of training pairs failed.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+}
+
+impl DiffusionError {
+    pub(crate) fn config(
+        field: &'static str,
+        expected: impl Into<String>,
+        got: impl std::fmt::Debug,
+    ) -> Self {
+        Self::Config { field, expected: expected.into(), got: format!("{got:?}") }
+    }
+
+    pub(crate) fn file(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |source| Self::File { path: path.to_path_buf(), source }
+    }
+}
+
+impl From<DiffusionError> for RestoreError {
+    fn from(error: DiffusionError) -> Self {
+        match error {
+            DiffusionError::Shape(shape) => Self::Shape(shape),
+            other => Self::Backend(Box::new(other)),
+        }
+    }
+}

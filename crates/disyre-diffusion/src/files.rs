@@ -1,0 +1,190 @@
+//! Reading and writing whole files: a file under its final name is never half written.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, View};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::DiffusionError;
+
+/// SHA-256 of a file of weights, in hexadecimal: what a report quotes to say which model made it.
+///
+/// # Errors
+/// [`DiffusionError::File`] if it cannot be read.
+pub fn weights_sha256(path: &Path) -> Result<String, DiffusionError> {
+    let mut file = File::open(path).map_err(DiffusionError::file(path))?;
+    let mut hasher = Sha256::new();
+    io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DiffusionError::file(path))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A tensor about to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TensorToWrite<'a> {
+    pub(crate) shape: &'a [usize],
+    pub(crate) values: &'a [f32],
+}
+
+impl View for TensorToWrite<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
+
+/// Writes named tensors and one entry of metadata. (Several entries would be written in a random order.)
+pub(crate) fn write_tensors(
+    path: &Path,
+    tensors: Vec<(String, TensorToWrite<'_>)>,
+    metadata: (&str, String),
+) -> Result<(), DiffusionError> {
+    let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
+    atomically(path, |temporary| {
+        safetensors::serialize_to_file(tensors, Some(metadata), temporary)
+            .map_err(|source| DiffusionError::Weights { path: path.to_path_buf(), source })
+    })
+}
+
+/// Reads every tensor of a file as `(shape, values)`.
+pub(crate) fn read_tensors(
+    path: &Path,
+) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>, DiffusionError> {
+    let bytes = fs::read(path).map_err(DiffusionError::file(path))?;
+    let broken = |source| DiffusionError::Weights { path: path.to_path_buf(), source };
+    let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let mut tensors = HashMap::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(DiffusionError::OtherNetwork {
+                path: path.to_path_buf(),
+                name: name.to_owned(),
+                problem: format!("holds {:?}, expected F32", view.dtype()),
+            });
+        }
+        let (values, _) = view.data().as_chunks::<4>();
+        let values = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
+        tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
+    }
+    Ok(tensors)
+}
+
+/// Reads one entry of a file's metadata.
+pub(crate) fn read_metadata(path: &Path, key: &str) -> Result<Option<String>, DiffusionError> {
+    let bytes = fs::read(path).map_err(DiffusionError::file(path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|source| DiffusionError::Weights { path: path.to_path_buf(), source })?;
+    Ok(header.metadata().as_ref().and_then(|entries| entries.get(key).cloned()))
+}
+
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DiffusionError> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|source| DiffusionError::Settings { path: path.to_path_buf(), source })?;
+    text.push(b'\n');
+    write_bytes(path, &text)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DiffusionError> {
+    let text = fs::read(path).map_err(DiffusionError::file(path))?;
+    serde_json::from_slice(&text)
+        .map_err(|source| DiffusionError::Settings { path: path.to_path_buf(), source })
+}
+
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), DiffusionError> {
+    atomically(path, |temporary| fs::write(temporary, bytes).map_err(DiffusionError::file(path)))
+}
+
+/// Lets `write` fill a file beside `path`, then gives it the name.
+fn atomically(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), DiffusionError>,
+) -> Result<(), DiffusionError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file_error = DiffusionError::file(path);
+    // A folder of our own rather than a file: files made inside it get the usual permissions.
+    let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder);
+    let temporary = temporary.map_err(&file_error)?;
+    let part = temporary.path().join("part");
+    write(&part)?;
+    File::open(&part).and_then(|file| file.sync_all()).map_err(&file_error)?;
+    fs::rename(&part, path).map_err(&file_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_come_back_with_their_metadata_and_no_temporary_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let tensor = TensorToWrite { shape: &[2, 1], values: &[1.5, -2.0] };
+        for _ in 0..2 {
+            write_tensors(&path, vec![("a".into(), tensor)], ("format", "pt".into())).unwrap();
+        }
+        assert_eq!(read_tensors(&path).unwrap()["a"], (vec![2, 1], vec![1.5, -2.0]));
+        assert_eq!(read_metadata(&path, "format").unwrap().as_deref(), Some("pt"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note");
+        write_bytes(&path, b"old").unwrap();
+        let failed = atomically(&path, |temporary| {
+            fs::write(temporary, b"ne").unwrap();
+            Err(DiffusionError::NotFinite { what: "loss", step: 1 })
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_standard() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").unwrap();
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(weights_sha256(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_file_cut_short_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.safetensors");
+        fs::write(&path, [9, 0, 0]).unwrap();
+        let message = read_tensors(&path).unwrap_err().to_string();
+        assert!(message.contains("cut.safetensors is not a whole safetensors file"), "{message}");
+    }
+}

@@ -1,0 +1,203 @@
+use std::path::Path;
+
+use candle_core::Device;
+use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
+use disyre_core::{RestoreError, Restorer, Severity, ensure_finite, ensure_same_shape};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EMA_FILE, MODEL_FILE};
+use crate::slices::{from_images, to_images};
+use crate::{Conditioning, DiffusionError, ModelConfig, Parameters, Schedule, UNet};
+
+/// Which weights of a trained model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// Their moving average over training: steadier. A model trained without an average has none.
+    #[default]
+    Ema,
+    /// As the last step left them, like the published code.
+    Raw,
+}
+
+impl Weights {
+    /// Name of the file within a model's folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Ema => EMA_FILE,
+            Self::Raw => MODEL_FILE,
+        }
+    }
+}
+
+/// A trained network as a [`Restorer`]: one pass, image and severity in, healthy image out.
+///
+/// Slices z of an item pass through the 2D network one by one. What one item becomes does not depend on its batch.
+///
+/// # Source
+/// DISYRE (arXiv 2311.15453): the network predicts the healthy image from any severity in a single step.
+#[derive(Debug)]
+pub struct ColdRestorer {
+    config: ModelConfig,
+    network: UNet,
+    schedule: Schedule,
+    device: Device,
+}
+
+impl ColdRestorer {
+    /// Reads a model's folder: `config.json` and the chosen weights.
+    ///
+    /// # Errors
+    /// [`DiffusionError`] naming the file that is missing or belongs to another network.
+    pub fn load(
+        model_dir: &Path,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        let config = ModelConfig::load(model_dir)?;
+        let path = model_dir.join(weights.file_name());
+        let parameters = Parameters::load(&config.network, &path, device)?;
+        Self::new(config, &parameters, device)
+    }
+
+    /// Wraps parameters that are in memory; later changes of them change the restorer.
+    ///
+    /// # Errors
+    /// [`DiffusionError`] if the configuration cannot work.
+    pub fn new(
+        config: ModelConfig,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Result<Self, DiffusionError> {
+        config.ensure_valid()?;
+        let schedule = config.schedule.build()?;
+        let network = parameters.frozen_network()?;
+        Ok(Self { config, network, schedule, device: device.clone() })
+    }
+
+    /// The model's settings.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The levels of severity that the network knows.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Restores under conditioning that the caller made: one entry per item.
+    pub(crate) fn restore_conditioned(
+        &self,
+        batch: &ArrayView5<'_, f32>,
+        conditioning: &Conditioning,
+        restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), DiffusionError> {
+        let (n, c, z, y, x) = batch.dim();
+        let channels = self.config.network.in_channels;
+        ensure_same_shape("batch", &[n, channels, z, y, x], &[n, c, z, y, x])?;
+        ensure_same_shape("restored batch", batch.shape(), restored.shape())?;
+        ensure_same_shape("severities", &[n], &[conditioning.len()])?;
+        ensure_finite("batch", batch)?;
+        if n * z == 0 {
+            return Ok(());
+        }
+        let images = to_images(batch, &self.device)?;
+        from_images(&self.network.forward(&images, &conditioning.repeated(z))?, restored)
+    }
+}
+
+impl Restorer for ColdRestorer {
+    fn restore(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), RestoreError> {
+        let conditioning = self.schedule.conditioning(severities);
+        Ok(self.restore_conditioned(&batch, &conditioning, restored)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UNetConfig;
+    use disyre_core::Key;
+    use disyre_core::ndarray::{Array5, Axis};
+    use disyre_core::rand::RngExt;
+
+    fn restorer() -> ColdRestorer {
+        let network = UNetConfig {
+            channels: vec![8, 16],
+            groups: 4,
+            attention_levels: vec![],
+            ..UNetConfig::default()
+        };
+        let parameters = Parameters::seeded(&network, Key::new(5), &Device::Cpu).unwrap();
+        let config = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
+        ColdRestorer::new(config, &parameters, &Device::Cpu).unwrap()
+    }
+
+    fn batch(n: usize, z: usize) -> (Array5<f32>, Vec<Severity>) {
+        let mut rng = Key::new(6).rng();
+        let images = Array5::from_shape_simple_fn((n, 1, z, 16, 16), || rng.random());
+        let severities = (0..n).map(|i| Severity::new(i as f32 / n as f32).unwrap());
+        (images, severities.collect())
+    }
+
+    /// Entry `i` of an axis, the axis kept.
+    fn part(images: &Array5<f32>, axis: usize, i: usize) -> ArrayView5<'_, f32> {
+        images.slice_axis(Axis(axis), (i..=i).into())
+    }
+
+    fn restore(images: ArrayView5<'_, f32>, severities: &[Severity]) -> Array5<f32> {
+        let mut restored = Array5::zeros(images.dim());
+        restorer().restore(images, severities, restored.view_mut()).unwrap();
+        restored
+    }
+
+    #[test]
+    fn an_item_is_restored_alike_alone_and_in_a_batch() {
+        let (images, severities) = batch(5, 1);
+        let together = restore(images.view(), &severities);
+        for i in 0..5 {
+            let alone = restore(part(&images, 0, i), &severities[i..=i]);
+            assert_eq!(alone.index_axis(Axis(0), 0), together.index_axis(Axis(0), i));
+        }
+    }
+
+    #[test]
+    fn a_stack_of_slices_is_restored_slice_by_slice() {
+        let (images, severities) = batch(2, 3);
+        let stack = restore(images.view(), &severities);
+        let last = part(&images, 2, 2);
+        assert_eq!(part(&stack, 2, 2), restore(last, &severities));
+    }
+
+    #[test]
+    fn severity_matters() {
+        let (images, _) = batch(1, 1);
+        let [mild, severe] =
+            [Severity::CLEAN, Severity::FULL].map(|severity| restore(images.view(), &[severity]));
+        assert_ne!(mild, severe);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let restorer = restorer();
+        let (mut images, severities) = batch(2, 1);
+        let mut out = images.clone();
+        let fails =
+            |images: ArrayView5<'_, f32>, severities: &[Severity], out: &mut Array5<f32>| {
+                restorer.restore(images, severities, out.view_mut()).unwrap_err()
+            };
+        let error = fails(images.view(), &severities[1..], &mut out);
+        assert_eq!(error.to_string(), "severities has shape [1], expected [2]");
+        let odd = images.slice_axis(Axis(3), (..15).into()).to_owned();
+        let error = fails(odd.view(), &severities, &mut odd.clone());
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("multiples of 2"), "{source}");
+        images[[1, 0, 0, 3, 4]] = f32::NAN;
+        assert!(fails(images.view(), &severities, &mut out).to_string().contains("not finite"));
+    }
+}

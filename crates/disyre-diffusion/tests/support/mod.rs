@@ -1,0 +1,76 @@
+//! Golden values: tensors written by the published code, read from the fixtures or from beside the workspace.
+#![allow(dead_code, reason = "every test target uses a part")]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+
+pub(crate) fn golden_path(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let places = ["tests/fixtures/golden", "../shared/golden"];
+    let found = places.iter().map(|place| root.join(place).join(name)).find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: {name} not found");
+    }
+    found
+}
+
+pub(crate) struct Golden {
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Golden {
+    pub(crate) fn load(name: &str) -> Option<Self> {
+        let path = golden_path(name)?;
+        Some(Self { tensors: candle_core::safetensors::load(path, &Device::Cpu).unwrap() })
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("no tensor {name}")).clone()
+    }
+
+    pub(crate) fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let tensor = self.tensor(name);
+        (tensor.dims().to_vec(), flat(&tensor))
+    }
+
+    pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
+        self.tensor(name).flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// The tensors named `w.*`, without the prefix.
+    pub(crate) fn weight_tensors(&self) -> HashMap<String, Tensor> {
+        let strip = |(name, tensor): (&String, &Tensor)| {
+            name.strip_prefix("w.").map(|name| (name.to_owned(), tensor.clone()))
+        };
+        self.tensors.iter().filter_map(strip).collect()
+    }
+
+    pub(crate) fn weights(&self) -> VarBuilder<'static> {
+        VarBuilder::from_tensors(self.weight_tensors(), DType::F32, &Device::Cpu)
+    }
+
+    pub(crate) fn assert_tensor(&self, name: &str, got: &Tensor, tolerance: f32) {
+        let (shape, expected) = self.floats(name);
+        assert_eq!(got.dims(), shape, "{name}");
+        assert_close(name, &flat(got), &expected, tolerance);
+    }
+}
+
+pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Compares relative to the greatest magnitude of what is expected.
+pub(crate) fn assert_close(name: &str, got: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), expected.len(), "{name}");
+    let scale = expected.iter().fold(0.0f32, |max, value| max.max(value.abs()));
+    let pairs = got.iter().zip(expected);
+    let worst = pairs.fold(0.0f32, |max, (a, b)| max.max((a - b).abs()));
+    assert!(
+        worst.is_finite() && worst <= tolerance * scale,
+        "{name}: off by {worst}, greatest value {scale}"
+    );
+}
