@@ -1,0 +1,93 @@
+//! K-means against other software: Lloyd's iterations (NumPy, scikit-learn) and nearest-centre labels (the published code).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use disyre_core::ndarray::Array2;
+use disyre_core::{Key, TissueModel};
+use disyre_tissue::{Codebook, KMeansConfig, PUBLISHED_CENTRES};
+use safetensors::SafeTensors;
+
+const FILE: &str = "kmeans.safetensors";
+
+/// The golden file, from the fixtures or from a folder beside the repository.
+fn golden() -> Option<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let found: Option<PathBuf> =
+        [root.join("tests/fixtures/golden"), root.join("../shared/golden")]
+            .into_iter()
+            .map(|folder| folder.join(FILE))
+            .find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: {FILE} not found");
+    }
+    found.map(|path| std::fs::read(path).unwrap())
+}
+
+fn numbers<const N: usize, T>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    read: fn([u8; N]) -> T,
+) -> Vec<T> {
+    file.tensor(name).unwrap().data().as_chunks().0.iter().map(|&bytes| read(bytes)).collect()
+}
+
+fn column<T: Clone>(values: &[T]) -> Array2<T> {
+    Array2::from_shape_vec((values.len(), 1), values.to_vec()).unwrap()
+}
+
+fn assert_close(what: &str, got: f64, expected: f64) {
+    assert!((got / expected - 1.0).abs() < 1e-9, "{what}: {got}, expected {expected}");
+}
+
+#[test]
+fn lloyds_iterations_end_at_the_golden_centres_labels_and_inertia() {
+    let Some(bytes) = golden() else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let slice = numbers(&file, "slice", f32::from_le_bytes);
+    let brain: Vec<f32> = slice.iter().copied().filter(|&value| value > 0.0).collect();
+    let start = column(&numbers(&file, "init_centres", f64::from_le_bytes));
+    let start = Codebook::from_centres(start.view()).unwrap();
+    let fit = KMeansConfig::default().refine(column(&brain).view(), &start).unwrap();
+
+    for name in ["final_centres", "sklearn_centres"] {
+        let expected = numbers(&file, name, f64::from_le_bytes);
+        for (&got, expected) in fit.codebook.centres().iter().zip(expected) {
+            assert_close(name, got, expected);
+        }
+    }
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let inertia: f64 = metadata.metadata().as_ref().unwrap()["inertia"].parse().unwrap();
+    assert_close("inertia", fit.inertia, inertia);
+
+    let mut labels = vec![0; slice.len()];
+    fit.codebook.hard(column(&slice).view(), &mut labels).unwrap();
+    let expected = numbers(&file, "labels_nonzero_else_minus1", i32::from_le_bytes);
+    for ((&value, &label), expected) in slice.iter().zip(&labels).zip(expected) {
+        assert_eq!(if value > 0.0 { i32::from(label) } else { -1 }, expected);
+    }
+}
+
+#[test]
+fn the_exact_fit_is_no_worse_than_the_golden_one() {
+    let Some(bytes) = golden() else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let slice = numbers(&file, "slice", f32::from_le_bytes);
+    let brain: Vec<f32> = slice.into_iter().filter(|&value| value > 0.0).collect();
+    let fit = KMeansConfig::default().fit(column(&brain).view(), Key::new(1)).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let golden: f64 = metadata.metadata().as_ref().unwrap()["sklearn_inertia"].parse().unwrap();
+    assert!(fit.inertia <= golden * (1.0 + 1e-12), "{} above {golden}", fit.inertia);
+}
+
+#[test]
+fn the_published_codebook_labels_every_voxel_as_the_published_code() {
+    let Some(bytes) = golden() else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(numbers(&file, "codebook", f64::from_le_bytes), PUBLISHED_CENTRES);
+    let slice = numbers(&file, "slice", f32::from_le_bytes);
+    let mut labels = vec![0; slice.len()];
+    Codebook::published().hard(column(&slice).view(), &mut labels).unwrap();
+    let labels: Vec<i32> = labels.into_iter().map(i32::from).collect();
+    assert_eq!(labels, numbers(&file, "vq_labels_all_voxels", i32::from_le_bytes));
+}
