@@ -10,6 +10,7 @@ mod parameters;
 mod restorer;
 mod schedule;
 mod slices;
+mod train;
 mod unet;
 
 #[cfg(test)]
@@ -24,4 +25,7 @@ pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
 pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};
 pub use schedule::{Conditioning, ConditioningOrder, Schedule, ScheduleConfig};
+pub use train::{
+    LOG_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary, ValidationErrors, train,
+};
 pub use unet::{UNet, UNetConfig};

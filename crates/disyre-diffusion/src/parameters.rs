@@ -56,7 +56,7 @@ impl Parameters {
         Self::from_tensors(network, tensors, path, device)
     }
 
-    fn from_tensors(
+    pub(crate) fn from_tensors(
         network: &UNetConfig,
         mut tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
         path: &Path,

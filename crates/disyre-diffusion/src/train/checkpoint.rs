@@ -1,0 +1,175 @@
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::TrainConfig;
+use super::adamw::Slot;
+use super::learner::Learner;
+use crate::files::{TensorToWrite, read_metadata, read_tensors, write_tensors};
+use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
+use crate::{DiffusionError, ModelConfig, Parameters};
+
+/// Key of the settings within the metadata of the file that a run resumes from.
+const SETTINGS: &str = "disyre";
+/// What the tensors of that file begin with, before the parameter's name.
+const WEIGHT: &str = "weight.";
+const MOMENT1: &str = "moment1.";
+const MOMENT2: &str = "moment2.";
+const AVERAGE: &str = "average.";
+/// Settings that may change when a run resumes: they do not touch the weights.
+const FREE: [&str; 3] =
+    ["train.checkpoint_every", "train.validation_every", "train.validation_pairs"];
+
+/// What a run is, as kept beside its state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) model: ModelConfig,
+    pub(crate) train: TrainConfig,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    step: u64,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+impl Settings {
+    /// Writes weights, their average and the whole state of a run, each file in one piece, the state last.
+    pub(crate) fn save(&self, dir: &Path, learner: &Learner) -> Result<(), DiffusionError> {
+        let slots = learner.slots();
+        let format = || ("format", "pt".to_owned());
+        write_tensors(&dir.join(MODEL_FILE), part(slots, "", |slot| &slot.weights), format())?;
+        let average = part(slots, "", |slot| &slot.average);
+        if !average.is_empty() {
+            write_tensors(&dir.join(EMA_FILE), average, format())?;
+        }
+        let mut state = part(slots, WEIGHT, |slot| &slot.weights);
+        state.extend(part(slots, MOMENT1, |slot| &slot.moment1));
+        state.extend(part(slots, MOMENT2, |slot| &slot.moment2));
+        state.extend(part(slots, AVERAGE, |slot| &slot.average));
+        let path = dir.join(TRAINING_FILE);
+        let saved = Saved { step: learner.steps(), settings: self.clone() };
+        let text = serde_json::to_string(&saved).map_err(broken_settings(&path))?;
+        write_tensors(&path, state, (SETTINGS, text))
+    }
+
+    /// Reads the state of a run back.
+    ///
+    /// # Errors
+    /// [`DiffusionError::ResumeMismatch`] if it was started under other settings.
+    pub(crate) fn resume(&self, dir: &Path, device: &Device) -> Result<Learner, DiffusionError> {
+        let path = dir.join(TRAINING_FILE);
+        let text = read_metadata(&path, SETTINGS)?.unwrap_or_default();
+        let saved: Saved = serde_json::from_str(&text).map_err(broken_settings(&path))?;
+        self.ensure_continues(&saved.settings, &path)?;
+        let mut tensors = read_tensors(&path)?;
+        let mut group = |prefix: &str| -> Tensors {
+            let names = tensors.keys().filter(|name| name.starts_with(prefix)).cloned();
+            let names: Vec<String> = names.collect();
+            let taken = names.iter().filter_map(|name| tensors.remove_entry(name));
+            taken.map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect()
+        };
+        let (weights, mut moment1, mut moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
+        let mut average = group(AVERAGE);
+        let averaged = self.train.ema_decay > 0.0;
+        let parameters = Parameters::from_tensors(&self.model.network, weights, &path, device)?;
+        let mut learner = Learner::new(parameters, averaged, device)?;
+        for slot in learner.slots_mut() {
+            slot.moment1 = fitting(&mut moment1, slot, &path)?;
+            slot.moment2 = fitting(&mut moment2, slot, &path)?;
+            if averaged {
+                slot.average = fitting(&mut average, slot, &path)?;
+            }
+        }
+        Ok(learner.at_step(saved.step))
+    }
+
+    fn ensure_continues(&self, saved: &Self, path: &Path) -> Result<(), DiffusionError> {
+        let value = |settings| serde_json::to_value(settings).map_err(broken_settings(path));
+        let (saved, requested) = (value(saved)?, value(self)?);
+        match first_difference("", &saved, &requested) {
+            Some((field, saved, requested)) => {
+                Err(DiffusionError::ResumeMismatch { field, saved, requested })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn broken_settings(path: &Path) -> impl Fn(serde_json::Error) -> DiffusionError + '_ {
+    move |source| DiffusionError::Settings { path: path.to_path_buf(), source }
+}
+
+/// One part of every slot that has it, under prefixed names.
+fn part<'a>(
+    slots: &'a [Slot],
+    prefix: &str,
+    of: impl Fn(&Slot) -> &Vec<f32>,
+) -> Vec<(String, TensorToWrite<'a>)> {
+    let tensor = |slot: &'a Slot| TensorToWrite { shape: &slot.shape, values: of(slot) };
+    let present = slots.iter().filter(|slot| !of(slot).is_empty());
+    present.map(|slot| (format!("{prefix}{}", slot.name), tensor(slot))).collect()
+}
+
+fn fitting(group: &mut Tensors, slot: &Slot, path: &Path) -> Result<Vec<f32>, DiffusionError> {
+    match group.remove(&slot.name) {
+        Some((shape, values)) if shape == slot.shape => Ok(values),
+        _ => Err(DiffusionError::OtherNetwork {
+            path: path.to_path_buf(),
+            name: slot.name.clone(),
+            problem: "lacks a fitting state of the optimiser".into(),
+        }),
+    }
+}
+
+/// Path and both values of the first field that differs, fields in order of name.
+fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
+    if let (Value::Object(a), Value::Object(b)) = (a, b) {
+        let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        let field = |name: &String| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let value = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+            first_difference(&path, &value(a), &value(b))
+        };
+        return names.into_iter().find_map(field);
+    }
+    let differs = a != b && !FREE.contains(&path);
+    differs.then(|| (path.to_owned(), a.to_string(), b.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings { model: ModelConfig::default(), train: TrainConfig::default() }
+    }
+
+    fn difference(change: impl Fn(&mut Settings)) -> Option<String> {
+        let mut other = settings();
+        change(&mut other);
+        let differs = other.ensure_continues(&settings(), Path::new("state"));
+        differs.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_field_that_differs_is_named_with_both_values() {
+        let message = difference(|other| other.train.batch = 7).unwrap();
+        assert!(message.contains("train.batch was 96 and is now 7"), "{message}");
+        let message = difference(|other| other.model.network.channels = vec![32]).unwrap();
+        assert!(message.contains("model.network.channels was [32,64,"), "{message}");
+    }
+
+    #[test]
+    fn how_often_to_look_may_change() {
+        assert_eq!(difference(|_| ()), None);
+        assert_eq!(difference(|other| other.train.checkpoint_every = 1), None);
+        assert_eq!(difference(|other| other.train.validation_pairs = 1), None);
+    }
+}

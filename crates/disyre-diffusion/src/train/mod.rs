@@ -1,0 +1,270 @@
+//! Training from any source of pairs.
+
+mod adamw;
+mod batches;
+mod checkpoint;
+mod config;
+mod learner;
+mod log;
+mod validation;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::Device;
+use disyre_core::{Key, PairSource};
+use serde::{Deserialize, Serialize};
+
+use batches::{Batch, Pairs};
+use checkpoint::Settings;
+use learner::Learner;
+use log::TrainLog;
+use validation::Validation;
+
+pub use config::TrainConfig;
+pub use log::LOG_FILE;
+pub use validation::ValidationErrors;
+
+use crate::model::TRAINING_FILE;
+use crate::{DiffusionError, ModelConfig, Parameters, Schedule};
+
+/// All that a run of training needs.
+#[derive(Clone, Copy)]
+pub struct TrainRun<'a> {
+    /// How to train.
+    pub config: &'a TrainConfig,
+    /// What to train.
+    pub model: &'a ModelConfig,
+    /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch.
+    pub pairs: &'a dyn PairSource,
+    /// Pairs to judge by; 0 to `validation_pairs` are used.
+    pub validation: &'a dyn PairSource,
+    /// Folder of the model; made if it is not there.
+    pub dir: &'a Path,
+    /// Whether to go on where the folder's last checkpoint stopped. Without a checkpoint, a run starts afresh.
+    pub resume: bool,
+    /// Set it to true, from anywhere, to end the run after the current step with a checkpoint.
+    pub stop: Option<&'a AtomicBool>,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+impl fmt::Debug for TrainRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrainRun")
+            .field("config", self.config)
+            .field("model", self.model)
+            .field("dir", &self.dir)
+            .field("resume", &self.resume)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens during a run, in order; steps count from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TrainEvent {
+    /// The run begins or goes on.
+    Started {
+        /// Steps that a checkpoint has already gone.
+        step: u64,
+        /// Steps of the whole run.
+        steps: u64,
+    },
+    /// A step was taken.
+    Step {
+        /// Its number.
+        step: u64,
+        /// Mean squared error of the batch, before the step.
+        loss: f64,
+        /// Norm of the gradient, before clipping.
+        grad_norm: f64,
+        /// The learning rate used.
+        learning_rate: f64,
+        /// Wall-clock time since the last step, waiting for pairs included.
+        seconds: f64,
+    },
+    /// The validation pairs were restored.
+    Validation {
+        /// After which step.
+        step: u64,
+        /// Mean squared errors.
+        errors: ValidationErrors,
+    },
+    /// The state was saved.
+    Checkpoint {
+        /// After which step.
+        step: u64,
+    },
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainSummary {
+    /// Steps gone, those before a resumption included.
+    pub step: u64,
+    /// Whether all steps were gone; if not, the run was asked to stop and can be resumed.
+    pub finished: bool,
+    /// Mean squared error of the last batch; none if no step was left to take.
+    pub loss: Option<f64>,
+    /// The last validation of this call.
+    pub validation: Option<ValidationErrors>,
+    /// Wall-clock time of this call.
+    pub seconds: f64,
+}
+
+/// Trains a network on pairs of corrupted and clean images, and leaves a model's folder.
+///
+/// The folder holds `config.json`, `model.safetensors`, `ema.safetensors` (if an average is kept),
+/// `training.safetensors` (all that a resumption needs) and `train.jsonl` (every event). Files are whole at any time.
+/// On the processor the weights are a function of configuration and pairs: threads do not matter, and a run that was
+/// stopped and resumed ends with the same bytes.
+///
+/// # Errors
+/// [`DiffusionError`]: an impossible configuration, a folder already in use, other settings than those of the run to
+/// resume, a source of pairs that fails, a loss that is not finite (the last checkpoint is kept), or a failing file.
+///
+/// # Source
+/// The published recipe of DISYRE (arXiv 2311.15453): mean squared error between restoration and clean image over the
+/// whole patch, AdamW, clipping, warm-up and cosine; see [`TrainConfig`].
+pub fn train(
+    run: &TrainRun<'_>,
+    observer: &mut dyn FnMut(TrainEvent),
+) -> Result<TrainSummary, DiffusionError> {
+    run.config.ensure_valid()?;
+    run.model.ensure_valid()?;
+    let mut session = Session::open(run, observer)?;
+    session.run()?;
+    Ok(session.summary())
+}
+
+struct Session<'a, 'o> {
+    run: &'a TrainRun<'a>,
+    settings: Settings,
+    schedule: Schedule,
+    learner: Learner,
+    validation: Validation,
+    log: TrainLog,
+    observer: &'o mut dyn FnMut(TrainEvent),
+    started: Instant,
+    loss: Option<f64>,
+    errors: Option<ValidationErrors>,
+}
+
+impl<'a, 'o> Session<'a, 'o> {
+    fn open(
+        run: &'a TrainRun<'a>,
+        observer: &'o mut dyn FnMut(TrainEvent),
+    ) -> Result<Self, DiffusionError> {
+        let started = Instant::now();
+        let settings = Settings { model: run.model.clone(), train: run.config.clone() };
+        let learner = learner(run, &settings)?;
+        std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
+        let pairs = Pairs { source: run.validation, shape: shape(run.model) };
+        let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
+        let log = TrainLog::open(run.dir, learner.steps())?;
+        run.model.save(run.dir)?;
+        let schedule = run.model.schedule.build()?;
+        let (loss, errors) = (None, None);
+        Ok(Self {
+            run,
+            settings,
+            schedule,
+            learner,
+            validation,
+            log,
+            observer,
+            started,
+            loss,
+            errors,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), DiffusionError> {
+        let config = self.run.config;
+        let steps = self.learner.steps()..config.steps;
+        self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
+        let pairs = Pairs { source: self.run.pairs, shape: shape(self.run.model) };
+        std::thread::scope(|scope| {
+            let batches = pairs.ahead(scope, steps.clone(), config.batch);
+            for _ in steps {
+                let started = Instant::now();
+                // The channel closes early only if the maker of pairs panics, which the scope passes on.
+                let Ok(batch) = batches.recv() else { break };
+                self.step(&batch?, started)?;
+                if self.follow_up()? {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn step(&mut self, batch: &Batch, started: Instant) -> Result<(), DiffusionError> {
+        let learning_rate = self.run.config.learning_rate_at(self.learner.steps());
+        let result = self.learner.step(batch, &self.schedule, self.run.config)?;
+        self.loss = Some(result.loss);
+        self.emit(TrainEvent::Step {
+            step: self.learner.steps(),
+            loss: result.loss,
+            grad_norm: result.grad_norm,
+            learning_rate,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Validates and saves where due; tells whether to stop.
+    fn follow_up(&mut self) -> Result<bool, DiffusionError> {
+        let (config, step) = (self.run.config, self.learner.steps());
+        let stop = self.run.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        let last = step == config.steps;
+        if last || step.is_multiple_of(config.validation_every) {
+            let errors = self.validation.errors(&self.learner, &self.schedule)?;
+            self.errors = Some(errors);
+            self.emit(TrainEvent::Validation { step, errors })?;
+        }
+        if last || stop || step.is_multiple_of(config.checkpoint_every) {
+            self.settings.save(self.run.dir, &self.learner)?;
+            self.emit(TrainEvent::Checkpoint { step })?;
+        }
+        Ok(stop)
+    }
+
+    fn emit(&mut self, event: TrainEvent) -> Result<(), DiffusionError> {
+        self.log.write(&event)?;
+        (self.observer)(event);
+        Ok(())
+    }
+
+    fn summary(&self) -> TrainSummary {
+        TrainSummary {
+            step: self.learner.steps(),
+            finished: self.learner.steps() >= self.run.config.steps,
+            loss: self.loss,
+            validation: self.errors,
+            seconds: self.started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, DiffusionError> {
+    let exists = run.dir.join(TRAINING_FILE).exists();
+    match (exists, run.resume) {
+        (true, true) => settings.resume(run.dir, run.device),
+        (true, false) => Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() }),
+        (false, _) => {
+            let key = Key::new(run.config.seed).child("weights");
+            let parameters = Parameters::seeded(&run.model.network, key, run.device)?;
+            Learner::new(parameters, run.config.ema_decay > 0.0, run.device)
+        }
+    }
+}
+
+/// Shape of a pair's images, `(c, z, y, x)`.
+fn shape(model: &ModelConfig) -> [usize; 4] {
+    let [z, y, x] = model.patch;
+    [model.network.in_channels, z, y, x]
+}

@@ -1,0 +1,56 @@
+use serde::{Deserialize, Serialize};
+
+use super::batches::{Batch, Pairs};
+use super::learner::Learner;
+use crate::{DiffusionError, Schedule};
+
+/// Mean squared errors over the fixed validation pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ValidationErrors {
+    /// Of the weights as trained.
+    pub raw: f64,
+    /// Of their moving average, if one is kept.
+    pub ema: Option<f64>,
+    /// Of doing nothing: corrupted against clean. A network that does not beat this has learned nothing of use.
+    pub unrestored: f64,
+}
+
+/// The fixed validation pairs, kept in memory.
+#[derive(Debug)]
+pub(crate) struct Validation {
+    batches: Vec<Batch>,
+    voxels: f64,
+    unrestored: f64,
+}
+
+impl Validation {
+    /// Makes pairs 0 to `count` of a source, in batches of at most `batch`.
+    pub(crate) fn new(pairs: Pairs<'_>, count: u64, batch: usize) -> Result<Self, DiffusionError> {
+        let mut batches = Vec::new();
+        for first in (0..count).step_by(batch) {
+            let n = (count - first).min(batch as u64) as usize;
+            batches.push(pairs.batch(first, n)?);
+        }
+        let voxels = batches.iter().map(|batch| batch.clean.len()).sum::<usize>() as f64;
+        let unrestored = batches.iter().map(unrestored).sum::<f64>() / voxels;
+        Ok(Self { batches, voxels, unrestored })
+    }
+
+    pub(crate) fn errors(
+        &self,
+        learner: &Learner,
+        schedule: &Schedule,
+    ) -> Result<ValidationErrors, DiffusionError> {
+        let mean = |learner: &Learner| {
+            let errors = self.batches.iter().map(|batch| learner.squared_error(batch, schedule));
+            Ok(errors.sum::<Result<f64, DiffusionError>>()? / self.voxels)
+        };
+        let (raw, ema) = (mean(learner)?, learner.with_average(mean)?);
+        Ok(ValidationErrors { raw, ema, unrestored: self.unrestored })
+    }
+}
+
+fn unrestored(batch: &Batch) -> f64 {
+    let pairs = batch.corrupted.iter().zip(&batch.clean);
+    pairs.map(|(corrupted, clean)| f64::from(corrupted - clean).powi(2)).sum()
+}
