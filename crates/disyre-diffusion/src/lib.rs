@@ -17,6 +17,7 @@ mod unet;
 #[path = "../tests/support/mod.rs"]
 mod golden;
 
+pub use candle_core::Device;
 pub use descent::{DescentConfig, DescentRule};
 pub use device::{DeviceRequest, SelectedDevice, select_device};
 pub use error::DiffusionError;
