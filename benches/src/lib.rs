@@ -1,1 +1,41 @@
-//! Shared by the benchmarks.
+//! Shared by the benchmarks: fixed data to work on.
+//!
+//! Benchmarks are named `stage/op/variant/size`. All data comes from [`key`], so two runs do the same work.
+#![forbid(unsafe_code)]
+
+use std::fmt::Debug;
+
+use criterion::Bencher;
+use disyre_core::Key;
+use disyre_core::ndarray::Array4;
+use disyre_core::rand::RngExt;
+
+/// The key of a stage's data.
+pub fn key(stage: &str) -> Key {
+    Key::new(2024).child("bench").child(stage)
+}
+
+/// Something like a brain: an ellipsoid of folded, noisy tissue that fills half of the box, background exactly 0.
+///
+/// # Shapes and units
+/// `(1, z, y, x)`, intensities in `[0, 1]`.
+pub fn brain(key: Key, shape: [usize; 3]) -> Array4<f32> {
+    let mut rng = key.rng();
+    Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
+        let place = |axis: usize, index: usize| (index as f32 + 0.5) / shape[axis] as f32 - 0.5;
+        let (z, y, x) = (place(0, z), place(1, y), place(2, x));
+        if z * z + y * y + x * x > 0.25 {
+            return 0.0;
+        }
+        let folds = (40.0 * x + 9.0 * y).sin() * (35.0 * y - 12.0 * z).cos();
+        0.55 + 0.25 * folds + rng.random_range(-0.1..0.1)
+    })
+}
+
+/// Times an operation that must not fail: the time of an early error would look like a gain.
+///
+/// # Panics
+/// If the operation fails.
+pub fn time<T, E: Debug>(bencher: &mut Bencher<'_>, mut operation: impl FnMut() -> Result<T, E>) {
+    bencher.iter(|| operation().expect("a benchmarked operation succeeds"));
+}

@@ -1,0 +1,107 @@
+//! Synthetic anomalies.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use disyre_benches::{brain, key, time};
+use disyre_core::ndarray::{Array3, Array4};
+use disyre_dag::{
+    BlobShapes, Dag, DagConfig, DiscShapes, NoiseTexture, PublishedShapes, RectangleShapes,
+    ShapeSource, TextureSource, VolumeBank, gaussian_blur,
+};
+use disyre_tissue::Codebook;
+
+fn bank() -> VolumeBank {
+    let scans = (0..4u64).map(|index| brain(key("bank").child(index), [16, 128, 128]));
+    VolumeBank::new(scans.collect()).expect("scans with foreground")
+}
+
+fn dag(config: DagConfig, textures: Arc<dyn TextureSource>) -> Dag {
+    let (shapes, tissues) = (Arc::new(PublishedShapes::default()), Arc::new(Codebook::published()));
+    config.build(shapes, textures, tissues).expect("a configuration in range")
+}
+
+/// Draw and apply; every iteration another anomaly, so the time is the mean over what is drawn.
+fn corrupt(c: &mut Criterion) {
+    let bank: Arc<dyn TextureSource> = Arc::new(bank());
+    let noise: Arc<dyn TextureSource> = Arc::new(NoiseTexture::default());
+    let cube = || DagConfig::for_window([32; 3]);
+    let half = || DagConfig::for_window([1, 32, 32]);
+    let cases = [
+        ("published/128x128", dag(DagConfig::default(), bank.clone()), [1, 128, 128]),
+        ("noise/128x128", dag(DagConfig::default(), noise), [1, 128, 128]),
+        ("published/64x64", dag(half(), bank.clone()), [1, 64, 64]),
+        ("published/64x64x64", dag(cube(), bank), [64; 3]),
+    ];
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(1));
+    for (name, dag, shape) in cases {
+        let clean = brain(key("dag"), shape);
+        let mut corrupted = Array4::zeros(clean.raw_dim());
+        let mut sample = 0u64;
+        group.bench_function(format!("corrupt/{name}"), |b| {
+            time(b, || {
+                sample += 1;
+                dag.corrupt(key("sample").child(sample), clean.view(), corrupted.view_mut())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn shapes(c: &mut Criterion) {
+    let kinds: [(&str, &dyn ShapeSource); 4] = [
+        ("published", &PublishedShapes::default()),
+        ("rectangle", &RectangleShapes::default()),
+        ("disc", &DiscShapes::default()),
+        ("blob", &BlobShapes::default()),
+    ];
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(1));
+    for (variant, source) in kinds {
+        let mut shape = Array3::zeros((1, 64, 64));
+        let mut sample = 0u64;
+        group.bench_function(format!("shape/{variant}/64x64"), |b| {
+            time(b, || {
+                sample += 1;
+                source.fill(key("shape").child(sample), shape.view_mut())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn textures(c: &mut Criterion) {
+    let kinds: [(&str, &dyn TextureSource); 2] =
+        [("bank", &bank()), ("noise", &NoiseTexture::default())];
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(1));
+    for (variant, source) in kinds {
+        let mut texture = Array4::zeros((1, 1, 64, 64));
+        let mut sample = 0u64;
+        group.bench_function(format!("texture/{variant}/64x64"), |b| {
+            time(b, || {
+                sample += 1;
+                source.fill(key("texture").child(sample), texture.view_mut())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn blur(c: &mut Criterion) {
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(64 * 64));
+    for (variant, sigma) in [("sigma1", 1.0), ("sigma5", 5.0)] {
+        let mut mask = Array3::zeros((1, 64, 64));
+        mask.slice_mut(disyre_core::ndarray::s![.., 20..40, 20..40]).fill(1.0);
+        group.bench_function(format!("blur/{variant}/64x64"), |b| {
+            time(b, || gaussian_blur(black_box(mask.view_mut()), [0.0, sigma, sigma]));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, corrupt, shapes, textures, blur);
+criterion_main!(benches);
