@@ -51,6 +51,7 @@ impl Blender {
         self.plan.ensure_own(window)?;
         ensure_same_shape("window values", &self.plan.window_shape(), values.shape())?;
         ensure_finite("window values", &values)?;
+        let values = values.as_standard_layout();
         let inside = slices(window.region());
         let padded = slices(window.region_in_window());
         Zip::from(self.weighted.slice_each_axis_mut(&inside).rows_mut())
@@ -69,18 +70,25 @@ impl Blender {
     }
 }
 
+/// `weighted += weights · values` and `total += weights`, over one row of memory.
+///
+/// # Panics
+/// If a row is not contiguous; rows of arrays in standard layout are.
 fn add_row(
     weighted: ArrayViewMut1<'_, f64>,
     total: ArrayViewMut1<'_, f64>,
     weights: ArrayView1<'_, f32>,
     values: ArrayView1<'_, f32>,
 ) {
-    Zip::from(weighted).and(total).and(weights).and(values).for_each(
-        |weighted, total, &weight, &value| {
-            *weighted += f64::from(weight) * f64::from(value);
-            *total += f64::from(weight);
-        },
-    );
+    let weighted = weighted.into_slice().expect("the sums are contiguous");
+    let total = total.into_slice().expect("the sums are contiguous");
+    let weights = weights.to_slice().expect("the weights are contiguous");
+    let values = values.to_slice().expect("the values were brought into standard layout");
+    let sums = weighted.iter_mut().zip(total);
+    for ((weighted, total), (&weight, &value)) in sums.zip(weights.iter().zip(values)) {
+        *weighted += f64::from(weight) * f64::from(value);
+        *total += f64::from(weight);
+    }
 }
 
 /// The slice of each axis, as ndarray asks for it.
@@ -119,6 +127,16 @@ mod tests {
         assert!((blended[[0, 0, 1]] - rim / (1.0 + rim)).abs() < 1e-7);
         assert!((blended[[0, 0, 2]] - 1.0 / (1.0 + rim)).abs() < 1e-7);
         assert_eq!(blended[[0, 0, 3]], 1.0);
+    }
+
+    #[test]
+    fn values_of_any_memory_layout_are_blended() {
+        let plan = TilePlan::new([1, 2, 3], [1, 2, 3], [1, 1, 1]).unwrap();
+        let weights = WindowWeights::gaussian([1, 2, 3]).unwrap();
+        let transposed = array![[[1.0], [4.0]], [[2.0], [5.0]], [[3.0], [6.0]]].reversed_axes();
+        let mut blender = Blender::new(&plan, &weights).unwrap();
+        blender.add(plan.window(0).unwrap(), transposed.view()).unwrap();
+        assert_eq!(blender.finish(), array![[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]);
     }
 
     #[test]
