@@ -24,7 +24,7 @@ pub struct KMeansConfig {
 
 impl Default for KMeansConfig {
     fn default() -> Self {
-        Self { classes: 5, max_iterations: 300, restarts: 8 }
+        Self { classes: 5, max_iterations: 300, restarts: 4 }
     }
 }
 
