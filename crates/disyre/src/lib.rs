@@ -1,1 +1,59 @@
-//! Placeholder.
+//! Finds what does not belong in a medical scan, without ever having been shown a lesion.
+//!
+//! Take this crate for the whole pipeline: it joins the stages and re-exports them as modules. Take
+//! [`disyre_dag`](dag) alone to corrupt images for another network, or [`disyre_score`](score) alone to score the
+//! restorations of another model.
+//!
+//! ```
+//! use disyre::core::{Key, RestoreError, Restorer, Severity, ndarray::{ArrayView5, ArrayViewMut5}};
+//! use disyre::phantom::{LesionKind, PhantomConfig};
+//! use disyre::{Detector, RunConfig};
+//!
+//! struct Darken; // any restorer will do, not only the diffusion model
+//! impl Restorer for Darken {
+//!     fn restore(&self, batch: ArrayView5<f32>, _: &[Severity], mut out: ArrayViewMut5<f32>) -> Result<(), RestoreError> {
+//!         out.assign(&batch.mapv(|value| 0.9 * value));
+//!         Ok(())
+//!     }
+//! }
+//! let config = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
+//! let scan = config.with_lesion(Key::new(1), LesionKind::Stroke).volume;
+//! let detector = Detector::new(&RunConfig::cpu_2mm(), &Darken)?;
+//! let found = detector.detect(&scan, None, &mut |_, _| ())?;
+//! assert_eq!(found.score.dim(), scan.data.dim());
+//! # Ok::<(), disyre::Error>(())
+//! ```
+//!
+//! Main types: [`RunConfig`] (every setting of a run), [`Cohort`] (healthy scans, ready for training),
+//! [`DagPairs`] (training pairs), [`train()`], [`Detector`], [`evaluate()`], [`phantom`].
+//! Feature `cuda` runs the model on an NVIDIA GPU. It handles one channel per scan and parses no arguments.
+#![forbid(unsafe_code)]
+
+pub use disyre_core as core;
+pub use disyre_dag as dag;
+pub use disyre_diffusion as diffusion;
+pub use disyre_patch as patch;
+pub use disyre_score as score;
+pub use disyre_tissue as tissue;
+pub use disyre_volume as volume;
+
+mod cohort;
+mod config;
+mod detector;
+mod error;
+mod evaluate;
+mod pairs;
+pub mod phantom;
+mod prepare;
+mod synth;
+mod train;
+
+pub use cohort::{Cohort, Subject};
+pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig};
+pub use detector::{Detection, Detector};
+pub use error::Error;
+pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};
+pub use pairs::DagPairs;
+pub use prepare::{PrepareConfig, Prepared};
+pub use synth::{Recipe, Sample, Synthesiser};
+pub use train::{TrainReport, Training, fit_tissue, train};

@@ -1,0 +1,133 @@
+use std::path::Path;
+
+use disyre_core::Key;
+use disyre_core::ndarray::{ArcArray, Axis, Ix4};
+use disyre_core::rand::RngExt;
+use disyre_volume::{ReadOptions, Scan, find_scans};
+use rayon::prelude::*;
+
+use crate::{Error, PrepareConfig, Prepared};
+
+/// A healthy scan, prepared.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// File name without its extensions.
+    pub name: String,
+    /// Intensities in `[0, 1]`, `(c, z, y, x)` with one channel, cropped to the brain; background 0.
+    pub image: ArcArray<f32, Ix4>,
+}
+
+impl Subject {
+    /// Takes a prepared scan.
+    pub fn new(name: impl Into<String>, prepared: Prepared) -> Self {
+        let image = prepared.volume.data.insert_axis(Axis(0));
+        Self { name: name.into(), image: image.into_shared() }
+    }
+}
+
+/// Healthy subjects, split into those that train and those that validate.
+#[derive(Debug, Clone)]
+pub struct Cohort {
+    /// Seen by training.
+    pub training: Vec<Subject>,
+    /// Never seen by training.
+    pub validation: Vec<Subject>,
+}
+
+impl Cohort {
+    /// Reads and prepares every scan of a folder, several at a time, then splits them.
+    ///
+    /// # Errors
+    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::CohortTooSmall`] below two.
+    pub fn load(
+        folder: &Path,
+        config: &PrepareConfig,
+        hold_out: usize,
+        key: Key,
+    ) -> Result<Self, Error> {
+        let subjects: Result<Vec<Subject>, Error> =
+            find_scans(folder)?.par_iter().map(|path| load_subject(path, config)).collect();
+        Self::split(subjects?, hold_out, key)
+    }
+
+    /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
+    ///
+    /// # Errors
+    /// [`Error::CohortTooSmall`] with fewer than two subjects.
+    pub fn split(mut subjects: Vec<Subject>, hold_out: usize, key: Key) -> Result<Self, Error> {
+        if subjects.len() < 2 {
+            return Err(Error::CohortTooSmall { got: subjects.len(), needed: 2 });
+        }
+        let kept = hold_out.min(subjects.len() / 5).max(1);
+        // The lot of a subject depends on its name alone, so that adding others keeps most of the split.
+        let lot = |subject: &Subject| key.child(subject.name.as_str()).rng().random::<u64>();
+        subjects.sort_by_cached_key(|subject| (lot(subject), subject.name.clone()));
+        let mut training = subjects.split_off(kept);
+        training.sort_by(|a, b| a.name.cmp(&b.name));
+        subjects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { training, validation: subjects })
+    }
+}
+
+fn load_subject(path: &Path, config: &PrepareConfig) -> Result<Subject, Error> {
+    let name = scan_name(path);
+    let scan = Scan::read(path, &ReadOptions::default())?;
+    let prepared =
+        config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
+    Ok(Subject::new(name, prepared))
+}
+
+/// File name without `.nii` or `.nii.gz`.
+pub(crate) fn scan_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.strip_suffix(".nii").unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects(count: usize) -> Vec<Subject> {
+        let image = ArcArray::zeros((1, 1, 1, 1));
+        (0..count).map(|i| Subject { name: format!("sub-{i:03}"), image: image.clone() }).collect()
+    }
+
+    fn names(subjects: &[Subject]) -> Vec<&str> {
+        subjects.iter().map(|subject| subject.name.as_str()).collect()
+    }
+
+    #[test]
+    fn nobody_both_trains_and_validates() {
+        let cohort = Cohort::split(subjects(40), 6, Key::new(1)).unwrap();
+        assert_eq!((cohort.training.len(), cohort.validation.len()), (34, 6));
+        let training = names(&cohort.training);
+        assert!(names(&cohort.validation).iter().all(|name| !training.contains(name)));
+    }
+
+    #[test]
+    fn the_split_does_not_depend_on_the_order_of_files() {
+        let forward = Cohort::split(subjects(30), 5, Key::new(2)).unwrap();
+        let mut reversed = subjects(30);
+        reversed.reverse();
+        let backward = Cohort::split(reversed, 5, Key::new(2)).unwrap();
+        assert_eq!(names(&forward.validation), names(&backward.validation));
+        assert_eq!(names(&forward.training), names(&backward.training));
+    }
+
+    #[test]
+    fn a_small_cohort_keeps_one_subject_and_a_single_scan_is_refused() {
+        let cohort = Cohort::split(subjects(4), 16, Key::new(1)).unwrap();
+        assert_eq!((cohort.training.len(), cohort.validation.len()), (3, 1));
+        assert!(matches!(
+            Cohort::split(subjects(1), 16, Key::new(1)),
+            Err(Error::CohortTooSmall { got: 1, needed: 2 })
+        ));
+    }
+
+    #[test]
+    fn a_scan_is_named_without_its_extensions() {
+        assert_eq!(scan_name(Path::new("a/sub-01_T1w.nii.gz")), "sub-01_T1w");
+        assert_eq!(scan_name(Path::new("x.nii")), "x");
+    }
+}

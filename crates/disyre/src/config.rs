@@ -1,0 +1,266 @@
+use std::path::{Path, PathBuf};
+
+use disyre_core::Severity;
+use disyre_dag::DagConfig;
+use disyre_diffusion::{ModelConfig, TrainConfig, UNetConfig};
+use disyre_score::PUBLISHED_SEVERITIES;
+use disyre_volume::IntensityScaling;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, PrepareConfig};
+
+/// Every setting of a run. A model's folder keeps the one that it was trained with, as `run.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Root of all random numbers.
+    pub seed: u64,
+    /// From a scan to what the network sees.
+    pub prepare: PrepareConfig,
+    /// Tissue classes of the bias step.
+    pub tissue: TissueConfig,
+    /// Training patches.
+    pub pairs: PairConfig,
+    /// Their corruption.
+    pub dag: DagConfig,
+    /// The restoration network.
+    pub network: UNetConfig,
+    /// Its optimisation.
+    pub train: TrainConfig,
+    /// From restorations to a map.
+    pub detect: DetectConfig,
+}
+
+/// How tissue classes are fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TissueConfig {
+    /// Number of classes, 1 to 255; published: 5.
+    pub classes: usize,
+    /// Brain voxels drawn from each scan for the fit, ≥ 1; ours: bounds memory for any cohort.
+    pub voxels_per_scan: usize,
+}
+
+impl Default for TissueConfig {
+    fn default() -> Self {
+        Self { classes: 5, voxels_per_scan: 20_000 }
+    }
+}
+
+/// How training patches are cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairConfig {
+    /// Patch in voxels `(z, y, x)`; published: 1 × 128 × 128.
+    pub patch: [usize; 3],
+    /// Probability of mirroring each axis `(z, y, x)`, in `[0, 1]`; published: 0, ½, ½.
+    pub mirror: [f64; 3],
+    /// Subjects kept from training for validation; at most a fifth of the cohort is kept, at least one.
+    pub hold_out: usize,
+    /// A folder of masks to draw shapes from, in place of noise blobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape_masks: Option<PathBuf>,
+}
+
+impl Default for PairConfig {
+    fn default() -> Self {
+        Self { patch: [1, 128, 128], mirror: [0.0, 0.5, 0.5], hold_out: 16, shape_masks: None }
+    }
+}
+
+/// How a prepared scan is turned into a map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectConfig {
+    /// Distance between neighbouring windows in voxels `(z, y, x)`; published: 1, 32, 32. Windows have the size of
+    /// the training patch.
+    pub stride: [usize; 3],
+    /// Severities at which each window is restored; published: about .005, .05, .27, .73.
+    pub severities: Vec<Severity>,
+    /// Weight of a window by its share of brain; published: yes.
+    pub foreground_weight: bool,
+    /// Windows restored at once, ≥ 1: memory and speed, not results.
+    pub batch: usize,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            stride: [1, 32, 32],
+            severities: PUBLISHED_SEVERITIES.to_vec(),
+            foreground_weight: true,
+            batch: 32,
+        }
+    }
+}
+
+impl RunConfig {
+    /// The published setting: 1 mm, patches of 128², the 26 M-parameter network, 100 000 steps of 96 patches.
+    ///
+    /// # Source
+    /// DISYRE v2 (arXiv 2407.06635) and its published code.
+    pub fn reference() -> Self {
+        Self {
+            seed: 0,
+            prepare: PrepareConfig {
+                spacing_mm: 1.0,
+                scaling: IntensityScaling::Published { upper: 0.98 },
+            },
+            tissue: TissueConfig::default(),
+            pairs: PairConfig::default(),
+            dag: DagConfig::default(),
+            network: UNetConfig::default(),
+            train: TrainConfig::default(),
+            detect: DetectConfig::default(),
+        }
+    }
+
+    /// A setting that two CPU cores can bear: 2 mm, patches of 64², a small network.
+    ///
+    /// # Source
+    /// Ours; lengths in voxels are half the published ones, as the voxels are twice as large.
+    pub fn cpu_2mm() -> Self {
+        Self {
+            prepare: PrepareConfig {
+                spacing_mm: 2.0,
+                scaling: IntensityScaling::Brain { upper: 0.98 },
+            },
+            pairs: PairConfig {
+                patch: [1, 64, 64],
+                mirror: [0.0, 0.0, 0.5],
+                ..PairConfig::default()
+            },
+            dag: DagConfig::for_window([1, 32, 32]),
+            network: UNetConfig {
+                channels: vec![32, 64, 64],
+                attention_levels: Vec::new(),
+                groups: 8,
+                ..UNetConfig::default()
+            },
+            train: TrainConfig {
+                steps: 6_000,
+                batch: 16,
+                learning_rate: 1e-3,
+                warmup_steps: 200,
+                ..TrainConfig::default()
+            },
+            detect: DetectConfig { stride: [1, 16, 16], ..DetectConfig::default() },
+            ..Self::reference()
+        }
+    }
+
+    /// Reads `run.toml` of a model's folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Config`], naming the file and the key.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        toml::from_str(&text)
+            .map_err(|source| Error::Config { path: path.into(), source: Box::new(source) })
+    }
+
+    /// What a model's folder says of its network.
+    pub(crate) fn model(&self) -> ModelConfig {
+        let network = self.network.clone();
+        ModelConfig { network, patch: self.pairs.patch, ..ModelConfig::default() }
+    }
+
+    /// Checks every part, before any work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field, what it holds and what it may hold.
+    pub fn check(&self) -> Result<(), Error> {
+        self.prepare.check()?;
+        self.model().ensure_valid()?;
+        self.train.ensure_valid()?;
+        let window = self.dag.window;
+        let rules = [
+            (self.pairs.patch.contains(&0), "pairs.patch", "at least 1 voxel along each axis"),
+            (
+                self.pairs.mirror.iter().any(|p| !(0.0..=1.0).contains(p)),
+                "pairs.mirror",
+                "probabilities in [0, 1]",
+            ),
+            (
+                (0..3).any(|d| window[d] > self.pairs.patch[d]),
+                "dag.window",
+                "a window no larger than pairs.patch",
+            ),
+            (self.pairs.hold_out == 0, "pairs.hold_out", "at least 1 subject"),
+            (!(1..=255).contains(&self.tissue.classes), "tissue.classes", "1 to 255 classes"),
+            (self.tissue.voxels_per_scan == 0, "tissue.voxels_per_scan", "at least 1 voxel"),
+            (self.detect.batch == 0, "detect.batch", "at least 1 window"),
+            (self.detect.severities.is_empty(), "detect.severities", "at least one severity"),
+            (
+                (0..3).any(|d| {
+                    self.detect.stride[d] == 0 || self.detect.stride[d] > self.pairs.patch[d]
+                }),
+                "detect.stride",
+                "1 voxel to the size of pairs.patch along each axis",
+            ),
+        ];
+        match rules.into_iter().find(|(broken, ..)| *broken) {
+            Some((_, field, expected)) => Err(Error::Setting { field, expected }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a run with these settings may continue one with `earlier` ones: only `detect` may differ.
+    pub(crate) fn ensure_continues(&self, earlier: &Self, path: &Path) -> Result<(), Error> {
+        let earlier = Self { detect: self.detect.clone(), ..earlier.clone() };
+        let tables =
+            [self, &earlier].map(|config| toml::Table::try_from(config).unwrap_or_default());
+        match first_difference(&tables[0], &tables[1]) {
+            Some(field) => Err(Error::Resume { path: path.into(), field }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Dotted name of the first key that two tables do not share.
+fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+    let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+    for key in keys {
+        match (a.get(key), b.get(key)) {
+            (Some(left), Some(right)) if left == right => {}
+            (Some(toml::Value::Table(left)), Some(toml::Value::Table(right))) => {
+                return first_difference(left, right).map(|inner| format!("{key}.{inner}"));
+            }
+            _ => return Some(key.clone()),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_presets_are_valid_and_survive_a_file() {
+        for config in [RunConfig::reference(), RunConfig::cpu_2mm()] {
+            config.check().unwrap();
+            let text = toml::to_string(&config).unwrap();
+            assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        let mut config = RunConfig::cpu_2mm();
+        config.detect.stride = [1, 65, 16];
+        let error = config.check().unwrap_err();
+        assert!(error.to_string().starts_with("setting detect.stride must be"));
+    }
+
+    #[test]
+    fn a_run_continues_with_other_detection_but_not_with_another_network() {
+        let earlier = RunConfig::cpu_2mm();
+        let mut config = earlier.clone();
+        config.detect.foreground_weight = false;
+        config.ensure_continues(&earlier, Path::new("run.toml")).unwrap();
+        config.train.learning_rate = 0.5;
+        let error = config.ensure_continues(&earlier, Path::new("run.toml")).unwrap_err();
+        assert!(matches!(error, Error::Resume { field, .. } if field == "train.learning_rate"));
+    }
+}

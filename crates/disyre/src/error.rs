@@ -1,0 +1,102 @@
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What went wrong in a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A scan could not be read, written or resampled.
+    #[error(transparent)]
+    Volume(#[from] disyre_volume::VolumeError),
+    /// Tissue classes could not be fitted or read.
+    #[error(transparent)]
+    Tissue(#[from] disyre_tissue::TissueError),
+    /// A corruption could not be set up or applied.
+    #[error(transparent)]
+    Dag(#[from] disyre_dag::DagError),
+    /// A scan could not be tiled.
+    #[error(transparent)]
+    Patch(#[from] disyre_patch::PatchError),
+    /// Scores or measures could not be computed.
+    #[error(transparent)]
+    Score(#[from] disyre_score::ScoreError),
+    /// The model could not be built, trained or read.
+    #[error(transparent)]
+    Diffusion(#[from] disyre_diffusion::DiffusionError),
+    /// Two arrays do not fit.
+    #[error(transparent)]
+    Shape(#[from] disyre_core::ShapeError),
+    /// A file of another kind than a scan could not be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A configuration could not be understood.
+    #[error("{} is not a valid configuration", path.display())]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// Which key and why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A setting is out of its range.
+    #[error("setting {field} must be {expected}")]
+    Setting {
+        /// The field, as in a run's TOML file.
+        field: &'static str,
+        /// What it may hold.
+        expected: &'static str,
+    },
+    /// A run cannot be continued with other settings.
+    #[error("{} differs from the settings of this run in {field}; resume without changing it, or start a new folder", path.display())]
+    Resume {
+        /// The earlier settings.
+        path: PathBuf,
+        /// The first key that differs.
+        field: String,
+    },
+    /// A scan with nothing in it.
+    #[error("{name} has no voxel inside the brain; give a brain mask or a skull-stripped scan")]
+    EmptyBrain {
+        /// Which scan.
+        name: String,
+    },
+    /// Too few healthy scans.
+    #[error(
+        "{got} healthy scans are too few: at least {needed} are needed, one of them for validation"
+    )]
+    CohortTooSmall {
+        /// How many came.
+        got: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// One of several cases failed.
+    #[error("{case} failed")]
+    Case {
+        /// Which one.
+        case: String,
+        /// Why.
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// For `map_err` on file operations.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// For `map_err` on the work of one case.
+    pub(crate) fn case(name: &str) -> impl FnOnce(Self) -> Self + use<> {
+        let case = name.to_owned();
+        move |source| Self::Case { case, source: Box::new(source) }
+    }
+}

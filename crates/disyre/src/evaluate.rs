@@ -1,0 +1,167 @@
+use disyre_core::Key;
+use disyre_score::{RankedScores, ScoreError, ScorePool, reference};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The voxels of one case that count: those inside the brain mask, or all.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// How the report calls it.
+    pub name: String,
+    /// Anomaly scores.
+    pub scores: Vec<f32>,
+    /// Non-zero = lesion; as many as scores.
+    pub labels: Vec<u8>,
+}
+
+/// How measures are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Every voxel, every distinct score as a threshold.
+    #[default]
+    Exact,
+    /// The published one: 10 000 voxels a volume drawn with replacement, 200 thresholds.
+    Reference,
+}
+
+/// Measures over some voxels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// Average precision.
+    pub ap: f64,
+    /// Best Dice over thresholds, ⌈Dice⌉.
+    pub best_dice: f64,
+    /// The score from which on a voxel counts as lesion at ⌈Dice⌉.
+    pub threshold: f32,
+    /// Area under the ROC curve.
+    pub auroc: f64,
+    /// Share of lesion voxels: the AP of a random score.
+    pub prevalence: f64,
+    /// Number of voxels.
+    pub voxels: u64,
+}
+
+/// Measures of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// Its measures.
+    #[serde(flatten)]
+    pub measures: Measures,
+}
+
+/// Measures of each case and of all voxels together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How they were computed.
+    pub protocol: Protocol,
+    /// In the order of the cases. Empty under [`Protocol::Reference`], which knows no measures of single cases.
+    pub cases: Vec<CaseReport>,
+    /// Over the voxels of all cases.
+    pub pooled: Measures,
+}
+
+/// Measures anomaly maps against lesion masks.
+///
+/// # Errors
+/// [`Error::Case`] naming a case without a lesion voxel, without a healthy voxel, with a score that is not finite, or
+/// with more labels than scores.
+///
+/// # Source
+/// AP and ⌈Dice⌉ as in DISYRE v2 (arXiv 2407.06635), section 3; exact by default, see [`Protocol`].
+pub fn evaluate(cases: &[Case], protocol: Protocol, key: Key) -> Result<Report, Error> {
+    match protocol {
+        Protocol::Exact => exact(cases),
+        Protocol::Reference => published(cases, key),
+    }
+}
+
+fn exact(cases: &[Case]) -> Result<Report, Error> {
+    let mut pool = ScorePool::default();
+    let mut reports = Vec::with_capacity(cases.len());
+    for case in cases {
+        let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
+        pool.add(&case.scores, &case.labels).map_err(of_case)?;
+        let ranked = RankedScores::new(&case.scores, &case.labels).map_err(of_case)?;
+        let measures = Measures::of(&ranked).map_err(of_case)?;
+        reports.push(CaseReport { name: case.name.clone(), measures });
+    }
+    let pooled = Measures::of(&pool.rank())?;
+    Ok(Report { protocol: Protocol::Exact, cases: reports, pooled })
+}
+
+fn published(cases: &[Case], key: Key) -> Result<Report, Error> {
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    for case in cases {
+        let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
+        let draws = key.child(case.name.as_str());
+        let (some_scores, some_labels) = reference::sample_voxels(
+            draws,
+            &case.scores,
+            &case.labels,
+            reference::VOXELS_PER_VOLUME,
+        )
+        .map_err(of_case)?;
+        scores.extend(some_scores);
+        labels.extend(some_labels);
+    }
+    let mut pooled = Measures::of(&RankedScores::new(&scores, &labels)?)?;
+    let best = reference::best_dice(&scores, &labels)?;
+    (pooled.best_dice, pooled.threshold) = (best.dice, best.threshold);
+    Ok(Report { protocol: Protocol::Reference, cases: Vec::new(), pooled })
+}
+
+impl Measures {
+    fn of(ranked: &RankedScores) -> Result<Self, ScoreError> {
+        let best = ranked.best_dice()?;
+        let voxels = ranked.positives() + ranked.negatives();
+        Ok(Self {
+            ap: ranked.average_precision()?,
+            best_dice: best.dice,
+            threshold: best.threshold,
+            auroc: ranked.auroc()?,
+            prevalence: ranked.positives() as f64 / voxels as f64,
+            voxels,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(name: &str, scores: &[f32], labels: &[u8]) -> Case {
+        Case { name: name.into(), scores: scores.into(), labels: labels.into() }
+    }
+
+    #[test]
+    fn cases_are_measured_alone_and_together() {
+        // Each case is perfect alone; together the second's lesion (0.3) ranks below the first's background (0.5).
+        let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("b", &[0.1, 0.3], &[0, 1])];
+        let report = evaluate(&cases, Protocol::Exact, Key::new(0)).unwrap();
+        assert_eq!(report.cases.iter().map(|c| c.measures.ap).collect::<Vec<_>>(), [1.0, 1.0]);
+        assert!((report.pooled.ap - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!((report.pooled.prevalence, report.pooled.voxels), (0.5, 4));
+    }
+
+    #[test]
+    fn a_case_without_lesion_is_named() {
+        let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("sub-07", &[0.1, 0.3], &[0, 0])];
+        let error = evaluate(&cases, Protocol::Exact, Key::new(0)).unwrap_err();
+        assert!(matches!(error, Error::Case { case, .. } if case == "sub-07"));
+    }
+
+    #[test]
+    fn the_reference_protocol_depends_on_its_key_alone() {
+        let scores: Vec<f32> = (0..2000).map(|i| (i * 37 % 1000) as f32 / 3000.0).collect();
+        let labels: Vec<u8> = scores.iter().map(|&s| u8::from(s > 0.25)).collect();
+        let cases = [case("a", &scores, &labels)];
+        let run = |seed| evaluate(&cases, Protocol::Reference, Key::new(seed)).unwrap();
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1).pooled.prevalence, run(2).pooled.prevalence);
+        assert_eq!(run(1).pooled.voxels, 10_000);
+    }
+}

@@ -1,0 +1,115 @@
+use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::{Volume, ensure_finite, ensure_same_shape};
+use disyre_volume::{
+    IntensityRange, IntensityScaling, Interpolation, crop, foreground_box, nonzero_mask,
+    resample_to_grid, resample_to_spacing, to_ras,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// From a scan to what the network sees: RAS+, one spacing, intensities in `[0, 1]`, cropped to the brain.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareConfig {
+    /// Isotropic spacing to work at, in millimetres; published: 1.
+    pub spacing_mm: f64,
+    /// How intensities are brought to `[0, 1]`.
+    pub scaling: IntensityScaling,
+}
+
+/// A scan ready for the network, and the way back.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// RAS+, working spacing, cropped to the brain, intensities in `[0, 1]`, background exactly 0.
+    pub volume: Volume,
+    /// Brain on the grid of `volume`: 1 inside, 0 outside.
+    pub mask: Array3<u8>,
+    /// The intensities that became 0 and 1.
+    pub range: IntensityRange,
+}
+
+impl PrepareConfig {
+    /// Prepares a scan.
+    ///
+    /// # Shapes and units
+    /// `brain` has the scan's grid, non-zero inside the brain; without it the brain is where the scan is not 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a mask of another shape or a value that is not finite, [`Error::EmptyBrain`], and the
+    /// volume crate's errors.
+    pub fn prepare(
+        &self,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<Prepared, Error> {
+        ensure_finite("scan", &scan.data.view())?;
+        let mask = brain_on_grid(scan, brain)?;
+        let masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
+        let brain = Volume { data: mask.mapv(f32::from), grid: scan.grid };
+        let spacing = [self.spacing_mm; 3];
+        let brain = resample_to_spacing(&to_ras(&brain), spacing, Interpolation::Area)?;
+        let masked = resample_to_spacing(&to_ras(&masked), spacing, Interpolation::Area)?;
+        let mask = brain.data.mapv(|share| u8::from(share >= 0.5));
+        let region = foreground_box(mask.view())
+            .ok_or_else(|| Error::EmptyBrain { name: "the scan".to_owned() })?;
+        let mut volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
+        let range = self.scaling.fit(volume.data.view(), mask.view())?;
+        range.apply(&mut volume.data.view_mut());
+        volume.data = keep_inside(&volume.data, &mask);
+        let brain = Volume { data: mask.mapv(f32::from), grid: volume.grid };
+        let mask = crop(&brain, region).data.mapv(|inside| inside as u8);
+        Ok(Prepared { volume: crop(&volume, region), mask, range })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.spacing_mm.is_finite() && self.spacing_mm > 0.0 {
+            return Ok(());
+        }
+        Err(Error::Setting { field: "prepare.spacing_mm", expected: "a positive number" })
+    }
+}
+
+impl Prepared {
+    /// Carries a map on the working grid back to the grid of the scan, 0 outside the brain.
+    ///
+    /// # Shapes and units
+    /// `map` has the shape of `self.volume`; the result has the shape of `scan`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a map or mask of another shape.
+    pub fn to_scan(
+        &self,
+        map: Array3<f32>,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<Array3<f32>, Error> {
+        let inside = brain_on_grid(scan, brain)?;
+        let working = Volume::new(map, self.volume.grid)?;
+        let weight = Volume { data: self.mask.mapv(f32::from), grid: self.volume.grid };
+        let values = resample_to_grid(&working, &scan.grid, Interpolation::Linear)?;
+        let weights = resample_to_grid(&weight, &scan.grid, Interpolation::Linear)?;
+        Ok(keep_inside(&undilute(&values.data, &weights.data), &inside))
+    }
+}
+
+fn brain_on_grid(scan: &Volume, brain: Option<ArrayView3<'_, u8>>) -> Result<Array3<u8>, Error> {
+    match brain {
+        None => Ok(nonzero_mask(scan.data.view())),
+        Some(brain) => {
+            ensure_same_shape("brain mask", scan.data.shape(), brain.shape())?;
+            Ok(brain.mapv(|inside| u8::from(inside != 0)))
+        }
+    }
+}
+
+fn keep_inside(data: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {
+    Zip::from(data).and(mask).map_collect(|&value, &inside| if inside == 0 { 0.0 } else { value })
+}
+
+/// Mean over the brain's share of a voxel alone: the background that was averaged in is taken out again.
+fn undilute(values: &Array3<f32>, shares: &Array3<f32>) -> Array3<f32> {
+    Zip::from(values)
+        .and(shares)
+        .map_collect(|&value, &share| if share > 1e-3 { value / share } else { 0.0 })
+}
