@@ -1,0 +1,63 @@
+use std::time::Instant;
+
+use crate::workspace::{Workspace, run as show};
+use crate::{Failure, budget, examples};
+
+/// One check: its name, and how to run it.
+type Step = (&'static str, fn(&Workspace) -> Result<(), Failure>);
+
+/// Cheapest first; the tests end the output.
+const STEPS: [Step; 7] = [
+    ("format", format),
+    ("budget", budget::check),
+    ("plain stable", plain_stable),
+    ("lints", lints),
+    ("docs", docs),
+    ("examples", examples::run),
+    ("tests", tests),
+];
+
+/// Runs all checks and prints how long each took; stops at the first that fails.
+pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
+    let start = Instant::now();
+    for (index, (name, check)) in STEPS.into_iter().enumerate() {
+        println!("\n[{}/{}] {name}", index + 1, STEPS.len());
+        let step = Instant::now();
+        check(workspace).map_err(|cause| Failure::Step { step: name, cause: Box::new(cause) })?;
+        println!("[{}/{}] {name}: passed in {:.1} s", index + 1, STEPS.len(), seconds(step));
+    }
+    println!("\nall {} checks passed in {:.1} s", STEPS.len(), seconds(start));
+    Ok(())
+}
+
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
+}
+
+fn format(workspace: &Workspace) -> Result<(), Failure> {
+    show(&mut workspace.cargo("fmt --all --check"))
+}
+
+/// The crates that others build on their own need no switch of the compiler. A folder of its own keeps the change of
+/// the switch from rebuilding everything else.
+fn plain_stable(workspace: &Workspace) -> Result<(), Failure> {
+    let crates = "-p disyre-core -p disyre-dag -p disyre-patch -p disyre-score -p disyre-tissue";
+    let arguments =
+        format!("check {crates} --no-default-features --target-dir target/plain-stable");
+    show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))
+}
+
+fn lints(workspace: &Workspace) -> Result<(), Failure> {
+    show(&mut workspace.cargo("clippy --workspace --all-targets -- -D warnings"))
+}
+
+/// Libraries only: the binary bears the name of the façade and would overwrite its pages.
+fn docs(workspace: &Workspace) -> Result<(), Failure> {
+    let mut command = workspace.cargo("doc --workspace --lib --no-deps");
+    show(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The command that the README gives.
+fn tests(workspace: &Workspace) -> Result<(), Failure> {
+    show(&mut workspace.cargo("test --workspace"))
+}

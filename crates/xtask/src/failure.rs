@@ -1,0 +1,49 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// Why a check did not pass.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A program could not be started.
+    Start { program: String, source: io::Error },
+    /// A program ended with an error; its own output says why.
+    Command { command: String, status: ExitStatus },
+    /// A folder or file could not be used.
+    Path { path: PathBuf, source: io::Error },
+    /// A crate has a dependency that it must not have.
+    Forbidden { package: &'static str, found: Vec<String> },
+    /// A crate has more dependencies than its budget.
+    OverBudget { package: &'static str, budget: usize, found: Vec<String> },
+    /// There is no example to run.
+    NoExamples { folder: PathBuf },
+    /// One step of CI failed.
+    Step { step: &'static str, cause: Box<Failure> },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { program, source } => write!(f, "cannot start `{program}`: {source}"),
+            Self::Command { command, status } => write!(f, "`{command}` failed ({status})"),
+            Self::Path { path, source } => write!(f, "cannot use {}: {source}", path.display()),
+            Self::Forbidden { package, found } => write!(
+                f,
+                "{package} depends on {}, which it must not; see docs/ARCHITECTURE.md",
+                found.join(", ")
+            ),
+            Self::OverBudget { package, budget, found } => write!(
+                f,
+                "{package} has {} dependencies, its budget is {budget}; drop one, or raise the budget in \
+                 crates/xtask/src/budget.rs and say why\n  {}",
+                found.len(),
+                found.join("\n  ")
+            ),
+            Self::NoExamples { folder } => {
+                write!(f, "{} holds no example; expected *.rs files", folder.display())
+            }
+            Self::Step { step, cause } => write!(f, "{step}: {cause}"),
+        }
+    }
+}
