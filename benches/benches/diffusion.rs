@@ -1,0 +1,103 @@
+//! The network: restoring and learning. Throughput counts patches.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use disyre::RunConfig;
+use disyre_benches::{brain, key, time};
+use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
+use disyre_core::{PairError, PairSource, Restorer, Severity};
+use disyre_diffusion::{
+    ColdRestorer, Device, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
+};
+
+fn model(config: &RunConfig) -> ModelConfig {
+    let (network, patch) = (config.network.clone(), config.pairs.patch);
+    ModelConfig { network, patch, ..ModelConfig::default() }
+}
+
+/// Weights are random: they cost as much as trained ones.
+fn restore(c: &mut Criterion) {
+    let presets =
+        [("cpu-2mm", RunConfig::cpu_2mm(), [1, 8]), ("published", RunConfig::reference(), [1, 2])];
+    let mut group = c.benchmark_group("diffusion");
+    group.sample_size(10);
+    for (preset, config, batches) in presets {
+        let model = model(&config);
+        let parameters = Parameters::seeded(&model.network, key("weights"), &Device::Cpu);
+        let parameters = parameters.expect("a preset");
+        let restorer = ColdRestorer::new(model, &parameters, &Device::Cpu).expect("a preset");
+        let patch = brain(key("diffusion"), config.pairs.patch);
+        for n in batches {
+            let repeated = vec![patch.view(); n];
+            let batch = stack(Axis(0), &repeated).expect("equal patches");
+            let severities = vec![Severity::FULL; n];
+            let mut restored = Array5::zeros(batch.raw_dim());
+            group.throughput(Throughput::Elements(n as u64));
+            group.bench_function(format!("forward/{preset}/b{n}"), |b| {
+                time(b, || {
+                    restorer.restore(black_box(batch.view()), &severities, restored.view_mut())
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The same pair over and over, so that making pairs costs nothing.
+struct OnePair(Array4<f32>);
+
+impl PairSource for OnePair {
+    fn pair(
+        &self,
+        _: u64,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError> {
+        clean.assign(&self.0);
+        corrupted.assign(&self.0.mapv(|value| 0.5 * value));
+        Ok(Severity::FULL)
+    }
+}
+
+/// Runs as many steps as asked and adds up what the steps themselves took, without validation and checkpoint.
+fn steps(count: u64, config: &RunConfig, pairs: &OnePair) -> Duration {
+    let model = model(config);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let config = TrainConfig { steps: count, validation_pairs: 1, ..config.train.clone() };
+    let run = TrainRun {
+        config: &config,
+        model: &model,
+        pairs,
+        validation: pairs,
+        dir: dir.path(),
+        resume: false,
+        stop: None,
+        device: &Device::Cpu,
+    };
+    let mut seconds = 0.0;
+    let mut add = |event| {
+        if let TrainEvent::Step { seconds: of_step, .. } = event {
+            seconds += of_step;
+        }
+    };
+    train(&run, &mut add).expect("steps of a preset");
+    Duration::from_secs_f64(seconds)
+}
+
+fn learn(c: &mut Criterion) {
+    let config = RunConfig::cpu_2mm();
+    let pairs = OnePair(brain(key("diffusion"), config.pairs.patch));
+    let batch = config.train.batch;
+    let mut group = c.benchmark_group("diffusion");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(batch as u64));
+    group.bench_function(format!("train_step/cpu-2mm/b{batch}"), |b| {
+        b.iter_custom(|count| steps(count, &config, &pairs));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, restore, learn);
+criterion_main!(benches);
