@@ -1,5 +1,5 @@
-use disyre_core::ensure_same_shape;
 use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Zip};
+use disyre_core::{Severity, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
 use crate::{ColdRestorer, ConditioningOrder, DiffusionError};
@@ -48,6 +48,10 @@ impl ColdRestorer {
     ///
     /// # Errors
     /// [`DiffusionError`] if shapes do not fit, the number of steps is out of range, or the network fails.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "views are passed by value, as in `Restorer`"
+    )]
     pub fn restore_in_steps(
         &self,
         batch: ArrayView5<'_, f32>,
@@ -66,7 +70,7 @@ impl ColdRestorer {
             let severities = vec![severity; batch.dim().0];
             let conditioning = self.schedule().conditioning_in(config.order, &severities);
             self.restore_conditioned(&restored.view(), &conditioning, healthy.view_mut())?;
-            let rule = config.rule.with(severity.get(), next.map(|next| next.get()));
+            let rule = config.rule.with(severity.get(), next.map(Severity::get));
             Zip::from(&mut restored).and(&mut change).and(&healthy).for_each(|x, change, &x0| {
                 *change += weight * (*x - x0).abs();
                 *x = rule(*x, x0);
@@ -109,7 +113,7 @@ mod tests {
         for (t, (severity, next)) in golden.integers("timesteps").into_iter().zip(descent) {
             for (name, rule) in [("prev", DescentRule::Scaled), ("prev_naive", DescentRule::Naive)]
             {
-                let rule = rule.with(severity.get(), next.map(|next| next.get()));
+                let rule = rule.with(severity.get(), next.map(Severity::get));
                 let got: Vec<f32> =
                     image.iter().zip(&healthy).map(|(&x, &x0)| rule(x, x0)).collect();
                 let name = format!("{name}_t{t}");

@@ -75,10 +75,11 @@ pub(crate) fn write_tensors(
     })
 }
 
-/// Reads every tensor of a file as `(shape, values)`.
-pub(crate) fn read_tensors(
-    path: &Path,
-) -> Result<HashMap<String, (Vec<usize>, Vec<f32>)>, DiffusionError> {
+/// Shape and values of tensors by name.
+pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Reads every tensor of a file.
+pub(crate) fn read_tensors(path: &Path) -> Result<Tensors, DiffusionError> {
     let bytes = fs::read(path).map_err(DiffusionError::file(path))?;
     let broken = |source| DiffusionError::Weights { path: path.to_path_buf(), source };
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;

@@ -1,4 +1,33 @@
-//! Cold diffusion: placeholder.
+//! Cold diffusion: a network that takes a corruption of known severity away in one pass, and its training.
+//!
+//! Take this crate to train the network on pairs of your own, or to run a trained one batch by batch; take `disyre`
+//! for scans in and anomaly maps out.
+//!
+//! ```
+//! use candle_core::Device;
+//! use disyre_core::{Key, Restorer, Severity, ndarray::Array5};
+//! use disyre_diffusion::{ColdRestorer, ModelConfig, Parameters, UNetConfig};
+//!
+//! let network = UNetConfig { channels: vec![32, 64], attention_levels: vec![1], ..UNetConfig::default() };
+//! let model = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
+//! let untrained = Parameters::seeded(&model.network, Key::new(1), &Device::Cpu)?;
+//! let restorer = ColdRestorer::new(model, &untrained, &Device::Cpu)?;
+//! let batch = Array5::zeros((2, 1, 1, 16, 16)); // (n, c, z, y, x)
+//! let mut restored = batch.clone();
+//! restorer.restore(batch.view(), &[Severity::CLEAN, Severity::FULL], restored.view_mut())?;
+//! assert!(restored.iter().all(|value| value.is_finite()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Schedule`]: severity becomes what the network is told, here and nowhere else;
+//! - [`UNet`], [`UNetConfig`], [`Parameters`]: the network, with the tensor names of the diffusers library;
+//! - [`train`], [`TrainConfig`], [`TrainEvent`]: training from any [`PairSource`](disyre_core::PairSource);
+//! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
+//! - [`select_device`], [`weights_sha256`]: where to compute, and which weights it was.
+//!
+//! Feature `cuda` runs tensors on NVIDIA GPUs.
+//!
+//! It reads no images, makes no anomalies, cuts no windows and draws no progress bars.
 #![forbid(unsafe_code)]
 
 mod descent;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +8,7 @@ use candle_nn::{Init, VarBuilder};
 use disyre_core::{Key, KeyRng, rand::RngExt};
 use rayon::prelude::*;
 
+use crate::files::{Tensors, read_tensors};
 use crate::{DiffusionError, UNet, UNetConfig};
 
 /// The trainable tensors of a network, by name.
@@ -52,13 +53,13 @@ impl Parameters {
         path: &Path,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let tensors = crate::files::read_tensors(path)?;
+        let tensors = read_tensors(path)?;
         Self::from_tensors(network, tensors, path, device)
     }
 
     pub(crate) fn from_tensors(
         network: &UNetConfig,
-        mut tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+        mut tensors: Tensors,
         path: &Path,
         device: &Device,
     ) -> Result<Self, DiffusionError> {

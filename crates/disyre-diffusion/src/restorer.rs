@@ -150,18 +150,18 @@ mod tests {
         images.slice_axis(Axis(axis), (i..=i).into())
     }
 
-    fn restore(images: ArrayView5<'_, f32>, severities: &[Severity]) -> Array5<f32> {
+    fn restore(images: &ArrayView5<'_, f32>, severities: &[Severity]) -> Array5<f32> {
         let mut restored = Array5::zeros(images.dim());
-        restorer().restore(images, severities, restored.view_mut()).unwrap();
+        restorer().restore(images.view(), severities, restored.view_mut()).unwrap();
         restored
     }
 
     #[test]
     fn an_item_is_restored_alike_alone_and_in_a_batch() {
         let (images, severities) = batch(5, 1);
-        let together = restore(images.view(), &severities);
+        let together = restore(&images.view(), &severities);
         for i in 0..5 {
-            let alone = restore(part(&images, 0, i), &severities[i..=i]);
+            let alone = restore(&part(&images, 0, i), &severities[i..=i]);
             assert_eq!(alone.index_axis(Axis(0), 0), together.index_axis(Axis(0), i));
         }
     }
@@ -169,16 +169,16 @@ mod tests {
     #[test]
     fn a_stack_of_slices_is_restored_slice_by_slice() {
         let (images, severities) = batch(2, 3);
-        let stack = restore(images.view(), &severities);
+        let stack = restore(&images.view(), &severities);
         let last = part(&images, 2, 2);
-        assert_eq!(part(&stack, 2, 2), restore(last, &severities));
+        assert_eq!(part(&stack, 2, 2), restore(&last, &severities));
     }
 
     #[test]
     fn severity_matters() {
         let (images, _) = batch(1, 1);
         let [mild, severe] =
-            [Severity::CLEAN, Severity::FULL].map(|severity| restore(images.view(), &[severity]));
+            [Severity::CLEAN, Severity::FULL].map(|severity| restore(&images.view(), &[severity]));
         assert_ne!(mild, severe);
     }
 

@@ -197,6 +197,7 @@ fn cumulative_alphas(betas: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden::{Golden, assert_close};
     use proptest::prelude::*;
 
     fn published() -> Schedule {
@@ -241,6 +242,31 @@ mod tests {
         assert!(config.build().unwrap_err().to_string().starts_with("schedule.beta_end is 0.0"));
         assert!(published().severities(0).is_err());
         assert!(published().severities(101).is_err());
+    }
+
+    #[test]
+    fn levels_equal_those_of_the_published_code() {
+        let Some(golden) = Golden::load("schedule.safetensors") else { return };
+        let schedule = published();
+        let (_, expected) = golden.floats("sqrt_alphas_cumprod");
+        assert_close("severities of the levels", &schedule.alphas, &expected, 1e-5);
+        let severities: Vec<Severity> =
+            golden.floats("alpha_in").1.into_iter().map(|a| Severity::new(a).unwrap()).collect();
+        let levels = schedule.conditioning(&severities);
+        let levels: Vec<i64> = levels.levels().iter().map(|&level| i64::from(level)).collect();
+        assert_eq!(levels, golden.integers("alpha_to_t"));
+    }
+
+    #[test]
+    fn ensembles_have_the_published_steps() {
+        let Some(golden) = Golden::load("schedule.safetensors") else { return };
+        let schedule = published();
+        for n in [1, 2, 3, 4, 5, 7, 8, 10, 20, 25, 50, 100] {
+            let conditioning = schedule.conditioning(&schedule.severities(n).unwrap());
+            let levels: Vec<i64> =
+                conditioning.levels().iter().map(|&level| i64::from(level)).collect();
+            assert_eq!(levels, golden.integers(&format!("timesteps_{n}")), "n = {n}");
+        }
     }
 
     proptest! {

@@ -1,4 +1,5 @@
 //! Runs of training on a toy source of pairs.
+#![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 use std::fs;
 use std::path::Path;

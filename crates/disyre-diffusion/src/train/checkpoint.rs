@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::Device;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::TrainConfig;
 use super::adamw::Slot;
 use super::learner::Learner;
-use crate::files::{TensorToWrite, read_metadata, read_tensors, write_tensors};
+use crate::files::{TensorToWrite, Tensors, read_metadata, read_tensors, write_tensors};
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
 use crate::{DiffusionError, ModelConfig, Parameters};
 
@@ -99,8 +99,6 @@ impl Settings {
         }
     }
 }
-
-type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
 fn broken_settings(path: &Path) -> impl Fn(serde_json::Error) -> DiffusionError + '_ {
     move |source| DiffusionError::Settings { path: path.to_path_buf(), source }

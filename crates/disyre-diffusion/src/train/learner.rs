@@ -161,3 +161,59 @@ fn squared_error(a: &[f32], b: &[f32]) -> f64 {
 fn values(tensor: &Tensor) -> Result<Vec<f32>, DiffusionError> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{Golden, assert_close};
+    use crate::{ScheduleConfig, UNetConfig};
+    use disyre_core::ndarray::Array5;
+
+    fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
+        let (shape, values) = golden.floats(name);
+        Array5::from_shape_vec((shape[0], shape[1], 1, shape[2], shape[3]), values).unwrap()
+    }
+
+    #[test]
+    fn three_steps_equal_those_of_the_published_optimiser() {
+        let Some(small) = Golden::load("unet_small.safetensors") else { return };
+        let Some(golden) = Golden::load("adamw_3steps.safetensors") else { return };
+        let network = UNetConfig {
+            channels: vec![32, 32, 64],
+            resnets_per_level: 1,
+            attention_levels: vec![1],
+            ..UNetConfig::default()
+        };
+        let weights = small
+            .weight_tensors()
+            .into_iter()
+            .map(|(name, tensor)| (name, (tensor.dims().to_vec(), values(&tensor).unwrap())));
+        let path = std::path::Path::new("golden");
+        let parameters =
+            Parameters::from_tensors(&network, weights.collect(), path, &Device::Cpu).unwrap();
+        let mut learner = Learner::new(parameters, false, &Device::Cpu).unwrap();
+        let schedule = ScheduleConfig::default().build().unwrap();
+        let all = schedule.severities(100).unwrap();
+        let batch = Batch {
+            corrupted: volumes(&small, "x"),
+            clean: volumes(&small, "target"),
+            severities: small.integers("t").iter().map(|&t| all[99 - t as usize]).collect(),
+        };
+        // The golden steps have a constant learning rate.
+        let config = TrainConfig { warmup_steps: 0, steps: 1 << 40, ..TrainConfig::default() };
+        let losses: Vec<f32> =
+            (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
+        assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);
+        let expected = [
+            "conv_in.weight",
+            "conv_out.weight",
+            "mid_block.attentions.0.to_v.weight",
+            "up_blocks.0.resnets.0.norm1.bias",
+        ];
+        for name in expected {
+            let slot = learner.slots().iter().find(|slot| slot.name == name).unwrap();
+            let expected = golden.floats(&format!("w.{name}")).1;
+            assert_close(name, &slot.weights, &expected, 1e-4);
+        }
+    }
+}

@@ -63,7 +63,8 @@ impl UNetConfig {
     /// [`DiffusionError::Indivisible`] with the multiple that is needed.
     pub fn ensure_divisible(&self, height: usize, width: usize) -> Result<(), DiffusionError> {
         let factor = self.size_multiple();
-        if height > 0 && width > 0 && height % factor == 0 && width % factor == 0 {
+        if height > 0 && width > 0 && height.is_multiple_of(factor) && width.is_multiple_of(factor)
+        {
             return Ok(());
         }
         Err(DiffusionError::Indivisible { height, width, levels: self.channels.len(), factor })
@@ -95,7 +96,7 @@ impl UNetConfig {
             let expected = "a divisor of the channels of each level with attention";
             return error("network.head_channels", expected, &self.head_channels);
         }
-        if self.sinusoid_channels % 2 != 0 {
+        if !self.sinusoid_channels.is_multiple_of(2) {
             return error("network.sinusoid_channels", "an even number", &self.sinusoid_channels);
         }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {

@@ -1,5 +1,6 @@
 //! Golden values: tensors written by the published code, read from the fixtures or from beside the workspace.
 #![allow(dead_code, reason = "every test target uses a part")]
+#![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,10 @@ impl Golden {
 
     pub(crate) fn tensor(&self, name: &str) -> Tensor {
         self.tensors.get(name).unwrap_or_else(|| panic!("no tensor {name}")).clone()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     pub(crate) fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
