@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::needless_pass_by_value, reason = "array views go by value, as slices do")]
 
+mod cuts;
 mod ensemble;
 mod error;
 mod ranking;

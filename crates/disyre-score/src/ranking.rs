@@ -4,6 +4,7 @@ use rayon::slice::ParallelSliceMut;
 use serde::{Deserialize, Serialize};
 
 use crate::ScoreError;
+use crate::cuts::{Cuts, from_ordered_bits, ordered_bits};
 
 /// Collects the voxels of one or many cases for metrics over all of them.
 ///
@@ -179,7 +180,7 @@ impl RankedScores {
 
     /// The distinct scores from the greatest down.
     fn cuts(&self) -> Cuts<'_> {
-        Cuts { positives: &self.positives, negatives: &self.negatives, seen: (0, 0) }
+        Cuts::new(&self.positives, &self.negatives)
     }
 }
 
@@ -207,75 +208,10 @@ pub fn auroc(scores: &[f32], labels: &[u8]) -> Result<f64, ScoreError> {
     RankedScores::new(scores, labels)?.auroc()
 }
 
-/// What is predicted when the threshold is lowered to the next distinct score.
-struct Cut {
-    key: u32,
-    positives: u64,
-    negatives: u64,
-    new_positives: u64,
-    new_negatives: u64,
-}
-
-impl Cut {
-    fn predicted(&self) -> u64 {
-        self.positives + self.negatives
-    }
-}
-
-/// Walks down both sorted sides at once.
-struct Cuts<'a> {
-    positives: &'a [u32],
-    negatives: &'a [u32],
-    seen: (u64, u64),
-}
-
-impl Iterator for Cuts<'_> {
-    type Item = Cut;
-
-    fn next(&mut self) -> Option<Cut> {
-        let key = self.positives.last().max(self.negatives.last()).copied()?;
-        let new_positives = take_equal(&mut self.positives, key);
-        let new_negatives = take_equal(&mut self.negatives, key);
-        self.seen = (self.seen.0 + new_positives, self.seen.1 + new_negatives);
-        let (positives, negatives) = self.seen;
-        Some(Cut { key, positives, negatives, new_positives, new_negatives })
-    }
-}
-
-/// Removes the entries equal to `key` from the end and counts them.
-fn take_equal(keys: &mut &[u32], key: u32) -> u64 {
-    let mut count = 0;
-    while let Some((&last, rest)) = keys.split_last()
-        && last == key
-    {
-        *keys = rest;
-        count += 1;
-    }
-    count
-}
-
-/// Bits whose unsigned order is the order of the numbers; −0 and 0 are one.
-fn ordered_bits(score: f32) -> u32 {
-    let bits = (score + 0.0).to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-fn from_ordered_bits(key: u32) -> f32 {
-    f32::from_bits(if key >> 31 == 1 { key ^ 1 << 31 } else { !key })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn bits_are_ordered_as_numbers_and_zero_has_one_sign() {
-        let numbers = [f32::MIN, -1.0, -f32::MIN_POSITIVE, 0.0, f32::MIN_POSITIVE, 1.0, f32::MAX];
-        assert!(numbers.windows(2).all(|pair| ordered_bits(pair[0]) < ordered_bits(pair[1])));
-        assert!(numbers.iter().all(|&number| from_ordered_bits(ordered_bits(number)) == number));
-        assert_eq!(ordered_bits(-0.0), ordered_bits(0.0));
-    }
 
     #[test]
     fn metrics_of_five_voxels_by_hand() {
