@@ -1,2 +1,36 @@
-//! The command line.
-fn main() {}
+//! The command line of disyre: it parses, resolves the settings (preset < file < argument), calls the façade and
+//! prints. No algorithm lives here.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod batch;
+mod commands;
+mod config;
+mod detection;
+mod error;
+mod masks;
+mod model;
+mod output;
+mod overlay;
+mod pairs;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Training makes and drops the same large blocks at every step. This allocator keeps them; the system's gives them
+/// back to the kernel and pays for every page again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match commands::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error::with_causes(&error));
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Everything on phantoms: nothing to download, nothing to prepare.
+
+mod baseline;
+mod scans;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::core::ndarray::Array3;
+use disyre::core::{Grid, Key};
+use disyre::dag::DagConfig;
+use disyre::diffusion::{TrainConfig, UNetConfig};
+use disyre::volume::{ReadOptions, Scan, read_mask, resample_mask};
+use disyre::{Case, Detection, Detector, Protocol, Report, RunConfig, Training, evaluate};
+
+use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::commands::train::{load_cohort, train_visibly};
+use crate::detection::{Job, Outputs};
+use crate::error::CliError;
+use crate::model::Model;
+use crate::output::{create_folder, holds_files};
+use crate::pairs::{Pair, write_pairs};
+use baseline::HealthyMean;
+use scans::Patient;
+
+/// Arguments of `disyre demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for scans, model, maps and pictures; must not hold files yet
+    #[arg(short, long, value_name = "DIR", default_value = "disyre-demo")]
+    output: PathBuf,
+    /// Steps of training; fewer are quicker and find less
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    steps: u64,
+    /// Root of all random numbers: other seeds, other phantoms and another model
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    seed: u64,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+/// Where things go.
+struct Folders {
+    root: PathBuf,
+    healthy: PathBuf,
+    model: PathBuf,
+    maps: PathBuf,
+}
+
+impl Demo {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        if holds_files(&self.output) {
+            let other_way = "delete this one";
+            return Err(CliError::NotEmpty { folder: self.output.clone(), other_way });
+        }
+        let device = self.device.select()?;
+        let folders = Folders::new(&self.output);
+        let config = config(self.seed, self.steps);
+        let key = Key::new(self.seed).child("demo");
+        eprintln!("drawing {} healthy phantoms and {} with lesions", scans::HEALTHY, scans::PATIENTS);
+        scans::draw_healthy(&folders.healthy, key.child("healthy"))?;
+        let patients = scans::draw_patients(&folders.root, key.child("patients"))?;
+        let cohort = load_cohort(&folders.healthy, &config)?;
+        train_visibly(&Training {
+            cohort: &cohort,
+            config: &config,
+            folder: &folders.model,
+            resume: false,
+            stop: None,
+            device: &device.device,
+        })?;
+        let model = Model::open(&folders.model)?;
+        let restorer = model.restorer(&device.device)?;
+        create_folder(&folders.maps)?;
+        let job = Job {
+            detector: Detector::new(&config, &restorer)?,
+            model: &model,
+            device: &device.reason,
+            config: &config,
+            volume_index: None,
+            output: &folders.maps,
+        };
+        let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
+        let cases = patients.iter().map(|patient| Compared::new(patient, &job, &healthy));
+        let cases = cases.collect::<Result<Vec<_>, CliError>>()?;
+        write_list(&folders, &patients)?;
+        println!("\n{}", compare(&cases)?);
+        println!("{}", folders.next_commands());
+        Ok(())
+    }
+}
+
+/// Small enough for two cores in about a minute.
+fn config(seed: u64, steps: u64) -> RunConfig {
+    let mut config = RunConfig::cpu_2mm();
+    config.seed = seed;
+    config.prepare.spacing_mm = scans::SPACING_MM;
+    config.pairs.patch = [1, 48, 48];
+    config.pairs.hold_out = 4;
+    config.dag = DagConfig::for_window([1, 24, 24]);
+    config.network = UNetConfig {
+        channels: vec![16, 32, 32],
+        attention_levels: Vec::new(),
+        middle_attention: false,
+        groups: 8,
+        ..UNetConfig::default()
+    };
+    config.train = TrainConfig {
+        steps,
+        batch: 16,
+        learning_rate: 2e-3,
+        warmup_steps: steps / 10,
+        ema_decay: 0.99,
+        validation_pairs: 64,
+        ..TrainConfig::default()
+    };
+    config.detect.stride = [1, 16, 16];
+    config
+}
+
+/// One patient's voxels inside the brain, on the working grid, scored in two ways.
+struct Compared {
+    model: Case,
+    baseline: Case,
+}
+
+impl Compared {
+    fn new(patient: &Patient, job: &Job<'_>, healthy: &HealthyMean) -> Result<Self, CliError> {
+        let scan = Scan::read(&patient.scan, &ReadOptions::default())?;
+        let lesion = read_mask(&patient.lesion, &scan)?;
+        let found = job.run(&patient.scan, None, Some(lesion.view()))?;
+        let working: &Grid = &found.prepared.volume.grid;
+        let lesion = resample_mask(lesion.view(), &scan.volume.grid, working)?;
+        let difference = healthy.difference(&found.prepared.volume)?;
+        let inside = |values: &Array3<f32>| in_brain(values, &found);
+        let labels = found.prepared.mask.iter().zip(&lesion).filter(|(inside, _)| **inside != 0);
+        let labels: Vec<u8> = labels.map(|(_, &label)| label).collect();
+        let case = |scores| Case { name: patient.name.clone(), scores, labels: labels.clone() };
+        Ok(Self { model: case(inside(&found.working_score)), baseline: case(inside(&difference)) })
+    }
+}
+
+fn in_brain(values: &Array3<f32>, found: &Detection) -> Vec<f32> {
+    let inside = values.iter().zip(&found.prepared.mask).filter(|(_, inside)| **inside != 0);
+    inside.map(|(&value, _)| value).collect()
+}
+
+/// Measures of model and baseline side by side.
+fn compare(cases: &[Compared]) -> Result<String, CliError> {
+    let report = |of: fn(&Compared) -> &Case| -> Result<Report, CliError> {
+        let cases: Vec<Case> = cases.iter().map(of).cloned().collect();
+        Ok(evaluate(&cases, Protocol::Exact, Key::new(0))?)
+    };
+    let (model, baseline) = (report(|case| &case.model)?, report(|case| &case.baseline)?);
+    let mut text = String::from(
+        "                        model            |x - mean of healthy|\n\
+         case         share      AP  best Dice       AP  best Dice\n",
+    );
+    let names = model.cases.iter().map(|case| case.name.as_str()).chain(["pooled"]);
+    let of = |report: &Report| {
+        report.cases.iter().map(|case| case.measures).chain([report.pooled]).collect::<Vec<_>>()
+    };
+    for ((name, model), baseline) in names.zip(of(&model)).zip(of(&baseline)) {
+        text += &format!(
+            "{name:<11}  {:.3}   {:.3}      {:.3}    {:.3}      {:.3}\n",
+            model.prevalence, model.ap, model.best_dice, baseline.ap, baseline.best_dice
+        );
+    }
+    text += "share = lesion voxels of the brain, which is the AP of guessing; best Dice over all thresholds";
+    Ok(text)
+}
+
+/// Writes `pairs.csv` for `disyre evaluate`.
+fn write_list(folders: &Folders, patients: &[Patient]) -> Result<(), CliError> {
+    let relative = |path: &Path| path.strip_prefix(&folders.root).unwrap_or(path).to_owned();
+    let pair = |patient: &Patient| Pair {
+        score: relative(&Outputs::of(&patient.scan, &folders.maps).score),
+        label: relative(&patient.lesion),
+        mask: Some(relative(&patient.brain)),
+    };
+    write_pairs(&folders.root.join("pairs.csv"), &patients.iter().map(pair).collect::<Vec<_>>())
+}
+
+impl Folders {
+    fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            healthy: root.join("healthy"),
+            model: root.join("model"),
+            maps: root.join("maps"),
+        }
+    }
+
+    fn next_commands(&self) -> String {
+        let root = self.root.display();
+        format!(
+            "pictures: {root}/maps/*_overlay.png\n\
+             next, try:\n  \
+             disyre info {root}/model\n  \
+             disyre evaluate --pairs {root}/pairs.csv\n  \
+             disyre detect -i {root}/patients -o {root}/again -m {root}/model --severities 0.3,0.6\n  \
+             disyre synth -i {root}/healthy -o {root}/synthetic -n 8\n  \
+             disyre train --healthy {root}/healthy -o {root}/longer --config {root}/model/run.toml --steps 3000"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_settings_are_valid() {
+        config(0, 500).check().unwrap();
+        config(0, 1).check().unwrap();
+    }
+}

@@ -1,0 +1,119 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use disyre::core::Severity;
+use disyre::volume::find_scans;
+use disyre::{Detector, RunConfig};
+
+use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::batch::for_each_scan;
+use crate::detection::{Job, Outputs};
+use crate::error::CliError;
+use crate::masks::Masks;
+use crate::model::Model;
+use crate::output::{create_folder, ensure_distinct, scan_name};
+
+/// Arguments of `disyre detect`.
+///
+/// For each scan NAME it writes NAME_desc-anomalyscore.nii.gz and NAME_desc-restored.nii.gz (on the scan's own grid,
+/// with its header; a BIDS suffix stays last), NAME_overlay.png, and last a JSON sidecar. Files of that name are
+/// replaced.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Detect {
+    /// A scan, or a folder of scans; maps that an earlier run left there are passed over
+    #[arg(short, long, value_name = "FILE|DIR")]
+    input: PathBuf,
+    /// Folder for the results; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Folder of a trained model
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    model: PathBuf,
+    /// A brain mask, or a folder with one for each scan, named like the scan, perhaps with _mask, _brain or
+    /// _desc-brain_mask [default: the brain is where the scan is not 0]
+    #[arg(long, value_name = "FILE|DIR")]
+    mask: Option<PathBuf>,
+    /// Which volume of a 4D scan, counted from 0
+    #[arg(long, value_name = "N")]
+    volume_index: Option<usize>,
+    /// Severities to restore at, each in [0, 1] [default: the model's]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = parse_severity)]
+    severities: Option<Vec<Severity>>,
+    /// Distance between neighbouring windows in voxels of the working grid [default: the model's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    stride: Option<u32>,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+impl Detect {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let model = Model::open(&self.model)?;
+        let config = self.settings(&model);
+        config.check()?;
+        let masks = Masks::new(self.mask.as_deref())?;
+        let scans = self.scans(&masks)?;
+        self.check_outputs(&scans, &masks)?;
+        create_folder(&self.output)?;
+        let device = self.device.select()?;
+        let restorer = model.restorer(&device.device)?;
+        let job = Job {
+            detector: Detector::new(&config, &restorer)?,
+            model: &model,
+            device: &device.reason,
+            config: &config,
+            volume_index: self.volume_index,
+            output: &self.output,
+        };
+        for_each_scan(&scans, |scan| {
+            job.run(scan, masks.of(scan)?.as_deref(), None)?;
+            Ok(())
+        })
+    }
+
+    /// The model's settings but for what the arguments say.
+    fn settings(&self, model: &Model) -> RunConfig {
+        let mut config = model.config.clone();
+        if let Some(severities) = &self.severities {
+            config.detect.severities.clone_from(severities);
+        }
+        if let Some(stride) = self.stride {
+            let patch = config.pairs.patch;
+            config.detect.stride = patch.map(|size| if size == 1 { 1 } else { stride as usize });
+        }
+        config
+    }
+
+    /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
+    fn scans(&self, masks: &Masks) -> Result<Vec<PathBuf>, CliError> {
+        let mut scans = find_scans(&self.input)?;
+        if self.input.is_dir() {
+            let derived = |path: &PathBuf| {
+                let name = scan_name(path);
+                ["_desc-anomalyscore", "_desc-restored"].iter().any(|mark| name.contains(mark))
+            };
+            let used: Vec<PathBuf> = scans.iter().filter_map(|scan| masks.of(scan).ok().flatten()).collect();
+            scans.retain(|scan| !derived(scan) && !used.contains(scan));
+        }
+        Ok(scans)
+    }
+
+    fn check_outputs(&self, scans: &[PathBuf], masks: &Masks) -> Result<(), CliError> {
+        let outputs = scans.iter().flat_map(|scan| {
+            let outputs = Outputs::of(scan, &self.output).all();
+            outputs.map(|output| (scan.as_path(), output))
+        });
+        let used = scans.iter().filter_map(|scan| masks.of(scan).ok().flatten());
+        let inputs: Vec<PathBuf> = scans.iter().cloned().chain(used).collect();
+        ensure_distinct(outputs, &inputs)
+    }
+}
+
+fn parse_severity(text: &str) -> Result<Severity, String> {
+    let value: f32 = text.trim().parse().map_err(|_| "not a number".to_owned())?;
+    Severity::new(value).map_err(|error| error.to_string())
+}

@@ -1,0 +1,104 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use disyre::core::Key;
+use disyre::{Case, Measures, Protocol, Report, evaluate};
+
+use crate::arguments::ThreadArguments;
+use crate::error::CliError;
+use crate::output::to_json;
+use crate::pairs::{Pair, match_folders, read_case, read_pairs};
+use crate::table::Table;
+
+/// Arguments of `disyre evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    /// A CSV file with the columns score,label[,mask]; paths relative to the file
+    #[arg(long, value_name = "FILE", required_unless_present = "scores", conflicts_with_all = ["scores", "labels", "masks"])]
+    pairs: Option<PathBuf>,
+    /// Folder of anomaly maps NAME_desc-anomalyscore….nii.gz
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    scores: Option<PathBuf>,
+    /// Folder of lesion masks whose names start with NAME
+    #[arg(long, value_name = "DIR", requires = "scores")]
+    labels: Option<PathBuf>,
+    /// Folder of brain masks whose names start with NAME [default: all voxels count]
+    #[arg(long, value_name = "DIR", requires = "scores")]
+    masks: Option<PathBuf>,
+    /// How to measure
+    #[arg(long, value_enum, default_value_t = ProtocolArgument::Exact)]
+    protocol: ProtocolArgument,
+    /// Root of the random draws of the reference protocol
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProtocolArgument {
+    /// Every voxel, every distinct score as a threshold
+    Exact,
+    /// The published one: 10 000 voxels a volume drawn with replacement, 200 thresholds
+    Reference,
+}
+
+impl From<ProtocolArgument> for Protocol {
+    fn from(argument: ProtocolArgument) -> Self {
+        match argument {
+            ProtocolArgument::Exact => Self::Exact,
+            ProtocolArgument::Reference => Self::Reference,
+        }
+    }
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let pairs = self.pairs()?;
+        let cases: Vec<Case> = pairs.iter().map(read_case).collect::<Result<_, _>>()?;
+        let report = evaluate(&cases, self.protocol.into(), Key::new(self.seed))?;
+        if self.json {
+            println!("{}", to_json(&report));
+        } else {
+            println!("{}", describe(&report, &pairs));
+        }
+        Ok(())
+    }
+
+    fn pairs(&self) -> Result<Vec<Pair>, CliError> {
+        match (&self.pairs, &self.scores, &self.labels) {
+            (Some(list), _, _) => read_pairs(list),
+            (None, Some(scores), Some(labels)) => match_folders(scores, labels, self.masks.as_deref()),
+            // clap asks for one of the two forms before it comes to this.
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The report as a table, and which voxels it is about.
+fn describe(report: &Report, pairs: &[Pair]) -> String {
+    let mut table = Table::default();
+    for case in &report.cases {
+        table.add(&case.name, &case.measures);
+    }
+    table.add("all voxels pooled", &report.pooled);
+    let measures: Vec<Measures> = report.cases.iter().map(|case| case.measures).collect();
+    if !measures.is_empty() {
+        table.add_mean(&measures);
+    }
+    let masked = pairs.iter().filter(|pair| pair.mask.is_some()).count();
+    let voxels = match masked {
+        0 => "all voxels, background included (no brain mask given)".to_owned(),
+        all if all == pairs.len() => "voxels inside the brain masks".to_owned(),
+        some => format!("inside the brain masks of {some} cases, all voxels of the {} others", pairs.len() - some),
+    };
+    let protocol = match report.protocol {
+        Protocol::Exact => "exact",
+        Protocol::Reference => "reference (10 000 voxels a volume drawn at random, 200 thresholds)",
+    };
+    format!("{table}protocol: {protocol}\nvoxels: {voxels}")
+}

@@ -1,0 +1,114 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::TrainReport;
+use disyre::diffusion::{Device, Parameters, weights_sha256};
+use disyre::volume::{ReadOptions, Scan};
+use serde_json::{Value, json};
+
+use crate::error::CliError;
+use crate::model::Model;
+use crate::output::to_json;
+
+/// Arguments of `disyre info`.
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A scan, or the folder of a trained model
+    #[arg(value_name = "FILE|MODEL_DIR")]
+    path: PathBuf,
+    /// Which volume of a 4D scan, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    volume_index: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        let facts = if self.path.is_dir() { self.model()? } else { self.scan()? };
+        if self.json {
+            println!("{}", to_json(&facts));
+        } else {
+            print!("{}", outline(&facts, 0));
+        }
+        Ok(())
+    }
+
+    fn scan(&self) -> Result<Value, CliError> {
+        let options = ReadOptions { volume_index: Some(self.volume_index) };
+        Ok(json!(Scan::read(&self.path, &options)?.info()))
+    }
+
+    fn model(&self) -> Result<Value, CliError> {
+        let model = Model::open(&self.path)?;
+        let weights = model.folder.join(model.weights.file_name());
+        let parameters = Parameters::load(&model.config.network, &weights, &Device::Cpu)?;
+        let mut facts = json!({
+            "folder": model.folder,
+            "parameters": parameters.count(),
+            "weights": model.weights.file_name(),
+            "weights_sha256": weights_sha256(&weights)?,
+        });
+        facts["training"] = match read_report(&model.folder)? {
+            Some(report) => json!({
+                "version": report.version,
+                "seed": report.seed,
+                "steps": report.steps,
+                "finished": report.finished,
+                "validation_errors": report.errors,
+                "training_subjects": report.training.len(),
+                "validation_subjects": report.validation,
+            }),
+            None => json!("not finished: run.json is missing"),
+        };
+        facts["settings"] = json!(model.config);
+        Ok(facts)
+    }
+}
+
+/// The record of a finished training; none while it is under way.
+fn read_report(folder: &Path) -> Result<Option<TrainReport>, CliError> {
+    let path = folder.join("run.json");
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(CliError::file("read", &path))?,
+    };
+    let report = serde_json::from_str(&text);
+    report.map(Some).map_err(|source| CliError::Settings { path, source: Box::new(source) })
+}
+
+/// JSON as indented lines without quotes and brackets; short lists on one line.
+fn outline(value: &Value, depth: usize) -> String {
+    let Value::Object(entries) = value else { return String::new() };
+    let indent = "  ".repeat(depth);
+    let line = |(key, value): (&String, &Value)| match value {
+        Value::Object(_) => format!("{indent}{key}:\n{}", outline(value, depth + 1)),
+        other => format!("{indent}{key}: {}\n", plain(other)),
+    };
+    entries.iter().map(line).collect()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(items) => {
+            let nested = items.iter().any(Value::is_array);
+            let items = items.iter().map(plain).collect::<Vec<_>>();
+            items.join(if nested { " | " } else { " " })
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_printed_as_indented_lines() {
+        let facts = json!({"a": {"b": [1, 2.5], "c": null}, "d": [[1, 2], [3, 4]], "e": "text"});
+        assert_eq!(outline(&facts, 0), "a:\n  b: 1 2.5\n  c: -\nd: 1 2 | 3 4\ne: text\n");
+    }
+}

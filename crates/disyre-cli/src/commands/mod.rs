@@ -1,0 +1,67 @@
+//! One file per command: its arguments and what it does with them.
+
+mod demo;
+mod detect;
+mod evaluate;
+mod info;
+mod synth;
+mod tissue;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::CliError;
+
+/// Finds what does not belong in a medical scan, without ever having been shown a lesion (DISYRE).
+///
+/// Research software: not a medical device, not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Exit status: 0 done, 1 error, 2 wrong usage, 3 some of several scans failed.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try everything without data: draw phantoms, train a tiny model, find lesions, measure, draw pictures
+    Demo(demo::Demo),
+    /// Fit tissue classes to healthy scans
+    Tissue(tissue::Tissue),
+    /// Corrupt scans with synthetic anomalies: corrupted scan, mask and recipe of each sample
+    Synth(synth::Synth),
+    /// Train a model on healthy, skull-stripped scans
+    Train(train::Train),
+    /// Map anomalies in scans with a trained model
+    Detect(detect::Detect),
+    /// Measure anomaly maps against lesion masks
+    Evaluate(evaluate::Evaluate),
+    /// Show what a scan's header or a model's folder says
+    Info(info::Info),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        match &self.command {
+            Command::Demo(command) => command.run(),
+            Command::Tissue(command) => command.run(),
+            Command::Synth(command) => command.run(),
+            Command::Train(command) => command.run(),
+            Command::Detect(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
+            Command::Info(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,48 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use disyre::core::Key;
+use disyre::{Cohort, fit_tissue};
+
+use crate::arguments::ThreadArguments;
+use crate::config::ConfigArguments;
+use crate::error::CliError;
+use crate::output::create_folder;
+
+/// Arguments of `disyre tissue`.
+#[derive(Debug, Args)]
+pub(crate) struct Tissue {
+    /// Folder of healthy, skull-stripped scans
+    #[arg(short, long, value_name = "DIR")]
+    input: PathBuf,
+    /// File to write: the centres of the classes, as JSON; replaced if it is there
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Number of classes [default: that of the settings, 5]
+    #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..))]
+    classes: Option<u8>,
+    #[command(flatten)]
+    config: ConfigArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+impl Tissue {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let mut config = self.config.resolve()?;
+        config.tissue.classes = self.classes.map_or(config.tissue.classes, usize::from);
+        config.check()?;
+        let key = Key::new(config.seed);
+        let cohort = Cohort::load(&self.input, &config.prepare, 1, key.child("cohort"))?;
+        let subjects = [cohort.training, cohort.validation].concat();
+        let codebook = fit_tissue(&subjects, &config.tissue, key.child("tissue"))?;
+        if let Some(folder) = self.output.parent() {
+            create_folder(folder)?;
+        }
+        codebook.save(&self.output)?;
+        let centres: Vec<String> = codebook.centres().iter().map(|centre| format!("{centre:.4}")).collect();
+        println!("{} scans, centres {} → {}", subjects.len(), centres.join(" "), self.output.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::core::Key;
+use disyre::diffusion::TrainEvent;
+use disyre::{Cohort, RunConfig, TrainReport, Training};
+
+use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::config::ConfigArguments;
+use crate::error::CliError;
+use crate::output::holds_files;
+use crate::progress::Progress;
+
+/// Arguments of `disyre train`.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Folder of healthy, skull-stripped scans (.nii, .nii.gz; background exactly 0)
+    #[arg(long, value_name = "DIR")]
+    healthy: PathBuf,
+    /// Folder of the model: weights, settings, logs
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Steps of training, in place of the settings'
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    steps: Option<u64>,
+    /// Go on where the folder's last checkpoint stopped, with the folder's settings unless others are given
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+impl Train {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let config = self.settings()?;
+        config.check()?;
+        if !self.resume && holds_files(&self.output) {
+            let other_way = "continue its training with --resume";
+            return Err(CliError::NotEmpty { folder: self.output.clone(), other_way });
+        }
+        let device = self.device.select()?.device;
+        let cohort = load_cohort(&self.healthy, &config)?;
+        let training = Training {
+            cohort: &cohort,
+            config: &config,
+            folder: &self.output,
+            resume: self.resume,
+            stop: None,
+            device: &device,
+        };
+        let report = train_visibly(&training)?;
+        println!("{}", summary(&report, &self.output));
+        Ok(())
+    }
+
+    /// Preset < file < argument; a resumed run stands on its own settings in place of the preset.
+    fn settings(&self) -> Result<RunConfig, CliError> {
+        let earlier = self.output.join("run.toml");
+        let mut config = if self.resume && self.config.is_default() && earlier.exists() {
+            self.config.resolve_over(RunConfig::load(&earlier)?)?
+        } else {
+            self.config.resolve()?
+        };
+        config.train.steps = self.steps.unwrap_or(config.train.steps);
+        Ok(config)
+    }
+}
+
+/// Reads the healthy scans and says how many train and validate.
+pub(super) fn load_cohort(folder: &Path, config: &RunConfig) -> Result<Cohort, CliError> {
+    let key = Key::new(config.seed).child("cohort");
+    let cohort = Cohort::load(folder, &config.prepare, config.pairs.hold_out, key)?;
+    let (training, validation) = (cohort.training.len(), cohort.validation.len());
+    eprintln!("cohort: {training} scans train, {validation} validate");
+    Ok(cohort)
+}
+
+/// Trains and shows how far it is.
+pub(super) fn train_visibly(training: &Training<'_>) -> Result<TrainReport, CliError> {
+    let steps = training.config.train.steps;
+    let mut progress = Progress::new("step", steps);
+    let report = disyre::train(training, &mut |event| show(&mut progress, steps, &event))?;
+    progress.finish();
+    Ok(report)
+}
+
+fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
+    match event {
+        TrainEvent::Started { step, .. } if *step > 0 => {
+            progress.note(&format!("resumed after step {step}"));
+        }
+        TrainEvent::Step { step, loss, seconds, .. } => {
+            progress.set(*step, steps, || format!("loss {loss:.5}, {seconds:.2} s a step"));
+        }
+        TrainEvent::Validation { step, errors } => progress.note(&format!(
+            "validation after step {step}: error {:.5} (unrestored: {:.5})",
+            errors.ema.unwrap_or(errors.raw), errors.unrestored
+        )),
+        _ => {}
+    }
+}
+
+fn summary(report: &TrainReport, folder: &Path) -> String {
+    let state = if report.finished { "trained" } else { "stopped; continue with --resume" };
+    format!("{state}: {} steps → {}", report.steps, folder.display())
+}

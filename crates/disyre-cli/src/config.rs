@@ -1,0 +1,143 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use disyre::RunConfig;
+use toml::{Table, Value};
+
+use crate::error::CliError;
+
+/// Settings to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// 2 mm, patches of 64², a small network: a day or less on two CPU cores.
+    #[value(name = "cpu-2mm")]
+    Cpu2mm,
+    /// The published setting: 1 mm, patches of 128², 26 M parameters; needs a GPU to train.
+    Reference,
+}
+
+impl Preset {
+    fn config(self) -> RunConfig {
+        match self {
+            Self::Cpu2mm => RunConfig::cpu_2mm(),
+            Self::Reference => RunConfig::reference(),
+        }
+    }
+}
+
+/// Where settings come from: preset < file < argument.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArguments {
+    /// Settings to start from [default: cpu-2mm]
+    #[arg(long)]
+    pub(crate) preset: Option<Preset>,
+    /// A TOML file of settings that differ from the preset; see `run.toml` in a model's folder for all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Root of all random numbers; the same seed gives the same files [default: 0]
+    // TOML's numbers end here.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+}
+
+impl ConfigArguments {
+    /// Whether nothing but perhaps the seed was said.
+    pub(crate) fn is_default(&self) -> bool {
+        self.preset.is_none() && self.config.is_none()
+    }
+
+    /// Resolves the settings.
+    ///
+    /// # Errors
+    /// [`CliError::Settings`] naming the file and the key.
+    pub(crate) fn resolve(&self) -> Result<RunConfig, CliError> {
+        self.resolve_over(self.preset.unwrap_or(Preset::Cpu2mm).config())
+    }
+
+    /// Resolves the settings over some that stand in for the preset.
+    pub(crate) fn resolve_over(&self, base: RunConfig) -> Result<RunConfig, CliError> {
+        let mut config = match &self.config {
+            Some(path) => over(&base, path)?,
+            None => base,
+        };
+        config.seed = self.seed.unwrap_or(config.seed);
+        Ok(config)
+    }
+}
+
+/// Settings of `base` but for those that a file gives.
+fn over(base: &RunConfig, path: &Path) -> Result<RunConfig, CliError> {
+    let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;
+    let invalid = |source| CliError::Settings { path: path.to_owned(), source: Box::new(source) };
+    let file: Table = text.parse().map_err(invalid)?;
+    let base = Table::try_from(base)
+        .map_err(|source| CliError::Settings { path: path.to_owned(), source: Box::new(source) })?;
+    merged(base, file, "").try_into().map_err(invalid)
+}
+
+/// Tables that are a choice between kinds: another kind replaces them whole.
+const CHOICES: [&str; 1] = ["prepare.scaling"];
+
+/// `base` with the entries of `file`; tables are merged entry by entry, all else is replaced.
+fn merged(mut base: Table, file: Table, inside: &str) -> Table {
+    for (key, value) in file {
+        let place = if inside.is_empty() { key.clone() } else { format!("{inside}.{key}") };
+        let value = match (base.remove(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) if !CHOICES.contains(&place.as_str()) => {
+                Value::Table(merged(old, new, &place))
+            }
+            (_, value) => value,
+        };
+        base.insert(key, value);
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::with_causes;
+
+    fn resolve(text: &str, seed: Option<u64>) -> Result<RunConfig, CliError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        fs::write(&path, text).unwrap();
+        ConfigArguments { preset: None, config: Some(path), seed }.resolve()
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names_and_an_argument_wins() {
+        let text = "seed = 3\n[train]\nsteps = 12\n[pairs]\nshape_masks = \"masks\"";
+        let config = resolve(text, None).unwrap();
+        let mut expected = RunConfig::cpu_2mm();
+        expected.seed = 3;
+        expected.train.steps = 12;
+        expected.pairs.shape_masks = Some("masks".into());
+        assert_eq!(config, expected);
+        assert_eq!(resolve(text, Some(9)).unwrap().seed, 9);
+    }
+
+    #[test]
+    fn another_kind_of_scaling_replaces_the_presets() {
+        let config = resolve("[prepare.scaling.published]\nupper = 0.9", None).unwrap();
+        let expected = disyre::volume::IntensityScaling::Published { upper: 0.9 };
+        assert_eq!(config.prepare.scaling, expected);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_file_and_section() {
+        let message = with_causes(&resolve("[train]\nstepz = 12", None).unwrap_err());
+        for part in ["mine.toml", "stepz", "train", "steps"] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named() {
+        let message = with_causes(&resolve("[train]\nsteps = \"many\"", None).unwrap_err());
+        for part in ["mine.toml", "steps", "many"] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+}

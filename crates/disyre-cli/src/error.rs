@@ -1,0 +1,135 @@
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use disyre::diffusion::DiffusionError;
+use disyre::tissue::TissueError;
+use disyre::volume::VolumeError;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    /// The pipeline failed.
+    #[error(transparent)]
+    Pipeline(#[from] disyre::Error),
+    /// A file that is not a scan could not be used.
+    #[error("cannot {action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    /// A settings file holds an unknown key, or a value of the wrong kind.
+    #[error("{} is not a valid settings file", path.display())]
+    Settings { path: PathBuf, source: Box<dyn Error + Send + Sync> },
+    /// A model or a demo would be mixed with something else.
+    #[error("{} is not empty; choose another folder, or {other_way}", folder.display())]
+    NotEmpty { folder: PathBuf, other_way: &'static str },
+    /// A folder holds no model.
+    #[error("{} holds no trained model: {missing} is missing; give the folder that `disyre train` wrote", folder.display())]
+    NotAModel { folder: PathBuf, missing: &'static str },
+    /// No brain mask goes with a scan.
+    #[error("no brain mask for {} in {}; expected one of {expected}", scan.display(), folder.display())]
+    NoMask { scan: PathBuf, folder: PathBuf, expected: String },
+    /// Several brain masks go with a scan.
+    #[error("several brain masks for {}: {found}; keep one of them in the folder", scan.display())]
+    SeveralMasks { scan: PathBuf, found: String },
+    /// Two scans would write the same file.
+    #[error("{} and {} would both write {}; rename one of them", first.display(), second.display(), output.display())]
+    SameOutput { first: PathBuf, second: PathBuf, output: PathBuf },
+    /// A result would replace what it was made from.
+    #[error("the result {} would overwrite an input; choose another output folder", output.display())]
+    Overwrites { output: PathBuf },
+    /// A list of pairs could not be understood.
+    #[error("{} is not a list of pairs; expected the columns score,label or score,label,mask", path.display())]
+    Pairs { path: PathBuf, source: csv::Error },
+    /// A list of pairs without pairs.
+    #[error("{} lists no pair; expected a line score,label[,mask] for each case", path.display())]
+    NoPairs { path: PathBuf },
+    /// No anomaly map in a folder.
+    #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
+    NoScores { folder: PathBuf },
+    /// No or several files go with an anomaly map.
+    #[error("{count} files in {} go with {}, expected 1 whose name starts with {name}: {found}; list the pairs in a file and use --pairs", folder.display(), score.display())]
+    Match { score: PathBuf, folder: PathBuf, name: String, count: usize, found: String },
+    /// A brain mask leaves nothing to evaluate.
+    #[error("mask {} is 0 everywhere; a brain mask is not 0 inside the brain", path.display())]
+    EmptyMask { path: PathBuf },
+    /// The pool of threads could not be set up.
+    #[error("cannot run with {threads} threads")]
+    Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+    /// A picture could not be encoded.
+    #[error("cannot encode {} as PNG", path.display())]
+    Png { path: PathBuf, source: png::EncodingError },
+    /// Some of several cases failed.
+    #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
+    Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
+}
+
+impl CliError {
+    /// For `map_err` on file operations.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// 3 if some cases failed, 1 otherwise. (clap ends with 2 on wrong usage.)
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if matches!(self, Self::Cases { .. }) { 3 } else { 1 })
+    }
+}
+
+impl From<VolumeError> for CliError {
+    fn from(error: VolumeError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl From<TissueError> for CliError {
+    fn from(error: TissueError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl From<DiffusionError> for CliError {
+    fn from(error: DiffusionError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+/// The message of an error and of everything that caused it, one per line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!("\n  because: {}", error.to_string().trim_end().replace('\n', "\n    "));
+        cause = error.source();
+    }
+    text
+}
+
+fn list(failed: &[(PathBuf, CliError)]) -> String {
+    let line = |(path, error): &(PathBuf, CliError)| {
+        format!("- {}: {}", path.display(), with_causes(error).replace('\n', "\n  "))
+    };
+    failed.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_printed_on_its_own_line() {
+        let missing = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let error = CliError::file("read", Path::new("a/b.csv"))(missing);
+        assert_eq!(with_causes(&error), "cannot read a/b.csv\n  because: no such file");
+    }
+
+    #[test]
+    fn failed_cases_are_listed_with_their_causes() {
+        let missing = io::Error::new(io::ErrorKind::NotFound, "gone");
+        let failed = vec![(PathBuf::from("x.nii"), CliError::file("read", Path::new("x.nii"))(missing))];
+        let error = CliError::Cases { total: 3, failed };
+        let expected = "1 of 3 scans failed:\n- x.nii: cannot read x.nii\n    because: gone";
+        assert_eq!(with_causes(&error), expected);
+    }
+}

@@ -1,0 +1,126 @@
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::CliError;
+
+/// Writes a file so that its final name never holds half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let write = || {
+        let mut file = temporary_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(CliError::file("write", path))
+}
+
+/// A temporary file with the permissions that the user's other files get.
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".disyre-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Writes a value as indented JSON.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CliError> {
+    write_whole(path, (to_json(value) + "\n").as_bytes())
+}
+
+/// A value as indented JSON.
+///
+/// # Panics
+/// Never for the plain values that this program prints: numbers, texts, lists, and maps with text keys.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    #[expect(clippy::expect_used, reason = "see the function's documentation")]
+    serde_json::to_string_pretty(value).expect("plain values always have a JSON form")
+}
+
+/// Creates a folder and those above it.
+pub(crate) fn create_folder(path: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(path).map_err(CliError::file("create", path))
+}
+
+/// Whether there is a folder with something in it.
+pub(crate) fn holds_files(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// File name without `.nii` or `.nii.gz`.
+pub(crate) fn scan_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let lower = name.to_ascii_lowercase();
+    let suffix = [".nii.gz", ".nii"].into_iter().find(|suffix| lower.ends_with(suffix));
+    name[..name.len() - suffix.map_or(0, str::len)].to_owned()
+}
+
+/// Checks, before any work, that every output has one source and that none is an input.
+///
+/// # Errors
+/// [`CliError::SameOutput`] and [`CliError::Overwrites`].
+pub(crate) fn ensure_distinct<'a>(
+    outputs: impl Iterator<Item = (&'a Path, PathBuf)>,
+    inputs: &[PathBuf],
+) -> Result<(), CliError> {
+    let inputs: Vec<PathBuf> = inputs.iter().map(|path| resolved(path)).collect();
+    let mut seen: HashMap<PathBuf, &Path> = HashMap::new();
+    for (source, output) in outputs {
+        if inputs.contains(&resolved(&output)) {
+            return Err(CliError::Overwrites { output });
+        }
+        if let Some(first) = seen.insert(output.clone(), source) {
+            return Err(CliError::SameOutput { first: first.into(), second: source.into(), output });
+        }
+    }
+    Ok(())
+}
+
+/// The file a path leads to; a path to a file that is not there yet, with its folder resolved.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let beside = || {
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(beside).unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_is_named_without_its_extensions() {
+        assert_eq!(scan_name(Path::new("a/sub-01_T1w.nii.gz")), "sub-01_T1w");
+        assert_eq!(scan_name(Path::new("X.NII")), "X");
+        assert_eq!(scan_name(Path::new("notes.txt")), "notes.txt");
+    }
+
+    #[test]
+    fn two_sources_of_one_output_are_refused() {
+        let output = PathBuf::from("out/a.png");
+        let pairs = [("a.nii", output.clone()), ("a.nii.gz", output)];
+        let pairs = pairs.iter().map(|(source, output)| (Path::new(*source), output.clone()));
+        let error = ensure_distinct(pairs, &[]).unwrap_err();
+        let expected = "a.nii and a.nii.gz would both write out/a.png; rename one of them";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn an_input_is_not_overwritten_under_another_spelling_of_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("a.nii");
+        write_whole(&input, b"scan").unwrap();
+        let output = folder.path().join(".").join("a.nii");
+        let outputs = [(Path::new("b.nii"), output)].into_iter();
+        assert!(matches!(ensure_distinct(outputs, &[input]), Err(CliError::Overwrites { .. })));
+    }
+}

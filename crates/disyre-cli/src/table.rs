@@ -1,0 +1,76 @@
+use disyre::Measures;
+
+/// Lines of measures under a head, as text for people.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<(String, [String; 6])>,
+}
+
+const HEAD: [&str; 6] = ["AP", "prevalence", "best Dice", "threshold", "AUROC", "voxels"];
+
+impl Table {
+    /// Adds a line.
+    pub(crate) fn add(&mut self, name: &str, measures: &Measures) {
+        let Measures { ap, best_dice, threshold, auroc, prevalence, voxels } = measures;
+        let threshold = format!("{threshold:.4}");
+        self.rows.push((name.to_owned(), [
+            format!("{ap:.4}"),
+            format!("{prevalence:.4}"),
+            format!("{best_dice:.4}"),
+            threshold,
+            format!("{auroc:.4}"),
+            voxels.to_string(),
+        ]));
+    }
+
+    /// Adds the mean over cases of what has one; a mean threshold would mean nothing.
+    pub(crate) fn add_mean(&mut self, cases: &[Measures]) {
+        let mean = |value: fn(&Measures) -> f64| {
+            format!("{:.4}", cases.iter().map(value).sum::<f64>() / cases.len() as f64)
+        };
+        self.rows.push(("mean of cases".to_owned(), [
+            mean(|m| m.ap),
+            mean(|m| m.prevalence),
+            mean(|m| m.best_dice),
+            "-".to_owned(),
+            mean(|m| m.auroc),
+            "-".to_owned(),
+        ]));
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|(_, cells)| cells[column].len());
+            cells.max().unwrap_or(0).max(HEAD[column].len())
+        };
+        let widths: [usize; 6] = std::array::from_fn(width);
+        let first = self.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(4);
+        let mut line = |name: &str, cells: [&str; 6]| {
+            write!(f, "{name:<first$}")?;
+            cells.iter().zip(widths).try_for_each(|(cell, width)| write!(f, "  {cell:>width$}"))?;
+            writeln!(f)
+        };
+        line("case", HEAD)?;
+        self.rows.iter().try_for_each(|(name, cells)| line(name, cells.each_ref().map(String::as_str)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_the_mean_is_that_of_the_cases() {
+        let measures = |ap| Measures { ap, best_dice: 0.5, threshold: 0.25, auroc: 0.75, prevalence: 0.125, voxels: 8 };
+        let mut table = Table::default();
+        table.add("a long name", &measures(0.5));
+        table.add_mean(&[measures(0.5), measures(1.0)]);
+        let text = table.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "case               AP  prevalence  best Dice  threshold   AUROC  voxels");
+        assert_eq!(lines[1], "a long name    0.5000      0.1250     0.5000     0.2500  0.7500       8");
+        assert_eq!(lines[2], "mean of cases  0.7500      0.1250     0.5000          -  0.7500       -");
+    }
+}
