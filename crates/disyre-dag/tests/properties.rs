@@ -1,0 +1,165 @@
+//! What holds for every anomaly on every image.
+
+mod support;
+
+use std::sync::Arc;
+
+use disyre_core::{
+    Key,
+    ndarray::{Array4, Axis},
+};
+use disyre_dag::{
+    Corruption, Dag, DagConfig, DagError, DagParams, NoiseTexture, PlacedMask, PublishedShapes,
+    ShapeSource, TextureConfig, TissueBias,
+};
+use proptest::prelude::*;
+use support::Nearest;
+
+fn dag(window: [usize; 3]) -> Dag {
+    let (shapes, textures) = (PublishedShapes::default(), NoiseTexture::default());
+    DagConfig::for_window(window)
+        .build(Arc::new(shapes), Arc::new(textures), Arc::new(Nearest::published()))
+        .unwrap()
+}
+
+/// Noise inside an ellipsoid, exactly 0 outside; a few voxels inside are 0 in one channel.
+fn brain(channels: usize, shape: [usize; 3], seed: u64) -> Array4<f32> {
+    use disyre_dag::TextureSource;
+    let [z, y, x] = shape;
+    let mut image = Array4::zeros((channels, z, y, x));
+    NoiseTexture::default().fill(Key::new(seed), image.view_mut()).unwrap();
+    for ((_, z, y, x), value) in image.indexed_iter_mut() {
+        let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
+        let [a, b, c] = [off(z, shape[0]), off(y, shape[1]), off(x, shape[2])];
+        if a * a + b * b + c * c > 0.16 {
+            *value = 0.0;
+        }
+    }
+    image
+}
+
+fn extents() -> impl Strategy<Value = ([usize; 3], [usize; 3])> {
+    // The image, and the window as a part of it.
+    ([1..6usize, 8..30usize, 8..30usize], [1..6usize, 2..30usize, 2..30usize]).prop_map(
+        |(image, window)| (image, std::array::from_fn(|axis| window[axis].min(image[axis]))),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nothing_changes_but_the_masks_foreground_and_the_severity_says_how_much(
+        (shape, window) in extents(), channels in 1..3usize, seed: u64,
+    ) {
+        let clean = brain(channels, shape, seed);
+        let mut out = Array4::from_elem(clean.dim(), 9.0);
+        let dag = dag(window);
+        let applied = dag.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
+        let mask = applied.mask.to_image(shape).unwrap();
+        for ((c, z, y, x), &value) in out.indexed_iter() {
+            let background = (0..channels).all(|c| clean[[c, z, y, x]] == 0.0);
+            prop_assert!(!background || mask[[z, y, x]] == 0.0);
+            prop_assert!(mask[[z, y, x]] > 0.0 || value == clean[[c, z, y, x]]);
+            prop_assert!((0.0..=1.0).contains(&value));
+        }
+        prop_assert_eq!(applied.severity, applied.texture.max(applied.bias));
+        prop_assert_eq!(applied.severity.get() > 0.0, applied.texture.get() > 0.0 || out != clean);
+    }
+
+    #[test]
+    fn equal_keys_and_recorded_parameters_give_equal_bytes(
+        (shape, window) in extents(), seed: u64,
+    ) {
+        let (clean, dag) = (brain(1, shape, seed), dag(window));
+        let mut outs = [0, 1, 2].map(|_| Array4::zeros(clean.dim()));
+        let params = dag.draw(Key::new(seed));
+        let text = serde_json::to_string(&params).unwrap();
+        let replayed: DagParams = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&replayed, &params);
+        let first = dag.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
+        let again = dag.corrupt(Key::new(seed), clean.view(), outs[1].view_mut()).unwrap();
+        let replay = dag.apply(&replayed, clean.view(), outs[2].view_mut()).unwrap();
+        prop_assert!(first == again && again == replay);
+        prop_assert!(outs[0] == outs[1] && outs[1] == outs[2]);
+    }
+
+    #[test]
+    fn the_bias_alone_realises_the_greatest_change_of_the_pixels(seed: u64) {
+        let clean = brain(2, [2, 20, 20], seed);
+        let bias: TissueBias =
+            DagConfig::default().bias.build(Arc::new(Nearest::published())).unwrap();
+        let mut values = disyre_core::ndarray::Array3::zeros((2, 12, 12));
+        PublishedShapes::default().fill(Key::new(seed), values.view_mut()).unwrap();
+        let mask = PlacedMask::on_foreground([0, 4, 4], values, clean.view()).unwrap();
+        let mut out = Array4::zeros(clean.dim());
+        let severity = bias.corrupt(Key::new(seed), clean.view(), &mask, out.view_mut()).unwrap();
+        let change = (&out - &clean).fold(0f32, |a, b| a.max(b.abs()));
+        prop_assert_eq!(severity.get(), change);
+    }
+
+    #[test]
+    fn severity_zero_returns_the_input((shape, window) in extents(), seed: u64) {
+        let clean = brain(1, shape, seed);
+        let mut config = DagConfig::for_window(window);
+        config.texture.severity = [0.0; 2];
+        config.bias.severity = [0.0; 2];
+        let (shapes, textures) = (PublishedShapes::default(), NoiseTexture::default());
+        let tissues = Nearest::published();
+        let dag = config.build(Arc::new(shapes), Arc::new(textures), Arc::new(tissues)).unwrap();
+        let mut out = Array4::zeros(clean.dim());
+        let applied = dag.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
+        prop_assert_eq!(applied.severity.get(), 0.0);
+        prop_assert_eq!(out, clean);
+    }
+}
+
+#[test]
+fn a_slice_of_a_volume_is_corrupted_as_the_slice_alone() {
+    let volume = brain(1, [3, 40, 40], 5);
+    let slice = volume.index_axis(Axis(1), 1).insert_axis(Axis(1));
+    let dag = dag([1, 24, 24]);
+    let mut out = Array4::zeros(slice.dim());
+    let mut among_empty = Array4::zeros(volume.dim());
+    among_empty.index_axis_mut(Axis(1), 0).assign(&slice.index_axis(Axis(1), 0));
+    let clean = among_empty.clone();
+    let mut params = dag.draw(Key::new(5));
+    // The last place excludes the last slice: all eligible voxels lie in the only slice that is not empty.
+    params.placement.voxel = 0.4;
+    let alone = dag.apply(&params, slice, out.view_mut()).unwrap();
+    let within = dag.apply(&params, clean.view(), among_empty.view_mut()).unwrap();
+    assert_eq!(alone, within);
+    assert_eq!(out.index_axis(Axis(1), 0), among_empty.index_axis(Axis(1), 0));
+    assert!(alone.severity.get() > 0.0);
+}
+
+#[test]
+fn bad_input_is_refused_before_the_output_is_touched() {
+    let dag = dag([1, 8, 8]);
+    let untouched = Array4::from_elem((1, 1, 16, 16), 9.0);
+    let mut out = untouched.clone();
+    let mut clean = brain(1, [1, 16, 16], 1);
+    let params = dag.draw(Key::new(1));
+    let small = brain(1, [1, 4, 16], 1);
+    let mut small_out = small.clone();
+    let error = dag.apply(&params, small.view(), small_out.view_mut()).unwrap_err();
+    assert_eq!(error, DagError::WindowTooLarge { window: [1, 8, 8], image: [1, 4, 16] });
+    assert!(matches!(dag.apply(&params, small.view(), out.view_mut()), Err(DagError::Shape(_))));
+    let mut fewer = params.clone();
+    fewer.bias.selection.pop();
+    let error = dag.apply(&fewer, clean.view(), out.view_mut()).unwrap_err();
+    assert_eq!(error, DagError::Classes { expected: 5, got: 4 });
+    for value in [f32::NAN, 1.5, -0.1] {
+        clean[[0, 0, 3, 4]] = value;
+        let error = dag.apply(&params, clean.view(), out.view_mut()).unwrap_err();
+        assert!(matches!(error, DagError::OutOfRange { .. }), "{error}");
+    }
+    assert_eq!(out, untouched);
+}
+
+#[test]
+fn a_misspelt_field_does_not_deserialise() {
+    assert!(serde_json::from_str::<DagConfig>(r#"{"window": [1, 32, 32]}"#).is_ok());
+    assert!(serde_json::from_str::<DagConfig>(r#"{"windows": [1, 32, 32]}"#).is_err());
+    assert!(serde_json::from_str::<TextureConfig>(r#"{"normalisation": "min-max"}"#).is_ok());
+}
