@@ -1,0 +1,181 @@
+//! Distributions against those of the published generator, from stored quantiles.
+//!
+//! The distance is Kolmogorov and Smirnov's, taken at the stored quantiles (a lower bound of the full distance), and
+//! its limit is the two-sample test's at the level 0.001. Keys are fixed, so the outcome is too.
+
+mod support;
+
+use std::{path::Path, sync::Arc};
+
+use disyre_core::{
+    Key,
+    ndarray::{Array3, Array4, Axis, Slice},
+    rand::RngExt,
+};
+use disyre_dag::{
+    BlobShapes, DagConfig, DiscShapes, PublishedShapes, PublishedShapesConfig, RectangleShapes,
+    ShapeSource, VolumeBank,
+};
+use disyre_volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
+use serde_json::Value;
+use support::{Nearest, golden_path};
+
+/// Statistics of the published generator; `None` where this checkout lacks them.
+fn published(name: &str) -> Option<Value> {
+    Some(serde_json::from_slice(&std::fs::read(golden_path(name)?).unwrap()).unwrap())
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// Greatest distance between the samples' distribution and the stored one, at its inner quantiles.
+fn distance(samples: &[f64], probabilities: &[f64], quantiles: &[f64]) -> f64 {
+    let share = |count: usize| count as f64 / samples.len() as f64;
+    let inner = 1..quantiles.len() - 1;
+    let at = |index: usize| {
+        // Rounding of the stored numbers must not decide about ties.
+        let (low, high) = (quantiles[index] - 1e-4, quantiles[index] + 1e-4);
+        let below = share(samples.iter().filter(|&&sample| sample < low).count());
+        let up_to = share(samples.iter().filter(|&&sample| sample <= high).count());
+        // A step over the probability is no distance: ties.
+        (below - probabilities[index]).max(probabilities[index] - up_to).max(0.0)
+    };
+    inner.map(at).fold(0.0, f64::max)
+}
+
+/// The two-sample Kolmogorov–Smirnov limit at the level 0.001.
+fn limit(ours: usize, theirs: usize) -> f64 {
+    let (n, m) = (ours as f64, theirs as f64);
+    1.949 * ((n + m) / (n * m)).sqrt()
+}
+
+#[track_caller]
+fn assert_alike(what: &str, samples: &[f64], stored: &Value, probabilities: &[f64], theirs: usize) {
+    let distance = distance(samples, probabilities, &numbers(stored));
+    let limit = limit(samples.len(), theirs);
+    println!("{what}: distance {distance:.3}, limit {limit:.3}");
+    assert!(distance <= limit, "{what}: distance {distance:.3}, limit {limit:.3}");
+}
+
+#[test]
+fn areas_of_every_kind_of_mask_are_distributed_as_published() {
+    for file in ["dag_stats.json", "dag_stats_real2mm.json"] {
+        let Some(stored) = published(file) else { return };
+        let probabilities = numbers(&stored["quantiles"]);
+        let kinds: [(&str, Arc<dyn ShapeSource>); 3] = [
+            ("square", Arc::new(RectangleShapes::default())),
+            ("sphere", Arc::new(DiscShapes::default())),
+            ("file_shape", Arc::new(BlobShapes::default())),
+        ];
+        for (kind, source) in kinds {
+            let source = PublishedShapesConfig::default().build(vec![source]).unwrap();
+            let masks = masks(&source, Key::new(11).child(kind));
+            for (what, level) in [("area_gt0", 0.0), ("area_gt05", 0.5)] {
+                let area = |mask: &Array3<f32>| mask.iter().filter(|&&m| m > level).count() as f64;
+                let areas: Vec<f64> = masks.iter().map(area).collect();
+                let stored = &stored["mask_64x64"][kind][what];
+                assert_alike(&format!("{file} {kind} {what}"), &areas, stored, &probabilities, 300);
+            }
+        }
+    }
+}
+
+fn masks(source: &PublishedShapes, key: Key) -> Vec<Array3<f32>> {
+    let mask = |index: u64| {
+        let mut mask = Array3::zeros((1, 64, 64));
+        source.fill(key.child(index), mask.view_mut()).unwrap();
+        mask
+    };
+    (0..2000).map(mask).collect()
+}
+
+/// Healthy volumes in [0, 1] after the published scaling, `(c, z, y, x)`; `None` where there are none.
+fn volumes(count: usize) -> Option<Vec<Array4<f32>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/healthy/t1");
+    let Ok(paths) = find_scans(&folder) else {
+        println!("skipped: healthy volumes not found");
+        return None;
+    };
+    let scaled = |path: &std::path::PathBuf| {
+        let mut volume = to_ras(&Scan::read(path, &ReadOptions::default()).unwrap().volume);
+        let mask = nonzero_mask(volume.data.view());
+        let scaling = IntensityScaling::Published { upper: 0.98 };
+        let range = scaling.fit(volume.data.view(), mask.view()).unwrap();
+        range.apply(&mut volume.data.view_mut());
+        volume.data.insert_axis(Axis(0))
+    };
+    Some(paths.iter().take(count).map(scaled).collect())
+}
+
+/// A random axial slice, padded or cropped around its centre to 128 x 128.
+fn random_slice(volume: &Array4<f32>, key: Key) -> Array4<f32> {
+    let slices = volume.axis_iter(Axis(1)).enumerate();
+    let used: Vec<usize> =
+        slices.filter(|(_, slice)| slice.iter().any(|&v| v > 0.0)).map(|(z, _)| z).collect();
+    let z = key.rng().random_range(used[0]..used[used.len() - 1]);
+    let mut slice = volume.index_axis(Axis(1), z).insert_axis(Axis(1)).to_owned();
+    for axis in [Axis(2), Axis(3)] {
+        let extent = slice.len_of(axis);
+        let crop = extent.saturating_sub(128) / 2;
+        slice = slice.slice_axis(axis, Slice::from(crop..crop + extent.min(128))).to_owned();
+    }
+    let (_, _, height, width) = slice.dim();
+    let mut padded = Array4::zeros((1, 1, 128, 128));
+    let (y, x) = ((128 - height) / 2, (128 - width) / 2);
+    let mut middle = padded.slice_axis_mut(Axis(2), Slice::from(y..y + height));
+    middle.slice_axis_mut(Axis(3), Slice::from(x..x + width)).assign(&slice);
+    padded
+}
+
+/// The stored samples were augmented before (noise in the background of some, elastic changes of others), ours are
+/// not: the area of the foreground is not comparable, what follows from it only roughly.
+#[test]
+fn severities_and_changes_on_real_slices_are_distributed_as_published() {
+    let (Some(stored), Some(volumes)) = (published("dag_stats_real2mm.json"), volumes(40)) else {
+        return;
+    };
+    let probabilities = numbers(&stored["quantiles"]);
+    let bank = Arc::new(VolumeBank::new(volumes.clone()).unwrap());
+    let shapes = Arc::new(PublishedShapes::default());
+    let dag = DagConfig::default().build(shapes, bank, Arc::new(Nearest::published())).unwrap();
+    let names = [
+        "alpha_texture",
+        "alpha_bias",
+        "alpha_max",
+        "max_abs_change",
+        "mask_area",
+        "mask_area_half",
+        "mean_abs_change",
+    ];
+    let mut samples = vec![Vec::new(); names.len()];
+    for index in 0..1200 {
+        let key = Key::new(12).child(index as u64);
+        let clean = random_slice(&volumes[index % volumes.len()], key.child("slice"));
+        let mut out = Array4::zeros(clean.dim());
+        let applied = dag.corrupt(key.child("anomaly"), clean.view(), out.view_mut()).unwrap();
+        let change = (&out - &clean).mapv(f32::abs);
+        let row = [
+            f64::from(applied.texture.get()),
+            f64::from(applied.bias.get()),
+            f64::from(applied.severity.get()),
+            f64::from(change.fold(0f32, |a, &b| a.max(b))),
+            applied.mask.voxels_above(0.0) as f64,
+            applied.mask.voxels_above(0.5) as f64,
+            change.iter().copied().map(f64::from).sum::<f64>() / change.len() as f64,
+        ];
+        samples.iter_mut().zip(row).for_each(|(samples, value)| samples.push(value));
+    }
+    for (name, samples) in names.iter().zip(&samples) {
+        assert_alike(name, samples, &stored[name]["q"], &probabilities, 576);
+    }
+}
+
+#[test]
+fn the_distance_of_a_distribution_to_itself_is_small_and_to_a_shifted_one_is_not() {
+    let samples: Vec<f64> = (0..1000).map(|index| f64::from(index) / 1000.0).collect();
+    let probabilities = [0.0, 0.25, 0.5, 0.75, 1.0];
+    assert!(distance(&samples, &probabilities, &probabilities) < 0.002);
+    let shifted = probabilities.map(|quantile| quantile + 0.2);
+    assert!((distance(&samples, &probabilities, &shifted) - 0.2).abs() < 0.06);
+}
