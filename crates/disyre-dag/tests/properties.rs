@@ -1,5 +1,11 @@
 //! What holds for every anomaly on every image.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a failing helper is a failing test"
+)]
+
 mod support;
 
 use std::sync::Arc;

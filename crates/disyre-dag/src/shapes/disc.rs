@@ -92,7 +92,8 @@ mod tests {
         source.fill(Key::new(5), flat.view_mut()).unwrap();
         source.fill(Key::new(5), deep.view_mut()).unwrap();
         let radius = 20.0 * 63.0 / 64.0f32; // voxels
-        let (area, volume) = (3.1416 * radius.powi(2), 4.1888 * radius.powi(3));
+        let area = std::f32::consts::PI * radius.powi(2);
+        let volume = area * radius * 4.0 / 3.0;
         assert!((flat.sum() / area - 1.0).abs() < 0.02);
         assert!((deep.sum() / volume - 1.0).abs() < 0.02);
     }
