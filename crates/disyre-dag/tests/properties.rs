@@ -28,7 +28,7 @@ fn dag(window: [usize; 3]) -> Dag {
         .unwrap()
 }
 
-/// Noise inside an ellipsoid, exactly 0 outside; a few voxels inside are 0 in one channel.
+/// Noise inside an ellipsoid, exactly 0 outside.
 fn brain(channels: usize, shape: [usize; 3], seed: u64) -> Array4<f32> {
     use disyre_dag::TextureSource;
     let [z, y, x] = shape;
