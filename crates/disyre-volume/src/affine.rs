@@ -32,14 +32,10 @@ pub(crate) fn invert(affine: &Affine) -> Option<Affine> {
     if !(determinant.is_finite() && box_volume > 0.0 && determinant.abs() > 1e-6 * box_volume) {
         return None;
     }
-    let mut inverse = [[0.0; 4]; 4];
-    for row in 0..3 {
-        for column in 0..3 {
-            inverse[row][column] = cofactor(column, row) / determinant;
-        }
-        inverse[row][3] = -(0..3).map(|k| inverse[row][k] * a[k][3]).sum::<f64>();
-    }
-    inverse[3][3] = 1.0;
+    let linear = |row: usize, column: usize| cofactor(column, row) / determinant;
+    let shift = |row: usize| -(0..3).map(|k| linear(row, k) * a[k][3]).sum::<f64>();
+    let row = |row: usize| [linear(row, 0), linear(row, 1), linear(row, 2), shift(row)];
+    let inverse = [row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]];
     inverse.iter().flatten().all(|value| value.is_finite()).then_some(inverse)
 }
 
@@ -47,11 +43,11 @@ pub(crate) fn invert(affine: &Affine) -> Option<Affine> {
 pub(crate) fn rescaled(affine: &Affine, start: [f64; 3], step: [f64; 3]) -> Affine {
     let origin = transform(affine, start);
     let mut new = *affine;
-    for row in 0..3 {
-        for column in 0..3 {
-            new[row][column] *= step[column];
+    for (row, origin) in new.iter_mut().zip(origin) {
+        for (value, step) in row.iter_mut().zip(step) {
+            *value *= step;
         }
-        new[row][3] = origin[row];
+        row[3] = origin;
     }
     new
 }

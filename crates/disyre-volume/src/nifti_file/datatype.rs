@@ -85,6 +85,10 @@ impl Datatype {
     }
 
     /// Appends the voxels in `bytes` to `voxels`: `slope · stored + inter`, computed in `f64`.
+    #[expect(
+        clippy::cast_lossless,
+        reason = "one macro for all types; 64-bit integers have no `From`"
+    )]
     pub(crate) fn decode(
         self,
         endian: Endian,

@@ -107,7 +107,8 @@ fn read_header(path: &Path, source: &mut Source) -> Result<(Header, Grid), Volum
     let (affine, placed_by) = place(path, &fields, &sizes)?;
     let first_voxel = fields.first_voxel(path, version)?;
     let voxels = sizes.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
-    let expected = voxels.saturating_mul(datatype.size() as u128) + u128::from(first_voxel);
+    let voxel_bytes = voxels.saturating_mul(datatype.size() as u128);
+    let expected = voxel_bytes.saturating_add(u128::from(first_voxel));
     source.ensure_holds(expected)?;
     let fixed = bytes.len();
     bytes.resize(first_voxel as usize, 0);

@@ -63,7 +63,7 @@ fn sample(data: ArrayView3<'_, f32>, [x, y, z]: [f64; 3], interpolation: Interpo
     let (nz, ny, nx) = data.dim();
     if interpolation == Interpolation::Nearest {
         let index = [z, y, x].map(|coordinate| (coordinate + 0.5).floor());
-        if index.iter().any(|&coordinate| !(coordinate >= 0.0)) {
+        if index.iter().any(|&coordinate| coordinate < 0.0) {
             return 0.0;
         }
         return data.get(index.map(|coordinate| coordinate as usize)).copied().unwrap_or(0.0);

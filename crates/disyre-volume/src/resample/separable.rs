@@ -28,11 +28,11 @@ impl Axes {
         const TOLERANCE_VOXELS: f64 = 1e-3;
         let mut axes = Self { source: [0; 3], lines: [Line { start: 0.0, step: 1.0 }; 3] };
         let mut taken = [false; 3];
-        for out in 0..3 {
+        for (out, &voxels) in shape.iter().enumerate() {
             let column = 2 - out;
             let size = |row: usize| relative[row][column].abs();
             let row = (0..3).max_by(|&a, &b| size(a).total_cmp(&size(b)))?;
-            let last = shape[out].saturating_sub(1) as f64;
+            let last = voxels.saturating_sub(1) as f64;
             let drift = (0..3).filter(|&other| other != row).map(size).sum::<f64>() * last;
             if taken[row] || drift > TOLERANCE_VOXELS {
                 return None;

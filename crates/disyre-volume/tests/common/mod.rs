@@ -1,0 +1,13 @@
+//! What several test files need.
+
+use std::path::{Path, PathBuf};
+
+use disyre_volume::{ReadOptions, Scan};
+
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+pub(crate) fn read(path: &Path) -> Scan {
+    Scan::read(path, &ReadOptions::default()).unwrap()
+}

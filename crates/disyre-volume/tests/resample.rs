@@ -1,0 +1,176 @@
+//! What resampling keeps: means, places, and the way back.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use disyre_core::ndarray::Array3;
+use disyre_volume::{
+    Grid, Interpolation, Volume, VolumeError, resample_mask, resample_to_grid, resample_to_spacing,
+};
+use proptest::prelude::*;
+
+/// A volume whose value is a linear function of the world: `3 + R - 2 A + S / 2`.
+fn ramp(grid: Grid) -> Volume {
+    let data = Array3::from_shape_fn(grid.shape, |index| world_ramp(&grid, index));
+    Volume::new(data, grid).unwrap()
+}
+
+fn world_ramp(grid: &Grid, (z, y, x): (usize, usize, usize)) -> f32 {
+    let point = [x as f64, y as f64, z as f64, 1.0];
+    let world = [0, 1, 2].map(|row| (0..4).map(|k| grid.affine[row][k] * point[k]).sum::<f64>());
+    (3.0 + world[0] - 2.0 * world[1] + world[2] / 2.0) as f32
+}
+
+/// Turned by `angle` about z; the corner voxel stays at the origin.
+fn turned(grid: Grid, angle: f64) -> Grid {
+    let (sin, cos) = angle.sin_cos();
+    let mut affine = grid.affine;
+    for column in 0..3 {
+        let (x, y) = (grid.affine[0][column], grid.affine[1][column]);
+        affine[0][column] = cos * x - sin * y;
+        affine[1][column] = sin * x + cos * y;
+    }
+    Grid { affine, ..grid }
+}
+
+#[test]
+fn half_the_resolution_is_the_mean_of_eight() {
+    let grid = turned(Grid::from_spacing([4, 6, 8], [1.0, 2.0, 0.5]), 0.3);
+    let data =
+        Array3::from_shape_fn(grid.shape, |(z, y, x)| ((z * 31 + y * 17 + x * 7) % 13) as f32);
+    let volume = Volume::new(data, grid).unwrap();
+    let coarse = resample_to_spacing(&volume, [2.0, 4.0, 1.0], Interpolation::Area).unwrap();
+    assert_eq!(coarse.data.shape(), [2, 3, 4]);
+    for (block, value) in volume.data.exact_chunks((2, 2, 2)).into_iter().zip(&coarse.data) {
+        assert!((block.sum() / 8.0 - value).abs() < 1e-6);
+    }
+    for (spacing, wish) in coarse.grid.spacing_mm().iter().zip([2.0, 4.0, 1.0]) {
+        assert!((spacing - wish).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn the_same_grid_gives_the_same_voxels() {
+    let volume = ramp(turned(Grid::from_spacing([3, 4, 5], [1.0, 2.0, 3.0]), 0.7));
+    for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Area] {
+        assert_eq!(resample_to_grid(&volume, &volume.grid, interpolation).unwrap(), volume);
+    }
+}
+
+#[test]
+fn an_extent_that_does_not_divide_is_covered_and_a_constant_stays_constant() {
+    let grid = Grid::from_spacing([1, 5, 7], [1.0; 3]);
+    let volume = Volume::new(Array3::from_elem(grid.shape, 2.5), grid).unwrap();
+    // The last voxel along x is centred at 7 mm, beyond the face at 6.5 mm; the one along y at 4.5 mm, just on it.
+    let linear = resample_to_spacing(&volume, [1.0, 2.0, 3.0], Interpolation::Linear).unwrap();
+    for ((_, _, x), &value) in linear.data.indexed_iter() {
+        assert_eq!(value, if x < 2 { 2.5 } else { 0.0 });
+    }
+    let area = resample_to_spacing(&volume, [1.0, 2.0, 3.0], Interpolation::Area).unwrap();
+    assert_eq!(area.data.shape(), [1, 3, 3]);
+    assert!(area.data.iter().all(|&value| (value - 2.5).abs() < 1e-6));
+}
+
+#[test]
+fn a_flipped_and_permuted_grid_gives_the_same_voxels_elsewhere() {
+    let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0, 2.0, 3.0]));
+    // x of the new grid is -y of the old one, y is z, z is x.
+    let affine = [[0., 0., 3., 0.], [-2., 0., 0., 6.], [0., 1., 0., 0.], [0., 0., 0., 1.]];
+    let grid = Grid { shape: [5, 3, 4], affine };
+    for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Area] {
+        let moved = resample_to_grid(&volume, &grid, interpolation).unwrap();
+        for ((z, y, x), &value) in moved.data.indexed_iter() {
+            assert_eq!(value, volume.data[[y, 3 - x, z]]);
+        }
+    }
+}
+
+#[test]
+fn beyond_the_field_of_view_is_zero() {
+    let grid = Grid::from_spacing([2, 2, 2], [1.0; 3]);
+    let volume = Volume::new(Array3::ones(grid.shape), grid).unwrap();
+    for angle in [0.0, 0.2] {
+        let mut far = turned(grid, angle);
+        far.affine[0][3] += 5.0;
+        for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Area] {
+            let moved = resample_to_grid(&volume, &far, interpolation).unwrap();
+            assert!(moved.data.iter().all(|&value| value == 0.0));
+        }
+    }
+}
+
+#[test]
+fn a_mask_is_one_where_half_a_voxel_is_covered() {
+    let from = Grid::from_spacing([1, 1, 6], [1.0; 3]);
+    let mut to = Grid::from_spacing([1, 1, 3], [1.0, 1.0, 2.0]);
+    to.affine[0][3] = 0.5;
+    let mask = Array3::from_shape_vec((1, 1, 6), vec![9u8, 0, 0, 0, 1, 1]).unwrap();
+    let coarse = resample_mask(mask.view(), &from, &to).unwrap();
+    assert_eq!(coarse.as_slice(), Some(&[1, 0, 1][..]));
+}
+
+#[test]
+fn wishes_that_cannot_be_met_are_errors() {
+    let volume = ramp(Grid::from_spacing([2, 2, 2], [1.0; 3]));
+    for spacing in [[0.0, 1.0, 1.0], [1.0, -2.0, 1.0], [1.0, 1.0, f64::NAN]] {
+        let error = resample_to_spacing(&volume, spacing, Interpolation::Linear).unwrap_err();
+        assert!(matches!(error, VolumeError::Spacing { .. }));
+    }
+    let tiny = resample_to_spacing(&volume, [1e-9; 3], Interpolation::Linear).unwrap_err();
+    assert!(matches!(tiny, VolumeError::GridTooLarge { .. }));
+    let flat = Grid { shape: [2, 2, 2], affine: [[0.0; 4]; 4] };
+    let error = resample_to_grid(&volume, &flat, Interpolation::Linear).unwrap_err();
+    assert!(error.to_string().starts_with("the affine of the target grid has no inverse"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_ramp_keeps_its_values_wherever_it_is_sampled(
+        angle in -0.6f64..0.6,
+        spacing in prop::array::uniform3(0.7f64..2.5),
+        area: bool,
+    ) {
+        let volume = ramp(Grid::from_spacing([12, 12, 12], [1.0; 3]));
+        let mut grid = turned(Grid::from_spacing([3, 3, 3], spacing), angle);
+        for row in 0..3 {
+            grid.affine[row][3] = 4.0;
+        }
+        let interpolation = if area { Interpolation::Area } else { Interpolation::Linear };
+        let sampled = resample_to_grid(&volume, &grid, interpolation).unwrap();
+        for (index, &value) in sampled.data.indexed_iter() {
+            let point = [0, 1, 2].map(|row| {
+                let a = grid.affine[row];
+                a[0] * index.2 as f64 + a[1] * index.1 as f64 + a[2] * index.0 as f64 + a[3]
+            });
+            // Where the new voxel's box leaves the old centres' hull, values are held, not extended.
+            if point.iter().all(|&p| (2.0..=9.0).contains(&p)) {
+                prop_assert!((value - world_ramp(&grid, index)).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn down_and_up_again_lands_where_it_started(shape in prop::array::uniform3(4usize..9)) {
+        let fine = ramp(Grid::from_spacing(shape.map(|n| 2 * n), [1.0, 1.5, 0.5]));
+        let coarse = resample_to_spacing(&fine, [2.0, 3.0, 1.0], Interpolation::Area).unwrap();
+        let back = resample_to_grid(&coarse, &fine.grid, Interpolation::Linear).unwrap();
+        prop_assert_eq!(back.grid, fine.grid);
+        for ((z, y, x), value) in back.data.indexed_iter() {
+            let inner = [z, y, x].iter().zip(fine.grid.shape).all(|(&i, n)| i > 0 && i + 1 < n);
+            prop_assert!(!inner || (value - fine.data[[z, y, x]]).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn both_ways_of_sampling_agree(angle in 1e-5f64..2e-5, factor in 0.6f64..3.0) {
+        // An angle just too large for the way by axes.
+        let straight = Grid::from_spacing([6, 200, 200], [1.0; 3]);
+        let data = Array3::from_shape_fn(straight.shape, |(z, y, x)| ((z + y + x) % 5) as f32);
+        let volume = Volume::new(data, straight).unwrap();
+        let target = Grid::from_spacing([3, 150, 150], [factor, 1.0, 1.0]);
+        let by_axes = resample_to_grid(&volume, &target, Interpolation::Linear).unwrap();
+        let oblique = resample_to_grid(&volume, &turned(target, angle), Interpolation::Linear).unwrap();
+        let difference = by_axes.data.iter().zip(&oblique.data).map(|(a, b)| (a - b).abs());
+        prop_assert!(difference.fold(0.0, f32::max) < 0.04);
+    }
+}
