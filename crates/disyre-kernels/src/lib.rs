@@ -27,6 +27,7 @@ mod conv2d;
 mod group_norm;
 mod matmul;
 pub mod reference;
+mod sigmoid;
 mod storage;
 mod sum;
 mod upsample_nearest2;

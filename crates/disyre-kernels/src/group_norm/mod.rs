@@ -1,8 +1,12 @@
 //! Group normalisation, alone or followed by SiLU.
 
+mod cpu;
+mod op;
 pub(crate) mod reference;
 
 use candle_core::{Result, Tensor, bail};
+
+use crate::storage::on_cpu;
 
 /// Normalises each group of channels of each item:
 /// `y = weight[c] · (x − mean) / √(variance + eps) + bias[c]`, with the mean and the (biased)
@@ -27,7 +31,10 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
-    reference::group_norm(x, weight, bias, groups, eps)
+    if !on_cpu(&[x, weight, bias]) {
+        return reference::group_norm(x, weight, bias, groups, eps);
+    }
+    apply(x, weight, bias, op::Normalisation { groups, eps, silu: false })
 }
 
 /// [`group_norm`] followed by SiLU, `y = z / (1 + e^−z)`, in one pass.
@@ -50,12 +57,22 @@ pub fn group_norm_silu(
     eps: f64,
 ) -> Result<Tensor> {
     check(x, weight, bias, groups)?;
-    reference::group_norm_silu(x, weight, bias, groups, eps)
+    if !on_cpu(&[x, weight, bias]) {
+        return reference::group_norm_silu(x, weight, bias, groups, eps);
+    }
+    apply(x, weight, bias, op::Normalisation { groups, eps, silu: true })
+}
+
+fn apply(x: &Tensor, weight: &Tensor, bias: &Tensor, op: op::Normalisation) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
 /// Refuses what the operation is not defined for.
 fn check(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<()> {
     let (_, channels, _, _) = x.dims4()?;
+    if x.elem_count() == 0 {
+        bail!("group norm: nothing to do for input {:?}", x.dims());
+    }
     if groups == 0 || !channels.is_multiple_of(groups) {
         bail!("group norm: {channels} channels cannot be split into {groups} equal groups");
     }

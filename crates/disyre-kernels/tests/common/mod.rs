@@ -74,7 +74,7 @@ pub(crate) fn assert_gradients_are_differences(
         let origin = variable.flatten_all()?.to_vec1::<f32>()?;
         let mut differences = Vec::new();
         for index in 0..origin.len() {
-            let mut moved = |by: f32| -> Result<f64> {
+            let moved = |by: f32| -> Result<f64> {
                 let mut values = origin.clone();
                 values[index] += by;
                 variable.set(&Tensor::from_vec(values, variable.shape(), &Device::Cpu)?)?;
