@@ -92,6 +92,15 @@ fn what_is_no_nifti_file_is_said() {
 }
 
 #[test]
+fn a_wrong_checksum_is_an_error() {
+    let mut packed = gzip(&plain("oblique.nii.gz"));
+    assert!(read_bytes(&packed).is_ok());
+    let checksum = packed.len() - 8;
+    packed[checksum] ^= 1;
+    assert!(matches!(read_bytes(&packed), Err(VolumeError::Read { .. })));
+}
+
+#[test]
 fn every_truncation_is_an_error() {
     for name in ["oblique.nii.gz", "nifti2_big_endian.nii.gz"] {
         let bytes = plain(name);
@@ -101,7 +110,7 @@ fn every_truncation_is_an_error() {
             assert!(matches!(packed, Err(VolumeError::Truncated { .. })), "{length}");
         }
         let packed = gzip(&bytes);
-        for length in (0..packed.len() - 8).step_by(7) {
+        for length in (0..packed.len()).step_by(7) {
             assert!(read_bytes(&packed[..length]).is_err());
         }
     }

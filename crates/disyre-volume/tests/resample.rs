@@ -22,12 +22,9 @@ fn world_ramp(grid: &Grid, (z, y, x): (usize, usize, usize)) -> f32 {
 /// Turned by `angle` about z; the corner voxel stays at the origin.
 fn turned(grid: Grid, angle: f64) -> Grid {
     let (sin, cos) = angle.sin_cos();
-    let mut affine = grid.affine;
-    for column in 0..3 {
-        let (x, y) = (grid.affine[0][column], grid.affine[1][column]);
-        affine[0][column] = cos * x - sin * y;
-        affine[1][column] = sin * x + cos * y;
-    }
+    let [x, y, z, last] = grid.affine;
+    let mix = |a: f64, b: f64| std::array::from_fn(|column| a * x[column] + b * y[column]);
+    let affine = [mix(cos, -sin), mix(sin, cos), z, last];
     Grid { affine, ..grid }
 }
 

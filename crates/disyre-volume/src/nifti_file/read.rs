@@ -68,6 +68,7 @@ impl Scan {
         source.skip(bytes * index as u64, expected)?;
         let voxels =
             source.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
+        source.finish(expected)?;
         let bad = voxels.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
             return Err(VolumeError::NotFinite { path: path.to_owned(), count: bad });

@@ -102,6 +102,17 @@ impl Source {
         Ok(voxels)
     }
 
+    /// Looks one byte further: at the end of a gzip stream that compares its checksum.
+    pub(crate) fn finish(&mut self, expected: u128) -> Result<(), VolumeError> {
+        match self.reader.read(&mut [0]) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(self.cut_short(0, expected))
+            }
+            Err(source) => Err(self.fail(source)),
+        }
+    }
+
     fn cut_short(&self, more: usize, expected: u128) -> VolumeError {
         let held = self.position + more as u64;
         VolumeError::Truncated { path: self.path.clone(), expected, relation: "", held }
