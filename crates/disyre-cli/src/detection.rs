@@ -49,14 +49,18 @@ impl Job<'_> {
         write_map(&outputs.score, &scan, found.score.view())?;
         write_map(&outputs.restored, &scan, found.restored.view())?;
         let working = &found.prepared.volume.grid;
-        let lesion = lesion.map(|lesion| resample_mask(lesion, &scan.volume.grid, working)).transpose()?;
+        let lesion =
+            lesion.map(|lesion| resample_mask(lesion, &scan.volume.grid, working)).transpose()?;
         let lesion = lesion.as_ref().map(|mask| mask.view());
         let score_q999 = write_overlay(&outputs.overlay, &scan_name(path), &found, lesion)?;
         let seconds = started.elapsed().as_secs_f64();
         let sidecar = Sidecar { seconds, score_q999, ..self.sidecar(path, mask, &found, &outputs) };
         write_json(&outputs.sidecar, &sidecar)?;
         let score = outputs.score.display();
-        println!("{}: {seconds:.1} s, 99.9 % of the brain score below {score_q999:.4} → {score}", path.display());
+        println!(
+            "{}: {seconds:.1} s, 99.9 % of the brain score below {score_q999:.4} → {score}",
+            path.display()
+        );
         Ok(found)
     }
 
@@ -89,14 +93,20 @@ impl Job<'_> {
         }
     }
 
-    fn detect(&self, path: &Path, scan: &Scan, brain: Option<ArrayView3<'_, u8>>) -> Result<Detection, CliError> {
+    fn detect(
+        &self,
+        path: &Path,
+        scan: &Scan,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<Detection, CliError> {
         let mut progress = Progress::bar_only(&scan_name(path), 0);
         let found = self.detector.detect(&scan.volume, brain, &mut |done, total| {
             progress.set(done as u64, total as u64, || "windows".to_owned());
         });
         progress.finish();
         found.map_err(|source| {
-            disyre::Error::Case { case: path.display().to_string(), source: Box::new(source) }.into()
+            disyre::Error::Case { case: path.display().to_string(), source: Box::new(source) }
+                .into()
         })
     }
 }

@@ -66,7 +66,10 @@ pub(crate) enum CliError {
 
 impl CliError {
     /// For `map_err` on file operations.
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn file(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
@@ -127,7 +130,8 @@ mod tests {
     #[test]
     fn failed_cases_are_listed_with_their_causes() {
         let missing = io::Error::new(io::ErrorKind::NotFound, "gone");
-        let failed = vec![(PathBuf::from("x.nii"), CliError::file("read", Path::new("x.nii"))(missing))];
+        let failed =
+            vec![(PathBuf::from("x.nii"), CliError::file("read", Path::new("x.nii"))(missing))];
         let error = CliError::Cases { total: 3, failed };
         let expected = "1 of 3 scans failed:\n- x.nii: cannot read x.nii\n    because: gone";
         assert_eq!(with_causes(&error), expected);

@@ -56,11 +56,19 @@ fn find(scan: &Path, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, CliErr
         [] => Err(CliError::NoMask {
             scan: scan.to_owned(),
             folder: folder.to_owned(),
-            expected: expected.iter().map(|name| format!("{name}.nii[.gz]")).collect::<Vec<_>>().join(", "),
+            expected: expected
+                .iter()
+                .map(|name| format!("{name}.nii[.gz]"))
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
         several => Err(CliError::SeveralMasks {
             scan: scan.to_owned(),
-            found: several.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+            found: several
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
     }
 }

@@ -77,7 +77,11 @@ pub(crate) fn ensure_distinct<'a>(
             return Err(CliError::Overwrites { output });
         }
         if let Some(first) = seen.insert(output.clone(), source) {
-            return Err(CliError::SameOutput { first: first.into(), second: source.into(), output });
+            return Err(CliError::SameOutput {
+                first: first.into(),
+                second: source.into(),
+                output,
+            });
         }
     }
     Ok(())

@@ -57,7 +57,11 @@ pub(crate) fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<(), CliError> {
 ///
 /// # Errors
 /// [`CliError::NoScores`], [`CliError::Match`] listing what was found.
-pub(crate) fn match_folders(scores: &Path, labels: &Path, masks: Option<&Path>) -> Result<Vec<Pair>, CliError> {
+pub(crate) fn match_folders(
+    scores: &Path,
+    labels: &Path,
+    masks: Option<&Path>,
+) -> Result<Vec<Pair>, CliError> {
     let maps = find_scans(scores)?.into_iter().filter(|path| scan_name(path).contains(MARK));
     let maps: Vec<PathBuf> = maps.collect();
     if maps.is_empty() {
@@ -67,7 +71,8 @@ pub(crate) fn match_folders(scores: &Path, labels: &Path, masks: Option<&Path>) 
     let masks = masks.map(|folder| Ok::<_, CliError>((folder, find_scans(folder)?))).transpose()?;
     let pair = |score: PathBuf| {
         let label = match_one(&score, labels, &candidates)?;
-        let mask = masks.as_ref().map(|(folder, files)| match_one(&score, folder, files)).transpose()?;
+        let mask =
+            masks.as_ref().map(|(folder, files)| match_one(&score, folder, files)).transpose()?;
         Ok(Pair { score, label, mask })
     };
     maps.into_iter().map(pair).collect()
@@ -80,7 +85,8 @@ fn match_one(score: &Path, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, 
         let candidate = scan_name(file);
         // `sub-1` goes with `sub-1_lesion`, not with `sub-10_lesion`.
         let rest = candidate.strip_prefix(&name);
-        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)) && !candidate.contains(MARK)
+        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+            && !candidate.contains(MARK)
     };
     let found: Vec<&PathBuf> = files.iter().filter(fits).collect();
     match found.as_slice() {
@@ -137,7 +143,8 @@ mod tests {
     fn paths_are_relative_to_the_list_and_the_mask_may_be_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pairs.csv");
-        std::fs::write(&path, "score,label,mask\na.nii, l/a.nii,\nb.nii,l/b.nii,m/b.nii\n").unwrap();
+        std::fs::write(&path, "score,label,mask\na.nii, l/a.nii,\nb.nii,l/b.nii,m/b.nii\n")
+            .unwrap();
         let pairs = read_pairs(&path).unwrap();
         let at = |name: &str| folder.path().join(name);
         assert_eq!(pairs[0], Pair { score: at("a.nii"), label: at("l/a.nii"), mask: None });

@@ -13,14 +13,17 @@ impl Table {
     pub(crate) fn add(&mut self, name: &str, measures: &Measures) {
         let Measures { ap, best_dice, threshold, auroc, prevalence, voxels } = measures;
         let threshold = format!("{threshold:.4}");
-        self.rows.push((name.to_owned(), [
-            format!("{ap:.4}"),
-            format!("{prevalence:.4}"),
-            format!("{best_dice:.4}"),
-            threshold,
-            format!("{auroc:.4}"),
-            voxels.to_string(),
-        ]));
+        self.rows.push((
+            name.to_owned(),
+            [
+                format!("{ap:.4}"),
+                format!("{prevalence:.4}"),
+                format!("{best_dice:.4}"),
+                threshold,
+                format!("{auroc:.4}"),
+                voxels.to_string(),
+            ],
+        ));
     }
 
     /// Adds the mean over cases of what has one; a mean threshold would mean nothing.
@@ -28,14 +31,17 @@ impl Table {
         let mean = |value: fn(&Measures) -> f64| {
             format!("{:.4}", cases.iter().map(value).sum::<f64>() / cases.len() as f64)
         };
-        self.rows.push(("mean of cases".to_owned(), [
-            mean(|m| m.ap),
-            mean(|m| m.prevalence),
-            mean(|m| m.best_dice),
-            "-".to_owned(),
-            mean(|m| m.auroc),
-            "-".to_owned(),
-        ]));
+        self.rows.push((
+            "mean of cases".to_owned(),
+            [
+                mean(|m| m.ap),
+                mean(|m| m.prevalence),
+                mean(|m| m.best_dice),
+                "-".to_owned(),
+                mean(|m| m.auroc),
+                "-".to_owned(),
+            ],
+        ));
     }
 }
 
@@ -46,14 +52,17 @@ impl std::fmt::Display for Table {
             cells.max().unwrap_or(0).max(HEAD[column].len())
         };
         let widths: [usize; 6] = std::array::from_fn(width);
-        let first = self.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(4);
+        let first =
+            self.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(4);
         let mut line = |name: &str, cells: [&str; 6]| {
             write!(f, "{name:<first$}")?;
             cells.iter().zip(widths).try_for_each(|(cell, width)| write!(f, "  {cell:>width$}"))?;
             writeln!(f)
         };
         line("case", HEAD)?;
-        self.rows.iter().try_for_each(|(name, cells)| line(name, cells.each_ref().map(String::as_str)))
+        self.rows
+            .iter()
+            .try_for_each(|(name, cells)| line(name, cells.each_ref().map(String::as_str)))
     }
 }
 
@@ -63,14 +72,30 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_the_mean_is_that_of_the_cases() {
-        let measures = |ap| Measures { ap, best_dice: 0.5, threshold: 0.25, auroc: 0.75, prevalence: 0.125, voxels: 8 };
+        let measures = |ap| Measures {
+            ap,
+            best_dice: 0.5,
+            threshold: 0.25,
+            auroc: 0.75,
+            prevalence: 0.125,
+            voxels: 8,
+        };
         let mut table = Table::default();
         table.add("a long name", &measures(0.5));
         table.add_mean(&[measures(0.5), measures(1.0)]);
         let text = table.to_string();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "case               AP  prevalence  best Dice  threshold   AUROC  voxels");
-        assert_eq!(lines[1], "a long name    0.5000      0.1250     0.5000     0.2500  0.7500       8");
-        assert_eq!(lines[2], "mean of cases  0.7500      0.1250     0.5000          -  0.7500       -");
+        assert_eq!(
+            lines[0],
+            "case               AP  prevalence  best Dice  threshold   AUROC  voxels"
+        );
+        assert_eq!(
+            lines[1],
+            "a long name    0.5000      0.1250     0.5000     0.2500  0.7500       8"
+        );
+        assert_eq!(
+            lines[2],
+            "mean of cases  0.7500      0.1250     0.5000          -  0.7500       -"
+        );
     }
 }

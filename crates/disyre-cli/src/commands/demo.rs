@@ -60,7 +60,11 @@ impl Demo {
         let folders = Folders::new(&self.output);
         let config = config(self.seed, self.steps);
         let key = Key::new(self.seed).child("demo");
-        eprintln!("drawing {} healthy phantoms and {} with lesions", scans::HEALTHY, scans::PATIENTS);
+        eprintln!(
+            "drawing {} healthy phantoms and {} with lesions",
+            scans::HEALTHY,
+            scans::PATIENTS
+        );
         scans::draw_healthy(&folders.healthy, key.child("healthy"))?;
         let patients = scans::draw_patients(&folders.root, key.child("patients"))?;
         let cohort = load_cohort(&folders.healthy, &config)?;

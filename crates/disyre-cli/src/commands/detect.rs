@@ -96,7 +96,8 @@ impl Detect {
                 let name = scan_name(path);
                 ["_desc-anomalyscore", "_desc-restored"].iter().any(|mark| name.contains(mark))
             };
-            let used: Vec<PathBuf> = scans.iter().filter_map(|scan| masks.of(scan).ok().flatten()).collect();
+            let used: Vec<PathBuf> =
+                scans.iter().filter_map(|scan| masks.of(scan).ok().flatten()).collect();
             scans.retain(|scan| !derived(scan) && !used.contains(scan));
         }
         Ok(scans)

@@ -72,7 +72,9 @@ impl Evaluate {
     fn pairs(&self) -> Result<Vec<Pair>, CliError> {
         match (&self.pairs, &self.scores, &self.labels) {
             (Some(list), _, _) => read_pairs(list),
-            (None, Some(scores), Some(labels)) => match_folders(scores, labels, self.masks.as_deref()),
+            (None, Some(scores), Some(labels)) => {
+                match_folders(scores, labels, self.masks.as_deref())
+            }
             // clap asks for one of the two forms before it comes to this.
             _ => Ok(Vec::new()),
         }
@@ -94,7 +96,10 @@ fn describe(report: &Report, pairs: &[Pair]) -> String {
     let voxels = match masked {
         0 => "all voxels, background included (no brain mask given)".to_owned(),
         all if all == pairs.len() => "voxels inside the brain masks".to_owned(),
-        some => format!("inside the brain masks of {some} cases, all voxels of the {} others", pairs.len() - some),
+        some => format!(
+            "inside the brain masks of {some} cases, all voxels of the {} others",
+            pairs.len() - some
+        ),
     };
     let protocol = match report.protocol {
         Protocol::Exact => "exact",

@@ -16,7 +16,10 @@ use crate::error::CliError;
 ///
 /// Research software: not a medical device, not for diagnosis.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit status: 0 done, 1 error, 2 wrong usage, 3 some of several scans failed.")]
+#[command(
+    version,
+    after_help = "Exit status: 0 done, 1 error, 2 wrong usage, 3 some of several scans failed."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -59,7 +59,12 @@ impl Synth {
         Ok(())
     }
 
-    fn tissues(&self, scans: &[(String, Prepared)], config: &RunConfig, key: Key) -> Result<Codebook, CliError> {
+    fn tissues(
+        &self,
+        scans: &[(String, Prepared)],
+        config: &RunConfig,
+        key: Key,
+    ) -> Result<Codebook, CliError> {
         if let Some(path) = &self.tissue {
             return Ok(Codebook::load(path)?);
         }
@@ -78,7 +83,8 @@ impl Synth {
     }
 
     fn write(&self, sample: &Sample) -> Result<(), CliError> {
-        let [corrupted, mask, recipe] = files(&self.output, &sample.recipe.source, sample.recipe.index);
+        let [corrupted, mask, recipe] =
+            files(&self.output, &sample.recipe.source, sample.recipe.index);
         write_volume(&corrupted, &sample.corrupted)?;
         write_volume(&mask, &Volume { data: sample.mask.clone(), grid: sample.corrupted.grid })?;
         write_json(&recipe, &sample.recipe)
@@ -88,7 +94,8 @@ impl Synth {
 /// Corrupted scan, mask and recipe; samples are numbered from 1 in names, as people count.
 fn files(folder: &Path, name: &str, index: u64) -> [PathBuf; 3] {
     let sample = format!("{name}_sample-{:04}", index + 1);
-    ["corrupted.nii.gz", "mask.nii.gz", "recipe.json"].map(|end| folder.join(format!("{sample}_{end}")))
+    ["corrupted.nii.gz", "mask.nii.gz", "recipe.json"]
+        .map(|end| folder.join(format!("{sample}_{end}")))
 }
 
 fn prepare(path: &Path, config: &RunConfig) -> Result<(String, Prepared), CliError> {

@@ -41,8 +41,14 @@ impl Tissue {
             create_folder(folder)?;
         }
         codebook.save(&self.output)?;
-        let centres: Vec<String> = codebook.centres().iter().map(|centre| format!("{centre:.4}")).collect();
-        println!("{} scans, centres {} → {}", subjects.len(), centres.join(" "), self.output.display());
+        let centres: Vec<String> =
+            codebook.centres().iter().map(|centre| format!("{centre:.4}")).collect();
+        println!(
+            "{} scans, centres {} → {}",
+            subjects.len(),
+            centres.join(" "),
+            self.output.display()
+        );
         Ok(())
     }
 }

@@ -99,7 +99,8 @@ fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
         }
         TrainEvent::Validation { step, errors } => progress.note(&format!(
             "validation after step {step}: error {:.5} (unrestored: {:.5})",
-            errors.ema.unwrap_or(errors.raw), errors.unrestored
+            errors.ema.unwrap_or(errors.raw),
+            errors.unrestored
         )),
         _ => {}
     }

@@ -53,7 +53,8 @@ impl Canvas {
         if x < self.width && y < self.height {
             let pixel = &mut self.pixels[y * self.width + x];
             for (below, above) in pixel.iter_mut().zip(colour) {
-                let mixed = u32::from(*below) * u32::from(255 - cover) + u32::from(above) * u32::from(cover);
+                let mixed = u32::from(*below) * u32::from(255 - cover)
+                    + u32::from(above) * u32::from(cover);
                 *below = (mixed / 255) as u8;
             }
         }

@@ -10,9 +10,11 @@ const COLUMNS: usize = 8;
 const TILE_WIDTH: f64 = 190.0;
 const TILE_HEIGHT: f64 = 250.0;
 const GAP: usize = 8;
+/// Between columns: keeps the L of one slice and the R of the next apart.
+const GUTTER: usize = 24;
 const LEFT: usize = 116;
 const TOP: usize = 84;
-const RIGHT: usize = 116;
+const RIGHT: usize = 100;
 const BOTTOM: usize = 44;
 const BACKGROUND: Rgb = [0, 0, 4];
 const INK: Rgb = [225, 225, 230];
@@ -62,7 +64,8 @@ impl Picture<'_> {
             let plane = |volume: ArrayView3<'_, f32>| volume.index_axis_move(Axis(0), z).to_owned();
             let rows = [self.image.data.view(), self.restored, self.score].map(plane);
             for (row, plane) in rows.iter().enumerate() {
-                let colour = |value: f32| if row == 2 { heat(value / scale_end) } else { grey(value) };
+                let colour =
+                    |value: f32| if row == 2 { heat(value / scale_end) } else { grey(value) };
                 let corner = layout.corner(row, column);
                 layout.each_pixel(plane.dim(), |px, py, y, x| {
                     canvas.set(corner.0 + px, corner.1 + py, colour(between(plane.view(), y, x)));
@@ -79,7 +82,8 @@ impl Picture<'_> {
     /// Title, names of the rows, heights of the slices and the colour scale.
     fn draw_frame(&self, canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
         canvas.text(GAP, GAP, self.title, Font::Large, INK);
-        let note = "axial slices, feet to head; radiological convention: R = patient's right, on the left";
+        let note =
+            "axial slices, feet to head; radiological convention: R = patient's right, on the left";
         canvas.text(GAP, GAP + Font::Large.height(), note, Font::Small, FAINT);
         let (tile_width, tile_height) = layout.tile;
         for (row, name) in ["input", "restored", "score"].into_iter().enumerate() {
@@ -146,7 +150,7 @@ impl Layout {
 
     /// Upper left corner of a tile.
     fn corner(&self, row: usize, column: usize) -> (usize, usize) {
-        (LEFT + column * (self.tile.0 + GAP), TOP + row * (self.tile.1 + GAP))
+        (LEFT + column * (self.tile.0 + GUTTER), TOP + row * (self.tile.1 + GAP))
     }
 
     /// Calls `pixel` with the place of each pixel in a tile and in the slice: front up, the patient's right left.
@@ -163,7 +167,12 @@ impl Layout {
 }
 
 /// Marks the pixels of a lesion that touch one outside.
-fn outline(canvas: &mut Canvas, layout: &Layout, corner: (usize, usize), lesion: ArrayView2<'_, u8>) {
+fn outline(
+    canvas: &mut Canvas,
+    layout: &Layout,
+    corner: (usize, usize),
+    lesion: ArrayView2<'_, u8>,
+) {
     let step = 1.5 / layout.scale;
     let inside = |y: f64, x: f64| nearest(lesion, y, x) != 0;
     layout.each_pixel(lesion.dim(), |px, py, y, x| {
@@ -189,8 +198,14 @@ mod tests {
         let image = Volume::new(data, Grid::from_spacing(shape, [2.0; 3])).unwrap();
         let (brain, zeros) = (Array3::ones(shape), Array3::zeros(shape));
         let (restored, score) = (zeros.view(), zeros.view());
-        let picture =
-            Picture { title: "t", image: &image, brain: brain.view(), restored, score, lesion: None };
+        let picture = Picture {
+            title: "t",
+            image: &image,
+            brain: brain.view(),
+            restored,
+            score,
+            lesion: None,
+        };
         let canvas = picture.draw(picture.scale_end());
         let (width, height) = Layout::new(&picture).tile;
         let shade = |px, py| canvas.get(LEFT + px, TOP + py)[0];
@@ -209,8 +224,14 @@ mod tests {
         score[[0, 0, 0]] = 1e6;
         brain[[0, 0, 0]] = 0u8;
         let restored = score.view();
-        let picture =
-            Picture { title: "", image: &image, brain: brain.view(), restored, score: score.view(), lesion: None };
+        let picture = Picture {
+            title: "",
+            image: &image,
+            brain: brain.view(),
+            restored,
+            score: score.view(),
+            lesion: None,
+        };
         // 1999 scores 1 … 1999; the place is 1998 · 0.999, rounded down.
         assert_eq!(picture.scale_end(), 1997.0);
     }

@@ -8,7 +8,8 @@ pub(super) fn choose(brain: ArrayView3<'_, u8>, count: usize) -> Vec<usize> {
     let areas: Vec<usize> = brain.axis_iter(Axis(0)).map(area).collect();
     let fair = areas.iter().copied().max().unwrap_or(0) as f64 * FAIR;
     let shown = |&z: &usize| areas[z] > 0 && areas[z] as f64 >= fair;
-    let (Some(low), Some(high)) = ((0..areas.len()).find(shown), (0..areas.len()).rfind(shown)) else {
+    let (Some(low), Some(high)) = ((0..areas.len()).find(shown), (0..areas.len()).rfind(shown))
+    else {
         return Vec::new();
     };
     let range = high - low + 1;
@@ -48,8 +49,7 @@ mod tests {
 
     #[test]
     fn slices_spread_over_the_brain_and_leave_its_caps_out() {
-        let mut brain = Array3::zeros((14, 4, 5));
-        brain.slice_mut(disyre::core::ndarray::s![2..12, .., ..]).fill(1u8);
+        let mut brain = Array3::from_shape_fn((14, 4, 5), |(z, ..)| u8::from((2..12).contains(&z)));
         brain[[1, 0, 0]] = 1;
         assert_eq!(choose(brain.view(), 5), [3, 5, 7, 9, 11]);
         assert_eq!(choose(brain.view(), 20), (2..12).collect::<Vec<_>>());

@@ -36,7 +36,9 @@ impl HealthyMean {
         for (scan, brain) in &self.subjects {
             for (total, volume) in [(&mut sum, scan), (&mut count, brain)] {
                 let here = resample_to_grid(volume, &image.grid, Interpolation::Linear)?;
-                Zip::from(total).and(&here.data).for_each(|total, &value| *total += f64::from(value));
+                Zip::from(total)
+                    .and(&here.data)
+                    .for_each(|total, &value| *total += f64::from(value));
             }
         }
         Ok(Zip::from(&image.data).and(&sum).and(&count).map_collect(|&value, &sum, &count| {
@@ -54,8 +56,9 @@ mod tests {
     #[test]
     fn the_mean_is_over_those_who_have_brain_there() {
         let grid = Grid::from_spacing([1, 1, 3], [1.0; 3]);
-        let volume = |values: [f32; 3]| {
-            Volume { data: Array3::from_shape_vec((1, 1, 3), values.to_vec()).unwrap(), grid }
+        let volume = |values: [f32; 3]| Volume {
+            data: Array3::from_shape_vec((1, 1, 3), values.to_vec()).unwrap(),
+            grid,
         };
         let subjects = vec![
             (volume([0.2, 0.4, 0.0]), volume([1.0, 1.0, 0.0])),

@@ -1,0 +1,135 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use disyre::core::Key;
+use disyre::phantom::{LesionKind, PhantomConfig};
+use disyre::volume::{nonzero_mask, write_labels, write_volume};
+use tempfile::TempDir;
+
+/// A network that trains in moments, on phantoms of 8 mm.
+pub(crate) const TINY: &str = "
+seed = 5
+[prepare]
+spacing_mm = 8.0
+[pairs]
+patch = [1, 16, 16]
+hold_out = 1
+[dag]
+window = [1, 8, 8]
+[network]
+channels = [8, 16]
+groups = 4
+resnets_per_level = 1
+attention_levels = []
+middle_attention = false
+[train]
+steps = 6
+batch = 2
+warmup_steps = 1
+validation_pairs = 4
+[detect]
+stride = [1, 8, 8]
+";
+
+pub(crate) const PHANTOMS: PhantomConfig =
+    PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, noise: 0.02, bias_field: 0.1 };
+
+/// What a command left behind.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the binary.
+pub(crate) fn disyre<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_disyre")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// Runs the binary and expects success.
+pub(crate) fn succeed<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    let ran = disyre(arguments);
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.out, ran.err);
+    ran
+}
+
+/// Runs the binary and expects an exit status and parts of the message.
+pub(crate) fn fail<'a>(code: i32, parts: &[&str], arguments: impl IntoIterator<Item = &'a str>) {
+    let ran = disyre(arguments);
+    assert_eq!(ran.code, Some(code), "{}\n{}", ran.out, ran.err);
+    for part in parts {
+        assert!(ran.err.contains(part), "{part:?} is missing in: {}", ran.err);
+    }
+}
+
+/// Scans and a trained model that all tests share and none changes.
+pub(crate) struct World {
+    folder: TempDir,
+}
+
+impl World {
+    pub(crate) fn get() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(Self::make)
+    }
+
+    fn make() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for name in ["healthy", "patients", "lesions", "brains"] {
+            fs::create_dir(world.at(name)).unwrap();
+        }
+        fs::write(world.at("tiny.toml"), TINY).unwrap();
+        for index in 1..=6u64 {
+            let phantom = PHANTOMS.healthy(Key::new(1).child(index));
+            write_volume(&world.at(&format!("healthy/h{index}.nii.gz")), &phantom.volume).unwrap();
+        }
+        for index in 1..=2u64 {
+            let phantom = PHANTOMS.with_lesion(Key::new(2).child(index), LesionKind::Stroke);
+            let brain = nonzero_mask(phantom.volume.data.view());
+            let (grid, name) =
+                (&phantom.volume.grid, |end: &str| format!("sub-{index}_{end}.nii.gz"));
+            write_volume(&world.at("patients").join(name("T1w")), &phantom.volume).unwrap();
+            write_labels(&world.at("lesions").join(name("lesion")), phantom.lesion.view(), grid)
+                .unwrap();
+            write_labels(&world.at("brains").join(name("desc-brain_mask")), brain.view(), grid)
+                .unwrap();
+        }
+        world.train("model", &[]);
+        world
+    }
+
+    /// Trains a tiny model into a folder of this name.
+    pub(crate) fn train(&self, name: &str, more: &[&str]) -> Ran {
+        let (healthy, model, config) =
+            (self.path("healthy"), self.path(name), self.path("tiny.toml"));
+        let arguments = ["train", "--healthy", &healthy, "-o", &model, "--config", &config];
+        succeed(arguments.into_iter().chain(more.iter().copied()))
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The same as an argument.
+    pub(crate) fn path(&self, name: &str) -> String {
+        text(&self.at(name))
+    }
+}
+
+pub(crate) fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// Names of the files in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,60 @@
+use std::fs;
+use std::path::Path;
+
+use crate::support::{World, names, succeed, text};
+
+/// Bytes of all files of a folder but those whose names end so.
+fn contents(folder: &Path, but: &str) -> Vec<(String, Vec<u8>)> {
+    let kept = names(folder).into_iter().filter(|name| !name.ends_with(but));
+    kept.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+#[test]
+fn synthetic_samples_do_not_depend_on_threads() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let out = folder.path().join(threads);
+        let (healthy, config) = (world.path("healthy"), world.path("tiny.toml"));
+        let arguments = ["synth", "-i", &healthy, "-o", &text(&out), "-n", "7", "--seed", "3"];
+        succeed(arguments.into_iter().chain(["--config", &config, "--threads", threads]));
+        contents(&out, "nothing")
+    };
+    let (one, two) = (run("1"), run("2"));
+    assert_eq!(one.len(), 21);
+    assert!(one == two, "the same bytes for one thread and two");
+}
+
+#[test]
+fn a_model_does_not_depend_on_threads() {
+    let world = World::get();
+    let weights = |name: &str, threads: &str| {
+        world.train(name, &["--threads", threads]);
+        // The log holds times.
+        contents(&world.at(name), "train.jsonl")
+    };
+    let (one, two) = (weights("model-1", "1"), weights("model-2", "2"));
+    assert_eq!(
+        one.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        two.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
+    for ((name, one), (_, two)) in one.iter().zip(&two) {
+        assert!(one == two, "{name} differs");
+    }
+}
+
+#[test]
+fn maps_do_not_depend_on_threads() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let out = folder.path().join(threads);
+        let (patients, model) = (world.path("patients"), world.path("model"));
+        succeed(["detect", "-i", &patients, "-o", &text(&out), "-m", &model, "--threads", threads]);
+        // The sidecar holds times.
+        contents(&out, ".json")
+    };
+    let (one, two) = (run("1"), run("2"));
+    assert_eq!(one.len(), 6);
+    assert!(one == two, "the same bytes for one thread and two");
+}
