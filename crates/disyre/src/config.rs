@@ -132,16 +132,18 @@ impl RunConfig {
             },
             dag: DagConfig::for_window([1, 32, 32]),
             network: UNetConfig {
-                channels: vec![32, 64, 64],
+                channels: vec![16, 32, 64, 64],
                 attention_levels: Vec::new(),
                 groups: 8,
                 ..UNetConfig::default()
             },
             train: TrainConfig {
-                steps: 6_000,
+                steps: 5_000,
                 batch: 16,
                 learning_rate: 1e-3,
                 warmup_steps: 200,
+                validation_every: 500,
+                checkpoint_every: 500,
                 ..TrainConfig::default()
             },
             detect: DetectConfig { stride: [1, 16, 16], ..DetectConfig::default() },
