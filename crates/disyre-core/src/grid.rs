@@ -76,7 +76,11 @@ impl Volume {
         if data.shape() != grid.shape {
             return Err(ShapeError::new("volume data", &grid.shape, data.shape()));
         }
-        Ok(Self { data: data.as_standard_layout().into_owned(), grid })
+        let contiguous = data.is_standard_layout();
+        Ok(Self {
+            data: if contiguous { data } else { data.as_standard_layout().into_owned() },
+            grid,
+        })
     }
 
     /// A volume of zeros.

@@ -94,14 +94,14 @@ pub trait KeyPart: sealed::Sealed {
 
 impl KeyPart for &str {
     fn write(&self, hasher: &mut SipHasher13) {
-        hasher.write(&[b's']);
+        hasher.write(b"s");
         hasher.write(self.as_bytes());
     }
 }
 
 impl KeyPart for u64 {
     fn write(&self, hasher: &mut SipHasher13) {
-        hasher.write(&[b'n']);
+        hasher.write(b"n");
         hasher.write(&self.to_le_bytes());
     }
 }

@@ -34,7 +34,6 @@
 //!
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
-#![expect(clippy::needless_pass_by_value, reason = "array views are passed by value")]
 
 mod blur;
 mod check;

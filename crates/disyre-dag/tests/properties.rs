@@ -1,10 +1,6 @@
 //! What holds for every anomaly on every image.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::needless_pass_by_value,
-    reason = "a failing helper is a failing test"
-)]
+#![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
 mod support;
 

@@ -3,11 +3,7 @@
 //! The distance is Kolmogorov and Smirnov's, taken at the stored quantiles (a lower bound of the full distance), and
 //! its limit is the two-sample test's at the level 0.001. Keys are fixed, so the outcome is too.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::needless_pass_by_value,
-    reason = "a failing helper is a failing test"
-)]
+#![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
 mod support;
 

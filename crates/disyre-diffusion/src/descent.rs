@@ -48,10 +48,6 @@ impl ColdRestorer {
     ///
     /// # Errors
     /// [`DiffusionError`] if shapes do not fit, the number of steps is out of range, or the network fails.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "views are passed by value, as in `Restorer`"
-    )]
     pub fn restore_in_steps(
         &self,
         batch: ArrayView5<'_, f32>,

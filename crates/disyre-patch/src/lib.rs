@@ -23,10 +23,6 @@
 //! Main types: [`TilePlan`], [`Window`], [`WindowWeights`], [`Blender`]. No features. It never calls a model, reads no
 //! files and starts no threads.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "array views are handed over by value, like slices"
-)]
 
 mod blender;
 mod error;

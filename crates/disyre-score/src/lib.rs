@@ -25,7 +25,6 @@
 //! and [`ScorePool`] (many cases). [`mod@reference`] is the published evaluation protocol.
 //! No features. It knows no tensor library, no tiling, no image and no file.
 #![forbid(unsafe_code)]
-#![allow(clippy::needless_pass_by_value, reason = "array views go by value, as slices do")]
 
 mod cuts;
 mod ensemble;

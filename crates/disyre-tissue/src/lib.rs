@@ -24,7 +24,6 @@
 //! `RUSTC_BOOTSTRAP=kmeans` on a stable compiler. Without it this crate builds on plain stable and fits one channel,
 //! which it solves exactly. It knows no spatial context: no smoothing, no atlas, no bias field.
 #![forbid(unsafe_code)]
-#![allow(clippy::needless_pass_by_value, reason = "array views go by value, as slices do")]
 
 mod codebook;
 mod error;

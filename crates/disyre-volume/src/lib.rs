@@ -25,10 +25,6 @@
 //!
 //! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "array views are handed over by value, as ndarray does"
-)]
 
 mod affine;
 mod error;
