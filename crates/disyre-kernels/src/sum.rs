@@ -4,6 +4,7 @@
 const LANES: usize = 16;
 
 /// The sum of `values`.
+#[inline(always)]
 pub(crate) fn sum(values: &[f32]) -> f64 {
     sum_of([values], |[value]| f64::from(value))
 }

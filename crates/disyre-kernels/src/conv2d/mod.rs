@@ -20,7 +20,8 @@ use crate::storage::on_cpu;
 /// (n, o, ⌈h/s⌉, ⌈w/s⌉); `stride` is 1 or 2.
 ///
 /// # Errors
-/// A kernel other than 1×1 and 3×3, another stride, and shapes that do not belong together.
+/// A kernel other than 1×1 and 3×3, another stride, shapes that do not belong together, and empty
+/// tensors. A gradient of the gradient is not available on the CPU.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize) -> Result<Tensor> {
     check(x, weight, bias, stride)?;
     if !on_cpu(&[x, weight]) || !bias.is_none_or(|bias| on_cpu(&[bias])) {

@@ -1,5 +1,6 @@
 //! The normalisation over contiguous slices: one piece of work for each group of each item.
 
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::sigmoid::sigmoid;
@@ -44,6 +45,7 @@ impl Geometry {
     }
 
     /// Mean, then variance around it: exact where the mean is large against the deviation.
+    #[inline(always)]
     fn statistics(&self, x: &[f32]) -> Statistics {
         let count = x.len() as f64;
         let mean = (sum(x) / count) as f32;
@@ -54,21 +56,43 @@ impl Geometry {
 
 /// The result, of the shape of `x`.
 pub(super) fn forward(geometry: &Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let widest = Arch::new();
     let mut y = vec![0.0; x.len()];
     let pieces = x.par_chunks(geometry.group_len()).zip(y.par_chunks_mut(geometry.group_len()));
     pieces.enumerate().for_each(|(group, (x, y))| {
+        let first = geometry.first_channel(group);
+        let (weight, bias) = (&weight[first..], &bias[first..]);
+        widest.dispatch(ForwardGroup { geometry, x, weight, bias, y });
+    });
+    y
+}
+
+/// The result of one group; `weight` and `bias` start at its first channel. A type, not a closure,
+/// since only its `call` is sure to be compiled for the vectors of the caller.
+struct ForwardGroup<'a> {
+    geometry: &'a Geometry,
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl NullaryFnOnce for ForwardGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { geometry, x, weight, bias, y } = self;
         let Statistics { mean, inverse_deviation } = geometry.statistics(x);
         let channels = x.chunks(geometry.pixels).zip(y.chunks_mut(geometry.pixels));
-        for (channel, (x, y)) in (geometry.first_channel(group)..).zip(channels) {
-            let scale = weight[channel] * inverse_deviation;
-            let offset = bias[channel];
+        for ((x, y), (&weight, &offset)) in channels.zip(weight.iter().zip(bias)) {
+            let scale = weight * inverse_deviation;
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * scale + offset);
             if geometry.silu {
                 y.iter_mut().for_each(|z| *z *= sigmoid(*z));
             }
         }
-    });
-    y
+    }
 }
 
 /// All gradients, from `gradient` by the result.
@@ -84,6 +108,7 @@ pub(super) fn backward(
     gradient: &[f32],
 ) -> Gradients {
     let (len, per_group) = (geometry.group_len(), geometry.channels_per_group());
+    let widest = Arch::new();
     let mut by_x = vec![0.0; x.len()];
     // Σ g ẋ and Σ g of each channel of each item.
     let mut sums = vec![[0.0f64; 2]; x.len() / geometry.pixels];
@@ -92,10 +117,8 @@ pub(super) fn backward(
     inputs.zip(outputs).enumerate().for_each(|(group, ((x, gradient), (by_x, sums)))| {
         let first = geometry.first_channel(group);
         let (weight, bias) = (&weight[first..first + per_group], &bias[first..first + per_group]);
-        let statistics = geometry.statistics(x);
         by_x.copy_from_slice(gradient);
-        through_activation(geometry, statistics, (x, weight, bias), by_x, sums);
-        through_normalisation(geometry, statistics, (x, weight), by_x, sums);
+        widest.dispatch(BackwardGroup { geometry, x, weight, bias, gradient: by_x, sums });
     });
     let merged = |which: usize| {
         let of_channel =
@@ -105,7 +128,31 @@ pub(super) fn backward(
     Gradients { x: by_x, weight: merged(0), bias: merged(1) }
 }
 
+/// Turns the gradient of one group by the result into the one by the input, in place, and sums up
+/// those by its weight and bias.
+struct BackwardGroup<'a> {
+    geometry: &'a Geometry,
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    gradient: &'a mut [f32],
+    sums: &'a mut [[f64; 2]],
+}
+
+impl NullaryFnOnce for BackwardGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { geometry, x, weight, bias, gradient, sums } = self;
+        let statistics = geometry.statistics(x);
+        through_activation(geometry, statistics, (x, weight, bias), gradient, sums);
+        through_normalisation(geometry, statistics, (x, weight), gradient, sums);
+    }
+}
+
 /// Turns the gradient by the result into the one by z, and sums it up.
+#[inline(always)]
 fn through_activation(
     geometry: &Geometry,
     Statistics { mean, inverse_deviation }: Statistics,
@@ -131,6 +178,7 @@ fn through_activation(
 }
 
 /// Turns the gradient by z into the one by x.
+#[inline(always)]
 fn through_normalisation(
     geometry: &Geometry,
     Statistics { mean, inverse_deviation }: Statistics,

@@ -19,7 +19,8 @@ use crate::storage::on_cpu;
 /// `x`.
 ///
 /// # Errors
-/// `groups` that do not divide the channels, and shapes that do not belong together.
+/// `groups` that do not divide the channels, shapes that do not belong together, and an empty `x`.
+/// A gradient of the gradient is not available on the CPU.
 ///
 /// # Source
 /// Wu and He, "Group Normalization" (arXiv 1803.08494), equations 1 to 3.

@@ -1,4 +1,5 @@
 //! What the tests of all operations share.
+#![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 #![allow(dead_code, reason = "each test binary uses its own share")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
