@@ -59,7 +59,7 @@ fn train_on_phantoms(config: &RunConfig, folder: &Path) -> Result<(), Error> {
     let report = train(&training, &mut |event| match event {
         TrainEvent::Validation { step, errors } => println!("step {step}: {errors:?}"),
         TrainEvent::Step { step, loss, .. } if step % 10 == 0 => {
-            println!("step {step}: loss {loss:.5}")
+            println!("step {step}: loss {loss:.5}");
         }
         _ => {}
     })?;

@@ -96,8 +96,7 @@ pub(crate) fn build_dag(
     config: &RunConfig,
     tissues: Arc<dyn TissueModel>,
 ) -> Result<Dag, Error> {
-    let textures =
-        VolumeBank::new(subjects.iter().map(|subject| subject.image.to_owned()).collect())?;
+    let textures = VolumeBank::new(subjects.iter().map(|subject| subject.image.clone()).collect())?;
     let shapes: Arc<dyn ShapeSource> = match &config.pairs.shape_masks {
         Some(folder) => Arc::new(MaskConfig::default().build(load_masks(folder)?)?),
         None => Arc::new(PublishedShapes::default()),

@@ -102,11 +102,12 @@ fn config(seed: u64, steps: u64) -> RunConfig {
     let mut config = RunConfig::cpu_2mm();
     config.seed = seed;
     config.prepare.spacing_mm = scans::SPACING_MM;
-    config.pairs.patch = [1, 48, 48];
+    config.pairs.patch = [1, 32, 32];
     config.pairs.hold_out = 4;
-    config.dag = DagConfig::for_window([1, 24, 24]);
+    config.dag = DagConfig::for_window([1, 16, 16]);
     config.network = UNetConfig {
         channels: vec![16, 32, 32],
+        resnets_per_level: 1,
         attention_levels: Vec::new(),
         middle_attention: false,
         groups: 8,

@@ -1,6 +1,6 @@
 use disyre_core::{
     Key,
-    ndarray::{Array4, ArrayView3, ArrayView4, ArrayViewMut4, Axis},
+    ndarray::{ArcArray, ArrayView3, ArrayView4, ArrayViewMut4, Axis, Ix4},
     rand::RngExt,
 };
 
@@ -34,13 +34,15 @@ pub struct VolumeBank {
 }
 
 impl VolumeBank {
-    /// Takes volumes, `(c, z, y, x)`, of any extents, intensities in `[0, 1]`. Foreground: any channel above 0.
+    /// Takes volumes, `(c, z, y, x)`, owned or shared, of any extents, intensities in `[0, 1]`. Foreground: any channel
+    /// above 0.
     ///
     /// # Errors
     /// [`DagError::NoItems`] without volumes; [`DagError::Channels`] if they differ in the number of channels;
     /// [`DagError::OutOfRange`] for intensities outside `[0, 1]`; [`DagError::EmptyItem`] for a volume without
     /// foreground.
-    pub fn new(volumes: Vec<Array4<f32>>) -> Result<Self, DagError> {
+    pub fn new<V: Into<ArcArray<f32, Ix4>>>(volumes: Vec<V>) -> Result<Self, DagError> {
+        let volumes: Vec<ArcArray<f32, Ix4>> = volumes.into_iter().map(Into::into).collect();
         let Some(first) = volumes.first() else {
             return Err(DagError::NoItems { source_name: "the volume bank", items: "volumes" });
         };
@@ -114,7 +116,7 @@ type Plane = [[usize; 2]; 2];
 /// A volume and where its foreground is.
 #[derive(Debug, Clone)]
 struct Stored {
-    volume: Array4<f32>,
+    volume: ArcArray<f32, Ix4>,
     /// The foreground box, `[first, end)` along `(z, y, x)`.
     bounds: [[usize; 2]; 3],
     /// Slices with foreground and their boxes; never empty.
@@ -122,7 +124,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(volume: Array4<f32>) -> Option<Self> {
+    fn new(volume: ArcArray<f32, Ix4>) -> Option<Self> {
         let planes: Vec<(usize, Plane)> = volume
             .axis_iter(Axis(1))
             .enumerate()
@@ -152,7 +154,7 @@ fn plane_box(plane: ArrayView3<'_, f32>) -> Option<Plane> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disyre_core::ndarray::Array3;
+    use disyre_core::ndarray::{Array3, Array4};
 
     /// Background 0, and inside the box a value that names the voxel.
     fn ramp() -> Array4<f32> {
@@ -190,7 +192,10 @@ mod tests {
 
     #[test]
     fn what_cannot_serve_as_a_bank_is_refused() {
-        assert!(matches!(VolumeBank::new(vec![]), Err(DagError::NoItems { .. })));
+        assert!(matches!(
+            VolumeBank::new(Vec::<Array4<f32>>::new()),
+            Err(DagError::NoItems { .. })
+        ));
         let empty = vec![ramp(), Array4::zeros((1, 2, 2, 2))];
         assert!(matches!(VolumeBank::new(empty), Err(DagError::EmptyItem { index: 1, .. })));
         let channels = vec![ramp(), Array4::ones((2, 2, 2, 2))];
