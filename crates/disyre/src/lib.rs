@@ -1,7 +1,7 @@
 //! Finds what does not belong in a medical scan, without ever having been shown a lesion.
 //!
 //! Take this crate for the whole pipeline: it joins the stages and re-exports them as modules. Take
-//! [`disyre_dag`](dag) alone to corrupt images for another network, or [`disyre_score`](score) alone to score the
+//! [`disyre_dag`] alone to corrupt images for another network, or [`disyre_score`] alone to score the
 //! restorations of another model.
 //!
 //! ```

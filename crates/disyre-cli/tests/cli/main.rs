@@ -1,4 +1,5 @@
 //! The binary `disyre` from end to end, on tiny phantoms.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod errors;
 mod evaluation;
