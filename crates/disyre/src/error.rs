@@ -67,6 +67,14 @@ pub enum Error {
         /// Which scan.
         name: String,
     },
+    /// Intensities that are no magnitudes.
+    #[error(
+        "{percent:.0} % of the brain is negative: the scan looks standardised (z-scored), and scaling would cut all of that to 0; give the scan before standardisation, or shift it above 0 inside the brain"
+    )]
+    NegativeBrain {
+        /// Share of the brain's voxels below 0.
+        percent: f64,
+    },
     /// Too few healthy scans.
     #[error(
         "{got} healthy scans are too few: at least {needed} are needed, one of them for validation"

@@ -36,8 +36,8 @@ impl PrepareConfig {
     /// `brain` has the scan's grid, non-zero inside the brain; without it the brain is where the scan is not 0.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a mask of another shape or a value that is not finite, [`Error::EmptyBrain`], and the
-    /// volume crate's errors.
+    /// [`Error::Shape`] for a mask of another shape or a value that is not finite, [`Error::EmptyBrain`],
+    /// [`Error::NegativeBrain`] if more than a twentieth of the brain is below 0, and the volume crate's errors.
     pub fn prepare(
         &self,
         scan: &Volume,
@@ -45,6 +45,7 @@ impl PrepareConfig {
     ) -> Result<Prepared, Error> {
         ensure_finite("scan", &scan.data.view())?;
         let mask = brain_on_grid(scan, brain)?;
+        ensure_magnitudes(&scan.data, &mask)?;
         let masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
         let brain = Volume { data: mask.mapv(f32::from), grid: scan.grid };
         let spacing = [self.spacing_mm; 3];
@@ -101,6 +102,16 @@ fn brain_on_grid(scan: &Volume, brain: Option<ArrayView3<'_, u8>>) -> Result<Arr
             Ok(brain.mapv(|inside| u8::from(inside != 0)))
         }
     }
+}
+
+fn ensure_magnitudes(data: &Array3<f32>, mask: &Array3<u8>) -> Result<(), Error> {
+    let (mut brain, mut negative) = (0u64, 0u64);
+    Zip::from(data).and(mask).for_each(|&value, &inside| {
+        brain += u64::from(inside != 0);
+        negative += u64::from(inside != 0 && value < 0.0);
+    });
+    let percent = 100.0 * negative as f64 / brain.max(1) as f64;
+    if percent > 5.0 { Err(Error::NegativeBrain { percent }) } else { Ok(()) }
 }
 
 fn keep_inside(data: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {

@@ -30,7 +30,7 @@ pub(crate) struct Demo {
     #[arg(short, long, value_name = "DIR", default_value = "disyre-demo")]
     output: PathBuf,
     /// Steps of training; fewer are quicker and find less
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     steps: u64,
     /// Root of all random numbers: other seeds, other phantoms and another model
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
@@ -104,7 +104,8 @@ fn config(seed: u64, steps: u64) -> RunConfig {
     config.prepare.spacing_mm = scans::SPACING_MM;
     config.pairs.patch = [1, 32, 32];
     config.pairs.hold_out = 4;
-    config.dag = DagConfig::for_window([1, 16, 16]);
+    // 72 mm: a stroke of the phantoms fits in.
+    config.dag = DagConfig::for_window([1, 24, 24]);
     config.network = UNetConfig {
         channels: vec![16, 32, 32],
         resnets_per_level: 1,
