@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The severity of a composite corruption is the maximum of what its parts *realised*.
 ///
 /// # Source
-/// METHOD-level convention of this project; the paper's alpha. Timestep indices are private to the diffusion crate.
+/// Ours; the paper's alpha. Timestep indices are private to the diffusion crate.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(into = "f32", try_from = "f32")]
 pub struct Severity(f32);

@@ -17,7 +17,7 @@
 //! - [`conv2d`]: convolution with a 1×1 or 3×3 kernel, stride 1 or 2;
 //! - [`group_norm`] and [`group_norm_silu`]: normalisation, alone or followed by SiLU;
 //! - [`upsample_nearest2`]: doubling of height and width;
-//! - [`reference`]: the same functions in plain candle operations, which the tests compare with.
+//! - [`mod@reference`]: the same functions in plain candle operations, which the tests compare with.
 //!
 //! # What this crate does not do
 //! It holds no layers, weights or models, and keeps no state between calls.

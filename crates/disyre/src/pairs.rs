@@ -5,7 +5,10 @@ use std::sync::Arc;
 use disyre_core::ndarray::{Array3, ArrayView4, ArrayViewMut4, Axis, AxisDescription};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
-use disyre_dag::{Dag, MaskConfig, PublishedShapes, ShapeSource, VolumeBank};
+use disyre_dag::{
+    Dag, DiscShapes, MaskConfig, MaskFrame, PublishedShapes, PublishedShapesConfig,
+    RectangleShapes, ShapeSource, VolumeBank,
+};
 use disyre_volume::{ReadOptions, Scan, find_scans};
 
 use crate::{Error, PairConfig, RunConfig, Subject};
@@ -98,10 +101,23 @@ pub(crate) fn build_dag(
 ) -> Result<Dag, Error> {
     let textures = VolumeBank::new(subjects.iter().map(|subject| subject.image.clone()).collect())?;
     let shapes: Arc<dyn ShapeSource> = match &config.pairs.shape_masks {
-        Some(folder) => Arc::new(MaskConfig::default().build(load_masks(folder)?)?),
+        Some(folder) => Arc::new(shapes_with(load_masks(folder)?)?),
         None => Arc::new(PublishedShapes::default()),
     };
     Ok(config.dag.clone().build(shapes, Arc::new(textures), tissues)?)
+}
+
+/// The published mixture with given masks, filling half to all of the window, in place of its noise blobs.
+fn shapes_with(masks: Vec<Array3<u8>>) -> Result<PublishedShapes, Error> {
+    let frame = MaskFrame::BoundingBox;
+    let masks =
+        MaskConfig { frame, span: [[1.0, 2.0]; 2], ..MaskConfig::default() }.build(masks)?;
+    let kinds: Vec<Arc<dyn ShapeSource>> = vec![
+        Arc::new(RectangleShapes::default()),
+        Arc::new(DiscShapes::default()),
+        Arc::new(masks),
+    ];
+    Ok(PublishedShapesConfig::default().build(kinds)?)
 }
 
 fn load_masks(folder: &Path) -> Result<Vec<Array3<u8>>, Error> {

@@ -88,8 +88,8 @@ impl Prepared {
         let inside = brain_on_grid(scan, brain)?;
         let working = Volume::new(map, self.volume.grid)?;
         let weight = Volume { data: self.mask.mapv(f32::from), grid: self.volume.grid };
-        let values = resample_to_grid(&working, &scan.grid, Interpolation::Linear)?;
-        let weights = resample_to_grid(&weight, &scan.grid, Interpolation::Linear)?;
+        let values = resample_to_grid(&working, &scan.grid, Interpolation::Area)?;
+        let weights = resample_to_grid(&weight, &scan.grid, Interpolation::Area)?;
         Ok(keep_inside(&undilute(&values.data, &weights.data), &inside))
     }
 }

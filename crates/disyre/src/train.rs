@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use disyre_core::Key;
-use disyre_diffusion::{Device, TrainConfig, TrainEvent, TrainRun, TrainSummary, ValidationErrors};
+use disyre_diffusion::{
+    Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
+};
 use disyre_tissue::{Codebook, KMeansConfig, sample_cohort};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +76,8 @@ pub struct Training<'a> {
 /// [`disyre_diffusion::train`]. `observer` hears of every step.
 ///
 /// # Errors
-/// [`Error::Setting`]; [`Error::Resume`] if the folder was trained with other settings; errors of files and of training.
+/// [`Error::Setting`]; [`Error::Resume`] if the folder was trained with other settings or subjects; errors of files and
+/// of training, among them a folder already in use without `resume`.
 pub fn train(
     training: &Training<'_>,
     observer: &mut dyn FnMut(TrainEvent),
@@ -98,18 +101,29 @@ pub fn train(
         device,
     };
     let summary = disyre_diffusion::train(&run, observer)?;
-    let report = TrainReport::new(cohort, config, &summary);
-    let json = serde_json::to_string_pretty(&report).expect("a report is plain values");
-    write_whole(&folder.join(RECORD), json.as_bytes())?;
+    let report = TrainReport {
+        steps: summary.step,
+        finished: summary.finished,
+        errors: summary.validation.or_else(|| TrainReport::load(folder)?.errors),
+        ..TrainReport::begun(cohort, config)
+    };
+    report.save(folder)?;
     Ok(report)
 }
 
 fn prepare_folder(training: &Training<'_>, tissues: &Codebook) -> Result<(), Error> {
-    let Training { config, folder, resume, .. } = *training;
+    let Training { cohort, config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let settings = folder.join(SETTINGS);
-    if resume && settings.exists() {
-        config.ensure_continues(&RunConfig::load(&settings)?, &settings)?;
+    match (settings.exists(), resume) {
+        (true, true) => config.ensure_continues(&RunConfig::load(&settings)?, &settings)?,
+        (true, false) => return Err(DiffusionError::AlreadyTrained { dir: folder.into() }.into()),
+        (false, _) => {}
+    }
+    let begun = TrainReport::begun(cohort, config);
+    match TrainReport::load(folder).filter(|_| resume) {
+        Some(earlier) => begun.ensure_same_subjects(&earlier, folder)?,
+        None => begun.save(folder)?,
     }
     let text = toml::to_string(config).expect("settings are plain values");
     write_whole(&settings, text.as_bytes())?;
@@ -117,16 +131,40 @@ fn prepare_folder(training: &Training<'_>, tissues: &Codebook) -> Result<(), Err
 }
 
 impl TrainReport {
-    fn new(cohort: &Cohort, config: &RunConfig, summary: &TrainSummary) -> Self {
+    fn begun(cohort: &Cohort, config: &RunConfig) -> Self {
         let names = |subjects: &[Subject]| subjects.iter().map(|s| s.name.clone()).collect();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: config.seed,
             training: names(&cohort.training),
             validation: names(&cohort.validation),
-            steps: summary.step,
-            finished: summary.finished,
-            errors: summary.validation,
+            steps: 0,
+            finished: false,
+            errors: None,
+        }
+    }
+
+    /// The record of an earlier run; a folder without a readable one has none.
+    fn load(folder: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(folder.join(RECORD)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), Error> {
+        let json = serde_json::to_string_pretty(self).expect("a report is plain values");
+        write_whole(&folder.join(RECORD), json.as_bytes())
+    }
+
+    fn ensure_same_subjects(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
+        let pairs = [
+            (self.training == earlier.training, "the subjects that train"),
+            (self.validation == earlier.validation, "the subjects that validate"),
+        ];
+        match pairs.into_iter().find(|(same, _)| !same) {
+            Some((_, field)) => {
+                Err(Error::Resume { path: folder.join(RECORD), field: field.into() })
+            }
+            None => Ok(()),
         }
     }
 }
@@ -135,8 +173,16 @@ impl TrainReport {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            // Like any other file: the temporary's default is to be readable by its owner alone.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(folder)?;
         file.write_all(bytes)?;
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)
     };
     write().map(drop).map_err(Error::io("write", path))

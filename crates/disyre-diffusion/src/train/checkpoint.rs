@@ -19,9 +19,9 @@ const WEIGHT: &str = "weight.";
 const MOMENT1: &str = "moment1.";
 const MOMENT2: &str = "moment2.";
 const AVERAGE: &str = "average.";
-/// Settings that may change when a run resumes: they do not touch the weights.
-const FREE: [&str; 3] =
-    ["train.checkpoint_every", "train.validation_every", "train.validation_pairs"];
+/// What may change when a run resumes: it does not touch the weights.
+const FREE: [&str; 4] =
+    ["model.version", "train.checkpoint_every", "train.validation_every", "train.validation_pairs"];
 
 /// What a run is, as kept beside its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::DiffusionError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Number of steps; the learning rate reaches 0 at the last. Published: 100 000.
+    /// Number of steps; the learning rate reaches 0 after the last. Published: 100 000.
     pub steps: u64,
     /// Pairs of one step. Published: 96.
     pub batch: usize,

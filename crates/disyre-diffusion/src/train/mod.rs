@@ -27,7 +27,7 @@ pub use config::TrainConfig;
 pub use log::LOG_FILE;
 pub use validation::ValidationErrors;
 
-use crate::model::TRAINING_FILE;
+use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
 use crate::{DiffusionError, ModelConfig, Parameters, Schedule};
 
 /// All that a run of training needs.
@@ -252,10 +252,13 @@ impl<'a, 'o> Session<'a, 'o> {
 
 fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, DiffusionError> {
     let exists = run.dir.join(TRAINING_FILE).exists();
+    let exported = [MODEL_FILE, EMA_FILE].iter().any(|name| run.dir.join(name).exists());
     match (exists, run.resume) {
         (true, true) => settings.resume(run.dir, run.device),
-        (true, false) => Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() }),
-        (false, _) => {
+        _ if exists || exported => {
+            Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() })
+        }
+        _ => {
             let key = Key::new(run.config.seed).child("weights");
             let parameters = Parameters::seeded(&run.model.network, key, run.device)?;
             Learner::new(parameters, run.config.ema_decay > 0.0, run.device)

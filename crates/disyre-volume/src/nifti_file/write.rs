@@ -198,6 +198,7 @@ fn write_file(
             voxels(&mut out)?;
             out.flush()?;
         }
+        file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };
