@@ -9,7 +9,7 @@ use clap::Args;
 use disyre::core::ndarray::Array3;
 use disyre::core::{Grid, Key};
 use disyre::dag::DagConfig;
-use disyre::diffusion::{TrainConfig, UNetConfig};
+use disyre::diffusion::{SelectedDevice, TrainConfig, UNetConfig};
 use disyre::volume::{ReadOptions, Scan, read_mask, resample_mask};
 use disyre::{Case, Detection, Detector, Protocol, Report, RunConfig, Training, evaluate};
 
@@ -59,45 +59,60 @@ impl Demo {
         let device = self.device.select()?;
         let folders = Folders::new(&self.output);
         let config = config(self.seed, self.steps);
-        let key = Key::new(self.seed).child("demo");
-        eprintln!(
-            "drawing {} healthy phantoms and {} with lesions",
-            scans::HEALTHY,
-            scans::PATIENTS
-        );
-        scans::draw_healthy(&folders.healthy, key.child("healthy"))?;
-        let patients = scans::draw_patients(&folders.root, key.child("patients"))?;
-        let cohort = load_cohort(&folders.healthy, &config)?;
-        train_visibly(&Training {
-            cohort: &cohort,
-            config: &config,
-            folder: &folders.model,
-            resume: false,
-            stop: None,
-            device: &device.device,
-        })?;
-        let model = Model::open(&folders.model)?;
-        let restorer = model.restorer(&device.device)?;
-        create_folder(&folders.maps)?;
-        let job = Job {
-            detector: Detector::new(&config, &restorer)?,
-            model: &model,
-            device: &device.reason,
-            config: &config,
-            volume_index: None,
-            output: &folders.maps,
-        };
-        let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
-        let cases = patients.iter().map(|patient| Compared::new(patient, &job, &healthy));
-        let cases = cases.collect::<Result<Vec<_>, CliError>>()?;
+        let patients = self.draw(&folders)?;
+        train(&config, &folders, &device)?;
+        let cases = detect(&config, &folders, &device, &patients)?;
         write_list(&folders, &patients)?;
         println!("\n{}", compare(&cases)?);
         println!("{}", folders.next_commands());
         Ok(())
     }
+
+    fn draw(&self, folders: &Folders) -> Result<Vec<Patient>, CliError> {
+        let (healthy, ill) = (scans::HEALTHY, scans::PATIENTS);
+        eprintln!("drawing {healthy} healthy phantoms and {ill} with lesions");
+        let key = Key::new(self.seed).child("demo");
+        scans::draw_healthy(&folders.healthy, key.child("healthy"))?;
+        scans::draw_patients(&folders.root, key.child("patients"))
+    }
 }
 
-/// Small enough for two cores in about a minute.
+fn train(config: &RunConfig, folders: &Folders, device: &SelectedDevice) -> Result<(), CliError> {
+    let cohort = load_cohort(&folders.healthy, config)?;
+    let training = Training {
+        cohort: &cohort,
+        config,
+        folder: &folders.model,
+        resume: false,
+        stop: None,
+        device: &device.device,
+    };
+    train_visibly(&training).map(drop)
+}
+
+/// Maps every patient, by the model and by the baseline.
+fn detect(
+    config: &RunConfig,
+    folders: &Folders,
+    device: &SelectedDevice,
+    patients: &[Patient],
+) -> Result<Vec<Compared>, CliError> {
+    let model = Model::open(&folders.model)?;
+    let restorer = model.restorer(&device.device)?;
+    create_folder(&folders.maps)?;
+    let job = Job {
+        detector: Detector::new(config, &restorer)?,
+        model: &model,
+        device: &device.reason,
+        config,
+        volume_index: None,
+        output: &folders.maps,
+    };
+    let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
+    patients.iter().map(|patient| Compared::new(patient, &job, &healthy)).collect()
+}
+
+/// Small enough for two cores in a few minutes.
 fn config(seed: u64, steps: u64) -> RunConfig {
     let mut config = RunConfig::cpu_2mm();
     config.seed = seed;

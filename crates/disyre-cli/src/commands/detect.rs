@@ -13,13 +13,17 @@ use crate::masks::Masks;
 use crate::model::Model;
 use crate::output::{create_folder, ensure_distinct, scan_name};
 
+const OUTPUTS: &str = "\
+For each scan NAME.nii.gz, in the output folder (files of that name are replaced):
+  NAME_desc-anomalyscore.nii.gz  the map, on the scan's own grid and with its header
+  NAME_desc-restored.nii.gz      the scan as the model believes it to be without anomaly
+  NAME_overlay.png               axial slices of both and of the scan, to look at
+  NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written last
+A BIDS name keeps its suffix last: sub-01_T1w becomes sub-01_desc-anomalyscore_T1w.";
+
 /// Arguments of `disyre detect`.
-///
-/// For each scan NAME it writes NAME_desc-anomalyscore.nii.gz and NAME_desc-restored.nii.gz (on the scan's own grid,
-/// with its header; a BIDS suffix stays last), NAME_overlay.png, and last a JSON sidecar. Files of that name are
-/// replaced.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = OUTPUTS)]
 pub(crate) struct Detect {
     /// A scan, or a folder of scans; maps that an earlier run left there are passed over
     #[arg(short, long, value_name = "FILE|DIR")]

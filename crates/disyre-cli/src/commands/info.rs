@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::TrainReport;
-use disyre::diffusion::{Device, Parameters, weights_sha256};
+use disyre::diffusion::{Device, Parameters};
 use disyre::volume::{ReadOptions, Scan};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl Info {
             "folder": model.folder,
             "parameters": parameters.count(),
             "weights": model.weights.file_name(),
-            "weights_sha256": weights_sha256(&weights)?,
+            "weights_sha256": model.weights_sha256,
         });
         facts["training"] = match read_report(&model.folder)? {
             Some(report) => json!({

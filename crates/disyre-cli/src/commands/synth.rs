@@ -13,13 +13,15 @@ use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::output::{create_folder, ensure_distinct, scan_name, write_json};
 
+const OUTPUTS: &str = "\
+For sample 1 of scan NAME, in the output folder (files of that name are replaced):
+  NAME_sample-0001_corrupted.nii.gz  RAS+, at the preset's spacing, cropped to the brain, intensities 0 to 1
+  NAME_sample-0001_mask.nii.gz       the anomaly on the same grid, soft: 0 to 1
+  NAME_sample-0001_recipe.json       every number drawn, and the severities realised";
+
 /// Arguments of `disyre synth`.
-///
-/// Sample I of scan NAME becomes NAME_sample-000I_corrupted.nii.gz and NAME_sample-000I_mask.nii.gz (soft, 0 to 1), on
-/// the prepared grid (RAS+, the preset's spacing, cropped to the brain, intensities 0 to 1), and
-/// NAME_sample-000I_recipe.json, which holds every number drawn. Files of that name are replaced.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = OUTPUTS)]
 pub(crate) struct Synth {
     /// A healthy, skull-stripped scan, or a folder of them; they are also where foreign textures come from
     #[arg(short, long, value_name = "FILE|DIR")]

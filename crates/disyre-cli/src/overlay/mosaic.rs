@@ -59,7 +59,8 @@ impl Picture<'_> {
         let layout = Layout::new(self);
         let (width, height) = layout.size(self.lesion.is_some());
         let mut canvas = Canvas::new(width, height, BACKGROUND);
-        self.draw_frame(&mut canvas, &layout, scale_end);
+        self.draw_frame(&mut canvas, &layout);
+        draw_scale(&mut canvas, &layout, scale_end);
         for (column, &z) in layout.slices.iter().enumerate() {
             let plane = |volume: ArrayView3<'_, f32>| volume.index_axis_move(Axis(0), z).to_owned();
             let rows = [self.image.data.view(), self.restored, self.score].map(plane);
@@ -79,8 +80,8 @@ impl Picture<'_> {
         canvas
     }
 
-    /// Title, names of the rows, heights of the slices and the colour scale.
-    fn draw_frame(&self, canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
+    /// Title, names of the rows, heights of the slices.
+    fn draw_frame(&self, canvas: &mut Canvas, layout: &Layout) {
         canvas.text(GAP, GAP, self.title, Font::Large, INK);
         let note =
             "axial slices, feet to head; radiological convention: R = patient's right, on the left";
@@ -96,14 +97,6 @@ impl Picture<'_> {
             let x = x + tile_width.saturating_sub(Font::Small.width(&label)) / 2;
             canvas.text(x, y, &label, Font::Small, INK);
         }
-        let (x, y) = layout.corner(2, layout.slices.len());
-        for step in 0..tile_height {
-            let colour = heat(1.0 - step as f32 / (tile_height - 1).max(1) as f32);
-            (0..18).for_each(|dx| canvas.set(x + GAP + dx, y + step, colour));
-        }
-        let x = x + GAP + 24;
-        canvas.text(x, y, &format!("{scale_end:.3}"), Font::Small, INK);
-        canvas.text(x, y + tile_height - Font::Small.height(), "0", Font::Small, INK);
         if self.lesion.is_some() {
             let (_, y) = layout.corner(3, 0);
             let text = "cyan outline: the lesion as it was made or marked";
@@ -164,6 +157,20 @@ impl Layout {
             }
         }
     }
+}
+
+/// The colours of the score and what they stand for, beside its row.
+fn draw_scale(canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
+    const WIDTH: usize = 18;
+    let (x, y) = layout.corner(2, layout.slices.len());
+    let height = layout.tile.1;
+    for step in 0..height {
+        let colour = heat(1.0 - step as f32 / (height - 1).max(1) as f32);
+        (0..WIDTH).for_each(|dx| canvas.set(x + dx, y + step, colour));
+    }
+    let x = x + WIDTH + GAP;
+    canvas.text(x, y, &format!("{scale_end:.3}"), Font::Small, INK);
+    canvas.text(x, y + height - Font::Small.height(), "0", Font::Small, INK);
 }
 
 /// Marks the pixels of a lesion that touch one outside.

@@ -224,3 +224,20 @@ fn version_and_help_end_with_success() {
         assert_eq!(disyre([command, "--help"]).code, Some(0));
     }
 }
+
+#[test]
+fn the_demo_leaves_a_folder_that_every_other_command_can_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    let ran = succeed(["demo", "-o", &text(&demo), "--steps", "2"]);
+    assert!(ran.out.contains("|x - mean of healthy|") && ran.out.contains("pooled"), "{}", ran.out);
+    assert_eq!(names(&demo.join("healthy")).len(), 24);
+    assert_eq!(names(&demo.join("maps")).iter().filter(|name| name.ends_with(".png")).count(), 6);
+    let pairs = text(&demo.join("pairs.csv"));
+    let report: Value =
+        serde_json::from_str(&succeed(["evaluate", "--json", "--pairs", &pairs]).out).unwrap();
+    // The phantoms need no resampling, so the maps on their own grid measure as those on the working grid did.
+    let table: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("pooled")).collect();
+    let ap = report["pooled"]["ap"].as_f64().unwrap();
+    assert!(table[0].contains(&format!("{ap:.3}")), "{ap} is not in {}", table[0]);
+}
