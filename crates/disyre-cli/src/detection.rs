@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::model::Model;
-use crate::output::{scan_name, write_json};
+use crate::output::{remove_if_there, scan_name, write_json};
 use crate::overlay::write_overlay;
 use crate::progress::Progress;
 
@@ -46,6 +46,8 @@ impl Job<'_> {
         }
         let found = self.detect(path, &scan, brain.as_ref().map(|mask| mask.view()))?;
         let outputs = Outputs::of(path, self.output);
+        // An earlier sidecar must not stand beside a map that it does not describe.
+        remove_if_there(&outputs.sidecar)?;
         write_map(&outputs.score, &scan, found.score.view())?;
         write_map(&outputs.restored, &scan, found.restored.view())?;
         let working = &found.prepared.volume.grid;

@@ -47,6 +47,9 @@ pub(crate) enum CliError {
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
     NoScores { folder: PathBuf },
+    /// A folder holds results of this program and masks, but no scan.
+    #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
+    OnlyResults { folder: PathBuf },
     /// No or several files go with an anomaly map.
     #[error("{count} files in {} go with {}, expected 1 whose name starts with {name}: {found}; list the pairs in a file and use --pairs", folder.display(), score.display())]
     Match { score: PathBuf, folder: PathBuf, name: String, count: usize, found: String },

@@ -18,6 +18,16 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write().map(drop).map_err(CliError::file("write", path))
 }
 
+/// Removes a file; one that is not there is no error.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), CliError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(CliError::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A temporary file with the permissions that the user's other files get.
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();

@@ -53,10 +53,15 @@ impl Cohort {
     /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
     ///
     /// # Errors
-    /// [`Error::CohortTooSmall`] with fewer than two subjects.
+    /// [`Error::CohortTooSmall`] with fewer than two subjects; [`Error::SameName`] for a name that comes twice.
     pub fn split(mut subjects: Vec<Subject>, hold_out: usize, key: Key) -> Result<Self, Error> {
         if subjects.len() < 2 {
             return Err(Error::CohortTooSmall { got: subjects.len(), needed: 2 });
+        }
+        let mut names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::SameName { name: twice[0].to_owned() });
         }
         let kept = hold_out.min(subjects.len() / 5).max(1);
         // The lot of a subject depends on its name alone, so that adding others keeps most of the split.
@@ -122,6 +127,16 @@ mod tests {
         assert!(matches!(
             Cohort::split(subjects(1), 16, Key::new(1)),
             Err(Error::CohortTooSmall { got: 1, needed: 2 })
+        ));
+    }
+
+    #[test]
+    fn a_subject_that_comes_twice_is_refused() {
+        let mut subjects = subjects(6);
+        subjects[4].name = "sub-001".into();
+        assert!(matches!(
+            Cohort::split(subjects, 2, Key::new(1)),
+            Err(Error::SameName { name }) if name == "sub-001"
         ));
     }
 

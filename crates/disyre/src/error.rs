@@ -75,6 +75,14 @@ pub enum Error {
         /// Share of the brain's voxels below 0.
         percent: f64,
     },
+    /// Two scans of a cohort have one name, so one subject might both train and validate.
+    #[error(
+        "two healthy scans are called {name} (one .nii, one .nii.gz?); keep one of them or rename it"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// Too few healthy scans.
     #[error(
         "{got} healthy scans are too few: at least {needed} are needed, one of them for validation"

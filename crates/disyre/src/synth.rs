@@ -74,7 +74,7 @@ impl Synthesiser {
         let dag_of = |(_, scan): &(String, Prepared)| {
             let mut config = config.clone();
             config.dag =
-                DagConfig::for_window(window_in(scan.volume.grid.shape, config.dag.window));
+                rescaled(&config.dag, window_in(scan.volume.grid.shape, config.dag.window));
             Ok((config.dag.clone(), build_dag(&subjects, &config, tissues.clone())?))
         };
         let dags = scans.iter().map(dag_of).collect::<Result<_, Error>>()?;
@@ -118,8 +118,35 @@ impl Synthesiser {
     }
 }
 
+/// The same settings on another window: the bias follows its extents, as in [`DagConfig::for_window`].
+fn rescaled(dag: &DagConfig, window: [usize; 3]) -> DagConfig {
+    let mut dag = dag.clone();
+    let extents = window.into_iter().zip(dag.window);
+    for (sigma, (new, old)) in dag.bias.blur_sigma_voxels.iter_mut().zip(extents) {
+        let ratio = new as f64 / old as f64;
+        dag.bias.count_offset *= ratio;
+        *sigma *= ratio;
+    }
+    DagConfig { window, ..dag }
+}
+
 /// A window as deep as it is wide, no larger than the scan.
 fn window_in(shape: [usize; 3], [_, height, width]: [usize; 3]) -> [usize; 3] {
     let wanted = if shape[0] == 1 { [1, height, width] } else { [width, height, width] };
     [0, 1, 2].map(|axis| wanted[axis].min(shape[axis]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_follow_the_window_and_nothing_else_is_lost() {
+        let mut dag = DagConfig::for_window([1, 32, 32]);
+        dag.texture.probability = 0.25;
+        let deep = rescaled(&dag, [32, 32, 32]);
+        let mut expected = DagConfig::for_window([32, 32, 32]);
+        expected.texture.probability = 0.25;
+        assert_eq!(deep, expected);
+    }
 }

@@ -98,11 +98,17 @@ impl Detect {
         if self.input.is_dir() {
             let derived = |path: &PathBuf| {
                 let name = scan_name(path);
-                ["_desc-anomalyscore", "_desc-restored"].iter().any(|mark| name.contains(mark))
+                name.split('_').any(|part| {
+                    part.starts_with("desc-")
+                        && (part.ends_with("anomalyscore") || part.ends_with("restored"))
+                })
             };
             let used: Vec<PathBuf> =
                 scans.iter().filter_map(|scan| masks.of(scan).ok().flatten()).collect();
             scans.retain(|scan| !derived(scan) && !used.contains(scan));
+            if scans.is_empty() {
+                return Err(CliError::OnlyResults { folder: self.input.clone() });
+            }
         }
         Ok(scans)
     }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output::{create_folder, ensure_distinct, scan_name, write_json};
+use crate::output::{create_folder, ensure_distinct, remove_if_there, scan_name, write_json};
 
 const OUTPUTS: &str = "\
 For sample 1 of scan NAME, in the output folder (files of that name are replaced):
@@ -87,6 +87,8 @@ impl Synth {
     fn write(&self, sample: &Sample) -> Result<(), CliError> {
         let [corrupted, mask, recipe] =
             files(&self.output, &sample.recipe.source, sample.recipe.index);
+        // An earlier recipe must not stand beside a sample that it did not make.
+        remove_if_there(&recipe)?;
         write_volume(&corrupted, &sample.corrupted)?;
         write_volume(&mask, &Volume { data: sample.mask.clone(), grid: sample.corrupted.grid })?;
         write_json(&recipe, &sample.recipe)

@@ -89,7 +89,13 @@ impl Picture<'_> {
         let (tile_width, tile_height) = layout.tile;
         for (row, name) in ["input", "restored", "score"].into_iter().enumerate() {
             let (_, y) = layout.corner(row, 0);
-            canvas.text(GAP, y + (tile_height - Font::Large.height()) / 2, name, Font::Large, INK);
+            canvas.text(
+                GAP,
+                y + tile_height.saturating_sub(Font::Large.height()) / 2,
+                name,
+                Font::Large,
+                INK,
+            );
         }
         for (column, &z) in layout.slices.iter().enumerate() {
             let label = format!("z {:+.0} mm", self.height_mm(z));
