@@ -33,7 +33,7 @@ mod traits;
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
 pub use severity::{Severity, SeverityError};
-pub use shape::{ShapeError, ensure_finite, ensure_same_shape};
+pub use shape::{ShapeError, ensure_finite, ensure_same_shape, unravel};
 pub use traits::{PairError, PairSource, RestoreError, Restorer, TissueModel};
 
 pub use ndarray;

@@ -66,7 +66,12 @@ pub fn ensure_finite<D: Dimension>(
     Err(ShapeError::NotFinite { array, index: unravel(position, view.shape()) })
 }
 
-fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+/// The index of an element in an array of `shape`, from its position in logical (row-major) order: how errors name
+/// a voxel.
+///
+/// # Shapes and units
+/// `position` is below the product of `shape`.
+pub fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (axis, &length) in shape.iter().enumerate().rev() {
         index[axis] = position % length;

@@ -1,6 +1,9 @@
 //! Checks at the door, shared by the configs and the `apply` functions.
 
-use disyre_core::ndarray::{ArrayView, Dimension};
+use disyre_core::{
+    ndarray::{ArrayView, Dimension},
+    unravel,
+};
 
 use crate::DagError;
 
@@ -51,15 +54,6 @@ pub(crate) fn unit_interval<D: Dimension>(
     let position = view.iter().position(|value| !fine(value)).unwrap_or_default();
     let value = view.iter().nth(position).copied().unwrap_or_default();
     Err(DagError::OutOfRange { array, index: unravel(position, view.shape()), value })
-}
-
-fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
-    let mut index = vec![0; shape.len()];
-    for (axis, &length) in shape.iter().enumerate().rev() {
-        index[axis] = position % length;
-        position /= length;
-    }
-    index
 }
 
 #[cfg(test)]
