@@ -1,91 +1,139 @@
-//! Operations of the network, each beside its plain reference: a kernel stays only if it gains here.
+//! Convolutions of the published network in all passes, precisions and instruction sets of this machine, and the other
+//! operations. Throughput counts multiplications and additions; compare it with the printed ceiling times the threads.
 
 use std::hint::black_box;
 
-use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre_benches::{key, time};
+use disyre_benches::key;
 use disyre_core::rand::RngExt;
-use disyre_kernels::reference;
+use disyre_kernels::{
+    Addends, Attention, Compute, Convolution, Cpu, Extent, Kind, Part, Source, Transform, peak,
+};
 
-/// Batch, channels in, channels out, extent: a middle layer of the small network, the first level of the published one.
-const LAYERS: [(&str, [usize; 4]); 2] =
-    [("8x64x32x32", [8, 64, 64, 32]), ("1x32x128x128", [1, 32, 32, 128])];
+/// Kind, images, extent, channels in and out.
+const LAYERS: [(Kind, [usize; 4]); 7] = [
+    (Kind::Same, [8, 128, 32, 32]),
+    (Kind::Same, [8, 64, 64, 64]),
+    (Kind::Same, [8, 16, 128, 128]),
+    (Kind::Same, [8, 8, 512, 256]),
+    (Kind::Halving, [8, 128, 32, 32]),
+    (Kind::Doubling, [8, 64, 64, 64]),
+    (Kind::Pointwise, [8, 128, 96, 32]),
+];
 
-type Convolution = fn(&Tensor, &Tensor, Option<&Tensor>, usize) -> Result<Tensor>;
-type Normalisation = fn(&Tensor, &Tensor, &Tensor, usize, f64) -> Result<Tensor>;
-
-fn uniform(name: &str, shape: &[usize]) -> Tensor {
+fn uniform(name: &str, len: usize) -> Vec<f32> {
     let mut rng = key("kernels").child(name).rng();
-    let values: Vec<f32> =
-        (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as the shape has")
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// Prints how far the fast form is from the plain one, relative to the greatest value.
-fn print_difference(name: &str, fast: Result<Tensor>, plain: Result<Tensor>) {
-    let difference = || -> Result<f32> {
-        let plain = plain?;
-        let scale = plain.abs()?.max_all()?.to_scalar::<f32>()?;
-        Ok((fast? - plain)?.abs()?.max_all()?.to_scalar::<f32>()? / scale)
-    };
-    println!("{name}: differs by {:.1e}", difference().expect("both forms compute"));
+/// One convolution with numbers to compute on.
+struct Layer {
+    layer: Convolution,
+    extent: Extent,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    gradient: Vec<f32>,
+    ones: Vec<f32>,
+    zeros: Vec<f32>,
+}
+
+impl Layer {
+    fn new(kind: Kind, [count, size, inputs, outputs]: [usize; 4]) -> Self {
+        let layer = Convolution { kind, inputs, outputs };
+        let extent = Extent { count, height: size, width: size };
+        let result = layer.result(extent);
+        Self {
+            layer,
+            extent,
+            x: uniform("x", count * size * size * inputs),
+            weight: uniform("weight", layer.weight_len()),
+            gradient: uniform("gradient", count * result.height * result.width * outputs),
+            ones: vec![1.0; count * inputs],
+            zeros: vec![0.0; count * inputs],
+        }
+    }
+
+    /// Multiplications and additions, as the formula counts them.
+    fn operations(&self) -> u64 {
+        let kernel = self.layer.kind.kernel();
+        (2 * kernel * kernel * self.layer.inputs * self.gradient.len()) as u64
+    }
+
+    fn transform(&self) -> Transform<'_> {
+        Transform { scale: &self.ones, shift: &self.zeros, silu: true }
+    }
 }
 
 fn convolution(c: &mut Criterion) {
-    let forms: [(&str, Convolution); 2] =
-        [("fast", disyre_kernels::conv2d), ("reference", reference::conv2d)];
     let mut group = c.benchmark_group("kernels");
     group.sample_size(10);
-    for (size, [n, inputs, outputs, extent]) in LAYERS {
-        let x = uniform("x", &[n, inputs, extent, extent]);
-        let weight = Var::from_tensor(&uniform("weight", &[outputs, inputs, 3, 3]));
-        let weight = weight.expect("a copy of a tensor");
-        let bias = uniform("bias", &[outputs]);
-        let x = Var::from_tensor(&x).expect("a copy of a tensor");
-        let apply = |form: Convolution| form(black_box(&x), &weight, Some(&bias), 1);
-        print_difference(&format!("kernels/conv2d/{size}"), apply(forms[0].1), apply(forms[1].1));
-        // Multiplications and additions, forward.
-        group.throughput(Throughput::Elements(
-            (2 * 9 * n * inputs * outputs * extent * extent) as u64,
-        ));
-        for (variant, form) in forms {
-            group.bench_function(format!("conv2d/{variant}/{size}"), |b| time(b, || apply(form)));
-            group.bench_function(format!("conv2d_and_gradients/{variant}/{size}"), |b| {
-                time(b, || apply(form)?.sqr()?.sum_all()?.backward());
+    for compute in Compute::all() {
+        println!("kernels: ceiling of {compute}: {:.0} GFLOP/s a core", peak(&compute) / 1e9);
+    }
+    for (kind, size) in LAYERS {
+        let data = Layer::new(kind, size);
+        let Layer { layer, extent, x, weight, gradient, ones, zeros } = &data;
+        let parts = [Part::new(x, layer.inputs)];
+        let source = Source { parts: &parts, transform: Some(data.transform()) };
+        group.throughput(Throughput::Elements(data.operations()));
+        for compute in Compute::all() {
+            let cpu = Cpu::new(compute);
+            let name = |pass| {
+                let [n, s, i, o] = size;
+                format!(
+                    "{pass}/{}-{}/{kind:?}-{n}x{s}x{s}-{i}-{o}",
+                    compute.isa(),
+                    compute.precision()
+                )
+                .to_lowercase()
+            };
+            group.bench_function(name("forward"), |b| {
+                b.iter(|| {
+                    layer.forward(
+                        &cpu,
+                        *extent,
+                        black_box(&source),
+                        weight,
+                        &Addends::default(),
+                        true,
+                    )
+                });
+            });
+            group.bench_function(name("by_data"), |b| {
+                b.iter(|| {
+                    layer.by_data_through_norm(
+                        &cpu,
+                        *extent,
+                        black_box(gradient),
+                        weight,
+                        &source,
+                        (ones, zeros),
+                    )
+                });
+            });
+            let mut out = vec![0.0; layer.weight_len()];
+            group.bench_function(name("by_weight"), |b| {
+                b.iter(|| layer.by_weight(&cpu, *extent, black_box(&source), gradient, &mut out));
             });
         }
     }
     group.finish();
 }
 
-fn normalisation(c: &mut Criterion) {
-    let forms: [(&str, Normalisation); 2] =
-        [("fast", disyre_kernels::group_norm_silu), ("reference", reference::group_norm_silu)];
+fn attention(c: &mut Criterion) {
+    let layer = Attention { channels: 256, head_channels: 8 };
+    let extent = Extent { count: 8, height: 8, width: 8 };
+    let (qkv, gradient) = (uniform("qkv", 8 * 64 * 768), uniform("gradient", 8 * 64 * 256));
+    let cpu = Cpu::default();
     let mut group = c.benchmark_group("kernels");
-    for (size, [n, channels, _, extent]) in LAYERS {
-        let x = uniform("x", &[n, channels, extent, extent]);
-        let (weight, bias) = (uniform("weight", &[channels]), uniform("bias", &[channels]));
-        let apply = |form: Normalisation| form(black_box(&x), &weight, &bias, 8, 1e-5);
-        let name = format!("kernels/group_norm_silu/{size}");
-        print_difference(&name, apply(forms[0].1), apply(forms[1].1));
-        group.throughput(Throughput::Elements(x.elem_count() as u64));
-        for (variant, form) in forms {
-            group.bench_function(format!("group_norm_silu/{variant}/{size}"), |b| {
-                time(b, || apply(form));
-            });
-        }
-        for (variant, form) in [
-            ("fast", disyre_kernels::upsample_nearest2 as fn(&Tensor) -> Result<Tensor>),
-            ("reference", reference::upsample_nearest2),
-        ] {
-            group.bench_function(format!("upsample_nearest2/{variant}/{size}"), |b| {
-                time(b, || form(black_box(&x)));
-            });
-        }
-    }
+    group.bench_function("attention/forward/8x8x8-256", |b| {
+        b.iter(|| layer.forward(&cpu, extent, black_box(&qkv)));
+    });
+    group.bench_function("attention/backward/8x8x8-256", |b| {
+        b.iter(|| layer.backward(&cpu, extent, black_box(&qkv), &gradient));
+    });
     group.finish();
 }
 
-criterion_group!(benches, convolution, normalisation);
+criterion_group!(benches, convolution, attention);
 criterion_main!(benches);

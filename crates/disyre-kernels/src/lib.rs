@@ -4,34 +4,59 @@
 //! the same bits for any number of threads. To find anomalies in scans use the façade `disyre`.
 //!
 //! ```
-//! use candle_core::{Device, Tensor};
+//! use disyre_kernels::{Addends, Convolution, Cpu, Extent, Kind, Part, Source};
 //!
-//! let x = Tensor::ones((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let weight = Tensor::ones((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let y = disyre_kernels::conv2d(&x, &weight, None, 1)?;
+//! let layer = Convolution { kind: Kind::Same, inputs: 1, outputs: 1 };
+//! let image = [1.0; 9]; // (n, h, w, c)
+//! let source = Source { parts: &[Part::new(&image, 1)], transform: None };
+//! let (cpu, extent) = (Cpu::default(), Extent { count: 1, height: 3, width: 3 });
+//! let y = layer.forward(&cpu, extent, &source, &[1.0; 9], &Addends::default(), false);
 //! // Zero padding: a corner sees four ones, the centre nine.
-//! assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
-//! # Ok::<(), candle_core::Error>(())
+//! assert_eq!(y.values[..], [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
 //! ```
 //!
-//! - [`conv2d`]: convolution with a 1×1 or 3×3 kernel, stride 1 or 2;
-//! - [`group_norm`] and [`group_norm_silu`]: normalisation, alone or followed by SiLU;
-//! - [`upsample_nearest2`]: doubling of height and width;
-//! - [`mod@reference`]: the same functions in plain candle operations, which the tests compare with.
+//! Images are `(n, h, w, c)`, channels fastest.
+//!
+//! - [`Convolution`]: 1×1, 3×3, of stride 2 and after doubling; it reads several images side by side, normalised and
+//!   through SiLU on the way, adds bias, embedding and residual, and finds the moments for the next normalisation;
+//! - [`GroupNorm`], [`Attention`], [`mean_squared_error`], [`AdamW`]: the rest of a network and of its training;
+//! - [`Cpu`]: with which [`Compute`] (instructions and precision, found at run time) and on which memory ([`Pool`]);
+//! - [`conv2d`], [`group_norm()`], [`attention()`]: the same as differentiable operations on candle tensors;
+//! - [`mod@reference`]: the plain functions that the tests compare with, on any device and type of candle;
+//! - [`peak`]: the ceiling of this machine.
+//!
+//! Results have the same bits for any number of threads.
 //!
 //! # What this crate does not do
-//! It holds no layers, weights or models, and keeps no state between calls.
+//! It holds no layers, weights or models, and keeps no state between calls but memory for use again.
 #![deny(unsafe_op_in_unsafe_fn)]
+#![expect(unsafe_code, reason = "the one crate for it; every block says why it is sound")]
 
+mod adamw;
+mod attention;
+mod compute;
 mod conv2d;
+mod cpu;
 mod group_norm;
-mod matmul;
+mod images;
+mod isa;
+mod lanes;
+mod loss;
+mod peak;
+mod pool;
 pub mod reference;
+mod shared;
 mod sigmoid;
 mod storage;
-mod sum;
-mod upsample_nearest2;
 
-pub use conv2d::conv2d;
-pub use group_norm::{group_norm, group_norm_silu};
-pub use upsample_nearest2::upsample_nearest2;
+pub use adamw::{AdamW, Moments, sum_of_squares};
+pub use attention::{Attention, attention};
+pub use compute::{Compute, Precision};
+pub use conv2d::{Addends, Convolution, Kind, NormGradient, Part, Source, Transform, conv2d};
+pub use cpu::Cpu;
+pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient, group_norm};
+pub use images::{Extent, Images};
+pub use isa::Isa;
+pub use loss::mean_squared_error;
+pub use peak::peak;
+pub use pool::{Buffer, Pool};

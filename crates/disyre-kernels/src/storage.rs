@@ -1,11 +1,6 @@
 //! Access to the numbers of CPU tensors.
 
-use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
-
-/// Whether the CPU forms of this crate apply: all of `tensors` are `f32` on the CPU.
-pub(crate) fn on_cpu(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32)
-}
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The numbers of a contiguous tensor, inside a forward pass.
 pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -15,10 +10,12 @@ pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     }
 }
 
-/// The numbers of a contiguous tensor, outside a forward pass.
-pub(crate) fn tensor_values<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
-    match storage {
-        Storage::Cpu(storage) => values(storage, layout),
+/// Calls `with` with the numbers of a tensor on the CPU, outside a forward pass.
+pub(crate) fn with_values<T>(tensor: &Tensor, with: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(with(values(storage, layout)?)),
         _ => bail!("the tensor of shape {:?} is not on the CPU", layout.dims()),
     }
 }

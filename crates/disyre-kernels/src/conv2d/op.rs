@@ -1,54 +1,137 @@
-//! The CPU form as a candle operation.
+//! The convolution as a differentiable operation on candle tensors.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::cpu;
-use super::geometry::Geometry;
-use crate::storage::{tensor_values, values};
+use super::lattice::Kind;
+use super::layer::{Addends, Convolution};
+use super::source::{Part, Source};
+use crate::storage::{values, with_values};
+use crate::{Cpu, Extent};
 
-/// Convolution of contiguous `f32` tensors on the CPU.
-pub(super) struct Convolution {
-    pub(super) stride: usize,
+/// Convolves images on the CPU, see [`Convolution`]; differentiable in all its tensors.
+///
+/// # Shapes and units
+/// `x` is (n, h, w, c), `weight` (k, k, c, o), `bias` (o); `addend` is (n, 1, 1, o), a number for each image and
+/// channel, or has the shape of the result, (n, h', w', o). All are `f32`.
+///
+/// # Errors
+/// Shapes that do not belong together, empty tensors, and tensors that are not `f32` on the CPU. A gradient of the
+/// gradient is not available.
+pub fn conv2d(
+    cpu: &Cpu,
+    kind: Kind,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    addend: Option<&Tensor>,
+) -> Result<Tensor> {
+    let op = Op::new(cpu, kind, x, weight, bias)?;
+    // An operation takes three tensors at most, so weight and bias travel as one.
+    let parameters = Tensor::cat(&[weight.flatten_all()?, bias.clone()], 0)?;
+    let x = x.contiguous()?;
+    match addend {
+        None => x.apply_op2(&parameters, op),
+        Some(addend) => {
+            let addend_is = op.addend(addend)?;
+            x.apply_op3(&parameters, &addend.contiguous()?, WithAddend { op, addend_is })
+        }
+    }
 }
 
-impl Convolution {
-    fn forward(
-        &self,
-        x: (&CpuStorage, &Layout),
-        weight: (&CpuStorage, &Layout),
-        bias: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(x.1.dims(), weight.1.dims(), self.stride);
-        let bias = bias.map(|(storage, layout)| values(storage, layout)).transpose()?;
-        let y = cpu::forward(&geometry, values(x.0, x.1)?, values(weight.0, weight.1)?, bias);
-        let (height, width) = (geometry.out_height(), geometry.out_width());
-        Ok((CpuStorage::F32(y), (geometry.items, geometry.outputs, height, width).into()))
+struct Op {
+    cpu: Cpu,
+    layer: Convolution,
+    extent: Extent,
+}
+
+struct WithAddend {
+    op: Op,
+    addend_is: AddendIs,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum AddendIs {
+    ByImage,
+    Images,
+}
+
+impl Op {
+    fn new(cpu: &Cpu, kind: Kind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
+        let (count, height, width, inputs) = x.dims4()?;
+        let k = kind.kernel();
+        let outputs = bias.dims1()?;
+        if x.elem_count() == 0 || weight.elem_count() == 0 {
+            bail!("conv2d: nothing to do for input {:?} and weight {:?}", x.dims(), weight.dims());
+        }
+        if weight.dims() != [k, k, inputs, outputs] {
+            let expected = [k, k, inputs, outputs];
+            bail!("conv2d: the weight has shape {:?}, expected {expected:?}", weight.dims());
+        }
+        let layer = Convolution { kind, inputs, outputs };
+        Ok(Self { cpu: cpu.clone(), layer, extent: Extent { count, height, width } })
     }
 
-    /// The gradients by `x`, unless it needs none, and by `weight`.
+    fn dims(&self) -> [usize; 4] {
+        let Extent { count, height, width } = self.layer.result(self.extent);
+        [count, height, width, self.layer.outputs]
+    }
+
+    fn addend(&self, addend: &Tensor) -> Result<AddendIs> {
+        let dims @ [count, _, _, outputs] = self.dims();
+        if addend.dims() == dims {
+            return Ok(AddendIs::Images);
+        }
+        if addend.dims() == [count, 1, 1, outputs] {
+            return Ok(AddendIs::ByImage);
+        }
+        let by_image = [count, 1, 1, outputs];
+        bail!(
+            "conv2d: the addend has shape {:?}, expected {dims:?} or {by_image:?}",
+            addend.dims()
+        );
+    }
+
+    fn forward(&self, x: &[f32], parameters: &[f32], addends: Addends<'_>) -> (CpuStorage, Shape) {
+        let (weight, bias) = parameters.split_at(self.layer.weight_len());
+        let source = Source { parts: &[Part::new(x, self.layer.inputs)], transform: None };
+        let addends = Addends { bias: Some(bias), ..addends };
+        let y = self.layer.forward(&self.cpu, self.extent, &source, weight, &addends, false);
+        (CpuStorage::F32(y.values.to_vec()), Shape::from(&self.dims()[..]))
+    }
+
+    /// The gradients by x, unless it needs none, by the parameters, and by what is added to each image.
     fn backward(
         &self,
         x: &Tensor,
-        weight: &Tensor,
+        parameters: &Tensor,
         gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Tensor)> {
-        let geometry = Geometry::new(x.dims(), weight.dims(), self.stride);
-        let (x_storage, x_layout) = x.storage_and_layout();
-        let (weight_storage, weight_layout) = weight.storage_and_layout();
-        let (gradient_storage, gradient_layout) = gradient.storage_and_layout();
-        let g = tensor_values(&gradient_storage, gradient_layout)?;
-        let by_weight = cpu::gradient_by_weight(&geometry, tensor_values(&x_storage, x_layout)?, g);
-        let by_weight = Tensor::from_vec(by_weight, weight.shape(), weight.device())?;
-        if !x.track_op() {
-            return Ok((None, by_weight));
+    ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
+        let (layer, cpu, extent) = (self.layer, &self.cpu, self.extent);
+        let mut by_parameters = vec![0.0; parameters.elem_count()];
+        let (by_weight, by_bias) = by_parameters.split_at_mut(layer.weight_len());
+        let by_image = with_values(x, |x| {
+            let source = Source { parts: &[Part::new(x, layer.inputs)], transform: None };
+            with_values(gradient, |g| layer.by_weight(cpu, extent, &source, g, by_weight))
+        })??;
+        for (channel, bias) in by_bias.iter_mut().enumerate() {
+            *bias = by_image[channel..].iter().step_by(layer.outputs).sum::<f64>() as f32;
         }
-        let weight = tensor_values(&weight_storage, weight_layout)?;
-        let by_data = cpu::gradient_by_data(&geometry, g, weight);
-        Ok((Some(Tensor::from_vec(by_data, x.shape(), x.device())?), by_weight))
+        let by_data = || {
+            let by_data = with_values(parameters, |parameters| {
+                let weight = &parameters[..layer.weight_len()];
+                with_values(gradient, |g| layer.by_data(cpu, extent, g, weight).to_vec())
+            })??;
+            Tensor::from_vec(by_data, x.shape(), x.device())
+        };
+        let by_data = x.track_op().then(by_data).transpose()?;
+        let by_parameters = Tensor::from_vec(by_parameters, parameters.shape(), x.device())?;
+        let by_image = by_image.iter().map(|&sum| sum as f32).collect();
+        let shape = (extent.count, 1, 1, layer.outputs);
+        Ok((by_data, by_parameters, Tensor::from_vec(by_image, shape, x.device())?))
     }
 }
 
-impl CustomOp2 for Convolution {
+impl CustomOp2 for Op {
     fn name(&self) -> &'static str {
         "conv2d"
     }
@@ -57,25 +140,26 @@ impl CustomOp2 for Convolution {
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), (weight, weight_layout), None)
+        let parameters = values(parameters, parameters_layout)?;
+        Ok(self.forward(values(x, x_layout)?, parameters, Addends::default()))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        weight: &Tensor,
+        parameters: &Tensor,
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (by_data, by_weight) = self.backward(x, weight, &gradient.contiguous()?)?;
-        Ok((by_data, Some(by_weight)))
+        let (by_data, by_parameters, _) = self.backward(x, parameters, gradient)?;
+        Ok((by_data, Some(by_parameters)))
     }
 }
 
-impl CustomOp3 for Convolution {
+impl CustomOp3 for WithAddend {
     fn name(&self) -> &'static str {
         "conv2d"
     }
@@ -84,28 +168,33 @@ impl CustomOp3 for Convolution {
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+        addend: &CpuStorage,
+        addend_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), (weight, weight_layout), Some((bias, bias_layout)))
+        let (addend, parameters) =
+            (values(addend, addend_layout)?, values(parameters, parameters_layout)?);
+        let addends = match self.addend_is {
+            AddendIs::ByImage => Addends { by_image: Some(addend), ..Addends::default() },
+            AddendIs::Images => Addends { images: Some(addend), ..Addends::default() },
+        };
+        Ok(self.op.forward(values(x, x_layout)?, parameters, addends))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
+        parameters: &Tensor,
+        _addend: &Tensor,
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (by_data, by_weight) = self.backward(x, weight, &gradient)?;
-        let geometry = Geometry::new(x.dims(), weight.dims(), self.stride);
-        let (storage, layout) = gradient.storage_and_layout();
-        let by_bias = cpu::gradient_by_bias(&geometry, tensor_values(&storage, layout)?);
-        let by_bias = Tensor::from_vec(by_bias, bias.shape(), bias.device())?;
-        Ok((by_data, Some(by_weight), Some(by_bias)))
+        let (by_data, by_parameters, by_image) = self.op.backward(x, parameters, gradient)?;
+        let by_addend = match self.addend_is {
+            AddendIs::ByImage => by_image,
+            AddendIs::Images => gradient.clone(),
+        };
+        Ok((by_data, Some(by_parameters), Some(by_addend)))
     }
 }

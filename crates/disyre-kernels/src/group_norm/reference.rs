@@ -2,10 +2,13 @@
 
 use candle_core::{D, Result, Tensor};
 
-/// [`group_norm`](crate::group_norm()) in plain candle operations.
+/// Normalises each group of channels of each item; see [`GroupNorm`](crate::GroupNorm).
+///
+/// # Shapes and units
+/// `x` is (n, c, h, w), `weight` and `bias` (c); `groups` divides c. The result has the shape of `x`.
 ///
 /// # Errors
-/// As [`group_norm`](crate::group_norm()).
+/// Those of candle: shapes that do not belong together.
 pub fn group_norm(
     x: &Tensor,
     weight: &Tensor,
@@ -13,7 +16,6 @@ pub fn group_norm(
     groups: usize,
     eps: f64,
 ) -> Result<Tensor> {
-    super::check(x, weight, bias, groups)?;
     let grouped = x.reshape((x.dim(0)?, groups, ()))?; // (n, g, c/g·h·w)
     let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -24,18 +26,4 @@ pub fn group_norm(
         1,
         1,
     ))?)
-}
-
-/// [`group_norm_silu`](crate::group_norm_silu()) in plain candle operations.
-///
-/// # Errors
-/// As [`group_norm_silu`](crate::group_norm_silu()).
-pub fn group_norm_silu(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    groups: usize,
-    eps: f64,
-) -> Result<Tensor> {
-    group_norm(x, weight, bias, groups, eps)?.silu()
 }

@@ -1,0 +1,150 @@
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{Result, bail};
+
+use crate::Isa;
+
+/// With what numbers the products of convolutions are computed. All else is `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit factors.
+    #[default]
+    F32,
+    /// Every factor is the sum of two bf16 and a product three products of bf16, added up in `f32`: relative errors of
+    /// about 1e-5. Faster than `F32` only on AMX.
+    Bf16x3,
+    /// Factors rounded to bf16, products added up in `f32`: relative errors of about 4e-3 in each factor.
+    Bf16,
+}
+
+impl Precision {
+    /// All, most exact first.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16x3, Self::Bf16];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16x3 => "bf16x3",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
+        found.ok_or_else(|| format!("`{text}` is no precision; expected f32, bf16x3 or bf16"))
+    }
+}
+
+/// How the CPU computes: instructions and precision, settled once and handed to every operation.
+///
+/// Results have the same bits for any number of threads. Another instruction set rounds differently in the last bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compute {
+    isa: Isa,
+    precision: Precision,
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self::new(Precision::F32)
+    }
+}
+
+impl Compute {
+    /// The fastest way of this machine that is no less exact than asked for: `F32` where bf16 has no instructions, and
+    /// in place of `Bf16x3` where only AMX would make it faster.
+    pub fn new(precision: Precision) -> Self {
+        let bf16 = match precision {
+            Precision::F32 => None,
+            Precision::Bf16x3 => Some(Isa::Amx).filter(|isa| isa.is_available()),
+            Precision::Bf16 => Isa::best(true),
+        };
+        match bf16 {
+            Some(isa) => Self { isa, precision },
+            None => {
+                Self { isa: Isa::best(false).unwrap_or(Isa::Portable), precision: Precision::F32 }
+            }
+        }
+    }
+
+    /// A given instruction set, for tests and measurements.
+    ///
+    /// # Errors
+    /// If the machine lacks it, or if it does not compute in that precision.
+    pub fn forced(isa: Isa, precision: Precision) -> Result<Self> {
+        if !isa.is_available() {
+            bail!("this machine has no {isa} instructions");
+        }
+        if isa.multiplies_bf16() == (precision == Precision::F32) {
+            bail!("{isa} instructions do not multiply in {precision}");
+        }
+        Ok(Self { isa, precision })
+    }
+
+    /// Every combination that this machine can compute with.
+    pub fn all() -> Vec<Self> {
+        let pairs = Isa::ALL.into_iter().flat_map(|isa| Precision::ALL.map(|p| (isa, p)));
+        pairs.filter_map(|(isa, precision)| Self::forced(isa, precision).ok()).collect()
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The precision in effect.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Parts that each factor is a sum of.
+    pub(crate) fn parts(&self) -> usize {
+        if self.precision == Precision::Bf16x3 { 2 } else { 1 }
+    }
+}
+
+impl fmt::Display for Compute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.precision, self.isa)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_machine_computes_in_32_bits_and_never_less_exactly_than_asked() {
+        assert_eq!(Compute::default().precision(), Precision::F32);
+        let rank = |p| Precision::ALL.iter().position(|&q| q == p);
+        for precision in Precision::ALL {
+            assert!(rank(Compute::new(precision).precision()) <= rank(precision));
+        }
+        assert!(Compute::all().contains(&Compute::default()));
+    }
+
+    #[test]
+    fn a_precision_survives_its_text_and_another_word_is_named() {
+        for precision in Precision::ALL {
+            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+        }
+        assert!("half".parse::<Precision>().unwrap_err().contains("`half`"));
+    }
+
+    #[test]
+    fn instructions_of_another_precision_are_refused() {
+        let error = Compute::forced(Isa::Portable, Precision::Bf16).unwrap_err().to_string();
+        assert!(error.contains("portable instructions do not multiply in bf16"), "{error}");
+    }
+}

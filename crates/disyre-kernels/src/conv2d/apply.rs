@@ -1,0 +1,528 @@
+//! The convolution, and its gradient by the input: panels times weights, chunk by chunk.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::chunk::Chunk;
+use super::lattice::{Side, Tap};
+use super::panel;
+use super::product::{BLOCK, Step, Tile, VECTORS};
+use super::source::{Part, Source, Transform};
+use super::weights::Packed;
+use crate::isa::Work;
+use crate::lanes::Lanes;
+use crate::shared::Shared;
+use crate::sigmoid::{fma, sigmoid};
+use crate::{Buffer, Compute, Pool};
+
+/// Pieces of work for each thread that there should be at least; results do not depend on it.
+const TASKS_A_THREAD: usize = 2;
+/// Room for the sums of one tile: 32 positions of 32 outputs.
+const TILE: usize = 1024;
+
+/// One linear map from images to images.
+pub(crate) struct Apply<'a> {
+    pub(crate) compute: &'a Compute,
+    pub(crate) pool: &'a Pool,
+    pub(crate) images: usize,
+    pub(crate) taps: &'a [Tap],
+    pub(crate) from: Side,
+    pub(crate) to: Side,
+    pub(crate) source: Source<'a>,
+    pub(crate) weights: &'a Packed,
+    /// What each channel of each image starts from, `(n, c)`.
+    pub(crate) start: &'a [f32],
+    pub(crate) addend: Addend<'a>,
+    pub(crate) finish: Finish<'a>,
+}
+
+/// What is added to the sums of products.
+#[derive(Clone, Copy)]
+pub(crate) enum Addend<'a> {
+    Nothing,
+    /// Images of the shape of the result.
+    Images(&'a [f32]),
+    /// What the result's memory holds.
+    Result,
+}
+
+/// What is done with each part of the result while it is in the cache.
+#[derive(Clone, Copy)]
+pub(crate) enum Finish<'a> {
+    Nothing,
+    /// Mean and sum of squared deviations of each channel of each image.
+    Moments,
+    /// The result is the gradient by a transformed source: it becomes the gradient before SiLU, and summed up.
+    ThroughNorm(ThroughNorm<'a>),
+}
+
+/// A normalised source `z = scale · x + shift`, `ẋ = spread · x + level`, all `(n, c)`.
+#[derive(Clone, Copy)]
+pub(crate) struct ThroughNorm<'a> {
+    pub(crate) source: Source<'a>,
+    pub(crate) transform: Transform<'a>,
+    pub(crate) spread: &'a [f32],
+    pub(crate) level: &'a [f32],
+}
+
+/// One piece of work: a chunk of images and some blocks of the result's channels.
+struct Task<'a> {
+    apply: &'a Apply<'a>,
+    chunk: &'a Chunk,
+    blocks: Range<usize>,
+    scratch: &'a mut Scratch,
+    out: &'a Shared<'a>,
+}
+
+/// Memory of one thread.
+struct Scratch {
+    panel: Buffer,
+    pairs: Buffer,
+    tile: Buffer,
+    steps: Vec<Step>,
+}
+
+/// What [`Finish`] found: for each channel of each image, two numbers.
+pub(crate) type Pairs = Vec<[f64; 2]>;
+
+/// The same of one task: first image, first channel, number of channels, and the numbers.
+type Found = (usize, Range<usize>, Pairs);
+
+impl Apply<'_> {
+    /// Writes the result `(n, h, w, c)`, and returns what [`Finish`] asked for, `(n, c)`.
+    pub(crate) fn run(&self, out: &mut [f32]) -> Pairs {
+        let words = self.from.grids() * self.from.channels.next_multiple_of(16);
+        let chunks = Chunk::cut(self.images, self.to.coarse(), words);
+        let columns = VECTORS * self.compute.isa().lanes();
+        let blocks = self.to.channels.div_ceil(columns);
+        let least = TASKS_A_THREAD * rayon::current_num_threads();
+        let groups = least.div_ceil(chunks.len()).min(blocks);
+        let shared = Shared::new(out);
+        let found: Vec<Found> = (0..chunks.len() * groups)
+            .into_par_iter()
+            .map_init(
+                || Scratch::new(self.pool),
+                |scratch, index| {
+                    let (chunk, group) = (&chunks[index / groups], index % groups);
+                    let blocks = group * blocks / groups..(group + 1) * blocks / groups;
+                    let channels =
+                        blocks.start * columns..(blocks.end * columns).min(self.to.channels);
+                    let out = &shared;
+                    let task = Task { apply: self, chunk, blocks, scratch, out };
+                    (chunk.images.start, channels, self.compute.isa().run(task))
+                },
+            )
+            .collect();
+        self.merged(&chunks, groups, found)
+    }
+
+    fn merged(&self, chunks: &[Chunk], groups: usize, found: Vec<Found>) -> Pairs {
+        let channels = self.to.channels;
+        if matches!(self.finish, Finish::Nothing) {
+            return Vec::new();
+        }
+        let mut merged = vec![[0.0; 2]; self.images * channels];
+        let mut counts = vec![0.0; self.images * channels];
+        for (index, (first, range, found)) in found.into_iter().enumerate() {
+            let rows = chunks[index / groups].rows.clone();
+            let fine = rows.end.saturating_mul(self.to.fineness).min(self.to.height)
+                - rows.start * self.to.fineness;
+            let count = (fine * self.to.width) as f64;
+            for (i, found) in found.into_iter().enumerate() {
+                let place = (first + i / range.len()) * channels + range.start + i % range.len();
+                match self.finish {
+                    Finish::Moments => {
+                        merge_moments(&mut merged[place], &mut counts[place], found, count);
+                    }
+                    _ => merged[place] = [0, 1].map(|which| merged[place][which] + found[which]),
+                }
+            }
+        }
+        merged
+    }
+}
+
+/// Joins mean and sum of squared deviations of two sets.
+///
+/// # Source
+/// Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+fn merge_moments(all: &mut [f64; 2], all_count: &mut f64, [mean, squares]: [f64; 2], count: f64) {
+    let total = *all_count + count;
+    let difference = mean - all[0];
+    all[0] += difference * count / total;
+    all[1] += squares + difference * difference * *all_count * count / total;
+    *all_count = total;
+}
+
+impl Scratch {
+    fn new(pool: &Pool) -> Self {
+        let empty = || pool.take(0);
+        Self { panel: empty(), pairs: empty(), tile: pool.take(TILE), steps: Vec::new() }
+    }
+}
+
+/// Makes a buffer at least `len` long.
+pub(super) fn ensure_len(buffer: &mut Buffer, pool: &Pool, len: usize) {
+    if buffer.len() != len {
+        *buffer = pool.take(len);
+    }
+}
+
+impl Work for Task<'_> {
+    type Output = Pairs;
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, lanes: L) -> Pairs {
+        self.fill_panel::<L>();
+        for grid in 0..self.apply.to.grids() {
+            self.find_steps::<L>(grid);
+            for block in self.blocks.clone() {
+                self.multiply(lanes, grid, block);
+            }
+        }
+        match self.apply.finish {
+            Finish::Nothing => Vec::new(),
+            Finish::Moments => self.moments::<L>(),
+            Finish::ThroughNorm(norm) => self.through_norm::<L>(&norm),
+        }
+    }
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn fill_panel<L: Lanes>(&mut self) {
+        let Apply { from, source, pool, compute, .. } = self.apply;
+        let Scratch { panel, pairs, .. } = self.scratch;
+        ensure_len(panel, pool, panel::panel_len(from, self.chunk));
+        panel::fill::<L>(source, from, self.chunk, true, panel);
+        if L::PAIRS {
+            let len = panel::channel_pairs_len(from, self.chunk, compute.parts());
+            ensure_len(pairs, pool, len);
+            panel::channel_pairs(from, self.chunk, panel, pairs);
+        }
+    }
+
+    /// The steps of one sub-grid of the result; of a factor in two parts, all products but that of both lesser parts.
+    #[inline(always)]
+    fn find_steps<L: Lanes>(&mut self, grid: usize) {
+        let Apply { from, taps, weights, compute, .. } = self.apply;
+        let in_block = if L::PAIRS { 32 } else { 16 };
+        let plane = self.chunk.panel_positions() * 16;
+        let products: &[(usize, usize)] = match compute.parts() {
+            1 => &[(0, 0)],
+            _ => &[(0, 0), (1, 0), (0, 1)],
+        };
+        self.scratch.steps.clear();
+        for tap in taps.iter().filter(|tap| tap.to == grid) {
+            let position = self.chunk.shifted(tap.dy, tap.dx);
+            for block in 0..weights.blocks {
+                let channels = (from.channels - block * in_block).min(in_block);
+                for &(part, weight_part) in products {
+                    let plane_index = (part * from.grids() + tap.from) * weights.blocks + block;
+                    self.scratch.steps.push(Step {
+                        panel: plane_index * plane + position * 16,
+                        weights: weights.step(weight_part, tap.matrix, block),
+                        depth: if L::PAIRS { channels.div_ceil(2) } else { channels },
+                    });
+                }
+            }
+        }
+    }
+
+    /// Computes one block of channels of one sub-grid.
+    #[inline(always)]
+    fn multiply<L: Lanes>(&mut self, lanes: L, grid: usize, block: usize) {
+        let columns = VECTORS * L::COUNT;
+        let first = block * columns;
+        let channels = (self.apply.to.channels - first).min(columns);
+        let words = if L::PAIRS { &self.scratch.pairs } else { &self.scratch.panel };
+        let weights = self.apply.weights.columns(block);
+        let positions = self.chunk.positions();
+        let reach = self.scratch.steps.iter().map(|step| step.panel).max().unwrap_or_default();
+        let last = positions.div_ceil(L::ROWS) * L::ROWS;
+        assert!(reach + last * 16 <= words.len(), "all positions lie within the panel");
+        let weight_reach = self.scratch.steps.iter().map(|step| step.weights).max();
+        let step_len = VECTORS * 16 * L::COUNT;
+        assert!(
+            weight_reach.unwrap_or_default() + step_len <= weights.len(),
+            "all steps have weights"
+        );
+        let mut place = Cursor { row: 0, column: 0 };
+        for position in (0..positions).step_by(L::ROWS) {
+            let tile = Tile {
+                panel: words[position * 16..].as_ptr(),
+                weights: weights.as_ptr(),
+                steps: &self.scratch.steps,
+                narrow: channels <= L::COUNT,
+            };
+            // SAFETY: by the first assertion the blocks of all steps lie within the panel for all tiles up to the
+            // last, by the second all weights within the packed ones; depths are at most 16. A tile has at most
+            // 1024 sums.
+            unsafe { lanes.tile(&tile, self.scratch.tile.as_mut_ptr()) }
+            let count = L::ROWS.min(positions - position);
+            self.scatter::<L>(grid, first..first + channels, count, &mut place);
+        }
+    }
+
+    /// Brings the sums of a tile to their pixels.
+    #[inline(always)]
+    fn scatter<L: Lanes>(
+        &self,
+        grid: usize,
+        channels: Range<usize>,
+        count: usize,
+        place: &mut Cursor,
+    ) {
+        let Apply { to, start, addend, .. } = self.apply;
+        let [oy, ox] = to.offset(grid);
+        let (pitch, width) = (self.chunk.pitch(), self.chunk.width);
+        let mut sums = self.scratch.tile.chunks_exact(VECTORS * L::COUNT).take(count);
+        let mut left = count;
+        while left > 0 {
+            let run = left.min(pitch - place.column);
+            let row = self
+                .chunk
+                .panel_row(place.row + 1)
+                .filter(|row| self.chunk.rows.contains(&(row.row as usize)));
+            let y = row.map(|row| (row.image, row.row as usize * to.fineness + oy));
+            for column in place.column..place.column + run {
+                let Some(sums) = sums.next() else { return };
+                let x = column * to.fineness + ox;
+                let Some((image, y)) = y.filter(|&(_, y)| y < to.height) else { continue };
+                if column >= width || x >= to.width {
+                    continue;
+                }
+                let from = (image * to.pixels() + y * to.width + x) * to.channels + channels.start;
+                let start = &start[image * to.channels..][channels.clone()];
+                let n = start.len();
+                // SAFETY: tasks have different chunks or different channels, so no other task uses this part.
+                let out = unsafe { self.out.part(from, n) };
+                let addend = match addend {
+                    Addend::Nothing => None,
+                    Addend::Images(images) => Some(&images[from..from + n]),
+                    Addend::Result => {
+                        (0..n).for_each(|i| out[i] += sums[i] + start[i]);
+                        continue;
+                    }
+                };
+                // Whole blocks with a length that the compiler knows.
+                if n == 32 {
+                    add_up(&sums[..32], &start[..32], addend.map(|a| &a[..32]), &mut out[..32]);
+                } else {
+                    add_up(sums, start, addend, out);
+                }
+            }
+            left -= run;
+            place.column += run;
+            if place.column == pitch {
+                *place = Cursor { row: place.row + 1, column: 0 };
+            }
+        }
+    }
+
+    /// The fine rows of this task's images, as image and first pixel of each, image by image.
+    #[inline(always)]
+    fn fine_rows(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (to, rows) = (self.apply.to, self.chunk.rows.clone());
+        let fine = rows.start * to.fineness..(rows.end * to.fineness).min(to.height);
+        self.chunk.images.clone().flat_map(move |image| {
+            fine.clone().map(move |y| (image, image * to.pixels() + y * to.width))
+        })
+    }
+
+    /// Channels of this task.
+    #[inline(always)]
+    fn channels<L: Lanes>(&self) -> Range<usize> {
+        let columns = VECTORS * L::COUNT;
+        self.blocks.start * columns..(self.blocks.end * columns).min(self.apply.to.channels)
+    }
+
+    /// Mean, then squared deviations from it: exact where the mean is large against the deviation.
+    #[inline(always)]
+    fn moments<L: Lanes>(&self) -> Pairs {
+        let channels = self.channels::<L>();
+        let to = &self.apply.to;
+        let mut found = vec![[0.0; 2]; self.chunk.images.len() * channels.len()];
+        let fine = (self.chunk.rows.end * to.fineness).min(to.height)
+            - self.chunk.rows.start * to.fineness;
+        let share = ((fine * to.width) as f64).recip();
+        for which in 0..2 {
+            for (image, pixel) in self.fine_rows() {
+                let found = &mut found[(image - self.chunk.images.start) * channels.len()..]
+                    [..channels.len()];
+                for (block, found) in found.chunks_mut(BLOCK).enumerate() {
+                    let channel = channels.start + block * BLOCK;
+                    let mut means = [0.0; BLOCK];
+                    means.iter_mut().zip(&*found).for_each(|(mean, found)| *mean = found[0] as f32);
+                    let means = if which == 0 { None } else { Some(means) };
+                    let sums = self.row_sums(pixel, channel, found.len(), means);
+                    let weight = if which == 0 { share } else { 1.0 };
+                    for (found, sum) in found.iter_mut().zip(sums) {
+                        found[which] += f64::from(sum) * weight;
+                    }
+                }
+            }
+        }
+        // Deviations were taken from the mean as an `f32`; the exact mean lies this much beside it.
+        for found in &mut found {
+            let beside = found[0] - f64::from(found[0] as f32);
+            found[1] -= beside * beside / share;
+        }
+        found
+    }
+
+    /// Sums over one row of up to 16 channels, or of their squared deviations from means.
+    #[inline(always)]
+    fn row_sums(
+        &self,
+        pixel: usize,
+        channel: usize,
+        n: usize,
+        means: Option<[f32; BLOCK]>,
+    ) -> [f32; BLOCK] {
+        let to = &self.apply.to;
+        let mut sums = [0.0f32; BLOCK];
+        for x in pixel..pixel + to.width {
+            // SAFETY: this task wrote the part, and no other task uses it.
+            let values = unsafe { self.out.part(x * to.channels + channel, n) };
+            // Whole blocks with a length that the compiler knows.
+            let mut add = |values: &[f32]| match &means {
+                None => values.iter().zip(&mut sums).for_each(|(x, sum)| *sum += x),
+                Some(means) => {
+                    for ((x, mean), sum) in values.iter().zip(means).zip(&mut sums) {
+                        *sum += (x - mean) * (x - mean);
+                    }
+                }
+            };
+            if n == BLOCK { add(&values[..BLOCK]) } else { add(values) }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn through_norm<L: Lanes>(&self, norm: &ThroughNorm<'_>) -> Pairs {
+        let channels = self.channels::<L>();
+        let mut found = vec![[0.0; 2]; self.chunk.images.len() * channels.len()];
+        for (image, pixel) in self.fine_rows() {
+            let found = &mut found[(image - self.chunk.images.start) * channels.len()..];
+            let mut overall = 0;
+            for part in norm.source.parts {
+                let own = overall..overall + part.channels;
+                overall = own.end;
+                let shared = channels.start.max(own.start)..channels.end.min(own.end);
+                for first in shared.clone().step_by(BLOCK) {
+                    let run = NormRun {
+                        norm,
+                        part,
+                        within: part.first + first - own.start,
+                        first,
+                        n: BLOCK.min(shared.end - first),
+                    };
+                    let sums = self.norm_row::<L>(&run, image, pixel);
+                    let found = &mut found[first - channels.start..][..run.n];
+                    for (i, found) in found.iter_mut().enumerate() {
+                        *found = [0, 1].map(|which| found[which] + f64::from(sums[which][i]));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Turns the gradient by SiLU(z) over one row into the one by z; its sums, and those of it times ẋ.
+    #[inline(always)]
+    fn norm_row<L: Lanes>(
+        &self,
+        run: &NormRun<'_>,
+        image: usize,
+        pixel: usize,
+    ) -> [[f32; BLOCK]; 2] {
+        let to = &self.apply.to;
+        let at = image * to.channels + run.first;
+        let block = |values: &[f32]| {
+            let mut block = [0.0; BLOCK];
+            block[..run.n].copy_from_slice(&values[at..at + run.n]);
+            block
+        };
+        let transform = &run.norm.transform;
+        let norm = NormBlock {
+            silu: transform.silu,
+            scale: block(transform.scale),
+            shift: block(transform.shift),
+            spread: block(run.norm.spread),
+            level: block(run.norm.level),
+        };
+        let mut sums = [[0.0; BLOCK]; 2];
+        for x in pixel..pixel + to.width {
+            // SAFETY: this task wrote the part, and no other task uses it.
+            let gradient = unsafe { self.out.part(x * to.channels + run.first, run.n) };
+            let values = &run.part.values[x * run.part.stride + run.within..][..run.n];
+            // Whole blocks with a length that the compiler knows.
+            if run.n == BLOCK {
+                norm.pixel::<L>(&values[..BLOCK], &mut gradient[..BLOCK], &mut sums);
+            } else {
+                norm.pixel::<L>(values, gradient, &mut sums);
+            }
+        }
+        sums
+    }
+}
+
+/// Up to 16 channels of one part of a normalised source.
+struct NormRun<'a> {
+    norm: &'a ThroughNorm<'a>,
+    part: &'a Part<'a>,
+    /// First channel among those of the part's images, and over all parts.
+    within: usize,
+    first: usize,
+    n: usize,
+}
+
+/// Coefficients of up to 16 channels.
+struct NormBlock {
+    silu: bool,
+    scale: [f32; BLOCK],
+    shift: [f32; BLOCK],
+    spread: [f32; BLOCK],
+    level: [f32; BLOCK],
+}
+
+impl NormBlock {
+    #[inline(always)]
+    fn pixel<L: Lanes>(&self, x: &[f32], gradient: &mut [f32], sums: &mut [[f32; BLOCK]; 2]) {
+        let n = x.len();
+        let gradient = &mut gradient[..n];
+        if self.silu {
+            for i in 0..n {
+                let z = fma::<L>(self.scale[i], x[i], self.shift[i]);
+                let s = sigmoid::<L>(z);
+                gradient[i] *= s * fma::<L>(z, 1.0 - s, 1.0);
+            }
+        }
+        for i in 0..n {
+            sums[0][i] += gradient[i];
+            sums[1][i] += gradient[i] * fma::<L>(self.spread[i], x[i], self.level[i]);
+        }
+    }
+}
+
+/// Writes the sums of one pixel.
+#[inline(always)]
+fn add_up(sums: &[f32], start: &[f32], addend: Option<&[f32]>, out: &mut [f32]) {
+    let n = out.len();
+    let (sums, start) = (&sums[..n], &start[..n]);
+    match addend {
+        None => (0..n).for_each(|i| out[i] = sums[i] + start[i]),
+        Some(addend) => {
+            let addend = &addend[..n];
+            (0..n).for_each(|i| out[i] = sums[i] + start[i] + addend[i]);
+        }
+    }
+}
+
+/// Row and column of the next sum, counted from the first pixel.
+struct Cursor {
+    row: usize,
+    column: usize,
+}

@@ -1,0 +1,257 @@
+use super::apply::{Addend, Apply, Finish, Pairs, ThroughNorm};
+use super::by_weight::ByWeight;
+use super::lattice::{Kind, Side, Tap};
+use super::source::Source;
+use super::weights::{Packed, Way};
+use crate::{Buffer, Cpu, Extent, Images};
+
+/// A convolution's kind and channels; its three passes over images `(n, h, w, c)`.
+///
+/// `y[n,i,j,o] = bias[o] + Σ weight[u,v,c,o] · x[n,s·i+u−p,s·j+v−p,c]` over u, v and c, where x is what the source
+/// becomes by its transformation, s the stride and p = k/2 the padding; [`Kind::Doubling`] first repeats every pixel
+/// twice along both axes.
+///
+/// Weights are `(u, v, c, o)`. All passes give the same bits for any number of threads, and the result and gradient of
+/// one image do not depend on the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Which kind.
+    pub kind: Kind,
+    /// Channels of the source, all parts together.
+    pub inputs: usize,
+    /// Channels of the result.
+    pub outputs: usize,
+}
+
+/// What is added to a convolution.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Addends<'a> {
+    /// `(o)`.
+    pub bias: Option<&'a [f32]>,
+    /// One number for each image and channel, `(n, o)`.
+    pub by_image: Option<&'a [f32]>,
+    /// Images of the shape of the result.
+    pub images: Option<&'a [f32]>,
+}
+
+/// A gradient that goes on through a normalisation: see [`Convolution::by_data_through_norm`].
+#[derive(Debug)]
+pub struct NormGradient {
+    /// The gradient by z, `(n, h, w, c)`.
+    pub by_z: Buffer,
+    /// For each channel of each image, the sums over its pixels of that gradient, and of it times ẋ.
+    pub sums: Vec<[f64; 2]>,
+}
+
+impl Convolution {
+    /// Numbers of the weight.
+    pub fn weight_len(&self) -> usize {
+        self.kind.weights() * self.inputs * self.outputs
+    }
+
+    /// Size of the result.
+    pub fn result(&self, extent: Extent) -> Extent {
+        let [height, width] = self.kind.output_size([extent.height, extent.width]);
+        Extent { height, width, ..extent }
+    }
+
+    fn sides(&self, extent: Extent) -> [Side; 2] {
+        let [input, output] = self.kind.fineness();
+        let result = self.result(extent);
+        let side = |fineness, extent: Extent, channels| Side {
+            fineness,
+            height: extent.height,
+            width: extent.width,
+            channels,
+        };
+        [side(input, extent, self.inputs), side(output, result, self.outputs)]
+    }
+
+    /// The convolution, with the moments of the result if `moments` is set.
+    ///
+    /// # Panics
+    /// If lengths do not belong together: callers check shapes.
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        source: &Source<'_>,
+        weight: &[f32],
+        addends: &Addends<'_>,
+        moments: bool,
+    ) -> Images {
+        self.check(extent, source, weight);
+        let [from, to] = self.sides(extent);
+        let weights = self.pack(cpu, weight, Way::Forward);
+        let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let found = Apply {
+            compute: &cpu.compute,
+            pool: &cpu.pool,
+            images: extent.count,
+            taps: &self.kind.taps(),
+            from,
+            to,
+            source: *source,
+            weights: &weights,
+            start: &self.start(extent.count, addends),
+            addend: addends.images.map_or(Addend::Nothing, Addend::Images),
+            finish: if moments { Finish::Moments } else { Finish::Nothing },
+        }
+        .run(&mut values);
+        let (height, width) = (to.height, to.width);
+        let (count, channels) = (extent.count, self.outputs);
+        Images { count, height, width, channels, values, moments: found }
+    }
+
+    /// The gradient by the (transformed) source, `(n, h, w, c)`, from the one by the result; `extent` is the source's.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn by_data(&self, cpu: &Cpu, extent: Extent, gradient: &[f32], weight: &[f32]) -> Buffer {
+        let [to, _] = self.sides(extent);
+        let mut out = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        self.transposed(
+            cpu,
+            extent,
+            gradient,
+            weight,
+            (Addend::Nothing, Finish::Nothing),
+            &mut out,
+        );
+        out
+    }
+
+    /// The same, added to what `out` holds.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn add_by_data(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        gradient: &[f32],
+        weight: &[f32],
+        out: &mut [f32],
+    ) {
+        self.transposed(cpu, extent, gradient, weight, (Addend::Result, Finish::Nothing), out);
+    }
+
+    /// The gradient by a normalised source, taken on through its SiLU: by `z = scale · x + shift`, with the sums that
+    /// the normalisation's own gradients need. `statistics` is `(spread, level)` of `ẋ = spread · x + level`, `(n, c)`.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward), and if the source has no transformation.
+    pub fn by_data_through_norm(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        gradient: &[f32],
+        weight: &[f32],
+        source: &Source<'_>,
+        (spread, level): (&[f32], &[f32]),
+    ) -> NormGradient {
+        self.check(extent, source, weight);
+        let transform = source.transform.expect("the source is normalised");
+        let [to, _] = self.sides(extent);
+        let mut by_z = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let finish = Finish::ThroughNorm(ThroughNorm { source: *source, transform, spread, level });
+        let sums =
+            self.transposed(cpu, extent, gradient, weight, (Addend::Nothing, finish), &mut by_z);
+        NormGradient { by_z, sums }
+    }
+
+    /// The gradient by the weights, written to `out` `(u, v, c, o)`, from the one by the result. Returns the sums of
+    /// the latter over the pixels of each image, `(n, o)`: the gradient by what is added to each image.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn by_weight(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        source: &Source<'_>,
+        gradient: &[f32],
+        out: &mut [f32],
+    ) -> Vec<f64> {
+        self.check(extent, source, out);
+        let [input, output] = self.sides(extent);
+        assert_eq!(gradient.len(), extent.count * output.pixels() * output.channels, "gradient");
+        ByWeight {
+            compute: &cpu.compute,
+            pool: &cpu.pool,
+            kind: self.kind,
+            images: extent.count,
+            input,
+            output,
+            source: *source,
+            gradient,
+        }
+        .run(out)
+    }
+
+    fn transposed(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        gradient: &[f32],
+        weight: &[f32],
+        (addend, finish): (Addend<'_>, Finish<'_>),
+        out: &mut [f32],
+    ) -> Pairs {
+        let [to, from] = self.sides(extent);
+        let pixels = extent.count * from.pixels();
+        assert_eq!(gradient.len(), pixels * from.channels, "the gradient has the result's shape");
+        assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
+        let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
+        let weights = self.pack(cpu, weight, Way::Transposed);
+        let parts = [super::source::Part::new(gradient, from.channels)];
+        Apply {
+            compute: &cpu.compute,
+            pool: &cpu.pool,
+            images: extent.count,
+            taps: &taps,
+            from,
+            to,
+            source: Source { parts: &parts, transform: None },
+            weights: &weights,
+            start: &vec![0.0; extent.count * to.channels],
+            addend,
+            finish,
+        }
+        .run(out)
+    }
+
+    fn pack(&self, cpu: &Cpu, weight: &[f32], way: Way) -> Packed {
+        let channels = [self.inputs, self.outputs];
+        Packed::new(&cpu.compute, &cpu.pool, self.kind, weight, channels, way)
+    }
+
+    /// What each channel of each image starts from.
+    fn start(&self, count: usize, addends: &Addends<'_>) -> Vec<f32> {
+        let mut start = match addends.by_image {
+            Some(by_image) => by_image.to_vec(),
+            None => vec![0.0; count * self.outputs],
+        };
+        assert_eq!(start.len(), count * self.outputs, "one number for each image and channel");
+        if let Some(bias) = addends.bias {
+            assert_eq!(bias.len(), self.outputs, "one bias for each channel");
+            for start in start.chunks_exact_mut(self.outputs) {
+                start.iter_mut().zip(bias).for_each(|(start, bias)| *start += bias);
+            }
+        }
+        start
+    }
+
+    fn check(&self, extent: Extent, source: &Source<'_>, weight: &[f32]) {
+        let pixels = extent.count * extent.height * extent.width;
+        assert_eq!(source.channels(), self.inputs, "the source has the layer's channels");
+        assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
+        for part in source.parts {
+            assert_eq!(part.values.len(), pixels * part.stride, "each part has the source's size");
+        }
+        if let Some(transform) = source.transform {
+            assert_eq!(transform.scale.len(), extent.count * self.inputs, "scales");
+            assert_eq!(transform.shift.len(), extent.count * self.inputs, "shifts");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use std::arch::x86_64::{
+    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps,
+};
+
+use super::{Lanes, Vectors};
+use crate::conv2d::product::{Outer, Tile};
+use crate::isa::Work;
+
+/// Eight numbers; exists only where AVX2 and FMA do.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The token, if the machine has the instructions.
+    #[inline]
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs work compiled for these instructions.
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: the token exists, so the processor has the features of the callee.
+        unsafe { with_features(self, work) }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn with_features<W: Work>(lanes: Avx2, work: W) -> W::Output {
+    work.run(lanes)
+}
+
+impl Lanes for Avx2 {
+    const COUNT: usize = 8;
+    const ROWS: usize = 6;
+    const OUTER_ROWS: usize = 4;
+    const PAIRS: bool = false;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
+        // SAFETY: the caller's promise is that of the callee.
+        unsafe { tile.compute::<Self, { Self::ROWS }>(self, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn outer(self, outer: &Outer) {
+        // SAFETY: the caller's promise is that of the callee.
+        unsafe { outer.accumulate::<Self, { Self::OUTER_ROWS }>(self) }
+    }
+}
+
+impl Vectors for Avx2 {
+    type Vector = __m256;
+
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        // SAFETY: the token exists, so the processor has AVX.
+        unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for the read, the token for the instruction.
+        unsafe { _mm256_set1_ps(from.read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for the read, the token for the instruction, which takes any alignment.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, value: __m256, to: *mut f32) {
+        // SAFETY: the caller vouches for the write, the token for the instruction, which takes any alignment.
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token exists, so the processor has AVX.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: the token exists, so the processor has FMA.
+        unsafe { _mm256_fmadd_ps(a, b, sum) }
+    }
+}

@@ -1,0 +1,56 @@
+use std::time::Instant;
+
+use crate::conv2d::product::{BLOCK, Step, Tile, VECTORS};
+use crate::isa::Work;
+use crate::lanes::Lanes;
+use crate::{Compute, Pool};
+
+/// Steps of one product: enough that starting and storing it cost nothing.
+const STEPS: usize = 4096;
+/// Products whose fastest counts.
+const TRIALS: usize = 50;
+
+/// Multiplications and additions a second, each counted, that one core reaches on factors that lie in its first-level
+/// cache: the ceiling that convolutions are measured against.
+///
+/// Factors in two parts count as one, so that numbers of all precisions compare.
+pub fn peak(compute: &Compute) -> f64 {
+    let products = if compute.parts() == 1 { 1.0 } else { 3.0 };
+    compute.isa().run(Peak) / products
+}
+
+struct Peak;
+
+impl Work for Peak {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> f64 {
+        let pool = Pool::new();
+        let panel = pool.zeros(L::ROWS * BLOCK);
+        let weights = pool.zeros(VECTORS * BLOCK * L::COUNT);
+        let mut out = pool.take(L::ROWS * VECTORS * L::COUNT);
+        let steps = vec![Step { panel: 0, weights: 0, depth: BLOCK }; STEPS];
+        let (factors, sums) = (panel.as_ptr(), out.as_mut_ptr());
+        let tile = Tile { panel: factors, weights: weights.as_ptr(), steps: &steps, narrow: false };
+        let in_word = if L::PAIRS { 2 } else { 1 };
+        let operations = 2 * in_word * STEPS * BLOCK * L::ROWS * VECTORS * L::COUNT;
+        let trial = |_| {
+            let start = Instant::now();
+            // SAFETY: every step reads the one block of panel and weights that there is, of the size that a tile has.
+            unsafe { lanes.tile(&tile, sums) }
+            operations as f64 / start.elapsed().as_secs_f64()
+        };
+        (0..TRIALS).map(trial).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_compute_has_a_peak() {
+        assert!(Compute::all().iter().all(|compute| peak(compute) > 1e6));
+    }
+}

@@ -1,0 +1,318 @@
+//! All passes of all kinds of convolution, on all instructions of this machine, against plain loops in `f64`.
+#![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
+
+mod common;
+
+use common::{assert_close, assert_within, numbers, on_pools, tolerance};
+use disyre_kernels::{Addends, Compute, Convolution, Cpu, Extent, Kind, Part, Source, Transform};
+use proptest::prelude::*;
+
+const KINDS: [Kind; 4] = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
+
+/// A convolution of a source in two parts, with all that can go into it.
+#[derive(Debug, Clone)]
+struct Case {
+    layer: Convolution,
+    extent: Extent,
+    /// Channels of the first part.
+    first: usize,
+    silu: bool,
+}
+
+/// Numbers for a case.
+struct Data {
+    parts: [Vec<f32>; 2],
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    by_image: Vec<f32>,
+    images: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// What the passes of one case give.
+struct Results {
+    y: Vec<f32>,
+    moments: Vec<[f64; 2]>,
+    by_data: Vec<f32>,
+    by_z: Vec<f32>,
+    sums: Vec<[f64; 2]>,
+    by_weight: Vec<f32>,
+    by_image: Vec<f64>,
+}
+
+impl Case {
+    fn pixels(&self) -> usize {
+        self.extent.count * self.extent.height * self.extent.width
+    }
+
+    fn data(&self) -> Data {
+        let Convolution { inputs, outputs, .. } = self.layer;
+        let result = self.layer.result(self.extent);
+        let y = self.extent.count * result.height * result.width * outputs;
+        let (n, rest) = (self.extent.count, inputs - self.first);
+        Data {
+            parts: [numbers(self.pixels() * self.first, 1), numbers(self.pixels() * rest, 2)],
+            scale: numbers(n * inputs, 3),
+            shift: numbers(n * inputs, 4),
+            weight: numbers(self.layer.weight_len(), 5),
+            bias: numbers(outputs, 6),
+            by_image: numbers(n * outputs, 7),
+            images: numbers(y, 8),
+            gradient: numbers(y, 9),
+        }
+    }
+
+    fn ours(&self, cpu: &Cpu, data: &Data) -> Results {
+        let parts = [
+            Part::new(&data.parts[0], self.first),
+            Part::new(&data.parts[1], self.layer.inputs - self.first),
+        ];
+        let parts = if self.first == self.layer.inputs { &parts[..1] } else { &parts[..] };
+        let transform = Transform { scale: &data.scale, shift: &data.shift, silu: self.silu };
+        let source = Source { parts, transform: Some(transform) };
+        let addends = Addends {
+            bias: Some(&data.bias),
+            by_image: Some(&data.by_image),
+            images: Some(&data.images),
+        };
+        let (layer, weight) = (self.layer, &data.weight[..]);
+        let y = layer.forward(cpu, self.extent, &source, weight, &addends, true);
+        let by_data = layer.by_data(cpu, self.extent, &data.gradient, weight);
+        let statistics = (&data.scale[..], &data.shift[..]);
+        let norm = layer.by_data_through_norm(
+            cpu,
+            self.extent,
+            &data.gradient,
+            weight,
+            &source,
+            statistics,
+        );
+        let mut by_weight = vec![f32::NAN; layer.weight_len()];
+        let by_image = layer.by_weight(cpu, self.extent, &source, &data.gradient, &mut by_weight);
+        Results {
+            y: y.values.to_vec(),
+            moments: y.moments,
+            by_data: by_data.to_vec(),
+            by_z: norm.by_z.to_vec(),
+            sums: norm.sums,
+            by_weight,
+            by_image,
+        }
+    }
+
+    /// z = scale · x + shift at a place of the source, and x itself.
+    fn z(&self, data: &Data, pixel: usize, channel: usize) -> (f64, f64) {
+        let rest = self.layer.inputs - self.first;
+        let x = match channel < self.first {
+            true => data.parts[0][pixel * self.first + channel],
+            false => data.parts[1][pixel * rest + channel - self.first],
+        };
+        let image = pixel / (self.extent.height * self.extent.width);
+        let at = image * self.layer.inputs + channel;
+        (f64::from(data.scale[at]) * f64::from(x) + f64::from(data.shift[at]), f64::from(x))
+    }
+
+    /// Calls `term(y index, source pixel, input channel, output channel, weight index)` for every product.
+    fn for_each_product(&self, mut term: impl FnMut(usize, usize, usize, usize, usize)) {
+        let Convolution { kind, inputs, outputs } = self.layer;
+        let (result, k) = (self.layer.result(self.extent), kind.kernel());
+        let stride = if kind == Kind::Halving { 2 } else { 1 };
+        let doubled = if kind == Kind::Doubling { 2 } else { 1 };
+        let inside = |i: usize, u: usize, extent: usize| {
+            (i * stride + u)
+                .checked_sub(k / 2)
+                .filter(|&i| i < extent * doubled)
+                .map(|i| i / doubled)
+        };
+        for n in 0..result.count {
+            for (i, j) in (0..result.height).flat_map(|i| (0..result.width).map(move |j| (i, j))) {
+                for (u, v) in (0..k).flat_map(|u| (0..k).map(move |v| (u, v))) {
+                    let place = (inside(i, u, self.extent.height), inside(j, v, self.extent.width));
+                    let (Some(y), Some(x)) = place else { continue };
+                    let pixel = (n * self.extent.height + y) * self.extent.width + x;
+                    let out = ((n * result.height + i) * result.width + j) * outputs;
+                    for c in 0..inputs {
+                        for o in 0..outputs {
+                            term(out + o, pixel, c, o, ((u * k + v) * inputs + c) * outputs + o);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn plain(&self, data: &Data) -> Results {
+        let Convolution { inputs, outputs, .. } = self.layer;
+        let pixels = self.extent.height * self.extent.width;
+        let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+        let activated: Vec<f64> = (0..self.pixels() * inputs)
+            .map(|i| self.z(data, i / inputs, i % inputs).0)
+            .map(|z| if self.silu { z * sigmoid(z) } else { z })
+            .collect();
+        let result = self.layer.result(self.extent);
+        let out_pixels = result.height * result.width;
+        let mut y: Vec<f64> = (0..data.images.len())
+            .map(|i| {
+                let image = i / outputs / out_pixels;
+                f64::from(data.bias[i % outputs])
+                    + f64::from(data.by_image[image * outputs + i % outputs])
+                    + f64::from(data.images[i])
+            })
+            .collect();
+        let mut by_data = vec![0.0; activated.len()];
+        let mut by_weight = vec![0.0; data.weight.len()];
+        self.for_each_product(|out, pixel, c, _, w| {
+            let (weight, g) = (f64::from(data.weight[w]), f64::from(data.gradient[out]));
+            y[out] += weight * activated[pixel * inputs + c];
+            by_data[pixel * inputs + c] += weight * g;
+            by_weight[w] += activated[pixel * inputs + c] * g;
+        });
+        let mut sums = vec![[0.0; 2]; self.extent.count * inputs];
+        let by_z: Vec<f64> = (0..by_data.len())
+            .map(|i| {
+                let (z, x) = self.z(data, i / inputs, i % inputs);
+                let s = sigmoid(z);
+                let slope = if self.silu { s * (1.0 + z * (1.0 - s)) } else { 1.0 };
+                let at = i / inputs / pixels * inputs + i % inputs;
+                let g = by_data[i] * slope;
+                let normal = f64::from(data.scale[at]) * x + f64::from(data.shift[at]);
+                sums[at] = [sums[at][0] + g, sums[at][1] + g * normal];
+                g
+            })
+            .collect();
+        let channel = |values: &[f64], n: usize, o: usize| -> Vec<f64> {
+            let image = &values[n * out_pixels * outputs..][..out_pixels * outputs];
+            image.iter().skip(o).step_by(outputs).copied().collect()
+        };
+        let each = || (0..self.extent.count).flat_map(|n| (0..outputs).map(move |o| (n, o)));
+        let moments = each().map(|(n, o)| {
+            let values = channel(&y, n, o);
+            let mean = values.iter().sum::<f64>() / out_pixels as f64;
+            [mean, values.iter().map(|v| (v - mean) * (v - mean)).sum()]
+        });
+        let gradient: Vec<f64> = data.gradient.iter().map(|&g| f64::from(g)).collect();
+        Results {
+            moments: moments.collect(),
+            by_image: each().map(|(n, o)| channel(&gradient, n, o).iter().sum()).collect(),
+            y: single(&y),
+            by_data: single(&by_data),
+            by_z: single(&by_z),
+            sums,
+            by_weight: single(&by_weight),
+        }
+    }
+
+    fn assert_agrees(&self, compute: Compute) {
+        let data = self.data();
+        let (ours, plain) = (self.ours(&Cpu::new(compute), &data), self.plain(&data));
+        let name = |what| format!("{what} of {self:?} in {compute}");
+        let tolerance = tolerance(compute);
+        assert_close(&name("y"), &ours.y, &plain.y, tolerance);
+        assert_close(&name("moments"), &flat(&ours.moments), &flat(&plain.moments), tolerance);
+        assert_close(&name("by data"), &ours.by_data, &plain.by_data, tolerance);
+        assert_close(&name("by z"), &ours.by_z, &plain.by_z, tolerance);
+        // Terms of both signs: the error grows with them, not with what is left of their sum.
+        let greatest = plain.by_z.iter().fold(0.0f32, |max, g| max.max(g.abs()));
+        let pixels = (self.extent.height * self.extent.width) as f32;
+        let terms = greatest * pixels.sqrt();
+        assert_within(&name("sums"), &flat(&ours.sums), &flat(&plain.sums), tolerance * terms);
+        assert_close(&name("by weight"), &ours.by_weight, &plain.by_weight, tolerance);
+        assert_close(&name("by image"), &single(&ours.by_image), &single(&plain.by_image), 1e-5);
+    }
+}
+
+fn single(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&v| v as f32).collect()
+}
+
+fn flat(pairs: &[[f64; 2]]) -> Vec<f32> {
+    single(&pairs.iter().flatten().copied().collect::<Vec<_>>())
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let channels = prop_oneof![Just(1), Just(16), Just(32), Just(48), 1..70usize];
+    let sizes = (1..4usize, 1..14usize, 1..19usize);
+    let options = (0..4usize, any::<bool>(), 0.0..1.0f64);
+    (sizes, (channels.clone(), channels), options).prop_map(
+        |((count, height, width), (inputs, outputs), (kind, silu, share))| Case {
+            layer: Convolution { kind: KINDS[kind], inputs, outputs },
+            extent: Extent { count, height, width },
+            first: ((inputs as f64 * share) as usize).max(1),
+            silu,
+        },
+    )
+}
+
+/// Sizes that are cut into several pieces along images, rows and channels.
+fn large() -> Vec<Case> {
+    let case = |kind, [inputs, outputs]: [usize; 2], [count, height, width]: [usize; 3]| Case {
+        layer: Convolution { kind, inputs, outputs },
+        extent: Extent { count, height, width },
+        first: inputs / 2,
+        silu: true,
+    };
+    vec![
+        case(Kind::Same, [96, 32], [1, 64, 65]),
+        case(Kind::Same, [64, 160], [9, 4, 4]),
+        case(Kind::Halving, [40, 33], [2, 63, 33]),
+        case(Kind::Doubling, [34, 64], [2, 20, 31]),
+        case(Kind::Pointwise, [130, 48], [3, 30, 16]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn every_pass_agrees_with_plain_loops(case in case()) {
+        Compute::all().into_iter().for_each(|compute| case.assert_agrees(compute));
+    }
+}
+
+#[test]
+fn large_layers_agree_with_plain_loops() {
+    for case in large() {
+        Compute::all().into_iter().for_each(|compute| case.assert_agrees(compute));
+    }
+}
+
+#[test]
+fn results_have_the_same_bits_for_any_number_of_threads() {
+    for case in large() {
+        let data = case.data();
+        for compute in Compute::all() {
+            on_pools(|| {
+                let results = case.ours(&Cpu::new(compute), &data);
+                let Results { y, moments, by_data, by_z, sums, by_weight, by_image } = results;
+                [y, flat(&moments), by_data, by_z, flat(&sums), by_weight, single(&by_image)]
+            });
+        }
+    }
+}
+
+#[test]
+fn an_image_does_not_depend_on_its_batch() {
+    for mut case in large() {
+        case.extent.count = 7;
+        let data = case.data();
+        for compute in Compute::all() {
+            let whole = case.ours(&Cpu::new(compute), &data);
+            let alone = Case { extent: Extent { count: 1, ..case.extent }, ..case.clone() };
+            let data = case.data();
+            let first = |values: &[f32]| values[..values.len() / 7].to_vec();
+            let data = Data {
+                parts: [first(&data.parts[0]), first(&data.parts[1])],
+                scale: first(&data.scale),
+                shift: first(&data.shift),
+                by_image: first(&data.by_image),
+                images: first(&data.images),
+                gradient: first(&data.gradient),
+                ..data
+            };
+            let alone = alone.ours(&Cpu::new(compute), &data);
+            assert!(alone.y == first(&whole.y) && alone.by_z == first(&whole.by_z), "{compute}");
+            assert!(flat(&alone.moments) == first(&flat(&whole.moments)), "{compute}");
+        }
+    }
+}
