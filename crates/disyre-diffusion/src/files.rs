@@ -38,19 +38,19 @@ impl Write for HashWriter<'_> {
 }
 
 /// A tensor about to be written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TensorToWrite<'a> {
-    pub(crate) shape: &'a [usize],
-    pub(crate) values: &'a [f32],
+#[derive(Debug, Clone)]
+pub(crate) struct TensorToWrite {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
 }
 
-impl View for TensorToWrite<'_> {
+impl View for TensorToWrite {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
 
     fn shape(&self) -> &[usize] {
-        self.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
@@ -58,14 +58,14 @@ impl View for TensorToWrite<'_> {
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(self.values)
+        size_of_val(&self.values[..])
     }
 }
 
 /// Writes named tensors and one entry of metadata. (Several entries would be written in a random order.)
 pub(crate) fn write_tensors(
     path: &Path,
-    tensors: Vec<(String, TensorToWrite<'_>)>,
+    tensors: Vec<(String, TensorToWrite)>,
     metadata: (&str, String),
 ) -> Result<(), DiffusionError> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
@@ -148,9 +148,10 @@ mod tests {
     fn tensors_come_back_with_their_metadata_and_no_temporary_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        let tensor = TensorToWrite { shape: &[2, 1], values: &[1.5, -2.0] };
+        let tensor = TensorToWrite { shape: vec![2, 1], values: vec![1.5, -2.0] };
         for _ in 0..2 {
-            write_tensors(&path, vec![("a".into(), tensor)], ("format", "pt".into())).unwrap();
+            write_tensors(&path, vec![("a".into(), tensor.clone())], ("format", "pt".into()))
+                .unwrap();
         }
         assert_eq!(read_tensors(&path).unwrap()["a"], (vec![2, 1], vec![1.5, -2.0]));
         assert_eq!(read_metadata(&path, "format").unwrap().as_deref(), Some("pt"));

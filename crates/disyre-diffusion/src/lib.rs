@@ -32,8 +32,10 @@
 
 mod descent;
 mod device;
+mod engine;
 mod error;
 mod files;
+mod fused;
 mod model;
 mod parameters;
 mod restorer;
@@ -49,6 +51,8 @@ mod golden;
 pub use candle_core::Device;
 pub use descent::{DescentConfig, DescentRule};
 pub use device::{DeviceRequest, SelectedDevice, select_device};
+pub use disyre_kernels::{Compute, Isa, Precision};
+pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::weights_sha256;
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};

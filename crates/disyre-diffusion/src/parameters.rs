@@ -101,6 +101,30 @@ impl Parameters {
         self.over(Var::as_detached_tensor)
     }
 
+    /// The network that they belong to.
+    pub fn network(&self) -> &UNetConfig {
+        &self.network
+    }
+
+    /// The numbers of one tensor, in PyTorch's order.
+    ///
+    /// # Errors
+    /// [`DiffusionError`] if there is no such tensor, or if the tensor library fails.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, DiffusionError> {
+        match self.vars.get(name) {
+            Some(var) => Ok(var.flatten_all()?.to_vec1()?),
+            None => Err(DiffusionError::config("parameter", "a tensor of the network", name)),
+        }
+    }
+
+    /// The same numbers in tensors of their own.
+    pub(crate) fn copied(&self) -> Result<Self, DiffusionError> {
+        let copy =
+            |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.copy()?)?));
+        let vars = self.vars.iter().map(copy).collect::<Result<_, DiffusionError>>()?;
+        Ok(Self { network: self.network.clone(), vars, device: self.device.clone() })
+    }
+
     /// Names and tensors, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))

@@ -5,9 +5,10 @@ use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
 use disyre_core::{RestoreError, Restorer, Severity, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Runner;
 use crate::model::{EMA_FILE, MODEL_FILE};
 use crate::slices::{from_images, to_images};
-use crate::{Conditioning, DiffusionError, ModelConfig, Parameters, Schedule, UNet};
+use crate::{Conditioning, DiffusionError, Engine, ModelConfig, Parameters, Schedule};
 
 /// Which weights of a trained model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,13 +40,12 @@ impl Weights {
 #[derive(Debug)]
 pub struct ColdRestorer {
     config: ModelConfig,
-    network: UNet,
+    network: Box<dyn Runner>,
     schedule: Schedule,
-    device: Device,
 }
 
 impl ColdRestorer {
-    /// Reads a model's folder: `config.json` and the chosen weights.
+    /// Reads a model's folder: `config.json` and the chosen weights; computes with the default [`Engine`].
     ///
     /// # Errors
     /// [`DiffusionError`] naming the file that is missing or belongs to another network.
@@ -54,13 +54,26 @@ impl ColdRestorer {
         weights: Weights,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
+        Self::load_with(model_dir, weights, device, Engine::default())
+    }
+
+    /// The same with a given engine.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(
+        model_dir: &Path,
+        weights: Weights,
+        device: &Device,
+        engine: Engine,
+    ) -> Result<Self, DiffusionError> {
         let config = ModelConfig::load(model_dir)?;
         let path = model_dir.join(weights.file_name());
         let parameters = Parameters::load(&config.network, &path, device)?;
-        Self::new(config, &parameters, device)
+        Self::with(config, &parameters, device, engine)
     }
 
-    /// Wraps parameters that are in memory; later changes of them change the restorer.
+    /// Takes a copy of parameters that are in memory; computes with the default [`Engine`].
     ///
     /// # Errors
     /// [`DiffusionError`] if the configuration cannot work.
@@ -69,10 +82,23 @@ impl ColdRestorer {
         parameters: &Parameters,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
+        Self::with(config, parameters, device, Engine::default())
+    }
+
+    /// The same with a given engine.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with(
+        config: ModelConfig,
+        parameters: &Parameters,
+        device: &Device,
+        engine: Engine,
+    ) -> Result<Self, DiffusionError> {
         config.ensure_valid()?;
         let schedule = config.schedule.build()?;
-        let network = parameters.frozen_network()?;
-        Ok(Self { config, network, schedule, device: device.clone() })
+        let network = engine.runner(parameters, device)?;
+        Ok(Self { config, network, schedule })
     }
 
     /// The model's settings.
@@ -101,8 +127,10 @@ impl ColdRestorer {
         if n * z == 0 {
             return Ok(());
         }
-        let images = to_images(batch, &self.device)?;
-        from_images(&self.network.forward(&images, &conditioning.repeated(z))?, restored)
+        self.config.network.ensure_divisible(y, x)?;
+        let images = to_images(batch);
+        from_images(&self.network.forward(&images, &conditioning.repeated(z))?, restored);
+        Ok(())
     }
 }
 

@@ -1,34 +1,30 @@
-use candle_core::{Device, Tensor};
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5, CowArray, Ix5};
 
-use crate::DiffusionError;
+/// Images for the 2D network.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ImageBatch {
+    /// `(n, c, y, x)`.
+    pub(crate) values: Vec<f32>,
+    pub(crate) shape: [usize; 4],
+}
 
-/// A batch of volumes as a batch of images for the 2D network: slice z of item i becomes image i·z + z.
+/// A batch of volumes as a batch of images: slice z of item i becomes image i·z + z.
 ///
 /// # Shapes and units
 /// From `(n, c, z, y, x)` to `(n·z, c, y, x)`.
-pub(crate) fn to_images(
-    batch: &ArrayView5<'_, f32>,
-    device: &Device,
-) -> Result<Tensor, DiffusionError> {
+pub(crate) fn to_images(batch: &ArrayView5<'_, f32>) -> ImageBatch {
     let (n, c, z, y, x) = batch.dim();
     let sliced: CowArray<'_, f32, Ix5> = batch.view().permuted_axes([0, 2, 1, 3, 4]).into();
-    let sliced = sliced.as_standard_layout();
-    let values = sliced.as_slice().unwrap_or_default();
-    Ok(Tensor::from_slice(values, (n * z, c, y, x), device)?)
+    let values = sliced.as_standard_layout().iter().copied().collect();
+    ImageBatch { values, shape: [n * z, c, y, x] }
 }
 
 /// The reverse of [`to_images`].
-pub(crate) fn from_images(
-    images: &Tensor,
-    batch: ArrayViewMut5<'_, f32>,
-) -> Result<(), DiffusionError> {
-    let values: Vec<f32> = images.flatten_all()?.to_vec1()?;
+pub(crate) fn from_images(values: &[f32], batch: ArrayViewMut5<'_, f32>) {
     let mut sliced = batch.permuted_axes([0, 2, 1, 3, 4]);
-    for (out, value) in sliced.iter_mut().zip(values) {
+    for (out, &value) in sliced.iter_mut().zip(values) {
         *out = value;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -41,12 +37,11 @@ mod tests {
         let batch = Array5::from_shape_fn((2, 3, 4, 1, 2), |(n, c, z, _, x)| {
             (1000 * n + 100 * c + 10 * z + x) as f32
         });
-        let images = to_images(&batch.view(), &Device::Cpu).unwrap();
-        assert_eq!(images.dims(), [8, 3, 1, 2]);
-        let third: Vec<f32> = images.get(6).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        assert_eq!(third, [1020.0, 1021.0, 1120.0, 1121.0, 1220.0, 1221.0]);
+        let images = to_images(&batch.view());
+        assert_eq!(images.shape, [8, 3, 1, 2]);
+        assert_eq!(images.values[6 * 6..7 * 6], [1020.0, 1021.0, 1120.0, 1121.0, 1220.0, 1221.0]);
         let mut back = Array5::zeros(batch.dim());
-        from_images(&images, back.view_mut()).unwrap();
+        from_images(&images.values, back.view_mut());
         assert_eq!(back, batch);
     }
 }

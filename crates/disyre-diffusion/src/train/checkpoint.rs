@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TrainConfig;
-use super::adamw::Slot;
-use super::learner::Learner;
+use super::learner::{Learner, State};
 use crate::files::{TensorToWrite, Tensors, read_metadata, read_tensors, write_tensors};
+use crate::fused::Entry;
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
 use crate::{DiffusionError, ModelConfig, Parameters};
 
@@ -20,8 +20,13 @@ const MOMENT1: &str = "moment1.";
 const MOMENT2: &str = "moment2.";
 const AVERAGE: &str = "average.";
 /// What may change when a run resumes: it does not touch the weights.
-const FREE: [&str; 4] =
-    ["model.version", "train.checkpoint_every", "train.validation_every", "train.validation_pairs"];
+const FREE: [&str; 5] = [
+    "model.version",
+    "train.checkpoint_every",
+    "train.recompute",
+    "train.validation_every",
+    "train.validation_pairs",
+];
 
 /// What a run is, as kept beside its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,17 +45,16 @@ struct Saved {
 impl Settings {
     /// Writes weights, their average and the whole state of a run, each file in one piece, the state last.
     pub(crate) fn save(&self, dir: &Path, learner: &Learner) -> Result<(), DiffusionError> {
-        let slots = learner.slots();
+        let (entries, weights, kept) = (learner.entries(), learner.weights(), learner.state());
         let format = || ("format", "pt".to_owned());
-        write_tensors(&dir.join(MODEL_FILE), part(slots, "", |slot| &slot.weights), format())?;
-        let average = part(slots, "", |slot| &slot.average);
-        if !average.is_empty() {
-            write_tensors(&dir.join(EMA_FILE), average, format())?;
+        write_tensors(&dir.join(MODEL_FILE), part(entries, "", weights), format())?;
+        if !kept.average.is_empty() {
+            write_tensors(&dir.join(EMA_FILE), part(entries, "", &kept.average), format())?;
         }
-        let mut state = part(slots, WEIGHT, |slot| &slot.weights);
-        state.extend(part(slots, MOMENT1, |slot| &slot.moment1));
-        state.extend(part(slots, MOMENT2, |slot| &slot.moment2));
-        state.extend(part(slots, AVERAGE, |slot| &slot.average));
+        let mut state = part(entries, WEIGHT, weights);
+        state.extend(part(entries, MOMENT1, &kept.moment1));
+        state.extend(part(entries, MOMENT2, &kept.moment2));
+        state.extend(part(entries, AVERAGE, &kept.average));
         let path = dir.join(TRAINING_FILE);
         let saved = Saved { step: learner.steps(), settings: self.clone() };
         let text = serde_json::to_string(&saved).map_err(broken_settings(&path))?;
@@ -73,19 +77,17 @@ impl Settings {
             let taken = names.iter().filter_map(|name| tensors.remove_entry(name));
             taken.map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect()
         };
-        let (weights, mut moment1, mut moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
-        let mut average = group(AVERAGE);
-        let averaged = self.train.ema_decay > 0.0;
+        let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
+        let average = group(AVERAGE);
         let parameters = Parameters::from_tensors(&self.model.network, weights, &path, device)?;
-        let mut learner = Learner::new(parameters, averaged, device)?;
-        for slot in learner.slots_mut() {
-            slot.moment1 = fitting(&mut moment1, slot, &path)?;
-            slot.moment2 = fitting(&mut moment2, slot, &path)?;
-            if averaged {
-                slot.average = fitting(&mut average, slot, &path)?;
-            }
-        }
-        Ok(learner.at_step(saved.step))
+        let learner = Learner::new(parameters, &self.train, device)?;
+        let all = |group| joined(learner.entries(), learner.weights().len(), group, &path);
+        let state = State {
+            moment1: all(moment1)?,
+            moment2: all(moment2)?,
+            average: if self.train.ema_decay > 0.0 { all(average)? } else { Vec::new() },
+        };
+        Ok(learner.with_state(state).at_step(saved.step))
     }
 
     fn ensure_continues(&self, saved: &Self, path: &Path) -> Result<(), DiffusionError> {
@@ -104,26 +106,35 @@ fn broken_settings(path: &Path) -> impl Fn(serde_json::Error) -> DiffusionError 
     move |source| DiffusionError::Settings { path: path.to_path_buf(), source }
 }
 
-/// One part of every slot that has it, under prefixed names.
-fn part<'a>(
-    slots: &'a [Slot],
-    prefix: &str,
-    of: impl Fn(&Slot) -> &Vec<f32>,
-) -> Vec<(String, TensorToWrite<'a>)> {
-    let tensor = |slot: &'a Slot| TensorToWrite { shape: &slot.shape, values: of(slot) };
-    let present = slots.iter().filter(|slot| !of(slot).is_empty());
-    present.map(|slot| (format!("{prefix}{}", slot.name), tensor(slot))).collect()
+/// Every parameter's share of `all`, under prefixed names; nothing of nothing.
+fn part(entries: &[Entry], prefix: &str, all: &[f32]) -> Vec<(String, TensorToWrite)> {
+    let entries = if all.is_empty() { &[] } else { entries };
+    let tensor =
+        |entry: &Entry| TensorToWrite { shape: entry.shape.clone(), values: entry.read(all) };
+    entries.iter().map(|entry| (format!("{prefix}{}", entry.name), tensor(entry))).collect()
 }
 
-fn fitting(group: &mut Tensors, slot: &Slot, path: &Path) -> Result<Vec<f32>, DiffusionError> {
-    match group.remove(&slot.name) {
-        Some((shape, values)) if shape == slot.shape => Ok(values),
-        _ => Err(DiffusionError::OtherNetwork {
-            path: path.to_path_buf(),
-            name: slot.name.clone(),
-            problem: "lacks a fitting state of the optimiser".into(),
-        }),
+/// The reverse of [`part`].
+fn joined(
+    entries: &[Entry],
+    len: usize,
+    mut group: Tensors,
+    path: &Path,
+) -> Result<Vec<f32>, DiffusionError> {
+    let mut all = vec![0.0; len];
+    for entry in entries {
+        match group.remove(&entry.name) {
+            Some((shape, values)) if shape == entry.shape => entry.write(&values, &mut all),
+            _ => {
+                return Err(DiffusionError::OtherNetwork {
+                    path: path.to_path_buf(),
+                    name: entry.name.clone(),
+                    problem: "lacks a fitting state of the optimiser".into(),
+                });
+            }
+        }
     }
+    Ok(all)
 }
 
 /// Path and both values of the first field that differs, fields in order of name.

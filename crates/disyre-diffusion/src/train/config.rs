@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::DiffusionError;
+use crate::{DiffusionError, Engine};
 
 /// How to train; `Default` is the published recipe with the one exception of `ema_decay`.
 ///
 /// # Source
-/// The published code of DISYRE (arXiv 2311.15453). It trains with 16-bit products; here everything is 32-bit.
+/// The published code of DISYRE (arXiv 2311.15453). It trains with 16-bit products; here that is a choice, see `engine`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
@@ -35,6 +35,11 @@ pub struct TrainConfig {
     pub validation_pairs: u64,
     /// Steps between checkpoints; there is always one after the last step. Published: 10 000.
     pub checkpoint_every: u64,
+    /// How the processor computes. Published: bf16 on a GPU; ours: `f32`.
+    pub engine: Engine,
+    /// Whether results within blocks are computed anew for the gradient and not kept: less memory, more work, the same
+    /// weights.
+    pub recompute: bool,
     /// Seed of the initial weights. Published: none was set; ours: 0.
     pub seed: u64,
 }
@@ -54,6 +59,8 @@ impl Default for TrainConfig {
             validation_every: 10_000,
             validation_pairs: 128,
             checkpoint_every: 10_000,
+            engine: Engine::default(),
+            recompute: false,
             seed: 0,
         }
     }

@@ -1,20 +1,30 @@
-use candle_core::{Device, Tensor, Var};
-use disyre_core::ndarray::ArrayView5;
+use candle_core::Device;
+use disyre_kernels::{Moments, sum_of_squares};
 
-use super::adamw::{Slot, Update, sum_of_squares};
+use super::adamw::update;
 use super::{Batch, TrainConfig};
-use crate::slices::to_images;
-use crate::{Conditioning, DiffusionError, Parameters, Schedule, UNet};
+use crate::engine::Runner;
+use crate::fused::Entry;
+use crate::slices::{ImageBatch, to_images};
+use crate::{Conditioning, DiffusionError, Parameters, Schedule};
 
 /// A network, its optimiser and the number of steps that they have gone.
 #[derive(Debug)]
 pub(crate) struct Learner {
-    parameters: Parameters,
-    trainable: UNet,
-    frozen: UNet,
-    slots: Vec<Slot>,
+    network: Box<dyn Runner>,
+    state: State,
+    gradient: Vec<f32>,
+    recompute: bool,
     steps: u64,
-    device: Device,
+}
+
+/// What the optimiser keeps for every weight, in the order of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    pub(crate) moment1: Vec<f32>,
+    pub(crate) moment2: Vec<f32>,
+    /// Empty if no average is kept.
+    pub(crate) average: Vec<f32>,
 }
 
 /// What one step found.
@@ -28,32 +38,45 @@ impl Learner {
     /// A learner at step 0.
     pub(crate) fn new(
         parameters: Parameters,
-        averaged: bool,
+        config: &TrainConfig,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let slot = |(name, var): (&str, &Var)| {
-            Ok(Slot::new(name, var.dims(), values(var.as_tensor())?, averaged))
+        let network = config.engine.runner(&parameters, device)?;
+        let zeros = vec![0.0; network.weights().len()];
+        let averaged = config.ema_decay > 0.0;
+        let state = State {
+            moment1: zeros.clone(),
+            moment2: zeros.clone(),
+            average: if averaged { network.weights().to_vec() } else { Vec::new() },
         };
-        let slots = parameters.iter().map(slot).collect::<Result<Vec<_>, DiffusionError>>()?;
-        let (trainable, frozen) = (parameters.trainable_network()?, parameters.frozen_network()?);
-        Ok(Self { parameters, trainable, frozen, slots, steps: 0, device: device.clone() })
+        Ok(Self { network, state, gradient: zeros, recompute: config.recompute, steps: 0 })
     }
 
-    /// The same after `steps` steps, whose traces are in the slots.
+    /// The same after `steps` steps, whose traces are in the state.
     pub(crate) fn at_step(self, steps: u64) -> Self {
         Self { steps, ..self }
-    }
-
-    pub(crate) fn slots_mut(&mut self) -> &mut [Slot] {
-        &mut self.slots
     }
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    pub(crate) fn slots(&self) -> &[Slot] {
-        &self.slots
+    /// Where each parameter lies in the weights and the state.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        self.network.entries()
+    }
+
+    pub(crate) fn weights(&self) -> &[f32] {
+        self.network.weights()
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The same with another state of the optimiser.
+    pub(crate) fn with_state(self, state: State) -> Self {
+        Self { state, ..self }
     }
 
     /// One step of gradient descent. Where the loss or the gradient is not finite, the weights stay as they were.
@@ -63,22 +86,25 @@ impl Learner {
         schedule: &Schedule,
         config: &TrainConfig,
     ) -> Result<StepResult, DiffusionError> {
-        let (images, conditioning) = self.input(batch, schedule)?;
-        let clean = values(&to_images(&batch.clean.view(), &Device::Cpu)?)?;
-        let (loss, gradients) = self.gradients(&images, &conditioning, &clean)?;
+        let (images, conditioning) = input(batch, schedule);
+        let clean = to_images(&batch.clean.view());
+        let (recompute, out) = (self.recompute, &mut self.gradient);
+        let loss = self.network.gradient(&images, &conditioning, &clean, recompute, out)?;
         let number = self.steps + 1;
-        let grad_norm = gradients.iter().map(|g| sum_of_squares(g)).sum::<f64>().sqrt();
+        let compute = self.network.compute();
+        let grad_norm = sum_of_squares(&compute, &self.gradient).sqrt();
         for (what, value) in [("the loss", loss), ("the gradient", grad_norm)] {
             if !value.is_finite() {
                 return Err(DiffusionError::NotFinite { what, step: number });
             }
         }
-        let rate = config.learning_rate_at(self.steps);
-        let update = Update::new(config, rate, number, grad_norm);
-        for (slot, gradient) in self.slots.iter_mut().zip(&gradients) {
-            update.apply(slot, gradient);
-        }
-        self.use_weights(|slot| &slot.weights)?;
+        let update = update(config, config.learning_rate_at(self.steps), number, grad_norm);
+        let (state, gradient) = (&mut self.state, &self.gradient);
+        self.network.change(&mut |weights| {
+            let State { moment1, moment2, average } = &mut *state;
+            let moments = Moments { weights, first: moment1, second: moment2, average };
+            update.apply(&compute, moments, gradient);
+        })?;
         self.steps = number;
         Ok(StepResult { loss, grad_norm })
     }
@@ -89,68 +115,35 @@ impl Learner {
         batch: &Batch,
         schedule: &Schedule,
     ) -> Result<f64, DiffusionError> {
-        let (images, conditioning) = self.input(batch, schedule)?;
-        let restored = values(&self.frozen.forward(&images, &conditioning)?)?;
-        let clean = values(&to_images(&batch.clean.view(), &Device::Cpu)?)?;
-        Ok(squared_error(&restored, &clean))
+        let (images, conditioning) = input(batch, schedule);
+        let restored = self.network.forward(&images, &conditioning)?;
+        Ok(squared_error(&restored, &to_images(&batch.clean.view()).values))
     }
 
     /// Runs `look` with the moving average in the network's place; none if no average is kept.
     pub(crate) fn with_average<T>(
-        &self,
+        &mut self,
         look: impl FnOnce(&Self) -> Result<T, DiffusionError>,
     ) -> Result<Option<T>, DiffusionError> {
-        if self.slots.iter().all(|slot| slot.average.is_empty()) {
+        if self.state.average.is_empty() {
             return Ok(None);
         }
-        self.use_weights(|slot| &slot.average)?;
+        self.exchange_average()?;
         let seen = look(self);
-        self.use_weights(|slot| &slot.weights)?;
+        self.exchange_average()?;
         seen.map(Some)
     }
 
-    fn input(
-        &self,
-        batch: &Batch,
-        schedule: &Schedule,
-    ) -> Result<(Tensor, Conditioning), DiffusionError> {
-        let corrupted: ArrayView5<'_, f32> = batch.corrupted.view();
-        let conditioning = schedule.conditioning(&batch.severities).repeated(corrupted.dim().2);
-        Ok((to_images(&corrupted, &self.device)?, conditioning))
+    fn exchange_average(&mut self) -> Result<(), DiffusionError> {
+        let average = &mut self.state.average;
+        self.network.change(&mut |weights| std::mem::swap(weights, average))
     }
+}
 
-    /// Mean squared error and its gradient in every parameter.
-    ///
-    /// The sum runs in `f64` outside the tensor library, which is handed the derivative 2 (y − clean)/N of the loss in
-    /// the network's output y and carries it on.
-    fn gradients(
-        &self,
-        images: &Tensor,
-        conditioning: &Conditioning,
-        clean: &[f32],
-    ) -> Result<(f64, Vec<Vec<f32>>), DiffusionError> {
-        let output = self.trainable.forward(images, conditioning)?;
-        let restored = values(&output)?;
-        let count = restored.len() as f64;
-        let loss = squared_error(&restored, clean) / count;
-        let scale = (2.0 / count) as f32;
-        let slope: Vec<f32> = restored.iter().zip(clean).map(|(y, x)| scale * (y - x)).collect();
-        let slope = Tensor::from_vec(slope, output.shape(), &self.device)?;
-        let mut store = (&output * slope)?.sum_all()?.backward()?;
-        drop(output);
-        let gradient = |(_, var): (&str, &Var)| match store.remove(var.as_tensor()) {
-            Some(gradient) => values(&gradient),
-            None => Ok(vec![0.0; var.elem_count()]),
-        };
-        Ok((loss, self.parameters.iter().map(gradient).collect::<Result<_, _>>()?))
-    }
-
-    fn use_weights(&self, of: impl Fn(&Slot) -> &Vec<f32>) -> Result<(), DiffusionError> {
-        for ((_, var), slot) in self.parameters.iter().zip(&self.slots) {
-            var.set(&Tensor::from_slice(of(slot), var.shape(), &self.device)?)?;
-        }
-        Ok(())
-    }
+fn input(batch: &Batch, schedule: &Schedule) -> (ImageBatch, Conditioning) {
+    let slices = batch.corrupted.dim().2;
+    let conditioning = schedule.conditioning(&batch.severities).repeated(slices);
+    (to_images(&batch.corrupted.view()), conditioning)
 }
 
 /// Sum of squared differences, in `f64`.
@@ -158,15 +151,11 @@ fn squared_error(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
-fn values(tensor: &Tensor) -> Result<Vec<f32>, DiffusionError> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::golden::{Golden, assert_close};
-    use crate::{ScheduleConfig, UNetConfig};
+    use crate::{Engine, ScheduleConfig, UNetConfig};
     use disyre_core::ndarray::Array5;
 
     fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
@@ -176,6 +165,10 @@ mod tests {
 
     #[test]
     fn three_steps_equal_those_of_the_published_optimiser() {
+        [Engine::default(), Engine::Plain].into_iter().for_each(three_steps);
+    }
+
+    fn three_steps(engine: Engine) {
         let Some(small) = Golden::load("unet_small.safetensors") else { return };
         let Some(golden) = Golden::load("adamw_3steps.safetensors") else { return };
         let network = UNetConfig {
@@ -184,14 +177,12 @@ mod tests {
             attention_levels: vec![1],
             ..UNetConfig::default()
         };
-        let weights = small
-            .weight_tensors()
-            .into_iter()
-            .map(|(name, tensor)| (name, (tensor.dims().to_vec(), values(&tensor).unwrap())));
+        let weights = small.weight_tensors().into_iter().map(|(name, tensor)| {
+            (name, (tensor.dims().to_vec(), tensor.flatten_all().unwrap().to_vec1().unwrap()))
+        });
         let path = std::path::Path::new("golden");
         let parameters =
             Parameters::from_tensors(&network, weights.collect(), path, &Device::Cpu).unwrap();
-        let mut learner = Learner::new(parameters, false, &Device::Cpu).unwrap();
         let schedule = ScheduleConfig::default().build().unwrap();
         let all = schedule.severities(100).unwrap();
         let batch = Batch {
@@ -200,7 +191,14 @@ mod tests {
             severities: small.integers("t").iter().map(|&t| all[99 - t as usize]).collect(),
         };
         // The golden steps have a constant learning rate.
-        let config = TrainConfig { warmup_steps: 0, steps: 1 << 40, ..TrainConfig::default() };
+        let config = TrainConfig {
+            warmup_steps: 0,
+            steps: 1 << 40,
+            ema_decay: 0.0,
+            engine,
+            ..TrainConfig::default()
+        };
+        let mut learner = Learner::new(parameters, &config, &Device::Cpu).unwrap();
         let losses: Vec<f32> =
             (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);
@@ -211,9 +209,9 @@ mod tests {
             "up_blocks.0.resnets.0.norm1.bias",
         ];
         for name in expected {
-            let slot = learner.slots().iter().find(|slot| slot.name == name).unwrap();
+            let entry = learner.entries().iter().find(|entry| entry.name == name).unwrap();
             let expected = golden.floats(&format!("w.{name}")).1;
-            assert_close(name, &slot.weights, &expected, 1e-4);
+            assert_close(name, &entry.read(learner.weights()), &expected, 1e-4);
         }
     }
 }

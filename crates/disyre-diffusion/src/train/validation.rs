@@ -38,7 +38,7 @@ impl Validation {
 
     pub(crate) fn errors(
         &self,
-        learner: &Learner,
+        learner: &mut Learner,
         schedule: &Schedule,
     ) -> Result<ValidationErrors, DiffusionError> {
         let mean = |learner: &Learner| {

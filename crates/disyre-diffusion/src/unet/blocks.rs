@@ -1,5 +1,6 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use disyre_kernels::reference;
 
 use super::UNetConfig;
 use super::layers::{Conv, Linear, Norm};
@@ -81,12 +82,8 @@ impl Attention {
         let normed = self.norm.forward(x)?;
         let split =
             |linear: &Linear| linear.forward(&normed)?.reshape((heads, self.head_channels, h * w));
-        let scale = 1.0 / (self.head_channels as f64).sqrt();
-        let query = (split(&self.query)? * scale)?;
-        // (heads, pixels, channels) x (heads, channels, pixels)
-        let affinity = query.transpose(1, 2)?.contiguous()?.matmul(&split(&self.key)?)?;
-        let weights = candle_nn::ops::softmax(&affinity, 2)?;
-        let mixed = split(&self.value)?.matmul(&weights.transpose(1, 2)?.contiguous()?)?;
+        let mixed =
+            reference::attention(&split(&self.query)?, &split(&self.key)?, &split(&self.value)?)?;
         self.output.forward(&mixed.reshape((n, c, h, w))?)? + x
     }
 }
@@ -228,7 +225,8 @@ mod tests {
         }
         let name = "up_blocks.0.upsamplers.0";
         let conv = Conv::new((64, 64), 3, 1, &golden.weights().pp(name).pp("conv")).unwrap();
-        let large = disyre_kernels::upsample_nearest2(&golden.tensor(&format!("io.{name}.in")));
+        let large =
+            disyre_kernels::reference::upsample_nearest2(&golden.tensor(&format!("io.{name}.in")));
         golden.assert_tensor(
             &format!("io.{name}.out"),
             &conv.forward(&large.unwrap()).unwrap(),

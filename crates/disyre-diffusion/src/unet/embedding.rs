@@ -34,7 +34,7 @@ impl TimeEmbedding {
 }
 
 /// `[cos(t w_k), sin(t w_k)]` with `w_k = exp(-ln(10000) k / half)`, for each item in turn.
-fn sinusoids(conditioning: &Conditioning, length: usize) -> Vec<f32> {
+pub(crate) fn sinusoids(conditioning: &Conditioning, length: usize) -> Vec<f32> {
     let half = length / 2;
     let angle = |level: u32, k: usize| {
         let frequency = (-LONGEST_PERIOD.ln() * k as f32 / half as f32).exp();

@@ -10,6 +10,7 @@ use candle_nn::VarBuilder;
 
 use blocks::{Middle, Stage};
 use embedding::TimeEmbedding;
+pub(crate) use embedding::sinusoids;
 use layers::{Conv, Norm};
 
 pub use config::UNetConfig;
@@ -196,7 +197,7 @@ impl Up {
             h = self.stage.step(i, &joined, embedding)?;
         }
         match &self.upsample {
-            Some(conv) => conv.forward(&disyre_kernels::upsample_nearest2(&h)?),
+            Some(conv) => conv.forward(&disyre_kernels::reference::upsample_nearest2(&h)?),
             None => Ok(h),
         }
     }

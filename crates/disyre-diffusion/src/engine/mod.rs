@@ -1,0 +1,217 @@
+//! How the network computes: on the fused operations of the processor, or plainly on candle.
+
+mod fused;
+mod plain;
+
+use std::fmt::{self, Debug};
+use std::str::FromStr;
+
+use candle_core::Device;
+use disyre_kernels::{Compute, Precision};
+use serde::{Deserialize, Serialize};
+
+use crate::fused::Entry;
+use crate::slices::ImageBatch;
+use crate::{Conditioning, DiffusionError, Parameters};
+
+/// How the network computes on the processor. On other devices it always computes plainly.
+///
+/// As text: `f32`, `bf16x3`, `bf16` or `plain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Engine {
+    /// Fused operations, with products of this precision; where the machine has no instructions for it, the next more
+    /// exact one.
+    Fused(Precision),
+    /// The tensor library's own operations: slow, and what the fused ones are tested against.
+    Plain,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::Fused(Precision::F32)
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fused(precision) => write!(f, "{precision}"),
+            Self::Plain => f.write_str("plain"),
+        }
+    }
+}
+
+impl From<Engine> for String {
+    fn from(engine: Engine) -> Self {
+        engine.to_string()
+    }
+}
+
+impl TryFrom<String> for Engine {
+    type Error = DiffusionError;
+
+    fn try_from(text: String) -> Result<Self, DiffusionError> {
+        text.parse()
+    }
+}
+
+impl FromStr for Engine {
+    type Err = DiffusionError;
+
+    fn from_str(text: &str) -> Result<Self, DiffusionError> {
+        match (text, text.parse()) {
+            ("plain", _) => Ok(Self::Plain),
+            (_, Ok(precision)) => Ok(Self::Fused(precision)),
+            _ => Err(DiffusionError::config("engine", "f32, bf16x3, bf16 or plain", text)),
+        }
+    }
+}
+
+impl Engine {
+    /// How this machine computes when asked to, in words.
+    pub fn describe(self, device: &Device) -> String {
+        match self {
+            Self::Fused(precision) if device.is_cpu() => Compute::new(precision).to_string(),
+            _ => "plain tensor operations".into(),
+        }
+    }
+
+    /// The network of `parameters`, ready to run.
+    pub(crate) fn runner(
+        self,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Result<Box<dyn Runner>, DiffusionError> {
+        match self {
+            Self::Fused(precision) if device.is_cpu() => {
+                Ok(Box::new(fused::Fused::new(parameters, Compute::new(precision))?))
+            }
+            _ => Ok(Box::new(plain::Plain::new(parameters, device)?)),
+        }
+    }
+}
+
+/// A network over parameters in one run of numbers.
+pub(crate) trait Runner: Debug + Send + Sync {
+    /// What the run holds where.
+    fn entries(&self) -> &[Entry];
+
+    fn weights(&self) -> &[f32];
+
+    /// Changes the weights.
+    fn change(&mut self, change: &mut dyn FnMut(&mut Vec<f32>)) -> Result<(), DiffusionError>;
+
+    /// How the processor computes.
+    fn compute(&self) -> Compute;
+
+    /// Restores images `(n, c, h, w)`.
+    fn forward(
+        &self,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+    ) -> Result<Vec<f32>, DiffusionError>;
+
+    /// Mean squared error of the restorations against `clean`, and its gradient, written to `out`.
+    fn gradient(
+        &self,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+        clean: &ImageBatch,
+        recompute: bool,
+        out: &mut [f32],
+    ) -> Result<f64, DiffusionError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UNetConfig;
+    use crate::fused::Layout;
+    use disyre_core::{Key, rand::RngExt};
+
+    fn network() -> UNetConfig {
+        UNetConfig {
+            channels: vec![8, 24],
+            groups: 4,
+            attention_levels: vec![1],
+            in_channels: 2,
+            out_channels: 2,
+            ..UNetConfig::default()
+        }
+    }
+
+    fn images(name: &str) -> ImageBatch {
+        let mut rng = Key::new(8).child(name).rng();
+        let shape = [3, 2, 12, 8];
+        ImageBatch { values: (0..shape.iter().product()).map(|_| rng.random()).collect(), shape }
+    }
+
+    fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Vec<(String, Vec<f32>)>) {
+        let parameters = Parameters::seeded(&network(), Key::new(4), &Device::Cpu).unwrap();
+        let runner = engine.runner(&parameters, &Device::Cpu).unwrap();
+        let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
+        let (x, clean) = (images("x"), images("clean"));
+        let restored = runner.forward(&x, &conditioning).unwrap();
+        let mut all = vec![f32::NAN; runner.weights().len()];
+        let loss = runner.gradient(&x, &conditioning, &clean, recompute, &mut all).unwrap();
+        let gradients = runner.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
+        let mut gradients: Vec<_> = gradients.collect();
+        gradients.sort_by(|a, b| a.0.cmp(&b.0));
+        (restored, loss, gradients)
+    }
+
+    fn worst(a: &[f32], b: &[f32]) -> f32 {
+        let greatest = b.iter().fold(1e-7f32, |max, b| max.max(b.abs()));
+        a.iter().zip(b).fold(0.0f32, |max, (a, b)| max.max((a - b).abs())) / greatest
+    }
+
+    #[test]
+    fn fused_and_plain_restorations_and_gradients_agree() {
+        let (restored, loss, gradients) = run(Engine::Plain, false);
+        for (precision, tolerance) in
+            [(Precision::F32, 2e-4), (Precision::Bf16x3, 2e-3), (Precision::Bf16, 0.3)]
+        {
+            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), false);
+            assert!(worst(&ours, &restored) < tolerance, "{precision}");
+            assert!((our_loss / loss - 1.0).abs() < f64::from(tolerance), "{precision}");
+            for ((name, ours), (plain_name, plain)) in ours_gradients.iter().zip(&gradients) {
+                assert_eq!(name, plain_name);
+                // Softmax ignores what all keys share, so this gradient is 0 up to rounding.
+                if !name.ends_with("to_k.bias") {
+                    let error = worst(ours, plain);
+                    assert!(error < tolerance, "{name} in {precision}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn recomputed_results_give_the_same_gradient() {
+        let engine = Engine::default();
+        assert_eq!(run(engine, true), run(engine, false));
+    }
+
+    #[test]
+    fn an_engine_survives_its_text() {
+        for engine in Precision::ALL.map(Engine::Fused).into_iter().chain([Engine::Plain]) {
+            assert_eq!(engine.to_string().parse::<Engine>().unwrap(), engine);
+        }
+        let error = "fast".parse::<Engine>().unwrap_err().to_string();
+        assert!(error.contains("bf16x3"), "{error}");
+    }
+
+    #[test]
+    fn the_fused_network_has_the_published_parameters() {
+        let layout: Layout =
+            crate::fused::FusedNetwork::new(&UNetConfig::default()).layout().clone();
+        assert_eq!(layout.len(), 26_296_929);
+        let parameters =
+            Parameters::seeded(&UNetConfig::default(), Key::new(0), &Device::Cpu).unwrap();
+        let mut ours: Vec<_> =
+            layout.entries().iter().map(|e| (e.name.as_str(), &e.shape[..])).collect();
+        ours.sort_unstable();
+        let plain: Vec<_> = parameters.iter().map(|(name, var)| (name, var.dims())).collect();
+        assert_eq!(ours, plain);
+    }
+}
