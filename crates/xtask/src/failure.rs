@@ -18,6 +18,12 @@ pub(crate) enum Failure {
     OverBudget { package: &'static str, budget: usize, found: Vec<String> },
     /// There is no example to run.
     NoExamples { folder: PathBuf },
+    /// There is no Python for the peers.
+    Python { cause: Box<Failure> },
+    /// A program that is timed ended early.
+    Died { command: String, status: String, errors: String },
+    /// A program that is timed said something else than asked.
+    Answer { command: String, line: String },
     /// One step of CI failed.
     Step { step: &'static str, cause: Box<Failure> },
 }
@@ -42,6 +48,17 @@ impl fmt::Display for Failure {
             ),
             Self::NoExamples { folder } => {
                 write!(f, "{} holds no example; expected *.rs files", folder.display())
+            }
+            Self::Python { cause } => write!(
+                f,
+                "{cause}; the peers need python3 with its venv module and a package index, or an interpreter that has \
+                 torch, named in DISYRE_PEERS_PYTHON"
+            ),
+            Self::Died { command, status, errors } => {
+                write!(f, "`{command}` ended early ({status}) and said:\n{}", errors.trim_end())
+            }
+            Self::Answer { command, line } => {
+                write!(f, "`{command}` answered `{line}`, which no program that is timed may")
             }
             Self::Step { step, cause } => write!(f, "{step}: {cause}"),
         }

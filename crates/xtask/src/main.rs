@@ -1,10 +1,12 @@
-//! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`.
+//! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`,
+//! `cargo xtask bench-peers`.
 #![forbid(unsafe_code)]
 
 mod budget;
 mod ci;
 mod examples;
 mod failure;
+mod peers;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,7 +18,9 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   ci        all checks, cheapest first; stops at the first that fails
   budget    dependencies that disyre-dag and disyre-score may have
-  examples  builds and runs every examples/*.rs";
+  examples  builds and runs every examples/*.rs
+  bench-peers [--quick]
+            times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +28,8 @@ fn main() -> ExitCode {
         "ci" => ci::run,
         "budget" => budget::check,
         "examples" => examples::run,
+        "bench-peers" => peers::run,
+        "bench-peers --quick" => peers::run_quick,
         "" | "help" | "--help" => return print_usage(),
         other => {
             eprintln!("error: unknown command `{other}`\n\n{USAGE}");

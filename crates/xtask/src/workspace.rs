@@ -47,7 +47,8 @@ pub(crate) fn read(command: &mut Command) -> Result<String, Failure> {
     Err(failed(command, output.status))
 }
 
-fn cannot_start(command: &Command, source: std::io::Error) -> Failure {
+/// Why a command did not start.
+pub(crate) fn cannot_start(command: &Command, source: std::io::Error) -> Failure {
     Failure::Start { program: command.get_program().to_string_lossy().into_owned(), source }
 }
 
@@ -56,7 +57,7 @@ fn failed(command: &Command, status: std::process::ExitStatus) -> Failure {
 }
 
 /// The command as one would type it, with the variables that were set for it.
-fn describe(command: &Command) -> String {
+pub(crate) fn describe(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy()))
     });

@@ -1,0 +1,210 @@
+//! The network as a server that runs one iteration each time it is told to, to be timed in turn with the same network
+//! of others; `benches/peers/unet.py` states the protocol, `cargo xtask bench-peers` speaks it.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io::{Lines, StdinLock, stdin};
+use std::process::{ExitCode, exit};
+use std::time::Instant;
+
+use disyre::RunConfig;
+use disyre_benches::{brain, key};
+use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
+use disyre_core::{PairError, PairSource, Restorer, Severity};
+use disyre_diffusion::{
+    ColdRestorer, Device, Engine, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
+};
+
+/// That of the `disyre` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// More steps than anyone waits for, of a training that never validates and never saves.
+const ENDLESS: u64 = 1 << 40;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
+    if arguments.learns { learn(&arguments) } else { restore(&arguments) }
+}
+
+struct Arguments {
+    preset: RunConfig,
+    learns: bool,
+    batch: usize,
+    engine: Engine,
+    threads: usize,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let preset = RunConfig::reference();
+        let mut arguments =
+            Self { preset, learns: false, batch: 8, engine: Engine::default(), threads: 2 };
+        while let Some(name) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match (name.as_str(), value.as_str()) {
+                ("--network", "published") => arguments.preset = RunConfig::reference(),
+                ("--network", "cpu-2mm") => arguments.preset = RunConfig::cpu_2mm(),
+                ("--what", "forward") => arguments.learns = false,
+                ("--what", "train") => arguments.learns = true,
+                ("--batch", number) => arguments.batch = number.parse()?,
+                ("--precision", name) => arguments.engine = name.parse()?,
+                ("--threads", number) => arguments.threads = number.parse()?,
+                _ => return Err(format!("cannot use `{name} {value}`").into()),
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn model(&self) -> ModelConfig {
+        let (network, patch) = (self.preset.network.clone(), self.preset.pairs.patch);
+        ModelConfig { network, patch, ..ModelConfig::default() }
+    }
+
+    fn patch(&self) -> Array4<f32> {
+        brain(key("network"), self.preset.pairs.patch)
+    }
+}
+
+/// The one who asks.
+struct Client(Lines<StdinLock<'static>>);
+
+impl Client {
+    /// Says that the first iteration may be asked for.
+    fn greet() -> Self {
+        println!("ready");
+        Self(stdin().lines())
+    }
+
+    /// Waits for the next request and tells whether it is for an iteration; if not, it was the last.
+    fn asks_for_more(&mut self) -> Result<bool, Box<dyn Error>> {
+        match self.0.next().transpose()?.as_deref() {
+            Some("go") => Ok(true),
+            Some("quit") => {
+                println!("peak {}", peak_mib()?);
+                Ok(false)
+            }
+            None => Ok(false),
+            Some(other) => Err(format!("unknown request `{other}`; expected go or quit").into()),
+        }
+    }
+
+    fn answer(seconds: f64) {
+        println!("{:.3}", 1e3 * seconds);
+    }
+}
+
+/// The largest resident set of this process so far; Linux tells it.
+fn peak_mib() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kib.ok_or("/proc/self/status lacks VmHWM in kB")?.parse::<u64>()? / 1024)
+}
+
+/// An iteration restores a batch. Weights are random: they cost as much as trained ones.
+fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let (model, device) = (arguments.model(), Device::Cpu);
+    let parameters = Parameters::seeded(&model.network, key("weights"), &device)?;
+    let restorer = ColdRestorer::with(model, &parameters, &device, arguments.engine)?;
+    let patch = arguments.patch();
+    let batch = stack(Axis(0), &vec![patch.view(); arguments.batch])?;
+    let severities = vec![Severity::FULL; arguments.batch];
+    let mut restored = Array5::zeros(batch.raw_dim());
+    restorer.restore(batch.view(), &severities, restored.view_mut())?;
+    let mut client = Client::greet();
+    while client.asks_for_more()? {
+        let start = Instant::now();
+        restorer.restore(batch.view(), &severities, restored.view_mut())?;
+        Client::answer(start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// The same pair over and over, so that making pairs costs nothing.
+struct OnePair(Array4<f32>);
+
+impl PairSource for OnePair {
+    fn pair(
+        &self,
+        _: u64,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError> {
+        clean.assign(&self.0);
+        corrupted.assign(&self.0.mapv(|value| 0.5 * value));
+        Ok(Severity::FULL)
+    }
+}
+
+/// An iteration is a step of training, without a moving average: the peers keep none.
+fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let (model, pairs) = (arguments.model(), OnePair(arguments.patch()));
+    let config = TrainConfig {
+        steps: ENDLESS,
+        batch: arguments.batch,
+        warmup_steps: 0,
+        ema_decay: 0.0,
+        validation_every: ENDLESS,
+        validation_pairs: 1,
+        checkpoint_every: ENDLESS,
+        engine: arguments.engine,
+        ..TrainConfig::default()
+    };
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().to_owned();
+    let run = TrainRun {
+        config: &config,
+        model: &model,
+        pairs: &pairs,
+        validation: &pairs,
+        dir: &path,
+        resume: false,
+        stop: None,
+        device: &Device::Cpu,
+    };
+    let mut pauses = Pauses { client: None, dir: Some(dir) };
+    train(&run, &mut |event| pauses.after(&event))?;
+    Ok(())
+}
+
+/// Holds training after every step until the next is asked for.
+struct Pauses {
+    /// None before the first step, which warms up.
+    client: Option<Client>,
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Pauses {
+    fn after(&mut self, event: &TrainEvent) {
+        let TrainEvent::Step { seconds, .. } = event else { return };
+        if self.client.is_some() {
+            Client::answer(*seconds);
+        }
+        match self.client.get_or_insert_with(Client::greet).asks_for_more() {
+            Ok(true) => {}
+            Ok(false) => self.end(0),
+            Err(error) => {
+                eprintln!("error: {error}");
+                self.end(1);
+            }
+        }
+    }
+
+    /// Ends the process: training that is asked to stop would first write a checkpoint.
+    fn end(&mut self, code: i32) {
+        drop(self.dir.take());
+        exit(code);
+    }
+}

@@ -1,0 +1,48 @@
+/// What is compared in one line of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// `published` or `cpu-2mm`.
+    pub(super) network: &'static str,
+    /// `train`, a whole step, or `forward`, a restoration.
+    pub(super) what: &'static str,
+    /// Patches of one iteration.
+    pub(super) batch: usize,
+    /// Of the products: `f32` or `bf16`.
+    pub(super) precision: &'static str,
+}
+
+/// Threads of every program.
+pub(super) const THREADS: usize = 2;
+
+/// In the order of the table.
+pub(super) const ROWS: [Row; 9] = [
+    Row { network: "published", what: "train", batch: 8, precision: "f32" },
+    Row { network: "published", what: "forward", batch: 8, precision: "f32" },
+    Row { network: "published", what: "train", batch: 1, precision: "f32" },
+    Row { network: "published", what: "forward", batch: 1, precision: "f32" },
+    Row { network: "published", what: "train", batch: 8, precision: "bf16" },
+    Row { network: "published", what: "forward", batch: 8, precision: "bf16" },
+    Row { network: "published", what: "train", batch: 32, precision: "f32" },
+    Row { network: "cpu-2mm", what: "train", batch: 16, precision: "f32" },
+    Row { network: "cpu-2mm", what: "forward", batch: 16, precision: "f32" },
+];
+
+impl Row {
+    /// The variants of PyTorch that compete. All programs of a row hold their memory at once, and from 32 patches on
+    /// two of PyTorch would take about 20 GiB: there only the faster layout competes.
+    pub(super) fn peers(&self) -> &'static [&'static str] {
+        match (self.precision, self.batch) {
+            ("f32", ..32) => &["eager", "channels-last"],
+            ("f32", _) => &["channels-last"],
+            _ => &["bf16"],
+        }
+    }
+
+    /// The arguments that all programs share.
+    pub(super) fn arguments(&self) -> [String; 8] {
+        let Self { network, what, batch, .. } = self;
+        let [batch, threads] = [*batch, THREADS].map(|number| number.to_string());
+        ["--network", network, "--what", what, "--batch", &batch, "--threads", &threads]
+            .map(str::to_owned)
+    }
+}
