@@ -147,7 +147,11 @@ mod tests {
         ImageBatch { values: (0..shape.iter().product()).map(|_| rng.random()).collect(), shape }
     }
 
-    fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Vec<(String, Vec<f32>)>) {
+    /// Gradients by name.
+    type Named = Vec<(String, Vec<f32>)>;
+
+    /// Restoration, loss and gradients.
+    fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Named) {
         let parameters = Parameters::seeded(&network(), Key::new(4), &Device::Cpu).unwrap();
         let runner = engine.runner(&parameters, &Device::Cpu).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
