@@ -1,6 +1,8 @@
+use std::ops::Range;
+
 use disyre_core::ndarray::ArrayViewMut3;
 
-use crate::{DagError, check};
+use crate::{DagError, check, region::Region, scratch::Buffer};
 
 /// Standard deviations after which the kernel ends: SciPy's default.
 const TRUNCATE: f64 = 4.0;
@@ -38,16 +40,162 @@ pub(crate) fn radius(sigma: f64) -> usize {
 
 /// [`gaussian_blur`] for sigmas already checked.
 pub(crate) fn blur(mut data: ArrayViewMut3<'_, f32>, sigma: [f64; 3]) {
-    let (depth, height, width) = data.dim();
-    let mut field: Vec<f32> = data.iter().copied().collect();
-    // An axis seen as (outer, length, inner): `inner` voxels lie between neighbours along it.
-    let axes = [(1, depth, height * width), (depth, height, width), (depth * height, width, 1)];
-    for ((outer, length, inner), sigma) in axes.into_iter().zip(sigma) {
-        if length > 1 && radius(sigma) > 0 {
-            blur_axis(&mut field, [outer, length, inner], &half_kernel(sigma));
+    let extents: [usize; 3] = data.dim().into();
+    if let Some(field) = data.as_slice_mut() {
+        return blur_field(field, extents, sigma);
+    }
+    let mut field = Buffer::zeros(data.len());
+    field.iter_mut().zip(&data).for_each(|(value, from)| *value = *from);
+    blur_field(&mut field, extents, sigma);
+    data.iter_mut().zip(field.iter()).for_each(|(value, blurred)| *value = *blurred);
+}
+
+/// A blur of values in order of memory, `(z, y, x)`.
+///
+/// Only the box around the values that are not 0 is looked at; it grows along each axis by the kernel's radius.
+fn blur_field(field: &mut [f32], extents: [usize; 3], sigma: [f64; 3]) {
+    let Some(mut support) = support(field, extents) else { return };
+    for axis in 0..3 {
+        if extents[axis] > 1 && radius(sigma[axis]) > 0 {
+            let kernel = half_kernel(sigma[axis]);
+            let reach = kernel.len() - 1;
+            let from = support.start[axis]..support.end[axis];
+            support.start[axis] = from.start.saturating_sub(reach);
+            support.end[axis] = (from.end + reach).min(extents[axis]);
+            match axis {
+                0 => blur_planes(field, extents, &support, &kernel),
+                1 => blur_rows(field, extents, &support, &kernel),
+                _ => blur_columns(field, extents, &support, &kernel),
+            }
         }
     }
-    data.iter_mut().zip(field).for_each(|(value, blurred)| *value = blurred);
+}
+
+/// The box around the values that are not 0.
+fn support(field: &[f32], [depth, height, width]: [usize; 3]) -> Option<Region> {
+    let mut found = Region { start: [depth, height, width], end: [0; 3] };
+    for (index, row) in field.chunks_exact(width.max(1)).enumerate() {
+        let Some(first) = row.iter().position(|&value| value != 0.0) else { continue };
+        let last = row.iter().rposition(|&value| value != 0.0).unwrap_or(first);
+        let voxel = [index / height, index % height];
+        for (axis, (low, high)) in
+            [(voxel[0], voxel[0]), (voxel[1], voxel[1]), (first, last)].into_iter().enumerate()
+        {
+            found.start[axis] = found.start[axis].min(low);
+            found.end[axis] = found.end[axis].max(high + 1);
+        }
+    }
+    (found.end[0] > 0).then_some(found)
+}
+
+/// Along z: the planes of the box, each as wide as the box in y and whole in x.
+fn blur_planes(
+    field: &mut [f32],
+    [depth, height, width]: [usize; 3],
+    support: &Region,
+    kernel: &[f32],
+) {
+    for y in support.start[1]..support.end[1] {
+        let line = Line { first: y * width, stride: height * width, length: depth };
+        blur_line(
+            field,
+            line,
+            support.start[0]..support.end[0],
+            support.start[2]..support.end[2],
+            kernel,
+        );
+    }
+}
+
+/// Along y: slice by slice.
+fn blur_rows(field: &mut [f32], [_, height, width]: [usize; 3], support: &Region, kernel: &[f32]) {
+    for z in support.start[0]..support.end[0] {
+        let line = Line { first: z * height * width, stride: width, length: height };
+        blur_line(
+            field,
+            line,
+            support.start[1]..support.end[1],
+            support.start[2]..support.end[2],
+            kernel,
+        );
+    }
+}
+
+/// Where the runs of voxels lie that a blur combines.
+#[derive(Clone, Copy)]
+struct Line {
+    first: usize,
+    stride: usize,
+    length: usize,
+}
+
+/// Blurs across runs of neighbouring voxels: run `p` becomes a weighted sum of the runs around it.
+fn blur_line(
+    field: &mut [f32],
+    line: Line,
+    outputs: Range<usize>,
+    columns: Range<usize>,
+    kernel: &[f32],
+) {
+    let (radius, width) = (kernel.len() - 1, columns.len());
+    let at = |position: usize| line.first + position * line.stride + columns.start;
+    let runs = outputs.len() + 2 * radius;
+    let mut blurred = Buffer::zeros((outputs.len() * width).next_multiple_of(LANES));
+    let mut padded = Buffer::zeros(blurred.len() + 2 * radius * width);
+    for (run, to) in padded.chunks_exact_mut(width).take(runs).enumerate() {
+        let position = (outputs.start + run) as isize - radius as isize;
+        let from = at(reflect(position, line.length));
+        to.copy_from_slice(&field[from..from + width]);
+    }
+    convolve(&mut blurred, &padded, width, kernel);
+    for (position, run) in outputs.zip(blurred.chunks_exact(width)) {
+        field[at(position)..at(position) + width].copy_from_slice(run);
+    }
+}
+
+/// Along x: row by row.
+fn blur_columns(
+    field: &mut [f32],
+    [_, height, width]: [usize; 3],
+    support: &Region,
+    kernel: &[f32],
+) {
+    let (radius, outputs) = (kernel.len() - 1, support.start[2]..support.end[2]);
+    let mut blurred = Buffer::zeros(outputs.len().next_multiple_of(LANES));
+    let mut padded = Buffer::zeros(blurred.len() + 2 * radius);
+    let sources: Vec<usize> = (0..outputs.len() + 2 * radius)
+        .map(|index| reflect((outputs.start + index) as isize - radius as isize, width))
+        .collect();
+    for z in support.start[0]..support.end[0] {
+        for y in support.start[1]..support.end[1] {
+            let row = &mut field[(z * height + y) * width..][..width];
+            padded.iter_mut().zip(&sources).for_each(|(to, &from)| *to = row[from]);
+            convolve(&mut blurred, &padded, 1, kernel);
+            row[outputs.clone()].copy_from_slice(&blurred[..outputs.len()]);
+        }
+    }
+}
+
+/// Voxels that are summed in registers.
+const LANES: usize = 16;
+
+/// `out[i] = kernel[0] · v[i] + Σ kernel[d] · (v[i − d] + v[i + d])`, where neighbours lie `stride` apart and `v` is
+/// `padded` from a radius on; the length of `out` is a multiple of [`LANES`].
+fn convolve(out: &mut [f32], padded: &[f32], stride: usize, kernel: &[f32]) {
+    let middle = (kernel.len() - 1) * stride;
+    for (index, piece) in out.chunks_exact_mut(LANES).enumerate() {
+        let at = middle + index * LANES;
+        let mut sums = [0f32; LANES];
+        sums.iter_mut().zip(&padded[at..at + LANES]).for_each(|(sum, v)| *sum = kernel[0] * v);
+        for (distance, weight) in kernel.iter().enumerate().skip(1) {
+            let before = &padded[at - distance * stride..][..LANES];
+            let after = &padded[at + distance * stride..][..LANES];
+            for ((sum, a), b) in sums.iter_mut().zip(before).zip(after) {
+                *sum += weight * (a + b);
+            }
+        }
+        piece.copy_from_slice(&sums);
+    }
 }
 
 /// The weights at distance 0, 1, …, radius; the whole symmetric kernel adds up to 1.
@@ -55,26 +203,6 @@ fn half_kernel(sigma: f64) -> Vec<f32> {
     let weight = |distance: usize| (-0.5 * (distance as f64 / sigma).powi(2)).exp();
     let tail: f64 = (1..=radius(sigma)).map(weight).sum();
     (0..=radius(sigma)).map(|distance| (weight(distance) / (1.0 + 2.0 * tail)) as f32).collect()
-}
-
-fn blur_axis(field: &mut [f32], [_, length, inner]: [usize; 3], kernel: &[f32]) {
-    let radius = kernel.len() - 1;
-    let mut padded = vec![0.0; (length + 2 * radius) * inner];
-    for block in field.chunks_exact_mut(length * inner) {
-        for (position, row) in padded.chunks_exact_mut(inner).enumerate() {
-            let source = reflect(position as isize - radius as isize, length) * inner;
-            row.copy_from_slice(&block[source..source + inner]);
-        }
-        let middle = &padded[radius * inner..][..block.len()];
-        block.iter_mut().zip(middle).for_each(|(out, value)| *out = kernel[0] * value);
-        for (distance, weight) in kernel.iter().enumerate().skip(1) {
-            let before = &padded[(radius - distance) * inner..][..block.len()];
-            let after = &padded[(radius + distance) * inner..][..block.len()];
-            for ((out, a), b) in block.iter_mut().zip(before).zip(after) {
-                *out += weight * (a + b);
-            }
-        }
-    }
 }
 
 /// The index that SciPy's "reflect" border (d c b a | a b c d | d c b a) puts at `position`.

@@ -41,9 +41,12 @@ mod component;
 mod corruptions;
 mod dag;
 mod error;
+mod fractal;
 mod mask;
 mod placement;
+mod rank;
 mod region;
+mod scratch;
 mod shapes;
 mod textures;
 

@@ -7,6 +7,7 @@ mod masks;
 mod published;
 mod rectangle;
 mod rotation;
+mod solid;
 
 pub use blob::{BlobConfig, BlobShapes, PUBLISHED_BLOB_AREA};
 pub use disc::{DiscConfig, DiscShapes};

@@ -1,13 +1,11 @@
-use disyre_core::{
-    Key,
-    ndarray::{ArrayViewMut3, Zip},
-    rand::RngExt,
-};
-use noise::{Fbm, MultiFractal, NoiseFn, Perlin};
+use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, frame::for_each_voxel};
-use crate::{DagError, check, component::keep_largest_component};
+use super::ShapeSource;
+use crate::{
+    DagError, check, component::keep_largest_component, fractal::Fractal, rank::value_at,
+    scratch::Buffer,
+};
 
 /// Fraction of the window that a published stored shape covers: `[probability, fraction]`, linear in between.
 ///
@@ -51,7 +49,7 @@ impl Default for BlobConfig {
     fn default() -> Self {
         Self {
             area: PUBLISHED_BLOB_AREA.to_vec(),
-            roughness: 0.8,
+            roughness: 1.1,
             cycles: 2.0,
             octaves: 3,
             off_centre: 0.3,
@@ -70,7 +68,7 @@ impl BlobConfig {
         check::in_range("cycles", self.cycles, [1e-3, 32.0], "cycles in [0.001, 32]")?;
         check::in_range("octaves", self.octaves as f64, [1.0, 8.0], "1 to 8 layers")?;
         check::in_range("off_centre", self.off_centre, [0.0, 1.0], "a fraction in [0, 1]")?;
-        Ok(BlobShapes::new(self))
+        Ok(BlobShapes { config: self })
     }
 }
 
@@ -88,24 +86,12 @@ fn check_quantiles(area: &[[f64; 2]]) -> Result<(), DagError> {
 /// Random blobs, each connected: fractal noise around a centre, cut at the level that gives the drawn area.
 ///
 /// Values are 0 or 1.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct BlobShapes {
     config: BlobConfig,
-    noise: Fbm<Perlin>,
-}
-
-impl Default for BlobShapes {
-    fn default() -> Self {
-        Self::new(BlobConfig::default())
-    }
 }
 
 impl BlobShapes {
-    fn new(config: BlobConfig) -> Self {
-        let noise = Fbm::new(0).set_octaves(config.octaves);
-        Self { config, noise }
-    }
-
     /// The covered fraction at a probability.
     fn area(&self, probability: f64) -> f64 {
         let area = &self.config.area;
@@ -115,29 +101,27 @@ impl BlobShapes {
     }
 
     /// Distance from the blob's centre, disturbed by noise: low inside, high outside.
-    fn fill_field(&self, key: Key, field: ArrayViewMut3<'_, f32>) {
+    fn fill_field(&self, key: Key, extents: [usize; 3], field: &mut [f32]) {
         let mut rng = key.rng();
-        let window: [usize; 3] = field.dim().into();
         let off = self.config.off_centre;
         let centre: [f64; 3] = std::array::from_fn(|_| off * (2.0 * rng.random::<f64>() - 1.0));
-        // Perlin noise repeats after 256 cycles: a random place in it stands for a seed.
-        let place: [f64; 3] = std::array::from_fn(|_| 256.0 * rng.random::<f64>());
-        let step = window.map(|extent| 2.0 / extent as f64);
-        for_each_voxel(field, |voxel| {
-            let half_windows: [f64; 3] = std::array::from_fn(|axis| match window[axis] {
+        let squares: [Vec<f32>; 3] = std::array::from_fn(|axis| {
+            let distance = |index: usize| match extents[axis] {
                 1 => 0.0,
-                _ => (voxel[axis] as f64 + 0.5) * step[axis] - 1.0,
-            });
-            let at = |axis: usize| place[axis] + half_windows[axis] * self.config.cycles / 2.0;
-            let noise = match window[0] {
-                1 => self.noise.get([at(1), at(2)]),
-                _ => self.noise.get([at(0), at(1), at(2)]),
+                extent => (2.0 * index as f64 + 1.0) / extent as f64 - 1.0 - centre[axis],
             };
-            let squares = (0..3).map(|axis| match window[axis] {
-                1 => 0.0,
-                _ => (half_windows[axis] - centre[axis]).powi(2),
-            });
-            (squares.sum::<f64>().sqrt() + self.config.roughness * noise) as f32
+            (0..extents[axis]).map(|index| distance(index).powi(2) as f32).collect()
+        });
+        let step = extents.map(|extent| self.config.cycles / extent as f64);
+        let noise = Fractal { octaves: self.config.octaves, extents, step };
+        let roughness = self.config.roughness as f32;
+        let mut rows = field.chunks_exact_mut(extents[2]);
+        noise.for_each_row(key.child("noise"), |z, y, noise| {
+            let rest = squares[0][z] + squares[1][y];
+            let voxels = squares[2].iter().zip(noise);
+            for (value, (square, noise)) in rows.next().into_iter().flatten().zip(voxels) {
+                *value = (rest + square).sqrt() + roughness * noise;
+            }
         });
     }
 }
@@ -145,14 +129,14 @@ impl BlobShapes {
 impl ShapeSource for BlobShapes {
     fn fill(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError> {
         let fraction = self.area(key.child("area").rng().random());
-        self.fill_field(key.child("field"), shape.view_mut());
-        let voxels = (fraction * shape.len() as f64).round() as usize;
-        let mut order: Vec<f32> = shape.iter().copied().collect();
-        let level = match voxels.checked_sub(1) {
-            Some(last) => *order.select_nth_unstable_by(last, f32::total_cmp).1,
-            None => f32::NEG_INFINITY,
-        };
-        Zip::from(&mut shape).for_each(|value| *value = f32::from(*value <= level));
+        let mut field = Buffer::zeros(shape.len());
+        self.fill_field(key.child("field"), shape.dim().into(), &mut field);
+        let voxels = (fraction * field.len() as f64).round() as usize;
+        let level = voxels.checked_sub(1).and_then(|last| value_at(&field, last));
+        let level = level.unwrap_or(f32::NEG_INFINITY);
+        shape.iter_mut().zip(field.iter()).for_each(|(to, value)| {
+            *to = if *value <= level { 1.0 } else { 0.0 };
+        });
         keep_largest_component(shape);
         Ok(())
     }

@@ -1,7 +1,7 @@
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, UNITS, frame::for_each_voxel};
+use super::{ShapeSource, UNITS, solid::Frame};
 use crate::{DagError, check};
 
 /// How random discs are drawn.
@@ -55,15 +55,19 @@ impl ShapeSource for DiscShapes {
             std::array::from_fn(|_| f64::from(rng.random_range(near..=UNITS as u32 - near)));
         let window: [usize; 3] = shape.dim().into();
         // The published grid is linspace(0, 64, 64): its first and last voxels lie on the window's border.
-        let distance = |axis: usize, voxel: usize| match window[axis] {
-            1 => 0.0,
-            extent => voxel as f64 * UNITS / (extent as f64 - 1.0) - centre[axis],
+        let frame = |axis: usize| match window[axis] {
+            1 => (0.0, 0.0),
+            extent => (UNITS / (extent as f64 - 1.0), -centre[axis]),
         };
-        let limit = f64::from(radius * radius);
-        for_each_voxel(shape, |voxel| {
-            let square: f64 = (0..3).map(|axis| distance(axis, voxel[axis]).powi(2)).sum();
-            f32::from(square <= limit)
-        });
+        // A disc of diameter 1 has radius 0: its centre alone.
+        let scale = 1.0 / f64::from(radius.max(1));
+        let mut matrix = [[0.0; 3]; 3];
+        let mut offset = [0.0; 3];
+        for axis in 0..3 {
+            let (step, shift) = frame(axis);
+            (matrix[axis][axis], offset[axis]) = (step * scale, shift * scale);
+        }
+        Frame { matrix, offset }.fill_ball(shape);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, UNITS, frame::for_each_voxel, rotation::Rotation};
+use super::{ShapeSource, UNITS, rotation::Rotation, solid::Frame};
 use crate::{DagError, check};
 
 /// How random boxes are drawn.
@@ -65,16 +65,19 @@ impl ShapeSource for RectangleShapes {
             true => Rotation::draw(&mut rng, self.config.rotation_degrees, window),
             false => Rotation::none(window),
         };
-        let inside = |axis: usize, position: f64| {
+        let bounds = std::array::from_fn(|axis| {
+            let extent = window[axis] as f64;
+            let inside = |voxel: f64| {
+                let unit = (voxel + 0.5) * UNITS / extent;
+                edges[axis][0] <= unit && unit < edges[axis][1]
+            };
             // The border voxel continues outside the window, as in the published resampling.
-            let voxel = position.clamp(0.0, window[axis] as f64 - 1.0);
-            let unit = (voxel + 0.5) * UNITS / window[axis] as f64;
-            window[axis] == 1 || (edges[axis][0] <= unit && unit < edges[axis][1])
-        };
-        for_each_voxel(shape, |voxel| {
-            let position = rotation.position(voxel);
-            f32::from((0..3).all(|axis| inside(axis, position[axis])))
+            let [first, end] = edges[axis].map(|edge| edge * extent / UNITS - 0.5);
+            let low = if window[axis] == 1 || inside(0.0) { f64::NEG_INFINITY } else { first };
+            let high = if window[axis] == 1 || inside(extent - 1.0) { f64::INFINITY } else { end };
+            [low - rotation.centre()[axis], high - rotation.centre()[axis]]
         });
+        Frame::new(rotation.matrix(), rotation.centre(), [1.0; 3]).fill_box(shape, bounds);
         Ok(())
     }
 }

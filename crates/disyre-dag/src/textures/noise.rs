@@ -1,13 +1,8 @@
-use disyre_core::{
-    Key,
-    ndarray::{ArrayViewMut3, ArrayViewMut4},
-    rand::RngExt,
-};
-use noise::{Fbm, MultiFractal, NoiseFn, Perlin};
+use disyre_core::{Key, ndarray::ArrayViewMut4};
 use serde::{Deserialize, Serialize};
 
 use super::TextureSource;
-use crate::{DagError, check};
+use crate::{DagError, check, fractal::Fractal};
 
 /// How noise textures are drawn.
 ///
@@ -37,47 +32,31 @@ impl NoiseTextureConfig {
         let expected = "cycles in [0.0001, 0.5]";
         check::in_range("cycles_per_voxel", self.cycles_per_voxel, [1e-4, 0.5], expected)?;
         check::in_range("octaves", self.octaves as f64, [1.0, 8.0], "1 to 8 layers")?;
-        Ok(NoiseTexture::new(self))
+        Ok(NoiseTexture { config: self })
     }
 }
 
 /// Fractal noise around 0.5, independent in each channel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NoiseTexture {
     config: NoiseTextureConfig,
-    noise: Fbm<Perlin>,
-}
-
-impl Default for NoiseTexture {
-    fn default() -> Self {
-        Self::new(NoiseTextureConfig::default())
-    }
-}
-
-impl NoiseTexture {
-    fn new(config: NoiseTextureConfig) -> Self {
-        let noise = Fbm::new(0).set_octaves(config.octaves);
-        Self { config, noise }
-    }
-
-    fn fill_channel(&self, key: Key, mut channel: ArrayViewMut3<'_, f32>) {
-        let mut rng = key.rng();
-        // Perlin noise repeats after 256 cycles: a random place in it stands for a seed.
-        let place: [f64; 3] = std::array::from_fn(|_| 256.0 * rng.random::<f64>());
-        let cycles = self.config.cycles_per_voxel;
-        for ((z, y, x), value) in channel.indexed_iter_mut() {
-            let point = [z, y, x].map(|index| index as f64 * cycles);
-            let noise =
-                self.noise.get([place[0] + point[0], place[1] + point[1], place[2] + point[2]]);
-            *value = (0.5 + 0.5 * noise).clamp(0.0, 1.0) as f32;
-        }
-    }
 }
 
 impl TextureSource for NoiseTexture {
     fn fill(&self, key: Key, mut texture: ArrayViewMut4<'_, f32>) -> Result<(), DagError> {
-        for (index, channel) in texture.outer_iter_mut().enumerate() {
-            self.fill_channel(key.child(index), channel);
+        let (_, depth, height, width) = texture.dim();
+        let noise = Fractal {
+            octaves: self.config.octaves,
+            extents: [depth, height, width],
+            step: [self.config.cycles_per_voxel; 3],
+        };
+        for (index, mut channel) in texture.outer_iter_mut().enumerate() {
+            let mut rows = channel.rows_mut().into_iter();
+            noise.for_each_row(key.child(index), |_, _, row| {
+                for (value, noise) in rows.next().into_iter().flatten().zip(row) {
+                    *value = (0.5 + 0.5 * noise).clamp(0.0, 1.0);
+                }
+            });
         }
         Ok(())
     }
