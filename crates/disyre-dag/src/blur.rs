@@ -176,8 +176,8 @@ fn blur_columns(
     }
 }
 
-/// Voxels that are summed in registers.
-const LANES: usize = 16;
+/// Voxels that are summed before the next are: they stay in the nearest cache.
+const LANES: usize = 64;
 
 /// `out[i] = kernel[0] · v[i] + Σ kernel[d] · (v[i − d] + v[i + d])`, where neighbours lie `stride` apart and `v` is
 /// `padded` from a radius on; the length of `out` is a multiple of [`LANES`].
@@ -185,16 +185,24 @@ fn convolve(out: &mut [f32], padded: &[f32], stride: usize, kernel: &[f32]) {
     let middle = (kernel.len() - 1) * stride;
     for (index, piece) in out.chunks_exact_mut(LANES).enumerate() {
         let at = middle + index * LANES;
-        let mut sums = [0f32; LANES];
-        sums.iter_mut().zip(&padded[at..at + LANES]).for_each(|(sum, v)| *sum = kernel[0] * v);
-        for (distance, weight) in kernel.iter().enumerate().skip(1) {
-            let before = &padded[at - distance * stride..][..LANES];
-            let after = &padded[at + distance * stride..][..LANES];
-            for ((sum, a), b) in sums.iter_mut().zip(before).zip(after) {
-                *sum += weight * (a + b);
-            }
+        scale(piece, &padded[at..][..LANES], kernel[0]);
+        for (distance, &weight) in kernel.iter().enumerate().skip(1) {
+            let (before, after) = (at - distance * stride, at + distance * stride);
+            add_pair(piece, &padded[before..][..LANES], &padded[after..][..LANES], weight);
         }
-        piece.copy_from_slice(&sums);
+    }
+}
+
+// Loops of their own: only alone does the compiler turn them into plain vector code.
+#[inline(never)]
+fn scale(out: &mut [f32], values: &[f32], weight: f32) {
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = weight * value);
+}
+
+#[inline(never)]
+fn add_pair(out: &mut [f32], before: &[f32], after: &[f32], weight: f32) {
+    for ((out, a), b) in out.iter_mut().zip(before).zip(after) {
+        *out += weight * (a + b);
     }
 }
 

@@ -142,12 +142,12 @@ impl Layer {
             (z - 1.0, y, fade_z * (1.0 - fade_y)),
             (z - 1.0, y - 1.0, fade_z * fade_y),
         ];
-        let corners = if self.flat { 2 } else { 4 };
+        let around = around.map(|(z, y, weight)| (z, y, weight * self.amplitude));
         self.lines.clear();
         self.lines.extend(self.gradients.iter().map(|gradients| {
             let mut line = Line::default();
-            for (gradient, (z, y, weight)) in gradients.iter().zip(around).take(corners) {
-                let weight = weight * self.amplitude;
+            // In the plane the last two weigh nothing.
+            for (gradient, (z, y, weight)) in gradients.iter().zip(around) {
                 line.slope += weight * gradient[2];
                 line.height += weight * (gradient[0] * z + gradient[1] * y);
             }
@@ -160,15 +160,17 @@ impl Layer {
         if self.at.replace([cell_z, cell_y]) == Some([cell_z, cell_y]) {
             return;
         }
-        let (seed, flat, first) = (self.seed, self.flat, self.first_node);
-        let gradient = |z: i64, y: i64, x: i64| {
-            let hash = hash(seed, [z, y, x]);
-            if flat { DIAGONALS[hash as usize % 4] } else { EDGES[hash as usize % 12] }
+        let (flat, first, nodes) = (self.flat, self.first_node, self.cells.len() as i64);
+        let lines = [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .map(|(dz, dy)| mix(mix(self.seed, cell_z + dz), cell_y + dy));
+        let gradient = |line: usize, x: i64| match flat {
+            true if line > 1 => [0.0; 3],
+            true => DIAGONALS[(mix(lines[line], x) >> 62) as usize],
+            false => EDGES[((mix(lines[line], x) >> 32) * 12 >> 32) as usize],
         };
         self.gradients.clear();
-        self.gradients.extend((0..self.cells.len() as i64).map(|node| {
-            [(0, 0), (0, 1), (1, 0), (1, 1)]
-                .map(|(dz, dy)| gradient(cell_z + dz, cell_y + dy, first + node))
+        self.gradients.extend((first..first + nodes).map(|x| {
+            [gradient(0, x), gradient(1, x), gradient(2, x), gradient(3, x)]
         }));
     }
 }
@@ -203,18 +205,15 @@ fn fade(t: f32) -> f32 {
     t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 }
 
-/// Mixes a lattice node into 32 bits.
+/// Mixes one more coordinate of a lattice node into its hash.
 ///
 /// # Source
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): the finaliser of SplitMix64.
-fn hash(seed: u64, node: [i64; 3]) -> u32 {
-    let mut mixed = seed;
-    for coordinate in node {
-        mixed = (mixed ^ coordinate as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    }
-    (mixed >> 32) as u32
+fn mix(hash: u64, coordinate: i64) -> u64 {
+    let mut mixed = (hash ^ coordinate as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
