@@ -78,12 +78,13 @@ fn textures(c: &mut Criterion) {
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(1));
     for (variant, source) in kinds {
+        let image = brain(key("dag"), [1, 128, 128]);
         let mut texture = Array4::zeros((1, 1, 64, 64));
         let mut sample = 0u64;
         group.bench_function(format!("texture/{variant}/64x64"), |b| {
             time(b, || {
                 sample += 1;
-                source.fill(key("texture").child(sample), texture.view_mut())
+                source.fill(key("texture").child(sample), image.view(), texture.view_mut())
             });
         });
     }

@@ -1,50 +1,146 @@
 //! What happens inside a mask.
 
 mod bias;
+mod deformation;
 mod normalisation;
+mod poisson;
+mod sharpness;
+mod solver;
 mod texture;
 
-pub use bias::{BiasConfig, BiasDirection, BiasParams, TissueBias};
+pub use bias::{BiasConfig, BiasDirection, BiasParams, Memberships, TissueBias};
+pub use deformation::{Deformation, DeformationConfig, DeformationDirection, DeformationParams};
 pub use normalisation::Normalisation;
+pub use poisson::{Gradients, PoissonBlend, PoissonConfig, PoissonParams};
+pub use sharpness::{Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams};
 pub use texture::{TextureBlend, TextureConfig, TextureParams};
 
 use disyre_core::{
-    Key, Severity, ensure_same_shape,
+    Key, Severity,
     ndarray::{ArrayView4, ArrayViewMut4},
+    rand::RngExt,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::{DagError, PlacedMask, check};
+use crate::{Canvas, DagError, PlacedMask, Scene, check};
 
-/// A change of intensities under a mask.
+/// A change of intensities under a mask: what the families of anomalies are made of.
 ///
-/// Every corruption of this crate also has `draw`, which turns a key into serialisable parameters, and `apply`, which
-/// is deterministic; this trait does both.
+/// All channels share one draw. Drawing needs a key alone; realising is deterministic.
 pub trait Corruption: Send + Sync {
-    /// Corrupts an image and returns the severity that was realised: 0 exactly where nothing changed.
+    /// Draws what this corruption leaves to chance.
+    fn sample(&self, key: Key) -> CorruptionParams;
+
+    /// Voxels around the mask's window that it looks at, `(z, y, x)`.
+    fn margin(&self) -> [usize; 3] {
+        [0; 3]
+    }
+
+    /// Corrupts the window of a canvas and returns the severity that was realised: 0 exactly where nothing changed.
     ///
     /// Nothing changes where the mask is 0. Equal arguments give equal results.
+    ///
+    /// # Errors
+    /// [`DagError`] if parameters, canvas and corruption do not fit each other.
+    fn realise(
+        &self,
+        params: &CorruptionParams,
+        canvas: &mut Canvas<'_>,
+    ) -> Result<Severity, DagError>;
+
+    /// Draws, realises and writes.
     ///
     /// # Shapes and units
     /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
     ///
     /// # Errors
-    /// [`DagError`] if the arrays, the mask and the corruption do not fit each other, before `out` is written.
+    /// [`DagError`] if the arrays, the mask and the corruption do not fit each other; `out` is then untouched.
     fn corrupt(
         &self,
         key: Key,
         clean: ArrayView4<'_, f32>,
         mask: &PlacedMask,
         out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError>;
+    ) -> Result<Severity, DagError> {
+        write(clean, mask, out, self.margin(), |canvas| self.realise(&self.sample(key), canvas))
+    }
 }
 
-/// What every `apply` demands of its arrays.
-pub(crate) fn check_images(
-    clean: &ArrayView4<'_, f32>,
-    out: &ArrayViewMut4<'_, f32>,
-) -> Result<(), DagError> {
-    ensure_same_shape("the corrupted image", clean.shape(), out.shape())?;
-    check::unit_interval("the clean image", clean)
+/// What a [`Corruption`] draws, as recipes record it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CorruptionParams {
+    /// Of a [`TextureBlend`].
+    Texture(TextureParams),
+    /// Of a [`TissueBias`].
+    Bias(BiasParams),
+    /// Of a [`PoissonBlend`].
+    Poisson(PoissonParams),
+    /// Of a [`Deformation`].
+    Deformation(DeformationParams),
+    /// Of a [`Sharpness`].
+    Sharpness(SharpnessParams),
+}
+
+impl CorruptionParams {
+    /// The drawn severity: what is realised may be less.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Texture(params) => params.severity,
+            Self::Bias(params) => params.severity,
+            Self::Poisson(params) => params.severity,
+            Self::Deformation(params) => params.severity,
+            Self::Sharpness(params) => params.severity,
+        }
+    }
+
+    /// The same draw at another severity: how an anomaly is shown from mild to severe.
+    #[must_use]
+    pub fn at(mut self, severity: Severity) -> Self {
+        match &mut self {
+            Self::Texture(params) => params.severity = severity,
+            Self::Bias(params) => params.severity = severity,
+            Self::Poisson(params) => params.severity = severity,
+            Self::Deformation(params) => params.severity = severity,
+            Self::Sharpness(params) => params.severity = severity,
+        }
+        self
+    }
+
+    /// The error of a corruption that was handed another's parameters.
+    fn unlike(&self, expected: &'static str) -> DagError {
+        let got = match self {
+            Self::Texture(_) => "texture",
+            Self::Bias(_) => "bias",
+            Self::Poisson(_) => "poisson",
+            Self::Deformation(_) => "deformation",
+            Self::Sharpness(_) => "sharpness",
+        };
+        DagError::Params { expected, got }
+    }
+}
+
+/// Corrupts a canvas and writes it, if all goes well.
+fn write<T>(
+    clean: ArrayView4<'_, f32>,
+    mask: &PlacedMask,
+    out: ArrayViewMut4<'_, f32>,
+    margin: [usize; 3],
+    corrupt: impl FnOnce(&mut Canvas<'_>) -> Result<T, DagError>,
+) -> Result<T, DagError> {
+    let scene = Scene::from(clean);
+    scene.check(&out)?;
+    let mut canvas = Canvas::new(scene.reborrow(), mask, margin)?;
+    let result = corrupt(&mut canvas)?;
+    canvas.finish(out);
+    Ok(result)
+}
+
+/// A severity that is present with a probability, from a configured interval.
+fn draw_present(rng: &mut disyre_core::KeyRng, probability: f64, severity: [f32; 2]) -> Severity {
+    let present = rng.random_bool(probability);
+    let severity = draw_severity(severity, rng.random());
+    if present { severity } else { Severity::CLEAN }
 }
 
 /// A severity from a configured interval.

@@ -2,17 +2,17 @@ use std::{fmt, sync::Arc};
 
 use disyre_core::{
     Key, Severity, TissueModel,
-    ndarray::{Array3, ArrayView4, ArrayViewMut4, Axis},
+    ndarray::{Array3, ArrayView4, ArrayViewMut4},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BiasConfig, BiasParams, DagError, PlacedMask, PlacementParams, ShapeSource, TextureBlend,
-    TextureConfig, TextureParams, TextureSource, TissueBias, check, corruptions::check_images,
+    BiasConfig, BiasParams, Canvas, Corruption, DagError, PlacedMask, PlacementParams, Scene,
+    ShapeSource, TextureBlend, TextureConfig, TextureParams, TextureSource, TissueBias, check,
 };
 
 /// The published anomaly window, `(z, y, x)` in voxels.
-const PUBLISHED_WINDOW: [usize; 3] = [1, 64, 64];
+pub(crate) const PUBLISHED_WINDOW: [usize; 3] = [1, 64, 64];
 
 /// A disentangled anomaly generator: window, texture and bias.
 ///
@@ -140,23 +140,24 @@ impl Dag {
     ///
     /// # Errors
     /// [`DagError`] if the arrays differ in shape, intensities lie outside `[0, 1]`, the window is larger than the
-    /// image, or a source or the tissue model does not fit the channels.
+    /// image, or a source or the tissue model does not fit the channels; `out` is then untouched.
     pub fn apply(
         &self,
         params: &DagParams,
         clean: ArrayView4<'_, f32>,
-        mut out: ArrayViewMut4<'_, f32>,
+        out: ArrayViewMut4<'_, f32>,
     ) -> Result<Applied, DagError> {
-        check_images(&clean, &out)?;
-        self.bias.check_params(&params.bias)?;
-        let origin = params.placement.origin(self.window, clean)?;
-        let mut shape = Array3::zeros(self.window);
-        self.shapes.fill(params.shape, shape.view_mut())?;
-        let mask = PlacedMask::on_foreground(origin, shape, clean)?;
-        let foreign = self.texture.texture(&params.texture, clean.len_of(Axis(0)), &mask)?;
-        out.assign(&clean);
-        let texture = self.texture.blend(&params.texture, foreign, &mask, out.view_mut());
-        let bias = self.bias.apply_in_place(&params.bias, &mask, out)?;
+        let place =
+            Place { window: self.window, placement: &params.placement, shape: params.shape };
+        let margin = self.bias.margin();
+        let scene = Scene::from(clean);
+        let (mask, (texture, bias)) =
+            place.compose(&*self.shapes, scene, margin, out, |canvas| {
+                Ok((
+                    self.texture.blend(&params.texture, canvas)?,
+                    self.bias.shift(&params.bias, canvas)?,
+                ))
+            })?;
         Ok(Applied { severity: texture.max(bias), texture, bias, mask })
     }
 
@@ -171,5 +172,37 @@ impl Dag {
         out: ArrayViewMut4<'_, f32>,
     ) -> Result<Applied, DagError> {
         self.apply(&self.draw(key), clean, out)
+    }
+}
+
+/// Where an anomaly goes and which shape it has.
+pub(crate) struct Place<'a> {
+    pub(crate) window: [usize; 3],
+    pub(crate) placement: &'a PlacementParams,
+    pub(crate) shape: Key,
+}
+
+impl Place<'_> {
+    /// Places a mask, lets `corrupt` work on a canvas around it, and writes the canvas once all has succeeded.
+    pub(crate) fn compose<T>(
+        &self,
+        shapes: &dyn ShapeSource,
+        scene: Scene<'_>,
+        margin: [usize; 3],
+        out: ArrayViewMut4<'_, f32>,
+        corrupt: impl FnOnce(&mut Canvas<'_>) -> Result<T, DagError>,
+    ) -> Result<(PlacedMask, T), DagError> {
+        scene.check(&out)?;
+        let origin = match scene.places {
+            Some(places) => self.placement.origin_in(self.window, scene.clean, places)?,
+            None => self.placement.origin(self.window, scene.clean)?,
+        };
+        let mut shape = Array3::zeros(self.window);
+        shapes.fill(self.shape, shape.view_mut())?;
+        let mask = PlacedMask::on_foreground(origin, shape, scene.clean)?;
+        let mut canvas = Canvas::new(scene.reborrow(), &mask, margin)?;
+        let result = corrupt(&mut canvas)?;
+        canvas.finish(out);
+        Ok((mask, result))
     }
 }

@@ -89,4 +89,62 @@ pub enum DagError {
         /// Classes in the parameters.
         got: usize,
     },
+    /// Recorded parameters are those of another kind of corruption.
+    #[error(
+        "got the parameters of a {got}, expected those of a {expected}; replay them with the family they were drawn for"
+    )]
+    Params {
+        /// What the corruption draws.
+        expected: &'static str,
+        /// What came.
+        got: &'static str,
+    },
+    /// Recorded parameters have another number of parts than the family.
+    #[error(
+        "the parameters have {got} parts, the family has {expected}; replay them with the family they were drawn for"
+    )]
+    Parts {
+        /// Parts of the family.
+        expected: usize,
+        /// Parts in the parameters.
+        got: usize,
+    },
+    /// A weight of a map of places is negative or not finite.
+    #[error("the map of places holds {value} at {index:?} (z, y, x), expected finite weights ≥ 0")]
+    Weight {
+        /// The first such voxel.
+        index: [usize; 3],
+        /// The weight.
+        value: f32,
+    },
+    /// No voxel on which the window could be centred has a weight above 0.
+    #[error(
+        "the map of places has no voxel above 0 at which a window {window:?} (z, y, x) fits into the image; widen the map or use a smaller window"
+    )]
+    NoPlace {
+        /// Extents of the window.
+        window: [usize; 3],
+    },
+    /// A family needs something that was not given.
+    #[error("the family needs {what}, which was not given; add it to the sources")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A volume of a bank could not be opened.
+    #[error("volume {index} (counted from 0) of the volume bank could not be opened: {reason}")]
+    Open {
+        /// Which volume.
+        index: usize,
+        /// What the opener said.
+        reason: String,
+    },
+    /// No family has this name.
+    #[error("no family of anomalies is called {name}; known are {known}")]
+    UnknownFamily {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
 }

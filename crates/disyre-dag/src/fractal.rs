@@ -169,9 +169,10 @@ impl Layer {
             false => EDGES[((mix(lines[line], x) >> 32) * 12 >> 32) as usize],
         };
         self.gradients.clear();
-        self.gradients.extend((first..first + nodes).map(|x| {
-            [gradient(0, x), gradient(1, x), gradient(2, x), gradient(3, x)]
-        }));
+        self.gradients.extend(
+            (first..first + nodes)
+                .map(|x| [gradient(0, x), gradient(1, x), gradient(2, x), gradient(3, x)]),
+        );
     }
 }
 

@@ -35,12 +35,15 @@
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
 
+mod anomaly;
 mod blur;
+mod canvas;
 mod check;
 mod component;
 mod corruptions;
 mod dag;
 mod error;
+mod family;
 mod fractal;
 mod mask;
 mod placement;
@@ -50,18 +53,30 @@ mod scratch;
 mod shapes;
 mod textures;
 
+pub use anomaly::{
+    Anomalies, AnomalyConfig, AnomalyParams, BiasPart, PartConfig, PoissonPart, Realised, Sources,
+    TextureFrom, TextureOrigin, TexturePart, TissueFrom,
+};
 pub use blur::gaussian_blur;
+pub use canvas::{Canvas, Scene};
 pub use corruptions::{
-    BiasConfig, BiasDirection, BiasParams, Corruption, Normalisation, TextureBlend, TextureConfig,
-    TextureParams, TissueBias,
+    BiasConfig, BiasDirection, BiasParams, Corruption, CorruptionParams, Deformation,
+    DeformationConfig, DeformationDirection, DeformationParams, Gradients, Memberships,
+    Normalisation, PoissonBlend, PoissonConfig, PoissonParams, Sharpness, SharpnessConfig,
+    SharpnessDirection, SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
 pub use dag::{Applied, Dag, DagConfig, DagParams};
 pub use error::DagError;
+pub use family::Family;
 pub use mask::PlacedMask;
 pub use placement::PlacementParams;
 pub use shapes::{
-    BlobConfig, BlobShapes, DiscConfig, DiscShapes, MaskConfig, MaskFrame, MaskShapes,
-    PUBLISHED_BLOB_AREA, PublishedShapes, PublishedShapesConfig, RectangleConfig, RectangleShapes,
-    ShapeSource,
+    BlobConfig, BlobShapes, CombinedShapes, DiscConfig, DiscShapes, EllipsoidConfig,
+    EllipsoidShapes, MaskConfig, MaskFrame, MaskShapes, PUBLISHED_BLOB_AREA, PatchConfig,
+    PatchShapes, PatchSides, PublishedShapes, PublishedShapesConfig, RectangleConfig,
+    RectangleShapes, ShapeConfig, ShapeSource, SizeConfig, SizedShapes,
 };
-pub use textures::{NoiseTexture, NoiseTextureConfig, TextureSource, VolumeBank};
+pub use textures::{
+    LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TextureSource,
+    VolumeBank,
+};

@@ -1,6 +1,6 @@
 use disyre_core::{
-    Key,
-    ndarray::{ArrayView2, ArrayView4, Axis},
+    Key, ensure_same_shape,
+    ndarray::{ArrayView2, ArrayView3, ArrayView4, Axis},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
@@ -42,19 +42,70 @@ impl PlacementParams {
         window: [usize; 3],
         clean: ArrayView4<'_, f32>,
     ) -> Result<[usize; 3], DagError> {
-        let (_, z, y, x) = clean.dim();
-        let image = [z, y, x];
-        if (0..3).any(|axis| window[axis] > image[axis]) {
-            return Err(DagError::WindowTooLarge { window, image });
-        }
-        let free: [usize; 3] = std::array::from_fn(|axis| image[axis] - window[axis]);
-        // The published interval of centres excludes the last window that would fit.
-        let starts = free.map(|free| free.max(1));
-        let centres = Region::at(window.map(|extent| extent / 2), starts).of(clean);
-        Ok(pick(centres, self.voxel).unwrap_or_else(|| {
+        let (centres, free) = centres(window, &clean)?;
+        Ok(pick(centres.of(clean), self.voxel).unwrap_or_else(|| {
             std::array::from_fn(|axis| index(self.fallback[axis], free[axis] + 1))
         }))
     }
+
+    /// The first voxel of the window, where a map says how probable each voxel is as its centre.
+    ///
+    /// Voxels whose window would reach out of the image do not count.
+    ///
+    /// # Shapes and units
+    /// `clean` is `(c, z, y, x)`, `places` `(z, y, x)`: weights ≥ 0 of any sum.
+    ///
+    /// # Errors
+    /// [`DagError::WindowTooLarge`]; [`DagError::Shape`] if the map is not of the image's extents;
+    /// [`DagError::Weight`] for one that is negative or not finite; [`DagError::NoPlace`] if no weight counts.
+    ///
+    /// # Source
+    /// Ours.
+    pub fn origin_in(
+        &self,
+        window: [usize; 3],
+        clean: ArrayView4<'_, f32>,
+        places: ArrayView3<'_, f32>,
+    ) -> Result<[usize; 3], DagError> {
+        let (centres, _) = centres(window, &clean)?;
+        ensure_same_shape("the map of places", &clean.shape()[1..], places.shape())?;
+        let wrong = |(_, weight): &(_, &f32)| !(weight.is_finite() && **weight >= 0.0);
+        if let Some((index, &value)) = places.indexed_iter().find(wrong) {
+            return Err(DagError::Weight { index: index.into(), value });
+        }
+        pick_weighted(centres.of(places), self.voxel).ok_or(DagError::NoPlace { window })
+    }
+}
+
+/// The voxels whose windows lie in the image, and the room that a window has along each axis.
+fn centres(
+    window: [usize; 3],
+    clean: &ArrayView4<'_, f32>,
+) -> Result<(Region, [usize; 3]), DagError> {
+    let (_, z, y, x) = clean.dim();
+    let image = [z, y, x];
+    if (0..3).any(|axis| window[axis] > image[axis]) {
+        return Err(DagError::WindowTooLarge { window, image });
+    }
+    let free: [usize; 3] = std::array::from_fn(|axis| image[axis] - window[axis]);
+    // The published interval of centres excludes the last window that would fit.
+    let starts = free.map(|free| free.max(1));
+    Ok((Region::at(window.map(|extent| extent / 2), starts), free))
+}
+
+/// The voxel of a map of weights at `fraction` of their sum; `None` if all are 0.
+fn pick_weighted(weights: ArrayView3<'_, f32>, fraction: f64) -> Option<[usize; 3]> {
+    let total: f64 = weights.iter().copied().map(f64::from).sum();
+    let positive = || weights.indexed_iter().filter(|(_, weight)| **weight > 0.0);
+    let mut left = fraction * total;
+    for (voxel, &weight) in positive() {
+        left -= f64::from(weight);
+        if left < 0.0 {
+            return Some(voxel.into());
+        }
+    }
+    // Rounding may leave a little of the last one.
+    positive().last().map(|(voxel, _)| voxel.into())
 }
 
 /// The voxel that a fraction in `[0, 1)` means among `count`.
@@ -126,6 +177,28 @@ mod tests {
             let clean = Array4::from_elem((1, 3, 4, 4), value);
             assert_eq!(place(0.9).origin([3, 4, 4], clean.view()).unwrap(), [0, 0, 0]);
         }
+    }
+
+    #[test]
+    fn a_map_of_places_is_followed_in_proportion() {
+        let clean = Array4::from_elem((1, 1, 8, 8), 0.5);
+        let mut places = disyre_core::ndarray::Array3::zeros((1, 8, 8));
+        places[[0, 2, 3]] = 1.0;
+        places[[0, 4, 2]] = 3.0;
+        places[[0, 7, 7]] = 9.0; // its window would not fit
+        let origin = |voxel| place(voxel).origin_in([1, 4, 4], clean.view(), places.view());
+        assert_eq!(origin(0.24), Ok([0, 0, 1]));
+        assert_eq!(origin(0.26), Ok([0, 2, 0]));
+        assert_eq!(origin(0.999), Ok([0, 2, 0]));
+        let empty = places.mapv(|_| 0.0);
+        let short = disyre_core::ndarray::Array3::ones((1, 8, 7));
+        let error = place(0.5).origin_in([1, 4, 4], clean.view(), empty.view()).unwrap_err();
+        assert_eq!(error, DagError::NoPlace { window: [1, 4, 4] });
+        let error = place(0.5).origin_in([1, 4, 4], clean.view(), short.view()).unwrap_err();
+        assert!(matches!(error, DagError::Shape(_)));
+        let wrong = places.mapv(|weight| -weight);
+        let error = place(0.5).origin_in([1, 4, 4], clean.view(), wrong.view()).unwrap_err();
+        assert!(matches!(error, DagError::Weight { .. }), "{error}");
     }
 
     #[test]

@@ -13,6 +13,16 @@ impl Region {
         Self { start, end: std::array::from_fn(|axis| start[axis] + extents[axis]) }
     }
 
+    /// Voxels along each axis.
+    pub(crate) fn extents(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.end[axis] - self.start[axis])
+    }
+
+    /// Voxels in all.
+    pub(crate) fn voxels(&self) -> usize {
+        self.extents().iter().product()
+    }
+
     /// This part of a view whose last three axes are `(z, y, x)`; it has to lie inside.
     pub(crate) fn of<S, D>(&self, mut view: ArrayBase<S, D>) -> ArrayBase<S, D>
     where

@@ -1,19 +1,29 @@
 //! Where anomalies get their form.
 
 mod blob;
+mod combined;
+mod config;
 mod disc;
+mod ellipsoid;
 mod frame;
 mod masks;
+mod patch;
 mod published;
 mod rectangle;
 mod rotation;
+mod sized;
 mod solid;
 
 pub use blob::{BlobConfig, BlobShapes, PUBLISHED_BLOB_AREA};
+pub use combined::CombinedShapes;
+pub use config::ShapeConfig;
 pub use disc::{DiscConfig, DiscShapes};
+pub use ellipsoid::{EllipsoidConfig, EllipsoidShapes};
 pub use masks::{MaskConfig, MaskFrame, MaskShapes};
+pub use patch::{PatchConfig, PatchShapes, PatchSides};
 pub use published::{PublishedShapes, PublishedShapesConfig};
 pub use rectangle::{RectangleConfig, RectangleShapes};
+pub use sized::{SizeConfig, SizedShapes};
 
 use disyre_core::{Key, ndarray::ArrayViewMut3};
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use disyre_core::{
     Key, Severity, ShapeError, TissueModel,
     ndarray::{
-        Array4, ArrayBase, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut4, Axis, Data,
-        Dimension, concatenate,
+        Array4, ArrayBase, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis,
+        Data, Dimension, concatenate,
     },
 };
 use disyre_dag::{
@@ -37,7 +37,12 @@ where
 struct Given(Array4<f32>);
 
 impl TextureSource for Given {
-    fn fill(&self, _: Key, mut texture: ArrayViewMut4<'_, f32>) -> Result<(), DagError> {
+    fn fill(
+        &self,
+        _: Key,
+        _: ArrayView4<'_, f32>,
+        mut texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
         texture.assign(&self.0);
         Ok(())
     }

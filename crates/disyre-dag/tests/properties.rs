@@ -29,7 +29,9 @@ fn brain(channels: usize, shape: [usize; 3], seed: u64) -> Array4<f32> {
     use disyre_dag::TextureSource;
     let [z, y, x] = shape;
     let mut image = Array4::zeros((channels, z, y, x));
-    NoiseTexture::default().fill(Key::new(seed), image.view_mut()).unwrap();
+    NoiseTexture::default()
+        .fill(Key::new(seed), Array4::zeros((0, 0, 0, 0)).view(), image.view_mut())
+        .unwrap();
     for ((_, z, y, x), value) in image.indexed_iter_mut() {
         let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
         let [a, b, c] = [off(z, shape[0]), off(y, shape[1]), off(x, shape[2])];

@@ -1,19 +1,20 @@
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
-    Key, Severity,
-    ndarray::{Array2, Array3, ArrayView3, ArrayView4, ArrayViewMut4, Zip},
+    Key, Severity, TissueModel,
+    ndarray::{Array2, Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
 
-use disyre_core::TissueModel;
-
-use super::{Corruption, check_images, check_severities, draw_severity};
+use super::{Corruption, CorruptionParams, check_severities, draw_present, write};
 use crate::{
-    DagError, PlacedMask,
+    Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
+    canvas::{contiguous, for_each_row, severity_of},
     check,
+    region::Region,
+    scratch::Buffer,
 };
 
 /// How the intensities of single tissues are shifted.
@@ -33,6 +34,19 @@ pub struct BiasConfig {
     pub count_offset: f64,
     /// Standard deviation of the blur of the selected tissues, `(z, y, x)` in voxels, in `[0, 1000]`.
     pub blur_sigma_voxels: [f64; 3],
+    /// Whether a voxel belongs to one tissue or to several in part.
+    pub memberships: Memberships,
+}
+
+/// How far a voxel belongs to tissues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Memberships {
+    /// To the most probable one; published.
+    #[default]
+    Hard,
+    /// To each as the tissue model says: n and the indicator are sums of memberships.
+    Soft,
 }
 
 impl Default for BiasConfig {
@@ -42,6 +56,7 @@ impl Default for BiasConfig {
             severity: [0.0, 1.0],
             count_offset: 1000.0,
             blur_sigma_voxels: [1.0; 3],
+            memberships: Memberships::Hard,
         }
     }
 }
@@ -52,6 +67,26 @@ impl BiasConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self, tissues: Arc<dyn TissueModel>) -> Result<TissueBias, DagError> {
+        self.with(Tissues::Model(tissues))
+    }
+
+    /// Checks the values; tissues are the labels of each scene's segmentation, from 0 to before `classes`, 1 to 256.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_for_segmentations(self, classes: usize) -> Result<TissueBias, DagError> {
+        self.with(Tissues::Segmentation { classes })
+    }
+
+    /// Checks the values; all is one tissue, so that the bias shifts the whole shape.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_without_tissues(self) -> Result<TissueBias, DagError> {
+        self.with(Tissues::One)
+    }
+
+    fn with(self, tissues: Tissues) -> Result<TissueBias, DagError> {
         check::probability("probability", self.probability)?;
         check_severities(self.severity)?;
         check::in_range("count_offset", self.count_offset, [0.0, f64::MAX], "a count ≥ 0")?;
@@ -83,6 +118,24 @@ pub struct BiasParams {
     pub selection: Vec<f64>,
 }
 
+/// Where tissues come from.
+#[derive(Clone)]
+enum Tissues {
+    Model(Arc<dyn TissueModel>),
+    Segmentation { classes: usize },
+    One,
+}
+
+impl Tissues {
+    fn classes(&self) -> usize {
+        match self {
+            Self::Model(model) => model.classes(),
+            Self::Segmentation { classes } => *classes,
+            Self::One => 1,
+        }
+    }
+}
+
 /// Shifts the intensities of some tissues under a soft mask: `out = clip(clean ± a·m·b)`.
 ///
 /// b is the blurred indicator of the selected tissues; of none selected, of all. All channels share one shift.
@@ -92,7 +145,7 @@ pub struct BiasParams {
 #[derive(Clone)]
 pub struct TissueBias {
     config: BiasConfig,
-    tissues: Arc<dyn TissueModel>,
+    tissues: Tissues,
 }
 
 impl fmt::Debug for TissueBias {
@@ -105,11 +158,10 @@ impl TissueBias {
     /// Draws shift, direction and a number for each tissue.
     pub fn draw(&self, key: Key) -> BiasParams {
         let mut rng = key.rng();
-        let present = rng.random_bool(self.config.probability);
-        let severity = draw_severity(self.config.severity, rng.random());
+        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
         let brighten = rng.random_bool(0.5);
         BiasParams {
-            severity: if present { severity } else { Severity::CLEAN },
+            severity,
             direction: if brighten { BiasDirection::Brighten } else { BiasDirection::Darken },
             selection: (0..self.tissues.classes()).map(|_| rng.random()).collect(),
         }
@@ -122,132 +174,216 @@ impl TissueBias {
     ///
     /// # Errors
     /// [`DagError`] if the arrays, the mask and the tissue model do not fit each other;
-    /// [`DagError::Classes`] if the parameters were drawn for another number of tissues.
+    /// [`DagError::Classes`] if the parameters were drawn for another number of tissues; `out` is then untouched.
     pub fn apply(
         &self,
         params: &BiasParams,
         clean: ArrayView4<'_, f32>,
         mask: &PlacedMask,
-        mut out: ArrayViewMut4<'_, f32>,
+        out: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, DagError> {
-        check_images(&clean, &out)?;
-        mask.check(&clean)?;
-        self.check_params(params)?;
-        let weights = self.weights(params, clean, mask)?;
-        out.assign(&clean);
-        Ok(shift(params, &weights, mask, out))
+        write(clean, mask, out, self.margin(), |canvas| self.shift(params, canvas))
     }
 
-    /// That the parameters select among this model's tissues.
-    pub(crate) fn check_params(&self, params: &BiasParams) -> Result<(), DagError> {
-        let (expected, got) = (self.tissues.classes(), params.selection.len());
-        if expected == got { Ok(()) } else { Err(DagError::Classes { expected, got }) }
-    }
-
-    /// Applies to an image in place.
-    pub(crate) fn apply_in_place(
+    /// Shifts a canvas.
+    pub(crate) fn shift(
         &self,
         params: &BiasParams,
-        mask: &PlacedMask,
-        image: ArrayViewMut4<'_, f32>,
+        canvas: &mut Canvas<'_>,
     ) -> Result<Severity, DagError> {
-        let weights = self.weights(params, image.view(), mask)?;
-        Ok(shift(params, &weights, mask, image))
+        let (expected, got) = (self.tissues.classes(), params.selection.len());
+        if expected != got {
+            return Err(DagError::Classes { expected, got });
+        }
+        if params.severity == Severity::CLEAN {
+            return Ok(Severity::CLEAN);
+        }
+        let weights = self.weights(params, canvas)?;
+        Ok(add(params, &canvas.mask().values, weights, canvas.window_mut()))
     }
 
-    /// `m·b` over the mask's window.
+    /// b over the mask's window; `None` if it is 1 throughout.
     fn weights(
         &self,
         params: &BiasParams,
-        image: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-    ) -> Result<Array3<f32>, DagError> {
-        let (_, z, y, x) = image.dim();
-        // The window and the voxels around it that a blur inside the window looks at.
-        let wide = mask.region().widened(self.config.blur_sigma_voxels.map(radius), [z, y, x]);
-        let inner = mask.region().inside(&wide);
-        let labels = self.labels(wide.of(image))?;
-        let selected = self.select(params, inner.of(labels.view()), mask);
-        if selected.iter().all(|&selected| selected) {
-            return Ok(mask.values.clone());
-        }
-        let mut indicator = labels.mapv(|label| f32::from(selected[usize::from(label)]));
-        blur(indicator.view_mut(), self.config.blur_sigma_voxels);
-        let mut weights = mask.values.clone();
-        Zip::from(&mut weights).and(inner.of(indicator.view())).for_each(|m, b| *m *= b.min(1.0));
-        Ok(weights)
+        canvas: &Canvas<'_>,
+    ) -> Result<Option<Array3<f32>>, DagError> {
+        let field = self.field(canvas)?;
+        let Some(selected) = self.select(params, &field, canvas) else { return Ok(None) };
+        let (_, z, y, x) = canvas.around().dim();
+        let mut indicator = Buffer::zeros(z * y * x);
+        field.indicate(&selected, &mut indicator);
+        let mut view = ArrayViewMut3::from_shape((z, y, x), &mut indicator)
+            .expect("a buffer of the canvas's size");
+        blur(view.view_mut(), self.config.blur_sigma_voxels);
+        Ok(Some(canvas.inner().of(view).to_owned()))
     }
 
-    /// The tissue of every voxel of an image, `(c, z, y, x)` → `(z, y, x)`.
-    fn labels(&self, image: ArrayView4<'_, f32>) -> Result<Array3<u8>, DagError> {
-        let (channels, z, y, x) = image.dim();
-        let mut intensities = Array2::zeros((z * y * x, channels));
-        for (channel, mut column) in image.outer_iter().zip(intensities.columns_mut()) {
-            column.iter_mut().zip(channel).for_each(|(to, from)| *to = *from);
-        }
-        let mut labels = vec![0; z * y * x];
-        self.tissues.hard(intensities.view(), &mut labels)?;
+    /// The tissues of every voxel around the mask.
+    fn field(&self, canvas: &Canvas<'_>) -> Result<Field, DagError> {
+        let intensities = canvas.intensities();
         let classes = self.tissues.classes();
-        if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= classes) {
-            return Err(DagError::Classes { expected: classes, got: usize::from(label) + 1 });
+        let labels = match &self.tissues {
+            Tissues::Model(model) if self.config.memberships == Memberships::Soft => {
+                let mut memberships = Array2::zeros((intensities.nrows(), classes));
+                model.soft(intensities, memberships.view_mut())?;
+                return Ok(Field::Soft(memberships));
+            }
+            Tissues::Model(model) => {
+                let mut labels = vec![0; intensities.nrows()];
+                model.hard(intensities, &mut labels)?;
+                labels
+            }
+            Tissues::Segmentation { .. } => {
+                let missing = DagError::Missing { what: "a segmentation of the image" };
+                canvas.segmentation().ok_or(missing)?.iter().copied().collect()
+            }
+            Tissues::One => vec![0; intensities.nrows()],
+        };
+        // Without early exit, the comparison vectorises.
+        let greatest = labels.iter().fold(0, |greatest, label| (*label).max(greatest));
+        match usize::from(greatest) < classes {
+            true => Ok(Field::Hard(labels)),
+            false => Err(DagError::Classes { expected: classes, got: usize::from(greatest) + 1 }),
         }
-        let mut field = Array3::zeros((z, y, x));
-        field.iter_mut().zip(labels).for_each(|(to, from)| *to = from);
-        Ok(field)
     }
 
-    /// Which tissues are shifted.
-    fn select(
-        &self,
-        params: &BiasParams,
-        labels: ArrayView3<'_, u8>,
-        mask: &PlacedMask,
-    ) -> Vec<bool> {
-        let mut counts = vec![0u32; params.selection.len()];
-        Zip::from(labels).and(&mask.values).for_each(|&label, &m| {
-            counts[usize::from(label)] += u32::from(m > 0.0);
-        });
-        let total = counts.iter().copied().map(f64::from).sum::<f64>() + self.config.count_offset;
-        let chances = counts.iter().map(|&count| f64::from(count) / total);
-        let mut selected: Vec<bool> =
-            params.selection.iter().zip(chances).map(|(u, chance)| *u < chance).collect();
-        if !selected.contains(&true) {
-            selected.fill(true);
-        }
-        selected
+    /// Which tissues are shifted; `None` for all.
+    fn select(&self, params: &BiasParams, field: &Field, canvas: &Canvas<'_>) -> Option<Vec<bool>> {
+        let (_, z, y, x) = canvas.around().dim();
+        let counts =
+            field.counts(params.selection.len(), [z, y, x], &canvas.inner(), canvas.mask());
+        let total = counts.iter().sum::<f64>() + self.config.count_offset;
+        let chosen = params.selection.iter().zip(counts).map(|(u, count)| *u < count / total);
+        let selected: Vec<bool> = chosen.collect();
+        let mixed = selected.contains(&true) && selected.contains(&false);
+        mixed.then_some(selected)
     }
 }
 
+/// The tissues of the voxels of a canvas, in order of memory.
+enum Field {
+    Hard(Vec<u8>),
+    /// `(voxels, classes)`.
+    Soft(Array2<f32>),
+}
+
+impl Field {
+    /// Voxels of each tissue with mask > 0.
+    fn counts(
+        &self,
+        classes: usize,
+        extents: [usize; 3],
+        inner: &Region,
+        mask: &PlacedMask,
+    ) -> Vec<f64> {
+        // Two counters of each tissue: neighbours are mostly alike, and one would wait for itself.
+        let mut hard = [[0u32; 256]; 2];
+        let mut soft = vec![0.0; classes];
+        let rows = mask.values.rows().into_iter();
+        for ((z, y), row) in rows_of(inner).zip(rows) {
+            let row = contiguous(row);
+            let start = (z * extents[1] + y) * extents[2] + inner.start[2];
+            match self {
+                Self::Hard(labels) => {
+                    let labels = &labels[start..start + row.len()];
+                    for (index, (&label, &m)) in labels.iter().zip(row.iter()).enumerate() {
+                        hard[index % 2][usize::from(label)] += u32::from(m > 0.0);
+                    }
+                }
+                Self::Soft(memberships) => {
+                    for (index, _) in row.iter().enumerate().filter(|(_, m)| **m > 0.0) {
+                        for (sum, share) in soft.iter_mut().zip(memberships.row(start + index)) {
+                            *sum += f64::from(*share);
+                        }
+                    }
+                }
+            }
+        }
+        for (class, sum) in soft.iter_mut().enumerate() {
+            *sum += f64::from(hard[0][class]) + f64::from(hard[1][class]);
+        }
+        soft
+    }
+
+    /// 1 in the selected tissues, or the sum of memberships of them.
+    fn indicate(&self, selected: &[bool], out: &mut [f32]) {
+        match self {
+            Self::Hard(labels) => {
+                let mut values = [0f32; 256];
+                values.iter_mut().zip(selected).for_each(|(v, on)| *v = f32::from(u8::from(*on)));
+                for (out, label) in out.iter_mut().zip(labels) {
+                    *out = values[usize::from(*label)];
+                }
+            }
+            Self::Soft(memberships) => {
+                for (out, row) in out.iter_mut().zip(memberships.rows()) {
+                    let chosen = row.iter().zip(selected).filter(|(_, on)| **on);
+                    *out = chosen.map(|(share, _)| share).sum();
+                }
+            }
+        }
+    }
+}
+
+/// `(z, y)` of the rows of a region, in order of memory.
+fn rows_of(region: &Region) -> impl Iterator<Item = (usize, usize)> {
+    let ys = region.start[1]..region.end[1];
+    (region.start[0]..region.end[0]).flat_map(move |z| ys.clone().map(move |y| (z, y)))
+}
+
 /// Shifts the voxels of a mask's window; the greatest change.
-fn shift(
+fn add(
     params: &BiasParams,
-    weights: &Array3<f32>,
-    mask: &PlacedMask,
-    image: ArrayViewMut4<'_, f32>,
+    mask: &Array3<f32>,
+    weights: Option<Array3<f32>>,
+    mut image: ArrayViewMut4<'_, f32>,
 ) -> Severity {
     let amount = match params.direction {
         BiasDirection::Brighten => params.severity.get(),
         BiasDirection::Darken => -params.severity.get(),
     };
+    let weights: Option<ArrayView3<'_, f32>> = weights.as_ref().map(|weights| weights.view());
     let mut greatest = 0f32;
-    for channel in mask.region().of(image).outer_iter_mut() {
-        Zip::from(channel).and(weights).for_each(|value, weight| {
-            let shifted = (*value + amount * weight).clamp(0.0, 1.0);
-            greatest = greatest.max((shifted - *value).abs());
-            *value = shifted;
+    for channel in image.outer_iter_mut() {
+        let mut masks = mask.rows().into_iter();
+        let mut indicators = weights.as_ref().map(|weights| weights.rows().into_iter());
+        for_each_row(channel, |row| {
+            let Some(mask) = masks.next() else { return };
+            let mut change = contiguous(mask);
+            if let Some(indicator) = indicators.as_mut().and_then(Iterator::next) {
+                let indicator = contiguous(indicator);
+                let change = change.to_mut().iter_mut();
+                change.zip(indicator.iter()).for_each(|(m, b)| *m *= b.min(1.0));
+            }
+            for (value, weight) in row.iter_mut().zip(change.iter()) {
+                let shifted = (*value + amount * weight).clamp(0.0, 1.0);
+                let change = (shifted - *value).abs();
+                greatest = if change > greatest { change } else { greatest };
+                *value = shifted;
+            }
         });
     }
-    Severity::new(greatest).unwrap_or(Severity::FULL)
+    severity_of(greatest)
 }
 
 impl Corruption for TissueBias {
-    fn corrupt(
+    fn sample(&self, key: Key) -> CorruptionParams {
+        CorruptionParams::Bias(self.draw(key))
+    }
+
+    fn margin(&self) -> [usize; 3] {
+        self.config.blur_sigma_voxels.map(radius)
+    }
+
+    fn realise(
         &self,
-        key: Key,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
+        params: &CorruptionParams,
+        canvas: &mut Canvas<'_>,
     ) -> Result<Severity, DagError> {
-        self.apply(&self.draw(key), clean, mask, out)
+        match params {
+            CorruptionParams::Bias(params) => self.shift(params, canvas),
+            other => Err(other.unlike("bias")),
+        }
     }
 }

@@ -2,13 +2,12 @@ use std::{fmt, sync::Arc};
 
 use disyre_core::{
     Key, Severity,
-    ndarray::{Array4, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Zip},
-    rand::RngExt,
+    ndarray::{ArrayView4, ArrayViewMut4},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, Normalisation, check_images, check_severities, draw_severity};
-use crate::{DagError, PlacedMask, TextureSource, check};
+use super::{Corruption, CorruptionParams, Normalisation, check_severities, draw_present, write};
+use crate::{Canvas, DagError, PlacedMask, TextureSource, check, scratch::Buffer};
 
 /// How foreign textures are blended in.
 ///
@@ -72,13 +71,8 @@ impl fmt::Debug for TextureBlend {
 impl TextureBlend {
     /// Draws a severity and the key of a texture.
     pub fn draw(&self, key: Key) -> TextureParams {
-        let mut rng = key.rng();
-        let present = rng.random_bool(self.config.probability);
-        let severity = draw_severity(self.config.severity, rng.random());
-        TextureParams {
-            severity: if present { severity } else { Severity::CLEAN },
-            source: key.child("source"),
-        }
+        let severity = draw_present(&mut key.rng(), self.config.probability, self.config.severity);
+        TextureParams { severity, source: key.child("source") }
     }
 
     /// Blends; returns the severity, or 0 if no voxel changed.
@@ -87,78 +81,51 @@ impl TextureBlend {
     /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
     ///
     /// # Errors
-    /// [`DagError`] if the arrays, the mask and the texture source do not fit each other.
+    /// [`DagError`] if the arrays, the mask and the texture source do not fit each other; `out` is then untouched.
     pub fn apply(
         &self,
         params: &TextureParams,
         clean: ArrayView4<'_, f32>,
         mask: &PlacedMask,
-        mut out: ArrayViewMut4<'_, f32>,
+        out: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, DagError> {
-        check_images(&clean, &out)?;
-        mask.check(&clean)?;
-        let texture = self.texture(params, clean.len_of(Axis(0)), mask)?;
-        out.assign(&clean);
-        Ok(self.blend(params, texture, mask, out))
+        write(clean, mask, out, [0; 3], |canvas| self.blend(params, canvas))
     }
 
-    /// The texture for a mask's window, before normalisation.
-    pub(crate) fn texture(
-        &self,
-        params: &TextureParams,
-        channels: usize,
-        mask: &PlacedMask,
-    ) -> Result<Array4<f32>, DagError> {
-        let (z, y, x) = mask.values.dim();
-        let mut texture = Array4::zeros((channels, z, y, x));
-        self.textures.fill(params.source, texture.view_mut())?;
-        check::unit_interval("the texture", &texture.view())?;
-        Ok(texture)
-    }
-
-    /// Blends a texture into an image that already holds the clean intensities.
     pub(crate) fn blend(
         &self,
         params: &TextureParams,
-        mut texture: Array4<f32>,
-        mask: &PlacedMask,
-        image: ArrayViewMut4<'_, f32>,
-    ) -> Severity {
-        let mut window = mask.region().of(image);
-        let mut changed = false;
-        for (channel, mut foreign) in window.outer_iter_mut().zip(texture.outer_iter_mut()) {
-            self.config.normalisation.apply(foreign.view_mut(), channel.view(), mask.values.view());
-            changed |= blend_channel(channel, foreign.view(), mask.values.view(), params.severity);
+        canvas: &mut Canvas<'_>,
+    ) -> Result<Severity, DagError> {
+        if params.severity == Severity::CLEAN {
+            return Ok(Severity::CLEAN);
         }
-        if changed { params.severity } else { Severity::CLEAN }
+        let mut texture = Buffer::zeros(canvas.window().len());
+        let mut foreign = ArrayViewMut4::from_shape(canvas.window().dim(), &mut texture)
+            .expect("a buffer of the window's size");
+        self.textures.fill(params.source, canvas.clean(), foreign.view_mut())?;
+        let mask = canvas.mask().values.view();
+        for (channel, foreign) in canvas.window().outer_iter().zip(foreign.outer_iter_mut()) {
+            self.config.normalisation.apply(foreign, channel, mask);
+        }
+        let change = canvas.blend_towards(foreign.view(), params.severity.get());
+        Ok(if change > 0.0 { params.severity } else { Severity::CLEAN })
     }
 }
 
-/// Whether any voxel changed.
-fn blend_channel(
-    image: ArrayViewMut3<'_, f32>,
-    foreign: ArrayView3<'_, f32>,
-    mask: ArrayView3<'_, f32>,
-    severity: Severity,
-) -> bool {
-    let alpha = severity.get();
-    let mut changed = false;
-    Zip::from(image).and(foreign).and(mask).for_each(|value, &foreign, &m| {
-        let blended = (*value + alpha * m * (foreign - *value)).clamp(0.0, 1.0);
-        changed |= blended != *value;
-        *value = blended;
-    });
-    changed
-}
-
 impl Corruption for TextureBlend {
-    fn corrupt(
+    fn sample(&self, key: Key) -> CorruptionParams {
+        CorruptionParams::Texture(self.draw(key))
+    }
+
+    fn realise(
         &self,
-        key: Key,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
+        params: &CorruptionParams,
+        canvas: &mut Canvas<'_>,
     ) -> Result<Severity, DagError> {
-        self.apply(&self.draw(key), clean, mask, out)
+        match params {
+            CorruptionParams::Texture(params) => self.blend(params, canvas),
+            other => Err(other.unlike("texture")),
+        }
     }
 }

@@ -1,5 +1,5 @@
 use disyre_core::{
-    Key,
+    Key, KeyRng,
     ndarray::{ArcArray, ArrayView3, ArrayView4, ArrayViewMut4, Axis, Ix4},
     rand::RngExt,
 };
@@ -23,7 +23,8 @@ use crate::{DagError, check, region::Region};
 ///
 /// let bank = VolumeBank::new(vec![Array4::from_elem((1, 8, 40, 30), 0.5)])?;
 /// let mut texture = Array4::zeros((1, 1, 16, 16));
-/// bank.fill(Key::new(1), texture.view_mut())?;
+/// let image = Array4::zeros((1, 1, 16, 16)); // a bank does not look at the image to be corrupted
+/// bank.fill(Key::new(1), image.view(), texture.view_mut())?;
 /// assert_eq!(texture.sum(), 128.0);
 /// # Ok::<(), disyre_dag::DagError>(())
 /// ```
@@ -52,13 +53,14 @@ impl VolumeBank {
             check_channels("a volume of the bank", volume.view(), channels, like)?;
             check::unit_interval("a volume of the bank", &volume.view())?;
             let missing = DagError::EmptyItem { index, source_name: "the volume bank" };
-            Stored::new(volume).ok_or(missing)
+            let foreground = Foreground::of(volume.view()).ok_or(missing)?;
+            Ok(Stored { volume, foreground })
         });
-        Ok(Self { volumes: stored.collect::<Result<_, _>>()?, channels })
+        Ok(Self { volumes: stored.collect::<Result<_, DagError>>()?, channels })
     }
 }
 
-fn check_channels(
+pub(super) fn check_channels(
     array: &'static str,
     view: ArrayView4<'_, f32>,
     expected: usize,
@@ -71,23 +73,40 @@ fn check_channels(
 }
 
 impl TextureSource for VolumeBank {
-    fn fill(&self, key: Key, mut texture: ArrayViewMut4<'_, f32>) -> Result<(), DagError> {
+    fn fill(
+        &self,
+        key: Key,
+        _: ArrayView4<'_, f32>,
+        texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
         check_channels("the texture", texture.view(), self.channels, "the volume bank")?;
         let mut rng = key.rng();
         let stored = &self.volumes[rng.random_range(0..self.volumes.len())];
-        let (slice, plane) = stored.planes[rng.random_range(0..stored.planes.len())];
-        let (_, depth, height, width) = texture.dim();
-        let region =
-            if depth == 1 { [[slice, slice + 1], plane[0], plane[1]] } else { stored.bounds };
-        let window = [depth, height, width];
-        let start: [isize; 3] = std::array::from_fn(|axis| {
-            let [first, end] = region[axis].map(|bound| bound as isize);
-            let other = end - window[axis] as isize;
-            rng.random_range(first.min(other) as i64..=first.max(other) as i64) as isize
-        });
-        copy_padded(stored.volume.view(), start, texture.view_mut());
+        fill_from(stored.volume.view(), &stored.foreground, &mut rng, texture);
         Ok(())
     }
+}
+
+/// Copies a random window inside the foreground box of a volume, or of one of its slices.
+pub(super) fn fill_from(
+    volume: ArrayView4<'_, f32>,
+    foreground: &Foreground,
+    rng: &mut KeyRng,
+    texture: ArrayViewMut4<'_, f32>,
+) {
+    let (slice, plane) = foreground.planes[rng.random_range(0..foreground.planes.len())];
+    let (_, depth, height, width) = texture.dim();
+    let region = match depth {
+        1 => [[slice, slice + 1], plane[0], plane[1]],
+        _ => foreground.bounds,
+    };
+    let window = [depth, height, width];
+    let start: [isize; 3] = std::array::from_fn(|axis| {
+        let [first, end] = region[axis].map(|bound| bound as isize);
+        let other = end - window[axis] as isize;
+        rng.random_range(first.min(other) as i64..=first.max(other) as i64) as isize
+    });
+    copy_padded(volume, start, texture);
 }
 
 /// Copies the window at `start`, which may lie partly or wholly outside; there it becomes 0.
@@ -117,14 +136,21 @@ type Plane = [[usize; 2]; 2];
 #[derive(Debug, Clone)]
 struct Stored {
     volume: ArcArray<f32, Ix4>,
+    foreground: Foreground,
+}
+
+/// Where the foreground of a volume is.
+#[derive(Debug, Clone)]
+pub(super) struct Foreground {
     /// The foreground box, `[first, end)` along `(z, y, x)`.
     bounds: [[usize; 2]; 3],
     /// Slices with foreground and their boxes; never empty.
     planes: Vec<(usize, Plane)>,
 }
 
-impl Stored {
-    fn new(volume: ArcArray<f32, Ix4>) -> Option<Self> {
+impl Foreground {
+    /// `None` without foreground.
+    pub(super) fn of(volume: ArrayView4<'_, f32>) -> Option<Self> {
         let planes: Vec<(usize, Plane)> = volume
             .axis_iter(Axis(1))
             .enumerate()
@@ -136,7 +162,7 @@ impl Stored {
             ends.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
         };
         let bounds = [[first, last + 1], union(0)?, union(1)?];
-        Some(Self { volume, bounds, planes })
+        Some(Self { bounds, planes })
     }
 }
 
@@ -156,6 +182,11 @@ mod tests {
     use super::*;
     use disyre_core::ndarray::{Array3, Array4};
 
+    /// The bank does not look at the image.
+    fn nothing() -> Array4<f32> {
+        Array4::zeros((0, 0, 0, 0))
+    }
+
     /// Background 0, and inside the box a value that names the voxel.
     fn ramp() -> Array4<f32> {
         Array4::from_shape_fn((1, 6, 20, 20), |(_, z, y, x)| {
@@ -170,7 +201,7 @@ mod tests {
         let mut texture = Array4::zeros((1, 1, 8, 8));
         let mut seen = std::collections::BTreeSet::new();
         for index in 0..200u64 {
-            bank.fill(Key::new(1).child(index), texture.view_mut()).unwrap();
+            bank.fill(Key::new(1).child(index), nothing().view(), texture.view_mut()).unwrap();
             assert!(texture.iter().all(|&value| value > 0.0));
             seen.insert(texture[[0, 0, 0, 0]].to_bits());
         }
@@ -183,7 +214,7 @@ mod tests {
         let bank = VolumeBank::new(vec![ramp()]).unwrap();
         for window in [(1, 1, 30, 30), (1, 9, 30, 30)] {
             let mut texture = Array4::from_elem(window, 9.0);
-            bank.fill(Key::new(2), texture.view_mut()).unwrap();
+            bank.fill(Key::new(2), nothing().view(), texture.view_mut()).unwrap();
             let voxels = texture.iter().filter(|&&value| value > 0.0).count();
             assert_eq!(voxels, if window.1 == 1 { 120 } else { 240 });
             assert!(texture.iter().all(|&value| value <= 1.0));
@@ -208,7 +239,7 @@ mod tests {
     fn a_texture_of_other_channels_is_refused() {
         let bank = VolumeBank::new(vec![ramp()]).unwrap();
         let mut texture = Array4::zeros((2, 1, 4, 4));
-        let error = bank.fill(Key::new(0), texture.view_mut()).unwrap_err();
+        let error = bank.fill(Key::new(0), nothing().view(), texture.view_mut()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the texture has 2 channels, expected 1 like the volume bank"

@@ -1,4 +1,7 @@
-use disyre_core::{Key, ndarray::ArrayViewMut4};
+use disyre_core::{
+    Key,
+    ndarray::{ArrayView4, ArrayViewMut4},
+};
 use serde::{Deserialize, Serialize};
 
 use super::TextureSource;
@@ -43,7 +46,12 @@ pub struct NoiseTexture {
 }
 
 impl TextureSource for NoiseTexture {
-    fn fill(&self, key: Key, mut texture: ArrayViewMut4<'_, f32>) -> Result<(), DagError> {
+    fn fill(
+        &self,
+        key: Key,
+        _: ArrayView4<'_, f32>,
+        mut texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
         let (_, depth, height, width) = texture.dim();
         let noise = Fractal {
             octaves: self.config.octaves,
@@ -70,7 +78,9 @@ mod tests {
     #[test]
     fn channels_differ_and_neighbours_resemble_each_other() {
         let mut texture = Array4::zeros((2, 1, 32, 32));
-        NoiseTexture::default().fill(Key::new(1), texture.view_mut()).unwrap();
+        NoiseTexture::default()
+            .fill(Key::new(1), Array4::zeros((0, 0, 0, 0)).view(), texture.view_mut())
+            .unwrap();
         assert_ne!(texture.index_axis(Axis(0), 0), texture.index_axis(Axis(0), 1));
         assert!(texture.iter().all(|value| (0.0..=1.0).contains(value)));
         let step = |x: usize| (texture[[0, 0, 9, x]] - texture[[0, 0, 9, x + 1]]).abs();

@@ -1,0 +1,194 @@
+use disyre_core::{
+    Severity, ensure_same_shape,
+    ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis},
+};
+use std::borrow::Cow;
+
+use crate::{DagError, PlacedMask, check, region::Region, scratch::Buffer};
+
+/// An image, and what is known of it.
+///
+/// # Shapes and units
+/// `clean` is `(c, z, y, x)`, intensities in `[0, 1]`; `places` and `tissues` are `(z, y, x)` of the same extents.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The image to corrupt.
+    pub clean: ArrayView4<'a, f32>,
+    /// Where an anomaly may lie: how probable each voxel is as its centre, ≥ 0, not necessarily adding up to 1; a mask
+    /// is such a map. `None`: the foreground, all voxels alike.
+    pub places: Option<ArrayView3<'a, f32>>,
+    /// A segmentation, for biases that take tissues from one.
+    pub tissues: Option<ArrayView3<'a, u8>>,
+}
+
+impl<'a> From<ArrayView4<'a, f32>> for Scene<'a> {
+    fn from(clean: ArrayView4<'a, f32>) -> Self {
+        Self { clean, places: None, tissues: None }
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// The same scene for a shorter time: array views do not shorten by themselves.
+    pub(crate) fn reborrow<'b>(self) -> Scene<'b>
+    where
+        'a: 'b,
+    {
+        Scene {
+            clean: self.clean.reborrow(),
+            places: self.places.map(ArrayView3::reborrow),
+            tissues: self.tissues.map(ArrayView3::reborrow),
+        }
+    }
+
+    /// That intensities and weights are in range and all arrays fit each other.
+    pub(crate) fn check(&self, out: &ArrayViewMut4<'_, f32>) -> Result<(), DagError> {
+        ensure_same_shape("the corrupted image", self.clean.shape(), out.shape())?;
+        check::unit_interval("the clean image", &self.clean)?;
+        let extents = &self.clean.shape()[1..];
+        if let Some(places) = self.places {
+            ensure_same_shape("the map of places", extents, places.shape())?;
+        }
+        if let Some(tissues) = self.tissues {
+            ensure_same_shape("the map of tissues", extents, tissues.shape())?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of an image around a mask, while corruptions work on it one after the other.
+///
+/// The output is written when all of them have succeeded.
+#[derive(Debug)]
+pub struct Canvas<'a> {
+    scene: Scene<'a>,
+    mask: &'a PlacedMask,
+    /// The mask's window and a margin, in the image.
+    region: Region,
+    values: Buffer,
+}
+
+impl<'a> Canvas<'a> {
+    /// Copies the mask's window and a margin, `(z, y, x)` in voxels, as far as the image reaches.
+    ///
+    /// # Errors
+    /// [`DagError::MaskOutside`] or [`DagError::OutOfRange`] for a mask that does not fit.
+    pub fn new(
+        scene: Scene<'a>,
+        mask: &'a PlacedMask,
+        margin: [usize; 3],
+    ) -> Result<Self, DagError> {
+        mask.check(&scene.clean)?;
+        let (channels, z, y, x) = scene.clean.dim();
+        let region = mask.region().widened(margin, [z, y, x]);
+        let part = region.of(scene.clean);
+        let mut values = Buffer::zeros(channels * region.voxels());
+        let width = part.len_of(Axis(3)).max(1);
+        for (to, from) in values.chunks_exact_mut(width).zip(part.rows()) {
+            to.copy_from_slice(&contiguous(from));
+        }
+        Ok(Self { scene, mask, region, values })
+    }
+
+    /// The whole image before any change.
+    pub fn clean(&self) -> ArrayView4<'a, f32> {
+        self.scene.clean
+    }
+
+    /// The mask, in voxels of the image.
+    pub fn mask(&self) -> &'a PlacedMask {
+        self.mask
+    }
+
+    /// The mask's window and its margin as they are now, `(c, z, y, x)`.
+    pub fn around(&self) -> ArrayView4<'_, f32> {
+        ArrayView4::from_shape(self.dim(), &self.values).expect("a canvas has its region's voxels")
+    }
+
+    /// The mask's window as it is now, `(c, z, y, x)`.
+    pub fn window(&self) -> ArrayView4<'_, f32> {
+        self.inner().of(self.around())
+    }
+
+    /// The mask's window, to be changed: only where the mask is above 0.
+    pub fn window_mut(&mut self) -> ArrayViewMut4<'_, f32> {
+        let (inner, dim) = (self.inner(), self.dim());
+        let all = ArrayViewMut4::from_shape(dim, &mut self.values);
+        inner.of(all.expect("a canvas has its region's voxels"))
+    }
+
+    /// Where the mask's window lies in [`around`](Self::around), `(z, y, x)`.
+    pub fn origin(&self) -> [usize; 3] {
+        self.inner().start
+    }
+
+    pub(crate) fn inner(&self) -> Region {
+        self.mask.region().inside(&self.region)
+    }
+
+    fn dim(&self) -> (usize, usize, usize, usize) {
+        let [z, y, x] = self.region.extents();
+        (self.scene.clean.len_of(Axis(0)), z, y, x)
+    }
+
+    /// The intensities of all voxels of [`around`](Self::around), `(voxels, c)`.
+    pub(crate) fn intensities(&self) -> ArrayView2<'_, f32> {
+        let shape = (self.dim().0, self.region.voxels());
+        let flat = ArrayView2::from_shape(shape, &self.values);
+        flat.expect("a canvas has its region's voxels").reversed_axes()
+    }
+
+    /// The segmentation over [`around`](Self::around), if there is one.
+    pub(crate) fn segmentation(&self) -> Option<ArrayView3<'a, u8>> {
+        Some(self.region.of(self.scene.tissues?))
+    }
+
+    /// Moves the window's voxels towards `target` in proportion to the mask: `x + m · (target − x)`, clipped.
+    ///
+    /// `target` is `(c, z, y, x)` over the window. Returns the greatest change of any voxel.
+    pub(crate) fn blend_towards(&mut self, target: ArrayView4<'_, f32>, strength: f32) -> f32 {
+        let mask = self.mask.values.view();
+        let mut greatest = 0f32;
+        for (channel, target) in self.window_mut().outer_iter_mut().zip(target.outer_iter()) {
+            let mut others = mask.rows().into_iter().zip(target.rows());
+            for_each_row(channel, |row| {
+                let Some((mask, target)) = others.next() else { return };
+                let (mask, target) = (contiguous(mask), contiguous(target));
+                for ((value, m), target) in row.iter_mut().zip(mask.iter()).zip(target.iter()) {
+                    let blended = (*value + strength * m * (target - *value)).clamp(0.0, 1.0);
+                    let change = (blended - *value).abs();
+                    greatest = if change > greatest { change } else { greatest };
+                    *value = blended;
+                }
+            });
+        }
+        greatest
+    }
+
+    /// Writes the clean image with the canvas's window in it.
+    pub(crate) fn finish(self, mut out: ArrayViewMut4<'_, f32>) {
+        out.assign(&self.scene.clean);
+        self.mask.region().of(out).assign(&self.window());
+    }
+}
+
+/// The greatest change of intensities as a severity.
+pub(crate) fn severity_of(change: f32) -> Severity {
+    Severity::new(change.min(1.0)).unwrap_or(Severity::FULL)
+}
+
+/// The values of a row as a slice; a row that is spread over memory is copied.
+pub(crate) fn contiguous(row: ArrayView1<'_, f32>) -> Cow<'_, [f32]> {
+    match row.to_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(row.to_vec()),
+    }
+}
+
+/// Calls `visit` for the rows of a view whose rows are contiguous, as all that this crate allocates.
+pub(crate) fn for_each_row(mut view: ArrayViewMut3<'_, f32>, mut visit: impl FnMut(&mut [f32])) {
+    for row in view.rows_mut() {
+        if let Some(row) = row.into_slice() {
+            visit(row);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+use disyre_core::{
+    Key, Severity,
+    ndarray::{Array3, Array4, ArrayView3, ArrayView4, ArrayViewMut4},
+    rand::RngExt,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Corruption, CorruptionParams, check_severities, draw_present, write};
+use crate::{Canvas, DagError, PlacedMask, canvas::severity_of, check};
+
+/// How tissue is pushed inside a shape.
+///
+/// # Source
+/// The "source" and "sink" deformations of Baugh et al., "Many tasks make light work" (MICCAI 2023, arXiv 2307.00899);
+/// the profile of the displacement is ours: it has no fold and fades out with its slope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeformationConfig {
+    /// Probability that an anomaly has a deformation, in `[0, 1]`.
+    pub probability: f64,
+    /// Least and greatest strength, in `[0, 1]`; at 1 the middle is enlarged without bound, or shrunk by half.
+    pub severity: [f32; 2],
+}
+
+impl Default for DeformationConfig {
+    fn default() -> Self {
+        Self { probability: 1.0, severity: [0.0, 1.0] }
+    }
+}
+
+impl DeformationConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`DagError::Config`] naming the field that is out of range.
+    pub fn build(self) -> Result<Deformation, DagError> {
+        check::probability("probability", self.probability)?;
+        check_severities(self.severity)?;
+        Ok(Deformation { config: self })
+    }
+}
+
+/// Whether tissue moves outwards or inwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeformationDirection {
+    /// The middle grows.
+    Bulge,
+    /// The middle shrinks.
+    Shrink,
+}
+
+/// What [`Deformation::draw`] draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeformationParams {
+    /// How strong.
+    pub severity: Severity,
+    /// Which way.
+    pub direction: DeformationDirection,
+}
+
+/// Moves the tissue inside a mask away from its centre or towards it.
+///
+/// A voxel at distance r from the mask's centre of mass, 1 at the ellipsoid around its box, shows what was at
+/// `r (1 ∓ s (1 − r²)²)`, interpolated linearly. The severity it reports is the greatest change of any voxel.
+#[derive(Debug, Clone)]
+pub struct Deformation {
+    config: DeformationConfig,
+}
+
+impl Deformation {
+    /// Draws a strength and a direction.
+    pub fn draw(&self, key: Key) -> DeformationParams {
+        let mut rng = key.rng();
+        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
+        let bulge = rng.random_bool(0.5);
+        let direction =
+            if bulge { DeformationDirection::Bulge } else { DeformationDirection::Shrink };
+        DeformationParams { severity, direction }
+    }
+
+    /// Deforms; returns the greatest change of any voxel.
+    ///
+    /// # Shapes and units
+    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
+    ///
+    /// # Errors
+    /// [`DagError`] if the arrays and the mask do not fit each other; `out` is then untouched.
+    pub fn apply(
+        &self,
+        params: &DeformationParams,
+        clean: ArrayView4<'_, f32>,
+        mask: &PlacedMask,
+        out: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, DagError> {
+        write(clean, mask, out, [0; 3], |canvas| Ok(deform(params, canvas)))
+    }
+}
+
+fn deform(params: &DeformationParams, canvas: &mut Canvas<'_>) -> Severity {
+    let Some(ball) = Ball::around(&canvas.mask().values) else { return Severity::CLEAN };
+    let strength = match params.direction {
+        DeformationDirection::Bulge => -f64::from(params.severity.get()),
+        DeformationDirection::Shrink => f64::from(params.severity.get()),
+    };
+    let window = canvas.window();
+    let mut target: Array4<f32> = window.to_owned();
+    for ((z, y, x), _) in canvas.mask().values.indexed_iter().filter(|(_, m)| **m > 0.0) {
+        let from = ball.source([z, y, x], strength);
+        for (channel, image) in window.outer_iter().enumerate() {
+            target[[channel, z, y, x]] = interpolate(image, from);
+        }
+    }
+    severity_of(canvas.blend_towards(target.view(), 1.0))
+}
+
+/// The ellipsoid in which tissue moves.
+#[derive(Debug)]
+struct Ball {
+    centre: [f64; 3],
+    radii: [f64; 3],
+}
+
+impl Ball {
+    /// Around the centre of mass of a mask, reaching its farthest voxel along each axis; `None` for an empty one.
+    fn around(mask: &Array3<f32>) -> Option<Self> {
+        let (mut mass, mut moments) = (0.0, [0.0; 3]);
+        let (mut first, mut last) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for ((z, y, x), &m) in mask.indexed_iter().filter(|(_, m)| **m > 0.0) {
+            mass += f64::from(m);
+            for (axis, at) in [z, y, x].map(|index| index as f64).into_iter().enumerate() {
+                moments[axis] += f64::from(m) * at;
+                first[axis] = at.min(first[axis]);
+                last[axis] = at.max(last[axis]);
+            }
+        }
+        let centre = moments.map(|moment| moment / mass);
+        let radii = std::array::from_fn(|axis| {
+            (last[axis] - centre[axis]).max(centre[axis] - first[axis]) + 0.5
+        });
+        (mass > 0.0).then_some(Self { centre, radii })
+    }
+
+    /// Where the tissue that a voxel shows comes from.
+    fn source(&self, voxel: [usize; 3], strength: f64) -> [f64; 3] {
+        let off: [f64; 3] = std::array::from_fn(|axis| voxel[axis] as f64 - self.centre[axis]);
+        let square: f64 = (0..3).map(|axis| (off[axis] / self.radii[axis]).powi(2)).sum();
+        let factor = 1.0 + strength * (1.0 - square).max(0.0).powi(2);
+        std::array::from_fn(|axis| self.centre[axis] + factor * off[axis])
+    }
+}
+
+/// Linear between voxels; a position outside has the nearest voxel's value.
+fn interpolate(image: ArrayView3<'_, f32>, position: [f64; 3]) -> f32 {
+    let extents: [usize; 3] = image.dim().into();
+    let place = |axis: usize| {
+        let last = extents[axis] - 1;
+        let position = position[axis].clamp(0.0, last as f64);
+        let lower = position as usize;
+        [(lower, 1.0 - (position - lower as f64)), ((lower + 1).min(last), position - lower as f64)]
+    };
+    let mut sum = 0.0;
+    for (z, a) in place(0) {
+        for (y, b) in place(1) {
+            for (x, c) in place(2) {
+                sum += a * b * c * f64::from(image[[z, y, x]]);
+            }
+        }
+    }
+    sum as f32
+}
+
+impl Corruption for Deformation {
+    fn sample(&self, key: Key) -> CorruptionParams {
+        CorruptionParams::Deformation(self.draw(key))
+    }
+
+    fn realise(
+        &self,
+        params: &CorruptionParams,
+        canvas: &mut Canvas<'_>,
+    ) -> Result<Severity, DagError> {
+        match params {
+            CorruptionParams::Deformation(params) => Ok(deform(params, canvas)),
+            other => Err(other.unlike("deformation")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dot_off_the_centre_moves_outwards_or_inwards() {
+        let clean = Array4::from_shape_fn((1, 1, 33, 33), |(_, _, y, x)| {
+            0.2 + 0.8 * (-((y as f32 - 16.0).powi(2) + (x as f32 - 22.0).powi(2)) / 4.0).exp()
+        });
+        let mask = PlacedMask { origin: [0; 3], values: Array3::ones((1, 33, 33)) };
+        let deformation = DeformationConfig::default().build().unwrap();
+        let centre = |direction| {
+            let severity = Severity::new(0.6).unwrap();
+            let mut out = Array4::zeros(clean.dim());
+            let params = DeformationParams { severity, direction };
+            deformation.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
+            let brightest = out.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+            brightest.0.3
+        };
+        assert!(centre(DeformationDirection::Bulge) > 23);
+        assert!(centre(DeformationDirection::Shrink) < 21);
+    }
+}

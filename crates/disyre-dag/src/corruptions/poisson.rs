@@ -1,0 +1,207 @@
+use std::{fmt, sync::Arc};
+
+use disyre_core::{
+    Key, Severity,
+    ndarray::{Array4, ArrayView3, ArrayView4, ArrayViewMut4},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Corruption, CorruptionParams, check_severities, draw_present, solver, write};
+use crate::{Canvas, DagError, PlacedMask, TextureSource, canvas::severity_of, check};
+
+/// Which gradients a Poisson blend follows; x: image, f: foreign texture, α: severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gradients {
+    /// `(1 − α)·∇x + α·∇f`: at severity 1 the foreign ones alone.
+    #[default]
+    Interpolated,
+    /// Between any two neighbours the greater of `(1 − α)·∇x` and `α·∇f`.
+    Mixed,
+}
+
+/// How foreign textures are blended in by their gradients.
+///
+/// # Source
+/// Pérez et al., "Poisson image editing" (SIGGRAPH 2003); as an anomaly, Tan et al., "Detecting outliers with Poisson
+/// image interpolation" (MICCAI 2021, arXiv 2107.02622), which mixes gradients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoissonConfig {
+    /// Probability that an anomaly has this blend, in `[0, 1]`.
+    pub probability: f64,
+    /// Least and greatest severity, in `[0, 1]`.
+    pub severity: [f32; 2],
+    /// Which gradients are followed.
+    pub gradients: Gradients,
+    /// Whether voxels at which the texture is background (0 in all channels) keep the image.
+    pub clip_to_foreign: bool,
+}
+
+impl Default for PoissonConfig {
+    fn default() -> Self {
+        Self {
+            probability: 1.0,
+            severity: [0.0, 1.0],
+            gradients: Gradients::Interpolated,
+            clip_to_foreign: false,
+        }
+    }
+}
+
+impl PoissonConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`DagError::Config`] naming the field that is out of range.
+    pub fn build(self, textures: Arc<dyn TextureSource>) -> Result<PoissonBlend, DagError> {
+        check::probability("probability", self.probability)?;
+        check_severities(self.severity)?;
+        Ok(PoissonBlend { config: self, textures })
+    }
+}
+
+/// What [`PoissonBlend::draw`] draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoissonParams {
+    /// α: the weight of the foreign gradients.
+    pub severity: Severity,
+    /// The key that the texture source is asked with.
+    pub source: Key,
+}
+
+/// Replaces an image under a mask by the one whose gradients are nearest to given ones and that meets the image at the
+/// mask's border: no edge shows, a constant added to the texture changes nothing.
+///
+/// One equation for every voxel Ω with mask > 0: the sum of differences to its neighbours (sharing a face) equals that
+/// of the guiding ones. Neighbours outside Ω keep the image's values; neighbours in the background, and beyond the
+/// image, do not count. A soft mask fades the result. Solved by conjugate gradients in `f64` until the norm of the
+/// residual is below 1e-6 of the first one's; along an axis on which the window has one voxel there are no neighbours.
+///
+/// The severity it reports is the greatest change of any voxel.
+///
+/// # Source
+/// Pérez et al. 2003, equation 7; conjugate gradients: Hestenes and Stiefel 1952.
+#[derive(Clone)]
+pub struct PoissonBlend {
+    config: PoissonConfig,
+    textures: Arc<dyn TextureSource>,
+}
+
+impl fmt::Debug for PoissonBlend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoissonBlend").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl PoissonBlend {
+    /// Draws a severity and the key of a texture.
+    pub fn draw(&self, key: Key) -> PoissonParams {
+        let severity = draw_present(&mut key.rng(), self.config.probability, self.config.severity);
+        PoissonParams { severity, source: key.child("source") }
+    }
+
+    /// Blends; returns the greatest change of any voxel.
+    ///
+    /// # Shapes and units
+    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
+    ///
+    /// # Errors
+    /// [`DagError`] if the arrays, the mask and the texture source do not fit each other; `out` is then untouched.
+    pub fn apply(
+        &self,
+        params: &PoissonParams,
+        clean: ArrayView4<'_, f32>,
+        mask: &PlacedMask,
+        out: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, DagError> {
+        write(clean, mask, out, [1; 3], |canvas| self.blend(params, canvas))
+    }
+
+    fn blend(&self, params: &PoissonParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
+        if params.severity == Severity::CLEAN {
+            return Ok(Severity::CLEAN);
+        }
+        // The texture covers the margin too: gradients across the window's border are its own.
+        let mut foreign = Array4::zeros(canvas.around().dim());
+        self.textures.fill(params.source, canvas.clean(), foreign.view_mut())?;
+        let domain = self.domain(canvas, foreign.view());
+        let mut target = canvas.window().to_owned();
+        let inner = canvas.inner();
+        for (channel, mut target) in target.outer_iter_mut().enumerate() {
+            let image = canvas.around().index_axis_move(disyre_core::ndarray::Axis(0), channel);
+            let foreign = foreign.index_axis(disyre_core::ndarray::Axis(0), channel);
+            let change = self.change(&domain, image, foreign, params.severity.get());
+            let change = ArrayView3::from_shape(image.dim(), &change)
+                .expect("a change for every voxel of the canvas");
+            target.zip_mut_with(&inner.of(change), |value, change| *value += *change as f32);
+        }
+        Ok(severity_of(canvas.blend_towards(target.view(), 1.0)))
+    }
+
+    /// Which voxels of the canvas are solved for, and which are background.
+    fn domain(&self, canvas: &Canvas<'_>, foreign: ArrayView4<'_, f32>) -> solver::Domain {
+        let (around, inner, mask) = (canvas.around(), canvas.inner(), &canvas.mask().values);
+        let extents: [usize; 3] = inner.extents();
+        let (_, depth, height, width) = around.dim();
+        let axes = extents.map(|extent| extent > 1);
+        let mut domain = solver::Domain::new([depth, height, width], axes);
+        let clip = self.config.clip_to_foreign;
+        let dark = |image: &ArrayView4<'_, f32>, [z, y, x]: [usize; 3]| {
+            (0..image.dim().0).all(|c| image[[c, z, y, x]] == 0.0)
+        };
+        for ((z, y, x), &m) in mask.indexed_iter() {
+            let at = [z + inner.start[0], y + inner.start[1], x + inner.start[2]];
+            if m > 0.0 && !(clip && dark(&foreign, at)) {
+                domain.insert(at);
+            }
+        }
+        domain.close(|at| !dark(&around, at));
+        domain
+    }
+
+    /// What is added to one channel: 0 outside the domain.
+    fn change(
+        &self,
+        domain: &solver::Domain,
+        image: ArrayView3<'_, f32>,
+        foreign: ArrayView3<'_, f32>,
+        alpha: f32,
+    ) -> Vec<f64> {
+        let alpha = f64::from(alpha);
+        domain.solve(|from, to| {
+            let own = f64::from(image[from]) - f64::from(image[to]);
+            let other = f64::from(foreign[from]) - f64::from(foreign[to]);
+            let guide = match self.config.gradients {
+                Gradients::Interpolated => (1.0 - alpha) * own + alpha * other,
+                Gradients::Mixed => {
+                    let (own, other) = ((1.0 - alpha) * own, alpha * other);
+                    if own.abs() > other.abs() { own } else { other }
+                }
+            };
+            guide - own
+        })
+    }
+}
+
+impl Corruption for PoissonBlend {
+    fn sample(&self, key: Key) -> CorruptionParams {
+        CorruptionParams::Poisson(self.draw(key))
+    }
+
+    fn margin(&self) -> [usize; 3] {
+        [1; 3]
+    }
+
+    fn realise(
+        &self,
+        params: &CorruptionParams,
+        canvas: &mut Canvas<'_>,
+    ) -> Result<Severity, DagError> {
+        match params {
+            CorruptionParams::Poisson(params) => self.blend(params, canvas),
+            other => Err(other.unlike("poisson")),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BlobConfig, CombinedShapes, DiscConfig, EllipsoidConfig, PatchConfig, PublishedShapes,
+    RectangleConfig, ShapeSource, SizeConfig,
+};
+use crate::DagError;
+
+/// A source of shapes that needs no data, as a value.
+///
+/// Shapes from given masks are built by [`MaskConfig`](crate::MaskConfig).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShapeConfig {
+    /// The published mixture, [`PublishedShapes::default`].
+    Published,
+    /// Boxes, [`RectangleShapes`](crate::RectangleShapes).
+    Rectangle(RectangleConfig),
+    /// Discs, [`DiscShapes`](crate::DiscShapes).
+    Disc(DiscConfig),
+    /// Ellipsoids, [`EllipsoidShapes`](crate::EllipsoidShapes).
+    Ellipsoid(EllipsoidConfig),
+    /// Noise blobs, [`BlobShapes`](crate::BlobShapes).
+    Blob(BlobConfig),
+    /// Patches and scars, [`PatchShapes`](crate::PatchShapes).
+    Patch(PatchConfig),
+    /// Two at once.
+    Union(Box<[ShapeConfig; 2]>),
+    /// The first without the second.
+    Difference(Box<[ShapeConfig; 2]>),
+    /// One of a size in millimetres.
+    Sized(SizeConfig, Box<ShapeConfig>),
+}
+
+impl ShapeConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`DagError::Config`] naming the field that is out of range.
+    pub fn build(self) -> Result<Arc<dyn ShapeSource>, DagError> {
+        Ok(match self {
+            Self::Published => Arc::new(PublishedShapes::default()),
+            Self::Rectangle(config) => Arc::new(config.build()?),
+            Self::Disc(config) => Arc::new(config.build()?),
+            Self::Ellipsoid(config) => Arc::new(config.build()?),
+            Self::Blob(config) => Arc::new(config.build()?),
+            Self::Patch(config) => Arc::new(config.build()?),
+            Self::Union(both) => {
+                let [first, second] = *both;
+                Arc::new(CombinedShapes::union(first.build()?, second.build()?))
+            }
+            Self::Difference(both) => {
+                let [first, second] = *both;
+                Arc::new(CombinedShapes::difference(first.build()?, second.build()?))
+            }
+            Self::Sized(size, shape) => Arc::new(size.build(shape.build()?)?),
+        })
+    }
+}
