@@ -4,7 +4,12 @@ use disyre_core::{
 };
 use std::borrow::Cow;
 
-use crate::{DagError, PlacedMask, check, region::Region, scratch::Buffer};
+use crate::{
+    DagError, PlacedMask, check,
+    order::{float, number},
+    region::Region,
+    scratch::Buffer,
+};
 
 /// An image, and what is known of it.
 ///
@@ -147,7 +152,7 @@ impl<'a> Canvas<'a> {
     /// `target` is `(c, z, y, x)` over the window. Returns the greatest change of any voxel.
     pub(crate) fn blend_towards(&mut self, target: ArrayView4<'_, f32>, strength: f32) -> f32 {
         let mask = self.mask.values.view();
-        let mut greatest = 0f32;
+        let mut greatest = 0;
         for (channel, target) in self.window_mut().outer_iter_mut().zip(target.outer_iter()) {
             let mut others = mask.rows().into_iter().zip(target.rows());
             for_each_row(channel, |row| {
@@ -155,13 +160,12 @@ impl<'a> Canvas<'a> {
                 let (mask, target) = (contiguous(mask), contiguous(target));
                 for ((value, m), target) in row.iter_mut().zip(mask.iter()).zip(target.iter()) {
                     let blended = (*value + strength * m * (target - *value)).clamp(0.0, 1.0);
-                    let change = (blended - *value).abs();
-                    greatest = if change > greatest { change } else { greatest };
+                    greatest = number((blended - *value).abs()).max(greatest);
                     *value = blended;
                 }
             });
         }
-        greatest
+        float(greatest)
     }
 
     /// Writes the clean image with the canvas's window in it.

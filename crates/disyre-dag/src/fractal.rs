@@ -166,7 +166,7 @@ impl Layer {
         let gradient = |line: usize, x: i64| match flat {
             true if line > 1 => [0.0; 3],
             true => DIAGONALS[(mix(lines[line], x) >> 62) as usize],
-            false => EDGES[((mix(lines[line], x) >> 32) * 12 >> 32) as usize],
+            false => EDGES[(((mix(lines[line], x) >> 32) * 12) >> 32) as usize],
         };
         self.gradients.clear();
         self.gradients.extend(

@@ -46,6 +46,7 @@ mod error;
 mod family;
 mod fractal;
 mod mask;
+mod order;
 mod placement;
 mod rank;
 mod region;

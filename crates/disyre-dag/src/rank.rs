@@ -1,5 +1,7 @@
 use std::cmp::Ordering;
 
+use crate::order::{float, number};
+
 /// Bins of the histogram: few enough for the nearest cache, many enough to leave few values in each.
 const BINS: usize = 1024;
 
@@ -7,12 +9,12 @@ const BINS: usize = 1024;
 ///
 /// One pass counts, another collects the values of the one bin that holds the rank: no sort, and exact.
 pub(crate) fn value_at(values: &[f32], rank: usize) -> Option<f32> {
-    let (mut least, mut greatest) = (f32::INFINITY, f32::NEG_INFINITY);
-    for &value in values {
-        least = if value < least { value } else { least };
-        greatest = if value > greatest { value } else { greatest };
-    }
-    if rank >= values.len() || greatest <= least {
+    let (least, greatest) = values
+        .iter()
+        .map(|&value| number(value))
+        .fold((i32::MAX, i32::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let (least, greatest) = (float(least), float(greatest));
+    if rank >= values.len() || least == greatest {
         return values.get(rank).copied();
     }
     let scale = (BINS - 1) as f32 / (greatest - least);

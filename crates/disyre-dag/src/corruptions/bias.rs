@@ -13,6 +13,7 @@ use crate::{
     blur::{blur, check_sigma, radius},
     canvas::{contiguous, for_each_row, severity_of},
     check,
+    order::{float, number},
     region::Region,
     scratch::Buffer,
 };
@@ -344,7 +345,7 @@ fn add(
         BiasDirection::Darken => -params.severity.get(),
     };
     let weights: Option<ArrayView3<'_, f32>> = weights.as_ref().map(|weights| weights.view());
-    let mut greatest = 0f32;
+    let mut greatest = 0;
     for channel in image.outer_iter_mut() {
         let mut masks = mask.rows().into_iter();
         let mut indicators = weights.as_ref().map(|weights| weights.rows().into_iter());
@@ -358,13 +359,12 @@ fn add(
             }
             for (value, weight) in row.iter_mut().zip(change.iter()) {
                 let shifted = (*value + amount * weight).clamp(0.0, 1.0);
-                let change = (shifted - *value).abs();
-                greatest = if change > greatest { change } else { greatest };
+                greatest = number((shifted - *value).abs()).max(greatest);
                 *value = shifted;
             }
         });
     }
-    severity_of(greatest)
+    severity_of(float(greatest))
 }
 
 impl Corruption for TissueBias {

@@ -1,7 +1,10 @@
 use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 
-use crate::canvas::{contiguous, for_each_row};
+use crate::{
+    canvas::{contiguous, for_each_row},
+    order::{float, number},
+};
 
 /// How a foreign texture is brought to the intensities of the image, channel by channel, over the voxels of the mask.
 ///
@@ -69,17 +72,16 @@ struct Statistics {
 impl Statistics {
     /// Over the voxels with mask > 0; `None` if there is none. Without `moments` mean and deviation mean nothing.
     fn over(image: ArrayView3<'_, f32>, mask: ArrayView3<'_, f32>, moments: bool) -> Option<Self> {
-        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        let (mut min, mut max) = (i32::MAX, i32::MIN);
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for (values, mask) in image.rows().into_iter().zip(mask.rows()) {
             let (values, mask) = (contiguous(values), contiguous(mask));
             let inside = || values.iter().zip(mask.iter());
             for (&value, &m) in inside() {
-                // Two selections in place of a branch: the row is compared several voxels at a time.
-                let (low, high) =
-                    if m > 0.0 { (value, value) } else { (f32::INFINITY, f32::NEG_INFINITY) };
-                min = if low < min { low } else { min };
-                max = if high > max { high } else { max };
+                // Selections in place of a branch: the row is compared several voxels at a time.
+                let value = number(value);
+                min = min.min(if m > 0.0 { value } else { i32::MAX });
+                max = max.max(if m > 0.0 { value } else { i32::MIN });
             }
             if moments {
                 for (&value, _) in inside().filter(|(_, m)| **m > 0.0) {
@@ -92,7 +94,7 @@ impl Statistics {
         let n: f64 = count;
         let mean = sum / n;
         let std = (squares / n - mean * mean).max(0.0).sqrt();
-        (min <= max).then_some(Self { min: min.into(), max: max.into(), mean, std })
+        (min <= max).then_some(Self { min: float(min).into(), max: float(max).into(), mean, std })
     }
 }
 
