@@ -142,14 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_million_siblings_are_distinct() {
+    fn ten_million_siblings_are_distinct() {
+        // Half of a key already tells them apart, and is sorted in half the time.
         let parent = Key::new(1).child("sample");
-        let mut keys: Vec<u128> = (0..1_000_000u64)
-            .map(|index| parent.child(index))
-            .map(|key| (u128::from(key.high) << 64) | u128::from(key.low))
-            .collect();
-        keys.sort_unstable();
-        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]));
+        let mut halves: Vec<u64> =
+            (0..10_000_000u64).map(|index| parent.child(index).high).collect();
+        halves.sort_unstable();
+        assert!(halves.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     proptest! {

@@ -73,7 +73,8 @@ pub struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// Copies the mask's window and a margin, `(z, y, x)` in voxels, as far as the image reaches.
+    /// Copies the mask's window and a margin, `(z, y, x)` in voxels, as far as the image reaches; along an axis on which the
+    /// window has one voxel there is no margin.
     ///
     /// # Errors
     /// [`DagError::MaskOutside`] or [`DagError::OutOfRange`] for a mask that does not fit.
@@ -84,6 +85,9 @@ impl<'a> Canvas<'a> {
     ) -> Result<Self, DagError> {
         mask.check(&scene.clean)?;
         let (channels, z, y, x) = scene.clean.dim();
+        let window: [usize; 3] = mask.values.dim().into();
+        // A flat anomaly in a volume is that of its slice alone.
+        let margin = std::array::from_fn(|axis| if window[axis] > 1 { margin[axis] } else { 0 });
         let region = mask.region().widened(margin, [z, y, x]);
         let part = region.of(scene.clean);
         let mut values = Buffer::zeros(channels * region.voxels());

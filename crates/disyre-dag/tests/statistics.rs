@@ -130,6 +130,17 @@ fn random_slice(volume: &Array4<f32>, key: Key) -> Array4<f32> {
     padded
 }
 
+/// The step that the published schedule assigns to a severity: of 100 levels `a_i = sqrt(Π (1 − β_j))`, β linear from
+/// 0.001 to 0.2, the nearest.
+fn conditioning(severity: f64) -> f64 {
+    let mut kept = 1.0;
+    let levels = (0..100).map(|step| {
+        kept *= 1.0 - (1e-3 + (0.2 - 1e-3) * f64::from(step) / 99.0);
+        (f64::from(step), (kept.sqrt() - severity).abs())
+    });
+    levels.fold((0.0, f64::INFINITY), |best, level| if level.1 < best.1 { level } else { best }).0
+}
+
 /// The stored samples were augmented before (noise in the background of some, elastic changes of others), ours are
 /// not: the area of the foreground is not comparable, what follows from it only roughly.
 #[test]
@@ -145,6 +156,7 @@ fn severities_and_changes_on_real_slices_are_distributed_as_published() {
         "alpha_texture",
         "alpha_bias",
         "alpha_max",
+        "t",
         "max_abs_change",
         "mask_area",
         "mask_area_half",
@@ -161,6 +173,7 @@ fn severities_and_changes_on_real_slices_are_distributed_as_published() {
             f64::from(applied.texture.get()),
             f64::from(applied.bias.get()),
             f64::from(applied.severity.get()),
+            conditioning(f64::from(applied.severity.get())),
             f64::from(change.fold(0f32, |a, &b| a.max(b))),
             applied.mask.voxels_above(0.0) as f64,
             applied.mask.voxels_above(0.5) as f64,

@@ -1,0 +1,311 @@
+//! What holds for every family of anomalies, on every image.
+
+#![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use disyre_core::{
+    Key, Severity,
+    ndarray::{Array3, Array4, ArrayView4, ArrayViewMut4, Axis, Slice},
+};
+use disyre_dag::{
+    Anomalies, AnomalyConfig, AnomalyParams, BiasPart, DagError, Family, Memberships,
+    NoiseTextureConfig, PartConfig, PlacedMask, PoissonConfig, Scene, ShapeConfig, Sources,
+    TextureSource, TissueFrom, VolumeBank,
+};
+use proptest::prelude::*;
+use support::Nearest;
+
+/// Noise inside an ellipsoid, exactly 0 outside.
+fn brain(channels: usize, [depth, height, width]: [usize; 3], seed: u64) -> Array4<f32> {
+    let mut image = Array4::zeros((channels, depth, height, width));
+    let noise = NoiseTextureConfig { cycles_per_voxel: 0.2, octaves: 3 }.build().unwrap();
+    noise.fill(Key::new(seed), image.clone().view(), image.view_mut()).unwrap();
+    for ((_, z, y, x), value) in image.indexed_iter_mut() {
+        let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
+        let [a, b, c] = [off(z, depth), off(y, height), off(x, width)];
+        *value = if a * a + b * b + c * c > 0.2 { 0.0 } else { 0.1 + 0.8 * *value };
+    }
+    image
+}
+
+fn sources(channels: usize) -> Sources {
+    let foreign = (10..13).map(|seed| brain(channels, [6, 30, 28], seed)).collect();
+    Sources {
+        shapes: None,
+        textures: Some(Arc::new(VolumeBank::new(foreign).unwrap())),
+        tissues: Some(Arc::new(Nearest::published())),
+    }
+}
+
+fn anomalies(family: Family, window: [usize; 3], channels: usize) -> Anomalies {
+    family.config(window).build(&sources(channels)).unwrap()
+}
+
+fn families() -> impl Strategy<Value = Family> {
+    (0..Family::ALL.len()).prop_map(|index| Family::ALL[index])
+}
+
+fn extents() -> impl Strategy<Value = ([usize; 3], [usize; 3])> {
+    // The image, and the window as a part of it.
+    ([1..6usize, 8..30usize, 8..30usize], [1..6usize, 2..30usize, 2..30usize]).prop_map(
+        |(image, window)| (image, std::array::from_fn(|axis| window[axis].min(image[axis]))),
+    )
+}
+
+fn greatest_change(out: &Array4<f32>, clean: &Array4<f32>) -> f32 {
+    out.iter().zip(clean).fold(0f32, |greatest, (a, b)| greatest.max((a - b).abs()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(260))]
+
+    #[test]
+    fn nothing_changes_but_the_masks_foreground_and_the_severity_says_how_much(
+        family in families(), (shape, window) in extents(), channels in 1..3usize, seed: u64,
+    ) {
+        let clean = brain(channels, shape, seed);
+        let mut out = Array4::from_elem(clean.dim(), 9.0);
+        let anomalies = anomalies(family, window, channels);
+        let realised = anomalies.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
+        let mask = realised.mask.to_image(shape).unwrap();
+        for ((c, z, y, x), &value) in out.indexed_iter() {
+            let background = (0..channels).all(|c| clean[[c, z, y, x]] == 0.0);
+            prop_assert!(!background || mask[[z, y, x]] == 0.0);
+            prop_assert!(mask[[z, y, x]] > 0.0 || value == clean[[c, z, y, x]]);
+            prop_assert!((0.0..=1.0).contains(&value));
+        }
+        let change = greatest_change(&out, &clean);
+        if realised.parts.len() == 1 {
+            prop_assert_eq!(realised.severity > Severity::CLEAN, change > 0.0);
+        }
+        // A linear blend reports how far it went towards the texture, every other part its greatest change.
+        match family {
+            Family::Fpi | Family::TextureOnly | Family::NoiseTexture | Family::CutPaste
+            | Family::CutPasteScar => prop_assert!(change <= realised.severity.get() + 1e-6),
+            Family::Dag | Family::DagNoTissue => {
+                prop_assert_eq!(realised.severity, realised.parts[0].max(realised.parts[1]));
+            }
+            _ => prop_assert_eq!(realised.severity.get(), change),
+        }
+    }
+
+    #[test]
+    fn equal_keys_and_recorded_parameters_give_equal_bytes(
+        family in families(), (shape, window) in extents(), seed: u64,
+    ) {
+        let (clean, anomalies) = (brain(1, shape, seed), anomalies(family, window, 1));
+        let mut outs = [0, 1].map(|_| Array4::zeros(clean.dim()));
+        let params = anomalies.draw(Key::new(seed));
+        let text = serde_json::to_string(&params).unwrap();
+        let replayed: AnomalyParams = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&replayed, &params);
+        let first = anomalies.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
+        let replay = anomalies.apply(&replayed, clean.view().into(), outs[1].view_mut()).unwrap();
+        prop_assert_eq!(first, replay);
+        prop_assert_eq!(&outs[0], &outs[1]);
+    }
+
+    #[test]
+    fn severity_zero_returns_the_input(
+        family in families(), (shape, window) in extents(), seed: u64,
+    ) {
+        let (clean, anomalies) = (brain(1, shape, seed), anomalies(family, window, 1));
+        let params = anomalies.draw(Key::new(seed)).at(Severity::CLEAN);
+        let mut out = Array4::zeros(clean.dim());
+        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        prop_assert_eq!(realised.severity, Severity::CLEAN);
+        prop_assert_eq!(out, clean);
+    }
+
+    #[test]
+    fn a_flat_window_in_a_volume_does_what_it_does_in_the_slice_alone(
+        family in families(), seed: u64,
+    ) {
+        let slice = brain(1, [1, 26, 28], seed);
+        let mut volume = Array4::zeros((1, 3, 26, 28));
+        volume.index_axis_mut(Axis(1), 1).assign(&slice.index_axis(Axis(1), 0));
+        let mut places = [Array3::zeros((1, 26, 28)), Array3::zeros((3, 26, 28))];
+        places[0].fill(1.0);
+        places[1].index_axis_mut(Axis(0), 1).fill(1.0);
+        let anomalies = anomalies(family, [1, 14, 15], 1);
+        let params = anomalies.draw(Key::new(seed));
+        let apply = |clean: &Array4<f32>, places: &Array3<f32>| {
+            let mut out = Array4::zeros(clean.dim());
+            let scene = Scene { places: Some(places.view()), ..clean.view().into() };
+            (anomalies.apply(&params, scene, out.view_mut()).unwrap().severity, out)
+        };
+        let (alone, flat) = apply(&slice, &places[0]);
+        let (within, deep) = apply(&volume, &places[1]);
+        prop_assert_eq!(alone, within);
+        let middle = deep.slice_axis(Axis(1), Slice::from(1..2));
+        prop_assert_eq!(flat.view(), middle);
+    }
+}
+
+#[test]
+fn every_family_changes_most_images() {
+    let clean = brain(1, [1, 64, 64], 4);
+    for family in Family::ALL {
+        let anomalies = anomalies(family, [1, 32, 32], 1);
+        let mut out = Array4::zeros(clean.dim());
+        let changed = (0..40u64).filter(|&index| {
+            anomalies.corrupt(Key::new(index), clean.view(), out.view_mut()).unwrap();
+            greatest_change(&out, &clean) > 0.02
+        });
+        let changed = changed.count();
+        assert!(changed >= 30, "{family}: {changed}");
+    }
+}
+
+/// The image itself and a constant.
+struct Offset;
+
+impl TextureSource for Offset {
+    fn fill(
+        &self,
+        _: Key,
+        image: ArrayView4<'_, f32>,
+        mut texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
+        texture.assign(&(&image + 0.3));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_poisson_blend_of_a_constant_offset_is_the_identity() {
+    for shape in [[1, 40, 36], [12, 14, 13]] {
+        let clean = brain(2, shape, 3).mapv(|value| value * 0.6);
+        let config = ShapeConfig::Blob(disyre_dag::BlobConfig::default());
+        let mut values = Array3::zeros(shape);
+        config.build().unwrap().fill(Key::new(1), values.view_mut()).unwrap();
+        let mask = PlacedMask::on_foreground([0; 3], values, clean.view()).unwrap();
+        assert!(mask.voxels_above(0.5) > 100);
+        let blend = PoissonConfig::default().build(Arc::new(Offset)).unwrap();
+        for alpha in [0.4, 1.0] {
+            let mut params = blend.draw(Key::new(2));
+            params.severity = Severity::new(alpha).unwrap();
+            let mut out = Array4::zeros(clean.dim());
+            blend.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
+            assert!(greatest_change(&out, &clean) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn an_anomaly_lies_where_the_map_allows() {
+    let clean = brain(1, [1, 60, 60], 8);
+    let places = Array3::from_shape_fn((1, 60, 60), |(_, y, x)| {
+        f32::from(u8::from((20..24).contains(&y) && (36..38).contains(&x)))
+    });
+    let anomalies = anomalies(Family::Dag, [1, 10, 10], 1);
+    let mut out = Array4::zeros(clean.dim());
+    for index in 0..50u64 {
+        let params = anomalies.draw(Key::new(index));
+        let scene = Scene { places: Some(places.view()), ..clean.view().into() };
+        let [_, y, x] = anomalies.apply(&params, scene, out.view_mut()).unwrap().mask.origin;
+        assert!((15..19).contains(&y) && (31..33).contains(&x));
+    }
+}
+
+#[test]
+fn a_segmentation_names_the_tissues_of_a_bias() {
+    let clean = brain(1, [1, 40, 40], 5);
+    let tissues = Array3::from_shape_fn((1, 40, 40), |(_, _, x)| u8::from(x >= 20));
+    let mut bias =
+        BiasPart { tissues: TissueFrom::Segmentation { classes: 2 }, ..BiasPart::default() };
+    bias.bias.blur_sigma_voxels = [0.0; 3];
+    let parts = vec![PartConfig::Bias(bias)];
+    let config = AnomalyConfig { parts, ..Family::BiasOnly.config([1, 40, 40]) };
+    let anomalies = config.build(&Sources::default()).unwrap();
+    let mut params = anomalies.draw(Key::new(3)).at(Severity::FULL);
+    let disyre_dag::CorruptionParams::Bias(drawn) = &mut params.parts[0] else { panic!("a bias") };
+    drawn.selection = vec![1.0, 0.0];
+    let mut out = Array4::zeros(clean.dim());
+    let missing = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
+    assert!(matches!(missing, DagError::Missing { .. }));
+    let scene = Scene { tissues: Some(tissues.view()), ..clean.view().into() };
+    let realised = anomalies.apply(&params, scene, out.view_mut()).unwrap();
+    assert!(realised.severity > Severity::CLEAN);
+    for ((_, _, y, x), &value) in out.indexed_iter() {
+        assert!(x >= 20 || value == clean[[0, 0, y, x]]);
+    }
+}
+
+#[test]
+fn soft_memberships_of_a_hard_model_are_its_labels() {
+    let clean = brain(1, [1, 40, 40], 5);
+    let out = [Memberships::Hard, Memberships::Soft].map(|memberships| {
+        let mut config = Family::Dag.config([1, 24, 24]);
+        let PartConfig::Bias(part) = &mut config.parts[1] else { panic!("a bias") };
+        part.bias.memberships = memberships;
+        let mut out = Array4::zeros(clean.dim());
+        let anomalies = config.build(&sources(1)).unwrap();
+        anomalies.corrupt(Key::new(9), clean.view(), out.view_mut()).unwrap();
+        out
+    });
+    assert_eq!(out[0], out[1]);
+    assert!(greatest_change(&out[0], &clean) > 0.0);
+}
+
+#[test]
+fn bad_input_is_refused_before_the_output_is_touched() {
+    let untouched = Array4::from_elem((1, 1, 16, 16), 9.0);
+    for family in Family::ALL {
+        let mut out = untouched.clone();
+        let mut clean = brain(1, [1, 16, 16], 1);
+        let anomalies = anomalies(family, [1, 8, 8], 1);
+        let params = anomalies.draw(Key::new(1));
+        let mut refuse = |anomalies: &Anomalies, scene: Scene<'_>| {
+            let error = anomalies.apply(&params, scene, out.view_mut()).unwrap_err();
+            assert_eq!(out, untouched, "{family}");
+            error
+        };
+        let large = self::anomalies(family, [1, 17, 8], 1);
+        let error = refuse(&large, clean.view().into());
+        assert_eq!(error, DagError::WindowTooLarge { window: [1, 17, 8], image: [1, 16, 16] });
+        let nowhere = Array3::zeros((1, 16, 16));
+        let scene = Scene { places: Some(nowhere.view()), ..clean.view().into() };
+        assert_eq!(refuse(&anomalies, scene), DagError::NoPlace { window: [1, 8, 8] });
+        let two = self::anomalies(family, [1, 8, 8], 2);
+        let foreign = matches!(
+            family,
+            Family::Dag
+                | Family::DagNoTissue
+                | Family::TextureOnly
+                | Family::Fpi
+                | Family::Pii
+                | Family::Nsa
+        );
+        if foreign {
+            let error = refuse(&two, clean.view().into());
+            assert!(matches!(error, DagError::Channels { .. }), "{family}: {error}");
+        }
+        clean[[0, 0, 3, 4]] = f32::NAN;
+        assert!(matches!(refuse(&anomalies, clean.view().into()), DagError::OutOfRange { .. }));
+    }
+}
+
+#[test]
+fn what_a_family_lacks_is_named_when_it_is_built() {
+    let lacking = |family: Family| family.config([1, 8, 8]).build(&Sources::default()).unwrap_err();
+    assert_eq!(lacking(Family::BiasOnly), DagError::Missing { what: "a tissue model" });
+    assert_eq!(lacking(Family::Pii), DagError::Missing { what: "a source of foreign textures" });
+    let config = AnomalyConfig { parts: Vec::new(), ..Family::Blur.config([1, 8, 8]) };
+    assert!(matches!(config.build(&Sources::default()), Err(DagError::NoItems { .. })));
+    let config = Family::Blur.config([1, 0, 8]);
+    assert!(matches!(config.build(&Sources::default()), Err(DagError::Config { .. })));
+    let (dag, blur) = (anomalies(Family::Dag, [1, 8, 8], 1), anomalies(Family::Blur, [1, 8, 8], 1));
+    let clean = brain(1, [1, 16, 16], 1);
+    let mut out = clean.clone();
+    let error =
+        blur.apply(&dag.draw(Key::new(1)), clean.view().into(), out.view_mut()).unwrap_err();
+    assert_eq!(error, DagError::Parts { expected: 1, got: 2 });
+    let deformation = anomalies(Family::Deformation, [1, 8, 8], 1);
+    let params = deformation.draw(Key::new(1));
+    let error = blur.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
+    assert_eq!(error, DagError::Params { expected: "sharpness", got: "deformation" });
+}
