@@ -1,36 +1,28 @@
-//! Synthetic anomalies for medical images: where, which shape, which texture, which shift of tissues, and how severe.
+//! Synthetic anomalies for medical images: where, which shape, what happens inside, and how severe.
 //!
 //! Take this crate to corrupt images for a network of your own; take `disyre` for the whole pipeline.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use disyre_core::{Key, ndarray::Array4};
-//! # use disyre_core::{ShapeError, TissueModel, ndarray::{ArrayView2, ArrayViewMut2}};
-//! use disyre_dag::{DagConfig, NoiseTexture, PublishedShapes};
-//! # struct TwoTissues;
-//! # impl TissueModel for TwoTissues {
-//! #     fn classes(&self) -> usize { 2 }
-//! #     fn soft(&self, x: ArrayView2<f32>, mut m: ArrayViewMut2<f32>) -> Result<(), ShapeError> {
-//! #         m.column_mut(0).assign(&x.column(0).mapv(|x| 1.0 - x));
-//! #         m.column_mut(1).assign(&x.column(0));
-//! #         Ok(())
-//! #     }
-//! # }
+//! use disyre_dag::{Family, Key, Sources, VolumeBank, ndarray::Array4};
 //!
-//! let (shapes, textures) = (Arc::new(PublishedShapes::default()), Arc::new(NoiseTexture::default()));
-//! let dag = DagConfig::default().build(shapes, textures, Arc::new(TwoTissues))?;
-//! let clean = Array4::from_elem((1, 1, 128, 128), 0.6); // (c, z, y, x); a 2D image has z = 1
+//! // (c, z, y, x), intensities in [0, 1], background 0; a 2D image has z = 1.
+//! let healthy = Array4::from_shape_fn((1, 32, 64, 64), |(_, z, y, x)| ((z + y * x) % 97) as f32 / 96.0);
+//! let clean = Array4::from_elem((1, 32, 64, 64), 0.6);
+//! let sources = Sources { textures: Some(Arc::new(VolumeBank::new(vec![healthy])?)), ..Sources::default() };
+//! let anomalies = Family::DagNoTissue.config([24, 32, 32]).build(&sources)?;
+//! let recipe = anomalies.draw(Key::new(7).child("sample").child(0u64)); // serialisable
 //! let mut corrupted = Array4::zeros(clean.dim());
-//! let recipe = dag.draw(Key::new(7).child("sample").child(0u64)); // serialisable
-//! let applied = dag.apply(&recipe, clean.view(), corrupted.view_mut())?;
-//! assert_eq!(applied.severity, applied.texture.max(applied.bias));
-//! assert!(applied.severity.get() > 0.0 && corrupted != clean);
+//! let realised = anomalies.apply(&recipe, clean.view().into(), corrupted.view_mut())?;
+//! assert!(realised.severity.get() > 0.0 && corrupted != clean);
 //! # Ok::<(), disyre_dag::DagError>(())
 //! ```
 //!
-//! Main types: [`Dag`] composes a [`ShapeSource`] with two [`Corruption`]s, [`TextureBlend`] over a [`TextureSource`]
-//! and [`TissueBias`] over a [`TissueModel`](disyre_core::TissueModel). Each part can be used alone. Drawing
-//! ([`Dag::draw`]) needs only a key; applying is deterministic. No features.
+//! Main types: [`Family`] names the known families; its configuration builds [`Anomalies`] from [`Sources`]: shapes
+//! ([`ShapeSource`]), foreign textures ([`TextureSource`]) and tissues ([`TissueModel`]). What happens inside a shape is
+//! a list of [`Corruption`]s: [`TextureBlend`], [`TissueBias`], [`PoissonBlend`], [`Deformation`], [`Sharpness`], or one's
+//! own. [`Dag`] is the published generator with typed parameters. Drawing needs only a key; applying is deterministic. No
+//! features.
 //!
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
@@ -81,3 +73,6 @@ pub use textures::{
     LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TextureSource,
     VolumeBank,
 };
+
+// What a user needs of the vocabulary, so that this crate can be used alone.
+pub use disyre_core::{Key, Severity, TissueModel, ndarray};

@@ -10,9 +10,9 @@ struct Budget {
     crates: usize,
 }
 
-/// Measured on 2026-11-24: 30 for dag, 26 for score. A few more leave room for a dependency to split itself.
+/// Measured on 2026-11-24: 26 for dag, 26 for score. A few more leave room for a dependency to split itself.
 const BUDGETS: [Budget; 2] =
-    [Budget { package: "disyre-dag", crates: 33 }, Budget { package: "disyre-score", crates: 29 }];
+    [Budget { package: "disyre-dag", crates: 29 }, Budget { package: "disyre-score", crates: 29 }];
 
 /// What neither may depend on: a name, or with `*` at its end the beginning of names.
 const FORBIDDEN: [&str; 16] = [

@@ -7,10 +7,11 @@ use crate::{Failure, budget, examples};
 type Step = (&'static str, fn(&Workspace) -> Result<(), Failure>);
 
 /// Cheapest first; the tests end the output.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("budget", budget::check),
     ("plain stable", plain_stable),
+    ("alone", alone),
     ("lints", lints),
     ("docs", docs),
     ("examples", examples::run),
@@ -47,6 +48,13 @@ fn plain_stable(workspace: &Workspace) -> Result<(), Failure> {
         show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))?;
     }
     Ok(())
+}
+
+/// A crate outside the workspace that depends on disyre-dag alone builds and runs.
+fn alone(workspace: &Workspace) -> Result<(), Failure> {
+    let manifest = "tests/standalone/dag-user/Cargo.toml";
+    let arguments = format!("run --locked --manifest-path {manifest} --target-dir target/alone");
+    show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))
 }
 
 fn lints(workspace: &Workspace) -> Result<(), Failure> {
