@@ -1,72 +1,87 @@
-//! A gallery of synthetic anomalies: one row each, from left to right the clean slice, the mask, the foreign texture
-//! blended in, the tissue bias on top of it, and what has changed in all.
+//! A gallery of synthetic anomalies. One row a family; columns: the clean slice, then for the family's own shapes, for
+//! ellipses and for blobs the severities ¼, ½ and 1 of the same draw, then what has changed in the last one. The first
+//! four of each row are also pictures of their own.
 //!
-//! Prints the realised severities. The same seed draws the same gallery.
+//! Shows a T1 scan out of the folder `DISYRE_GALLERY_SCANS` with textures of others there, else drawn slices. The same
+//! seed draws the same gallery.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 
-use disyre_core::ndarray::{Array4, ArrayView2, ArrayViewMut2};
-use disyre_core::{Key, Severity, ShapeError, TissueModel};
-use disyre_dag::{Applied, Dag, DagConfig, DagError, DagParams, PublishedShapes, VolumeBank};
+use disyre::volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
+use disyre_core::ndarray::{Array3, Array4, Axis, Slice};
+use disyre_core::{Key, Severity};
+use disyre_dag::{BlobConfig, EllipsoidConfig, Family, Scene, ShapeConfig, Sources, VolumeBank};
 use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
-
-/// Three tissues by intensity, from dark to bright; `disyre-tissue` would fit them.
-struct Thirds;
-
-impl TissueModel for Thirds {
-    fn classes(&self) -> usize {
-        3
-    }
-
-    fn soft(
-        &self,
-        intensities: ArrayView2<'_, f32>,
-        mut memberships: ArrayViewMut2<'_, f32>,
-    ) -> Result<(), ShapeError> {
-        memberships.fill(0.0);
-        for (voxel, mut classes) in intensities.rows().into_iter().zip(memberships.rows_mut()) {
-            classes[((voxel[0] * 3.0) as usize).min(2)] = 1.0;
-        }
-        Ok(())
-    }
-}
+use disyre_tissue::Codebook;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = output_folder("dag_gallery")?;
-    let brain = |index: u64| brain_slice(Key::new(1).child(index), 128, 128);
-    let foreign = VolumeBank::new((1..9).map(brain).collect())?;
-    let shapes = Arc::new(PublishedShapes::default());
-    let dag = DagConfig::default().build(shapes, Arc::new(foreign), Arc::new(Thirds))?;
-
-    let clean = brain(0);
+    let slices = slices()?;
+    let clean = &slices[0];
+    let base = Sources {
+        shapes: None,
+        textures: Some(Arc::new(VolumeBank::new(slices[1..].to_vec())?)),
+        tissues: Some(Arc::new(Codebook::published())),
+    };
+    let blobs = BlobConfig { area: vec![[0.0, 0.1], [1.0, 0.35]], ..BlobConfig::default() };
+    let ellipses = EllipsoidConfig { diameter: [14.0, 44.0], ..EllipsoidConfig::default() };
+    let shapes = [None, Some(ShapeConfig::Ellipsoid(ellipses)), Some(ShapeConfig::Blob(blobs))];
+    // Near the middle: an anomaly on the rim shows little.
+    let places = Array3::from_shape_fn((1, 104, 88), |(_, y, x)| {
+        f32::from(u8::from((38..66).contains(&y) && (32..56).contains(&x)))
+    });
+    let scene = Scene { places: Some(places.view()), ..clean.view().into() };
     let mut rows = Vec::new();
-    for index in 0..6u64 {
-        let recipe = dag.draw(Key::new(2).child("gallery").child(index));
-        let (applied, corrupted) = apply(&dag, &recipe, &clean)?;
-        let Applied { severity, texture, bias, mask } = applied;
-        println!("{index}: severity {severity:.2} (texture {texture:.2}, bias {bias:.2})");
-
-        // A recipe can be edited and replayed: the same anomaly without its bias.
-        let mut without_bias = recipe;
-        without_bias.bias.severity = Severity::CLEAN;
-        let (_, textured) = apply(&dag, &without_bias, &clean)?;
-        let change = (&corrupted - &clean).mapv(f32::abs);
-        let mask = mask.to_image([1, 128, 128])?;
-        let pictures = [&clean, &textured, &corrupted, &change].map(picture);
-        let [clean, textured, corrupted, change] = pictures;
-        rows.push(vec![clean, picture(&mask), textured, corrupted, change]);
+    for family in Family::ALL {
+        let mut row = vec![picture(clean)];
+        let mut corrupted = clean.clone();
+        for (index, shape) in shapes.iter().enumerate() {
+            let shapes = shape.clone().map(ShapeConfig::build).transpose()?;
+            let sources = Sources { shapes, ..base.clone() };
+            let anomalies = family.config([1, 44, 44]).build(&sources)?;
+            let recipe = anomalies.draw(Key::new(5).child("gallery").child(index));
+            for severity in [0.25, 0.5, 1.0] {
+                let recipe = recipe.clone().at(Severity::new(severity)?);
+                let realised = anomalies.apply(&recipe, scene, corrupted.view_mut())?;
+                row.push(picture(&corrupted));
+                println!("{family} {index} at {severity}: realised {:.2}", realised.severity);
+            }
+        }
+        row.push(picture(&(&corrupted - clean).mapv(f32::abs)));
+        write_png(&folder.join(format!("{family}.png")), &montage(&[row[..4].to_vec()]))?;
+        rows.push(row);
     }
     write_png(&folder.join("gallery.png"), &montage(&rows))?;
     Ok(())
 }
 
-fn apply(
-    dag: &Dag,
-    recipe: &DagParams,
-    clean: &Array4<f32>,
-) -> Result<(Applied, Array4<f32>), DagError> {
-    let mut corrupted = Array4::zeros(clean.raw_dim());
-    let applied = dag.apply(recipe, clean.view(), corrupted.view_mut())?;
-    Ok((applied, corrupted))
+/// Slices of one size, `(1, 1, y, x)`.
+fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
+    let Some(folder) = std::env::var_os("DISYRE_GALLERY_SCANS") else {
+        return Ok((0..8u64).map(|index| brain_slice(Key::new(1).child(index), 104, 88)).collect());
+    };
+    let paths = find_scans(Path::new(&folder))?;
+    paths.iter().take(8).map(|path| slice_of(path)).collect()
+}
+
+/// The axial slice a little above the middle of a scan, with y downwards, cut or filled to 104 × 88.
+fn slice_of(path: &Path) -> Result<Array4<f32>, Box<dyn Error>> {
+    let mut volume = to_ras(&Scan::read(path, &ReadOptions::default())?.volume).data;
+    let mask = nonzero_mask(volume.view());
+    let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view())?;
+    range.apply(&mut volume.view_mut());
+    let mut slice = volume.index_axis(Axis(0), volume.len_of(Axis(0)) * 11 / 20);
+    slice.invert_axis(Axis(0));
+    let mut cut = Array4::zeros((1, 1, 104, 88));
+    let size = [slice.nrows().min(104), slice.ncols().min(88)];
+    let (mut to, mut from) = (cut.view_mut(), slice);
+    for (axis, size) in size.into_iter().enumerate() {
+        let middle = |length: usize| Slice::from((length - size) / 2..(length - size) / 2 + size);
+        to.slice_axis_inplace(Axis(axis + 2), middle([104, 88][axis]));
+        from.slice_axis_inplace(Axis(axis), middle(from.len_of(Axis(axis))));
+    }
+    to.index_axis_move(Axis(0), 0).index_axis_move(Axis(0), 0).assign(&from);
+    Ok(cut)
 }

@@ -7,8 +7,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::{Array3, Array4};
 use disyre_dag::{
-    BlobShapes, Dag, DagConfig, DiscShapes, NoiseTexture, PublishedShapes, RectangleShapes,
-    ShapeSource, TextureSource, VolumeBank, gaussian_blur,
+    BlobShapes, Dag, DagConfig, DiscShapes, EllipsoidShapes, Family, NoiseTexture, PatchShapes,
+    PublishedShapes, RectangleShapes, ShapeSource, Sources, TextureSource, VolumeBank,
+    gaussian_blur,
 };
 use disyre_tissue::Codebook;
 
@@ -25,22 +26,16 @@ fn dag(config: DagConfig, textures: Arc<dyn TextureSource>) -> Dag {
 /// Draw and apply; every iteration another anomaly, so the time is the mean over what is drawn.
 fn corrupt(c: &mut Criterion) {
     let bank: Arc<dyn TextureSource> = Arc::new(bank());
-    let noise: Arc<dyn TextureSource> = Arc::new(NoiseTexture::default());
-    let cube = || DagConfig::for_window([32; 3]);
-    let half = || DagConfig::for_window([1, 32, 32]);
-    let cases = [
-        ("published/128x128", dag(DagConfig::default(), bank.clone()), [1, 128, 128]),
-        ("noise/128x128", dag(DagConfig::default(), noise), [1, 128, 128]),
-        ("published/64x64", dag(half(), bank.clone()), [1, 64, 64]),
-        ("published/64x64x64", dag(cube(), bank), [64; 3]),
-    ];
+    let half = dag(DagConfig::for_window([1, 32, 32]), bank.clone());
+    let cases =
+        [("typed/128x128", dag(DagConfig::default(), bank), 128), ("typed/64x64", half, 64)];
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(1));
-    for (name, dag, shape) in cases {
-        let clean = brain(key("dag"), shape);
+    for (name, dag, size) in cases {
+        let clean = brain(key("dag"), [1, size, size]);
         let mut corrupted = Array4::zeros(clean.raw_dim());
         let mut sample = 0u64;
-        group.bench_function(format!("corrupt/{name}"), |b| {
+        group.bench_function(name, |b| {
             time(b, || {
                 sample += 1;
                 dag.corrupt(key("sample").child(sample), clean.view(), corrupted.view_mut())
@@ -50,12 +45,43 @@ fn corrupt(c: &mut Criterion) {
     group.finish();
 }
 
+/// Every family with its published values, on slices and on volumes, in windows of half their extents.
+fn families(c: &mut Criterion) {
+    let sources = Sources {
+        shapes: None,
+        textures: Some(Arc::new(bank())),
+        tissues: Some(Arc::new(Codebook::published())),
+    };
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for (size, shape, window) in
+        [("128x128", [1, 128, 128], [1, 64, 64]), ("128x128x128", [128; 3], [64; 3])]
+    {
+        let clean = brain(key("dag"), shape);
+        let mut corrupted = Array4::zeros(clean.raw_dim());
+        for family in Family::ALL {
+            let anomalies = family.config(window).build(&sources).expect("all sources are given");
+            let mut sample = 0u64;
+            group.bench_function(format!("{family}/{size}"), |b| {
+                time(b, || {
+                    sample += 1;
+                    let key = key("sample").child(sample);
+                    anomalies.corrupt(key, clean.view(), corrupted.view_mut())
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn shapes(c: &mut Criterion) {
-    let kinds: [(&str, &dyn ShapeSource); 4] = [
+    let kinds: [(&str, &dyn ShapeSource); 6] = [
         ("published", &PublishedShapes::default()),
         ("rectangle", &RectangleShapes::default()),
         ("disc", &DiscShapes::default()),
         ("blob", &BlobShapes::default()),
+        ("ellipsoid", &EllipsoidShapes::default()),
+        ("patch", &PatchShapes::default()),
     ];
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(1));
@@ -104,5 +130,5 @@ fn blur(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, corrupt, shapes, textures, blur);
+criterion_group!(benches, corrupt, families, shapes, textures, blur);
 criterion_main!(benches);

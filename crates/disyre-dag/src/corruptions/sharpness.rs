@@ -39,7 +39,7 @@ impl Default for SharpnessConfig {
             severity: [0.0, 1.0],
             sigma_voxels: [1.0, 3.0],
             sharpen_probability: 0.5,
-            gain: 3.0,
+            gain: 1.5,
         }
     }
 }
