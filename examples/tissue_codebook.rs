@@ -7,7 +7,7 @@ use std::error::Error;
 use disyre_core::Key;
 use disyre_core::ndarray::{Array4, ArrayView4};
 use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
-use disyre_tissue::{Codebook, KMeansConfig, TissueModel, sample_cohort};
+use disyre_tissue::{FittedTissues, KMeansConfig, TissueModel, sample_cohort};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = output_folder("tissue_codebook")?;
@@ -22,14 +22,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} foreground voxels, inertia {:.4}", samples.nrows(), fit.inertia);
 
     let path = folder.join("tissue.json");
-    fit.codebook.save(&path)?;
-    let codebook = Codebook::load(&path)?;
+    FittedTissues::from(fit.codebook).save(&path)?;
+    let tissues = FittedTissues::load(&path)?;
 
     let scan = brain_slice(Key::new(3), 160, 128);
     let voxels = scan.to_shape((scan.len(), 1))?; // (n, channels)
     let mut labels = vec![0; scan.len()];
-    codebook.hard(voxels.view(), &mut labels)?;
-    for (class, centre) in codebook.centres().rows().into_iter().enumerate() {
+    tissues.hard(voxels.view(), &mut labels)?;
+    for (class, centre) in tissues.centres().rows().into_iter().enumerate() {
         let voxels = labels.iter().zip(&scan).filter(|(_, value)| **value > 0.0);
         let count = voxels.filter(|(label, _)| usize::from(**label) == class).count();
         println!("tissue {class}: centre {:.3}, {count} voxels of the new slice", centre[0]);

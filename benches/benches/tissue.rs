@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::{Array2, ArrayView4};
-use disyre_tissue::{Codebook, KMeansConfig, TissueModel, sample_cohort};
+use disyre_tissue::{Codebook, KMeansConfig, MixtureConfig, TissueModel, sample_cohort};
 
 fn fit(c: &mut Criterion) {
     let cohort: Vec<_> =
@@ -20,6 +20,12 @@ fn fit(c: &mut Criterion) {
         let samples = draw().expect("scans with foreground");
         group.bench_function(format!("kmeans/one-channel/{size}"), |b| {
             time(b, || KMeansConfig::default().fit(black_box(samples.view()), key("fit")));
+        });
+        // One iteration; a fit takes up to 200 of them.
+        let config = MixtureConfig { max_iterations: 1, ..MixtureConfig::default() };
+        let start = Codebook::published();
+        group.bench_function(format!("mixture/one-iteration/{size}"), |b| {
+            time(b, || config.refine(black_box(samples.view()), &start));
         });
     }
     group.finish();

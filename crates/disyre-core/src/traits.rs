@@ -1,6 +1,9 @@
 use std::error::Error;
 
-use ndarray::{Array2, ArrayView2, ArrayView5, ArrayViewMut2, ArrayViewMut4, ArrayViewMut5};
+use ndarray::{
+    Array2, ArrayView2, ArrayView4, ArrayView5, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4,
+    ArrayViewMut5, Axis,
+};
 
 use crate::{Severity, ShapeError, ensure_same_shape};
 
@@ -73,6 +76,66 @@ pub trait TissueModel: Send + Sync {
         }
         Ok(())
     }
+
+    /// Memberships of the voxels of a part of an image.
+    ///
+    /// By default those of their intensities alone, [`soft`](Self::soft). A model that knows places, such as a
+    /// segmentation, answers by where the part lies.
+    ///
+    /// # Shapes and units
+    /// `part` is `(c, z, y, x)`, intensities in `[0, 1]`; `origin` is its first voxel in the image, `(z, y, x)`;
+    /// `memberships` is `(k, z, y, x)`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] if the arrays do not fit each other, the model's channels or its image.
+    fn soft_at(
+        &self,
+        origin: [usize; 3],
+        part: ArrayView4<'_, f32>,
+        mut memberships: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), ShapeError> {
+        let _ = origin;
+        let (_, z, y, x) = part.dim();
+        let expected = [self.classes(), z, y, x];
+        ensure_same_shape("tissue memberships", &expected, memberships.shape())?;
+        let mut rows = Array2::zeros((z * y * x, self.classes()));
+        self.soft(voxels(part).view(), rows.view_mut())?;
+        for (mut class, column) in memberships.outer_iter_mut().zip(rows.columns()) {
+            class.iter_mut().zip(column).for_each(|(to, &from)| *to = from);
+        }
+        Ok(())
+    }
+
+    /// The class of each voxel of a part of an image: [`hard`](Self::hard) for [`soft_at`](Self::soft_at).
+    ///
+    /// # Shapes and units
+    /// As [`soft_at`](Self::soft_at); `labels` is `(z, y, x)`.
+    ///
+    /// # Errors
+    /// As [`soft_at`](Self::soft_at).
+    fn hard_at(
+        &self,
+        origin: [usize; 3],
+        part: ArrayView4<'_, f32>,
+        mut labels: ArrayViewMut3<'_, u8>,
+    ) -> Result<(), ShapeError> {
+        let _ = origin;
+        ensure_same_shape("tissue labels", &part.shape()[1..], labels.shape())?;
+        let mut row = vec![0; labels.len()];
+        self.hard(voxels(part).view(), &mut row)?;
+        labels.iter_mut().zip(row).for_each(|(to, from)| *to = from);
+        Ok(())
+    }
+}
+
+/// The voxels of an image in memory order: `(c, z, y, x)` → `(n, c)`.
+fn voxels(image: ArrayView4<'_, f32>) -> Array2<f32> {
+    let (channels, z, y, x) = image.dim();
+    let mut rows = Array2::zeros((z * y * x, channels));
+    for (channel, mut column) in image.outer_iter().zip(rows.axis_iter_mut(Axis(1))) {
+        column.iter_mut().zip(channel).for_each(|(to, from)| *to = *from);
+    }
+    rows
 }
 
 /// Pairs of corrupted and clean images by index: what training consumes.
@@ -140,5 +203,21 @@ mod tests {
         Copies.hard(rows.view(), &mut labels).unwrap();
         assert_eq!(labels, [1, 0, 2]);
         assert!(Copies.hard(rows.view(), &mut [0; 2]).is_err());
+    }
+
+    #[test]
+    fn the_voxels_of_a_part_are_told_by_their_intensities() {
+        // Three channels of 1 × 1 × 2 voxels: the first voxel is (0.2, 0.5, 0.3), the second (0.4, 0.2, 0.4).
+        let part = ndarray::array![[[[0.2, 0.4]]], [[[0.5, 0.2]]], [[[0.3, 0.4]]]];
+        let mut memberships = ndarray::Array4::zeros(part.dim());
+        Copies.soft_at([7, 0, 0], part.view(), memberships.view_mut()).unwrap();
+        assert_eq!(memberships, part);
+        let mut labels = ndarray::Array3::from_elem((1, 1, 2), 9);
+        Copies.hard_at([7, 0, 0], part.view(), labels.view_mut()).unwrap();
+        assert_eq!(labels, ndarray::array![[[1, 0]]]);
+        let mut short = ndarray::Array3::zeros((1, 1, 1));
+        assert!(Copies.hard_at([0; 3], part.view(), short.view_mut()).is_err());
+        let few = ndarray::Array4::zeros((2, 1, 1, 2));
+        assert!(Copies.soft_at([0; 3], part.view(), few.clone().view_mut()).is_err());
     }
 }

@@ -1,7 +1,3 @@
-use std::fs::File;
-use std::io::{BufReader, Write};
-use std::path::Path;
-
 use disyre_core::ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 use disyre_core::{ShapeError, TissueModel, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
@@ -77,46 +73,6 @@ impl Codebook {
     /// Number of channels that a voxel must have.
     pub fn channels(&self) -> usize {
         self.centres.ncols()
-    }
-
-    /// Reads a codebook from JSON.
-    ///
-    /// # Errors
-    /// [`TissueError::Read`] or [`TissueError::Malformed`], both naming the file.
-    pub fn load(path: &Path) -> Result<Self, TissueError> {
-        let file = File::open(path)
-            .map_err(|source| TissueError::Read { path: path.to_owned(), source })?;
-        serde_json::from_reader(BufReader::new(file)).map_err(|source| {
-            match source.io_error_kind() {
-                Some(_) => TissueError::Read { path: path.to_owned(), source: source.into() },
-                None => TissueError::Malformed { path: path.to_owned(), source },
-            }
-        })
-    }
-
-    /// Writes the codebook as JSON: to a temporary file beside `path`, which then takes its name.
-    ///
-    /// # Errors
-    /// [`TissueError::Write`] naming the file.
-    pub fn save(&self, path: &Path) -> Result<(), TissueError> {
-        self.write(path).map_err(|source| TissueError::Write { path: path.to_owned(), source })
-    }
-
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            // Like any other file: the temporary's default is to be readable by its owner alone.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
     }
 
     /// Index of the nearest centre and the squared distance to it; the lowest index among equals.
@@ -311,33 +267,5 @@ mod tests {
         assert!(matches!(make(Array2::zeros((2, 0))), TissueError::NoChannels));
         let many = Array2::from_shape_fn((257, 1), |(k, _)| k as f64);
         assert!(matches!(make(many), TissueError::Classes { got: 257 }));
-    }
-
-    #[test]
-    fn a_saved_codebook_is_read_back_exactly() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tissue.json");
-        let codebook = Codebook::from_centres(array![[1.0 / 3.0, 0.1], [2.0 / 3.0, 1e-300]].view());
-        let codebook = codebook.unwrap();
-        Codebook::published().save(&path).unwrap();
-        codebook.save(&path).unwrap(); // replaces
-        assert_eq!(Codebook::load(&path).unwrap(), codebook);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_that_holds_no_codebook_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tissue.json");
-        assert!(matches!(Codebook::load(&path), Err(TissueError::Read { .. })));
-        let bad = ["", "{", "[[0.1]]", r#"{"centres": [[0.1], [0.2, 0.3]]}"#, r#"{"centres": []}"#];
-        for text in bad.into_iter().chain([r#"{"centres": [[0.1]], "center": 1}"#]) {
-            std::fs::write(&path, text).unwrap();
-            let error = Codebook::load(&path).unwrap_err();
-            assert!(matches!(error, TissueError::Malformed { .. }), "{text}");
-            assert!(error.to_string().contains("tissue.json"));
-        }
-        let error = Codebook::published().save(&folder.path().join("no/folder")).unwrap_err();
-        assert!(error.to_string().contains("folder"));
     }
 }

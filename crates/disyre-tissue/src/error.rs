@@ -70,10 +70,46 @@ pub enum TissueError {
     /// A codebook has no channel.
     #[error("the tissue centres have no channel; each needs at least one intensity")]
     NoChannels,
+    /// A class of a mixture is no Gaussian.
+    #[error(
+        "tissue class {class} is no Gaussian: its weight must be finite and ≥ 0 (with a sum above 0), its mean finite, its covariance symmetric and positive definite"
+    )]
+    Component {
+        /// Which class.
+        class: usize,
+    },
+    /// A mixture was to start from a class without samples.
+    #[error("no sample is nearest to tissue centre {class}; start from other centres")]
+    EmptyClass {
+        /// Which class.
+        class: usize,
+    },
+    /// A setting of a mixture is out of its range.
+    #[error(
+        "tolerance is {tolerance} and variance_floor {variance_floor}; expected finite numbers, the first ≥ 0, the second above 0"
+    )]
+    Tolerance {
+        /// Change of the likelihood that ends the fit.
+        tolerance: f64,
+        /// What is added to variances.
+        variance_floor: f64,
+    },
+    /// A segmentation holds a code that is not in its table.
+    #[error(
+        "the segmentation holds code {code} at voxel {voxel:?} (z, y, x), which is not among its {classes} codes; add it"
+    )]
+    UnknownCode {
+        /// The code.
+        code: i32,
+        /// Where it first occurs.
+        voxel: Vec<usize>,
+        /// How many codes are known.
+        classes: usize,
+    },
     /// Arrays do not fit each other, or a value is not finite.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A codebook could not be read.
+    /// Tissue classes could not be read.
     #[error("cannot read tissue classes from {}", path.display())]
     Read {
         /// The file.
@@ -81,9 +117,9 @@ pub enum TissueError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file holds no codebook.
+    /// A file holds no tissue classes.
     #[error(
-        "{} holds no tissue classes; expected JSON like {{\"centres\": [[0.1], [0.5]]}}",
+        "{} holds no tissue classes; expected JSON like {{\"model\": \"k-means\", \"centres\": [[0.1], [0.5]]}}",
         path.display()
     )]
     Malformed {
@@ -92,7 +128,7 @@ pub enum TissueError {
         /// Why.
         source: serde_json::Error,
     },
-    /// A codebook could not be written.
+    /// Tissue classes could not be written.
     #[error("cannot write tissue classes to {}", path.display())]
     Write {
         /// The file.

@@ -1,4 +1,4 @@
-//! Tissue classes of medical images: k-means over the voxels of a cohort, and the nearest of the fitted centres.
+//! Tissue classes of medical images: k-means or a Gaussian mixture over the voxels of a cohort, or a segmentation.
 //!
 //! Take this crate to fit classes or to label voxels with a codebook of your own; take `disyre` for the whole pipeline,
 //! which fits classes on its training scans. Anything else that knows tissues can implement [`TissueModel`] instead.
@@ -18,23 +18,33 @@
 //! # Ok::<(), disyre_tissue::TissueError>(())
 //! ```
 //!
-//! Main types: [`Codebook`], [`KMeansConfig`], [`Fit`]; [`sample_cohort`] bounds the memory of a fit.
+//! Models: [`Codebook`] (the nearest of K centres, fitted by [`KMeansConfig`]), [`GaussianMixture`] (soft memberships,
+//! fitted by [`MixtureConfig`]), [`LabelMap`] (an anatomical segmentation); [`FittedTissues`] keeps either of the first
+//! two in a file. [`sample_cohort`] bounds the memory of a fit.
 //!
 //! Features: `kmeans` (default) fits several channels through the crate of that name, which needs
 //! `RUSTC_BOOTSTRAP=kmeans` on a stable compiler. Without it this crate builds on plain stable and fits one channel,
-//! which it solves exactly. It knows no spatial context: no smoothing, no atlas, no bias field.
+//! which it solves exactly. No fit knows spatial context: no smoothing, no atlas, no bias field.
 #![forbid(unsafe_code)]
 
 mod codebook;
+mod em;
 mod error;
 mod fit;
+mod fitted;
 mod interval;
+mod label_map;
 #[cfg(feature = "kmeans")]
 mod many;
+mod mixture;
 mod sample;
 
 pub use codebook::{Codebook, MAX_CLASSES, PUBLISHED_CENTRES};
 pub use disyre_core::TissueModel;
+pub use em::{MixtureConfig, MixtureFit};
 pub use error::TissueError;
 pub use fit::{Fit, KMeansConfig};
+pub use fitted::FittedTissues;
+pub use label_map::{LabelMap, label_codes};
+pub use mixture::GaussianMixture;
 pub use sample::{sample_cohort, sample_foreground};

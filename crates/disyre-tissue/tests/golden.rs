@@ -1,11 +1,12 @@
-//! K-means against other software: Lloyd's iterations (NumPy, scikit-learn) and nearest-centre labels (the published code).
+//! Fits against other software: Lloyd's iterations (NumPy, scikit-learn), expectation maximisation (scikit-learn) and
+//! nearest-centre labels (the published code).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::Array2;
 use disyre_core::{Key, TissueModel};
-use disyre_tissue::{Codebook, KMeansConfig, PUBLISHED_CENTRES};
+use disyre_tissue::{Codebook, KMeansConfig, MixtureConfig, PUBLISHED_CENTRES};
 use safetensors::SafeTensors;
 
 const FILE: &str = "kmeans.safetensors";
@@ -90,4 +91,68 @@ fn the_published_codebook_labels_every_voxel_as_the_published_code() {
     Codebook::published().hard(column(&slice).view(), &mut labels).unwrap();
     let labels: Vec<i32> = labels.into_iter().map(i32::from).collect();
     assert_eq!(labels, numbers(&file, "vq_labels_all_voxels", i32::from_le_bytes));
+}
+
+/// Brain pixels of the golden slice; with two channels, each beside its right neighbour where both are brain.
+fn brain_pixels(file: &SafeTensors<'_>, channels: usize) -> Array2<f32> {
+    let slice = numbers(file, "slice", f32::from_le_bytes);
+    let width = file.tensor("slice").unwrap().shape()[1];
+    let rows: Vec<&[f32]> = slice
+        .chunks_exact(width)
+        .flat_map(|row| row.windows(channels))
+        .filter(|voxel| voxel.iter().all(|&value| value > 0.0))
+        .collect();
+    Array2::from_shape_fn((rows.len(), channels), |(row, channel)| rows[row][channel])
+}
+
+#[test]
+fn expectation_maximisation_ends_at_the_mixtures_of_scikit_learn() {
+    let Some(bytes) = golden() else { return };
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let cases: serde_json::Value =
+        serde_json::from_str(include_str!("fixtures/mixture.json")).unwrap();
+    for (name, channels) in [("one", 1), ("two", 2)] {
+        let case = &cases[name];
+        let read = |what: &str| -> Vec<f64> {
+            let values = flat(&case[what]);
+            assert!(!values.is_empty(), "{what}");
+            values
+        };
+        let centres = read("centres");
+        let classes = centres.len() / channels;
+        let start = Array2::from_shape_vec((classes, channels), centres).unwrap();
+        let config = MixtureConfig {
+            max_iterations: case["iterations"].as_u64().unwrap() as usize,
+            tolerance: 0.0,
+            ..MixtureConfig::default()
+        };
+        let samples = brain_pixels(&file, channels);
+        let start = Codebook::from_centres(start.view()).unwrap();
+        let fit = config.refine(samples.view(), &start).unwrap();
+        let mixture = &fit.mixture;
+        let mut memberships = Array2::zeros((samples.nrows(), classes));
+        mixture.soft(samples.view(), memberships.view_mut()).unwrap();
+        let memberships = memberships.iter().take(50 * classes).map(|&m| f64::from(m)).collect();
+        for (what, got) in [
+            ("weights", mixture.weights().to_vec()),
+            ("means", mixture.means().iter().copied().collect()),
+            ("covariances", mixture.covariances().iter().copied().collect()),
+            ("log_likelihood", vec![fit.log_likelihood]),
+            ("memberships", memberships),
+        ] {
+            let expected = read(what);
+            assert_eq!(got.len(), expected.len(), "{what}");
+            for (got, expected) in got.iter().zip(expected) {
+                assert!((got - expected).abs() < 1e-6, "{name} {what}: {got}, expected {expected}");
+            }
+        }
+    }
+}
+
+/// The numbers of nested lists, in order.
+fn flat(value: &serde_json::Value) -> Vec<f64> {
+    match value {
+        serde_json::Value::Array(items) => items.iter().flat_map(flat).collect(),
+        number => vec![number.as_f64().unwrap()],
+    }
 }

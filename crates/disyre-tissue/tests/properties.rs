@@ -1,10 +1,12 @@
-//! Properties of memberships and labels for codebooks of any size.
+//! Properties of memberships and labels for codebooks and mixtures of any size.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use disyre_core::TissueModel;
-use disyre_core::ndarray::Array2;
-use disyre_tissue::Codebook;
+use disyre_core::ndarray::{Array2, Axis};
+use disyre_core::{Key, TissueModel};
+use disyre_tissue::{Codebook, KMeansConfig, MixtureConfig};
 use proptest::prelude::*;
+
+const ROWS: Axis = Axis(0);
 
 fn table(rows: std::ops::Range<usize>, channels: usize) -> impl Strategy<Value = Array2<f32>> {
     prop::collection::vec(prop::collection::vec(0.0_f32..1.0, channels), rows)
@@ -44,5 +46,39 @@ proptest! {
         prop_assume!(codebook.is_ok());
         let text = serde_json::to_string(&codebook.as_ref().unwrap()).unwrap();
         prop_assert_eq!(serde_json::from_str::<Codebook>(&text).unwrap(), codebook.unwrap());
+    }
+
+    #[test]
+    fn no_restart_of_lloyds_iterations_is_better_than_the_exact_fit(
+        samples in table(5..300, 1),
+        starts in prop::collection::vec(table(4..5, 1), 8),
+    ) {
+        let config = KMeansConfig { classes: 4, max_iterations: 1000, ..KMeansConfig::default() };
+        let exact = config.fit(samples.view(), Key::new(1));
+        prop_assume!(exact.is_ok()); // too few distinct values
+        let exact = exact.unwrap().inertia;
+        for start in starts {
+            let Ok(start) = Codebook::from_centres(start.mapv(f64::from).view()) else { continue };
+            let restart = config.refine(samples.view(), &start).unwrap().inertia;
+            prop_assert!(exact <= restart * (1.0 + 1e-12) + 1e-15, "{} above {}", exact, restart);
+        }
+    }
+
+    #[test]
+    fn memberships_of_a_mixture_add_up_to_one_and_it_survives_json(samples in table(12..60, 2)) {
+        // Two channels of one codebook each; the seed must not need the `kmeans` crate.
+        let start = Codebook::from_centres(samples.slice_axis(ROWS, (0..2).into()).mapv(f64::from).view());
+        prop_assume!(start.is_ok());
+        let fit = MixtureConfig { max_iterations: 20, ..MixtureConfig::default() }
+            .refine(samples.view(), &start.unwrap())
+            .unwrap();
+        prop_assert!(fit.log_likelihood.is_finite());
+        let mut soft = Array2::zeros((samples.nrows(), 2));
+        fit.mixture.soft(samples.view(), soft.view_mut()).unwrap();
+        for row in soft.rows() {
+            prop_assert!((row.sum() - 1.0).abs() < 1e-5 && row.iter().all(|m| (0.0..=1.0).contains(m)));
+        }
+        let text = serde_json::to_string(&fit.mixture).unwrap();
+        prop_assert_eq!(serde_json::from_str::<disyre_tissue::GaussianMixture>(&text).unwrap(), fit.mixture);
     }
 }

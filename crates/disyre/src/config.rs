@@ -35,6 +35,9 @@ pub struct RunConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TissueConfig {
+    /// The kind of model; published: k-means, or rather five fixed centres of one.
+    #[serde(default)]
+    pub model: TissueKind,
     /// Number of classes, 1 to 255; published: 5.
     pub classes: usize,
     /// Brain voxels drawn from each scan for the fit, ≥ 1; ours: bounds memory for any cohort.
@@ -43,8 +46,19 @@ pub struct TissueConfig {
 
 impl Default for TissueConfig {
     fn default() -> Self {
-        Self { classes: 5, voxels_per_scan: 20_000 }
+        Self { model: TissueKind::KMeans, classes: 5, voxels_per_scan: 20_000 }
     }
+}
+
+/// What tissue classes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TissueKind {
+    /// The nearest of K centres.
+    #[default]
+    KMeans,
+    /// Posteriors of K Gaussians: classes that overlap.
+    GaussianMixture,
 }
 
 /// How training patches are cut.
@@ -245,6 +259,18 @@ mod tests {
             let text = toml::to_string(&config).unwrap();
             assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
         }
+    }
+
+    #[test]
+    fn settings_from_before_there_were_kinds_of_tissue_models_mean_k_means() {
+        let mut config = RunConfig::cpu_2mm();
+        let text = toml::to_string(&config).unwrap();
+        assert!(text.contains("model = \"k-means\""), "{text}");
+        let older = text.replace("model = \"k-means\"\n", "");
+        assert_eq!(toml::from_str::<RunConfig>(&older).unwrap(), config);
+        config.tissue.model = TissueKind::GaussianMixture;
+        let newer = text.replace("\"k-means\"", "\"gaussian-mixture\"");
+        assert_eq!(toml::from_str::<RunConfig>(&newer).unwrap(), config);
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod synth;
 mod train;
 
 pub use cohort::{Cohort, Subject};
-pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig};
+pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use detector::{Detection, Detector};
 pub use error::Error;
 pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};

@@ -7,10 +7,10 @@ use disyre_core::Key;
 use disyre_diffusion::{
     Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
 };
-use disyre_tissue::{Codebook, KMeansConfig, sample_cohort};
+use disyre_tissue::{FittedTissues, KMeansConfig, MixtureConfig, sample_cohort};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cohort, DagPairs, Error, RunConfig, Subject, TissueConfig};
+use crate::{Cohort, DagPairs, Error, RunConfig, Subject, TissueConfig, TissueKind};
 
 /// Name of the settings in a model's folder.
 const SETTINGS: &str = "run.toml";
@@ -46,11 +46,18 @@ pub fn fit_tissue(
     subjects: &[Subject],
     config: &TissueConfig,
     key: Key,
-) -> Result<Codebook, Error> {
+) -> Result<FittedTissues, Error> {
     let images: Vec<_> = subjects.iter().map(|subject| subject.image.view()).collect();
     let samples = sample_cohort(&images, config.voxels_per_scan, key.child("sample"))?;
-    let fit = KMeansConfig { classes: config.classes, ..KMeansConfig::default() };
-    Ok(fit.fit(samples.view(), key.child("fit"))?.codebook)
+    let (samples, key, classes) = (samples.view(), key.child("fit"), config.classes);
+    Ok(match config.model {
+        TissueKind::KMeans => {
+            KMeansConfig { classes, ..KMeansConfig::default() }.fit(samples, key)?.codebook.into()
+        }
+        TissueKind::GaussianMixture => {
+            MixtureConfig { classes, ..MixtureConfig::default() }.fit(samples, key)?.mixture.into()
+        }
+    })
 }
 
 /// What to train, on whom, and where to leave it.
@@ -111,7 +118,7 @@ pub fn train(
     Ok(report)
 }
 
-fn prepare_folder(training: &Training<'_>, tissues: &Codebook) -> Result<(), Error> {
+fn prepare_folder(training: &Training<'_>, tissues: &FittedTissues) -> Result<(), Error> {
     let Training { cohort, config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let settings = folder.join(SETTINGS);

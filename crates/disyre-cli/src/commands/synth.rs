@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use disyre::core::{Key, Volume};
-use disyre::tissue::Codebook;
+use disyre::tissue::FittedTissues;
 use disyre::volume::{ReadOptions, Scan, find_scans, write_volume};
 use disyre::{Prepared, RunConfig, Sample, Subject, Synthesiser, fit_tissue};
 use rayon::prelude::*;
@@ -66,9 +66,9 @@ impl Synth {
         scans: &[(String, Prepared)],
         config: &RunConfig,
         key: Key,
-    ) -> Result<Codebook, CliError> {
+    ) -> Result<FittedTissues, CliError> {
         if let Some(path) = &self.tissue {
-            return Ok(Codebook::load(path)?);
+            return Ok(FittedTissues::load(path)?);
         }
         let subject = |(name, scan): &(String, Prepared)| Subject::new(name.as_str(), scan.clone());
         let subjects: Vec<Subject> = scans.iter().map(subject).collect();

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use disyre::core::Key;
-use disyre::{Cohort, fit_tissue};
+use disyre::{Cohort, TissueKind, fit_tissue};
 
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
@@ -15,16 +15,37 @@ pub(crate) struct Tissue {
     /// Folder of healthy, skull-stripped scans
     #[arg(short, long, value_name = "DIR")]
     input: PathBuf,
-    /// File to write: the centres of the classes, as JSON; replaced if it is there
+    /// File to write: the classes, as JSON; replaced if it is there
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Number of classes [default: that of the settings, 5]
     #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..))]
     classes: Option<u8>,
+    /// What the classes are [default: that of the settings, k-means]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelArgument>,
     #[command(flatten)]
     config: ConfigArguments,
     #[command(flatten)]
     threads: ThreadArguments,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ModelArgument {
+    /// The nearest of K centres
+    #[value(name = "k-means")]
+    KMeans,
+    /// K Gaussians, fitted by expectation maximisation
+    GaussianMixture,
+}
+
+impl From<ModelArgument> for TissueKind {
+    fn from(argument: ModelArgument) -> Self {
+        match argument {
+            ModelArgument::KMeans => Self::KMeans,
+            ModelArgument::GaussianMixture => Self::GaussianMixture,
+        }
+    }
 }
 
 impl Tissue {
@@ -32,17 +53,18 @@ impl Tissue {
         self.threads.apply()?;
         let mut config = self.config.resolve()?;
         config.tissue.classes = self.classes.map_or(config.tissue.classes, usize::from);
+        config.tissue.model = self.model.map_or(config.tissue.model, TissueKind::from);
         config.check()?;
         let key = Key::new(config.seed);
         let cohort = Cohort::load(&self.input, &config.prepare, 1, key.child("cohort"))?;
         let subjects = [cohort.training, cohort.validation].concat();
-        let codebook = fit_tissue(&subjects, &config.tissue, key.child("tissue"))?;
+        let tissues = fit_tissue(&subjects, &config.tissue, key.child("tissue"))?;
         if let Some(folder) = self.output.parent() {
             create_folder(folder)?;
         }
-        codebook.save(&self.output)?;
+        tissues.save(&self.output)?;
         let centres: Vec<String> =
-            codebook.centres().iter().map(|centre| format!("{centre:.4}")).collect();
+            tissues.centres().iter().map(|centre| format!("{centre:.4}")).collect();
         println!(
             "{} scans, centres {} → {}",
             subjects.len(),

@@ -218,6 +218,25 @@ fn a_tissue_file_serves_synth() {
 }
 
 #[test]
+fn a_mixture_of_gaussians_serves_as_well_as_k_means() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let [tissue, out] = ["tissue.json", "out"].map(|name| text(&folder.path().join(name)));
+    let (healthy, config) = (world.path("healthy"), world.path("tiny.toml"));
+    let fit = ["tissue", "-i", &healthy, "-o", &tissue, "--model", "gaussian-mixture", "-k", "3"];
+    succeed(fit.into_iter().chain(["--config", &config]));
+    let written = json(tissue.as_ref());
+    assert_eq!(written["model"], "gaussian-mixture");
+    let weights: f64 = written["weights"].as_array().unwrap().iter().flat_map(Value::as_f64).sum();
+    assert!((weights - 1.0).abs() < 1e-9);
+    succeed([
+        "synth", "-i", &healthy, "-o", &out, "-n", "1", "--tissue", &tissue, "--config", &config,
+    ]);
+    let drawn = &json(&Path::new(&out).join("h1_sample-0001_recipe.json"))["drawn"];
+    assert_eq!(drawn["bias"]["selection"].as_array().unwrap().len(), 3);
+}
+
+#[test]
 fn version_and_help_end_with_success() {
     assert!(succeed(["--version"]).out.contains(env!("CARGO_PKG_VERSION")));
     for command in ["demo", "tissue", "synth", "train", "detect", "evaluate", "info"] {
