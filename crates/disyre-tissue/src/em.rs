@@ -246,7 +246,7 @@ mod tests {
         let config = MixtureConfig { classes: 2, ..MixtureConfig::default() };
         let fit = config.fit(first_channel(&samples(30_000)).view(), Key::new(1)).unwrap();
         let close = |got: f64, expected: f64, by: f64| {
-            assert!((got - expected).abs() < by, "{got} {expected}")
+            assert!((got - expected).abs() < by, "{got} {expected}");
         };
         close(fit.mixture.weights()[0], 2.0 / 3.0, 0.01);
         close(fit.mixture.means()[[0, 0]], 0.3, 0.003);

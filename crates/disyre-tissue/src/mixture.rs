@@ -57,10 +57,9 @@ impl GaussianMixture {
         let total: f64 = weights.iter().sum();
         // What adds up to 1 but for rounding stays as it is: a mixture read from a file keeps its bits.
         let total = if (total - 1.0).abs() < 1e-12 { 1.0 } else { total };
-        for class in 0..classes {
-            let weight = weights[class] / total;
-            let fine = weight.is_finite() && weights[class] >= 0.0;
-            if !fine || means.row(class).iter().any(|mean| !mean.is_finite()) {
+        for (class, (&weight, mean)) in weights.iter().zip(means.rows()).enumerate() {
+            let fine = (weight / total).is_finite() && weight >= 0.0;
+            if !fine || mean.iter().any(|value| !value.is_finite()) {
                 return Err(TissueError::Component { class });
             }
         }
