@@ -23,7 +23,8 @@ fn fit(c: &mut Criterion) {
         });
         // One iteration; a fit takes up to 200 of them.
         let config = MixtureConfig { max_iterations: 1, ..MixtureConfig::default() };
-        let start = Codebook::published();
+        let start =
+            KMeansConfig::default().fit(samples.view(), key("fit")).expect("a fit").codebook;
         group.bench_function(format!("mixture/one-iteration/{size}"), |b| {
             time(b, || config.refine(black_box(samples.view()), &start));
         });
