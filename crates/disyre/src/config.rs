@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use disyre_augment::AugmentConfig;
 use disyre_core::Severity;
 use disyre_dag::DagConfig;
 use disyre_diffusion::{ModelConfig, TrainConfig, UNetConfig};
@@ -67,18 +68,27 @@ pub enum TissueKind {
 pub struct PairConfig {
     /// Patch in voxels `(z, y, x)`; published: 1 × 128 × 128.
     pub patch: [usize; 3],
-    /// Probability of mirroring each axis `(z, y, x)`, in `[0, 1]`; published: 0, ½, ½.
+    /// Probability of mirroring each axis `(z, y, x)`, in `[0, 1]`, where there is no `augment`; published: 0, ½, ½.
     pub mirror: [f64; 3],
     /// Subjects kept from training for validation; at most a fifth of the cohort is kept, at least one.
     pub hold_out: usize,
     /// A folder of masks to draw shapes from, in place of noise blobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_masks: Option<PathBuf>,
+    /// How healthy patches are varied; its own `mirror` counts then. None: they are cut and mirrored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
 }
 
 impl Default for PairConfig {
     fn default() -> Self {
-        Self { patch: [1, 128, 128], mirror: [0.0, 0.5, 0.5], hold_out: 16, shape_masks: None }
+        Self {
+            patch: [1, 128, 128],
+            mirror: [0.0, 0.5, 0.5],
+            hold_out: 16,
+            shape_masks: None,
+            augment: Some(AugmentConfig::default()),
+        }
     }
 }
 
@@ -142,6 +152,8 @@ impl RunConfig {
             pairs: PairConfig {
                 patch: [1, 64, 64],
                 mirror: [0.0, 0.0, 0.5],
+                // Not shown to help within its few steps.
+                augment: None,
                 ..PairConfig::default()
             },
             dag: DagConfig::for_window([1, 32, 32]),
@@ -184,11 +196,14 @@ impl RunConfig {
     /// Checks every part, before any work.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the field, what it holds and what it may hold.
+    /// [`Error::Setting`] naming the field and what it may hold; [`Error::Augment`] and [`Error::Diffusion`] for theirs.
     pub fn check(&self) -> Result<(), Error> {
         self.prepare.check()?;
         self.model().ensure_valid()?;
         self.train.ensure_valid()?;
+        if let Some(augment) = &self.pairs.augment {
+            augment.clone().build()?;
+        }
         let window = self.dag.window;
         let rules = [
             (self.pairs.patch.contains(&0), "pairs.patch", "at least 1 voxel along each axis"),
@@ -271,6 +286,16 @@ mod tests {
         config.tissue.model = TissueKind::GaussianMixture;
         let newer = text.replace("\"k-means\"", "\"gaussian-mixture\"");
         assert_eq!(toml::from_str::<RunConfig>(&newer).unwrap(), config);
+    }
+
+    #[test]
+    fn only_the_published_preset_augments_and_its_settings_are_checked() {
+        assert_eq!(RunConfig::cpu_2mm().pairs.augment, None);
+        let mut config = RunConfig::reference();
+        assert_eq!(config.pairs.augment, Some(AugmentConfig::default()));
+        config.pairs.augment.as_mut().unwrap().spatial.rotation_degrees = 200.0;
+        let error = config.check().unwrap_err();
+        assert!(error.to_string().starts_with("rotation_degrees is 200"), "{error}");
     }
 
     #[test]

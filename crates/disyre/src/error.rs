@@ -15,6 +15,9 @@ pub enum Error {
     /// A corruption could not be set up or applied.
     #[error(transparent)]
     Dag(#[from] disyre_dag::DagError),
+    /// Patches could not be augmented.
+    #[error(transparent)]
+    Augment(#[from] disyre_augment::AugmentError),
     /// A scan could not be tiled.
     #[error(transparent)]
     Patch(#[from] disyre_patch::PatchError),

@@ -29,6 +29,7 @@
 //! Feature `cuda` runs the model on an NVIDIA GPU. It handles one channel per scan and parses no arguments.
 #![forbid(unsafe_code)]
 
+pub use disyre_augment as augment;
 pub use disyre_core as core;
 pub use disyre_dag as dag;
 pub use disyre_diffusion as diffusion;

@@ -2,6 +2,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use disyre_augment::{AugmentConfig, AugmentError, Augmenter};
 use disyre_core::ndarray::{Array3, ArrayView4, ArrayViewMut4, Axis, AxisDescription};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
@@ -24,6 +25,7 @@ use crate::{Error, PairConfig, RunConfig, Subject};
 pub struct DagPairs {
     subjects: Vec<Subject>,
     config: PairConfig,
+    augmenter: Option<Augmenter>,
     dag: Dag,
     key: Key,
 }
@@ -32,8 +34,8 @@ impl DagPairs {
     /// Makes the source over some subjects, whose scans are also where foreign textures come from.
     ///
     /// # Errors
-    /// [`Error::CohortTooSmall`] without subjects; the DAG crate's errors for settings it cannot serve; errors of
-    /// reading the shape masks, if a folder of them is set.
+    /// [`Error::CohortTooSmall`] without subjects; the DAG and augmentation crates' errors for settings they cannot
+    /// serve; errors of reading the shape masks, if a folder of them is set.
     pub fn new(
         subjects: &[Subject],
         config: &RunConfig,
@@ -44,13 +46,40 @@ impl DagPairs {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
         let dag = build_dag(subjects, config, tissues)?;
-        Ok(Self { subjects: subjects.to_vec(), config: config.pairs.clone(), dag, key })
+        let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
+        let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
+        Ok(Self { subjects, config, augmenter, dag, key })
     }
 
     /// Cuts patch `key` out of one of the subjects, background where the patch exceeds the brain.
-    fn cut(&self, key: Key, mut patch: ArrayViewMut4<'_, f32>) {
+    fn cut(&self, key: Key, patch: ArrayViewMut4<'_, f32>) -> Result<(), AugmentError> {
         let mut rng = key.rng();
         let image = self.subjects[rng.random_range(0..self.subjects.len())].image.view();
+        match &self.augmenter {
+            None => self.crop(image, rng, patch),
+            Some(augmenter) => {
+                let slices = image.len_of(Axis(1));
+                // A patch of one slice is cut inside the box of that slice.
+                let z = if self.config.patch[0] == 1 {
+                    let z = rng.random_range(0..slices);
+                    z..z + 1
+                } else {
+                    0..slices
+                };
+                let mut part = image;
+                part.slice_axis_inplace(Axis(1), z.into());
+                for axis in [Axis(2), Axis(3)] {
+                    let extent = extent(&part, axis);
+                    part.slice_axis_inplace(axis, extent.into());
+                }
+                augmenter.draw(key.child("augment")).apply(part, patch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts and mirrors.
+    fn crop(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng, mut patch: ArrayViewMut4<'_, f32>) {
         let size = self.config.patch;
         let channels = Cut { from: 0..image.len_of(Axis(0)), to: 0..image.len_of(Axis(0)) };
         let z = Cut::draw(0..image.len_of(Axis(1)), size[0], &mut rng);
@@ -84,7 +113,8 @@ impl PairSource for DagPairs {
         let [z, y, x] = self.config.patch;
         ensure_same_shape("clean patch", &[1, z, y, x], clean.shape())?;
         let key = self.key.child(index);
-        self.cut(key.child("patch"), clean.view_mut());
+        self.cut(key.child("patch"), clean.view_mut())
+            .map_err(|source| PairError::Source { index, source: Box::new(source) })?;
         let applied = self
             .dag
             .corrupt(key.child("dag"), clean.view(), corrupted)
@@ -160,14 +190,24 @@ mod tests {
     use super::*;
     use disyre_core::ndarray::Array4;
     use disyre_tissue::Codebook;
+    use rayon::prelude::*;
 
     fn source(shape: [usize; 3], patch: [usize; 3]) -> DagPairs {
+        source_with(shape, patch, None)
+    }
+
+    fn source_with(
+        shape: [usize; 3],
+        patch: [usize; 3],
+        augment: Option<AugmentConfig>,
+    ) -> DagPairs {
         let image = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
             0.2 + ((z * 31 + y * 7 + x * 3) % 80) as f32 / 100.0
         });
         let subject = Subject { name: "a".into(), image: image.into_shared() };
         let mut config = RunConfig::cpu_2mm();
         config.pairs.patch = patch;
+        config.pairs.augment = augment;
         config.dag = disyre_dag::DagConfig::for_window([1, 8, 8]);
         DagPairs::new(&[subject], &config, Arc::new(Codebook::published()), Key::new(3)).unwrap()
     }
@@ -186,6 +226,37 @@ mod tests {
         pair(&source, 6);
         assert_eq!(pair(&source, 5), first);
         assert_ne!(pair(&source, 6).1, first.1);
+    }
+
+    #[test]
+    fn cuts_without_augmentation_are_those_of_earlier_models() {
+        // A run resumed with a newer program must go on with the same patches.
+        let clean = pair(&source([3, 20, 24], [1, 16, 16]), 5).1;
+        let sum: f64 = clean.iter().map(|&value| f64::from(value)).sum();
+        // Printed by the program before it could augment.
+        assert!((sum - 156.799_998_894).abs() < 1e-6, "{sum}");
+        assert_eq!(clean[[0, 0, 3, 4]], 0.290_000_02);
+    }
+
+    #[test]
+    fn augmented_pairs_are_replayed_on_any_number_of_threads() {
+        let mut augment = AugmentConfig::default();
+        augment.spatial.elastic_probability = 0.5;
+        augment.intensity.noise_probability = 0.5;
+        for patch in [[1, 16, 16], [4, 16, 16]] {
+            let source = source_with([6, 20, 24], patch, Some(augment.clone()));
+            let runs = [1, 3].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    (0..24u64).into_par_iter().map(|index| pair(&source, index)).collect::<Vec<_>>()
+                })
+            });
+            assert_eq!(runs[0], runs[1]);
+            // In the reverse order, one by one: what came before does not matter.
+            assert!((0..24).rev().all(|index| pair(&source, index) == runs[0][index as usize]));
+            let plain = source_with([6, 20, 24], patch, None);
+            assert!((0..24).all(|index| pair(&plain, index).1 != runs[0][index as usize].1));
+        }
     }
 
     #[test]

@@ -1,0 +1,39 @@
+//! Patches for training, cut out of images at random and augmented: elastic, rotated, scaled, mirrored; brighter, with
+//! another gamma, noisier, blurred.
+//!
+//! Take this crate to feed a network of your own; take `disyre` for the whole pipeline.
+//!
+//! ```
+//! use disyre_augment::AugmentConfig;
+//! use disyre_core::{Key, ndarray::Array4};
+//!
+//! let image = Array4::from_shape_fn((1, 1, 150, 140), |(_, _, y, x)| (y * x) as f32 / 21_000.0);
+//! let augmenter = AugmentConfig::default().build()?; // the published probabilities
+//! let drawn = augmenter.draw(Key::new(7).child("sample").child(0u64)); // serialisable
+//! let mut patch = Array4::zeros((1, 1, 128, 128)); // (c, z, y, x); a 2D patch has z = 1
+//! drawn.apply(image.view(), patch.view_mut())?;
+//! assert!(patch.iter().all(|value| (0.0..=1.0).contains(value)));
+//! # Ok::<(), disyre_augment::AugmentError>(())
+//! ```
+//!
+//! Main types: [`Augmenter`] draws [`AugmentParams`], which join [`SpatialParams`], mirroring and [`IntensityParams`];
+//! each part can be used alone. [`CubicSpline`] interpolates. 2D and 3D are the same code. No features.
+//!
+//! Background stays exactly 0 in every step. It reads no files and knows no labels: a mask is not moved along.
+#![forbid(unsafe_code)]
+
+mod augment;
+mod check;
+mod elastic;
+mod error;
+mod intensity;
+mod smooth;
+mod spatial;
+mod spline;
+
+pub use augment::{AugmentConfig, AugmentParams, Augmenter};
+pub use elastic::ElasticParams;
+pub use error::AugmentError;
+pub use intensity::{IntensityConfig, IntensityParams, NoiseParams};
+pub use spatial::{SpatialConfig, SpatialParams};
+pub use spline::{Border, CubicSpline};
