@@ -56,6 +56,46 @@ pub enum Error {
         /// What it may hold.
         expected: &'static str,
     },
+    /// A file holds no recipe.
+    #[error("{} is not a recipe; give a NAME_recipe.json that `disyre synth` wrote", path.display())]
+    Recipe {
+        /// Which file.
+        path: PathBuf,
+        /// Which key and why.
+        source: serde_json::Error,
+    },
+    /// A file that a recipe was made with is not there.
+    #[error("{} holds no scan {name}, which the recipe was made with; give the folder that it was made from", folder.display())]
+    MissingSource {
+        /// The scan.
+        name: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A file that a recipe was made with has changed.
+    #[error("{} is not the file that the recipe was made with: its SHA-256 is {got}, expected {expected}; restore the file", path.display())]
+    ChangedSource {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 in the recipe.
+        expected: String,
+        /// SHA-256 of the file.
+        got: String,
+    },
+    /// A recipe gave another sample than the one that it records.
+    #[error(
+        "the recipe of sample {index} of {name}, written by version {version}, gives another {field} than it records; replay it with that version"
+    )]
+    NotReplayed {
+        /// The corrupted scan.
+        name: String,
+        /// Which sample of the run.
+        index: u64,
+        /// Version that wrote the recipe.
+        version: String,
+        /// What differs.
+        field: &'static str,
+    },
     /// A run cannot be continued with other settings.
     #[error("{} differs from the settings of this run in {field}; resume without changing it, or start a new folder", path.display())]
     Resume {

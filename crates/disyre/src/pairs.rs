@@ -45,7 +45,10 @@ impl DagPairs {
         if subjects.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
-        let dag = build_dag(subjects, config, tissues)?;
+        let images = subjects.iter().map(|subject| subject.image.clone()).collect();
+        let (shapes, textures) =
+            (build_shapes(config.pairs.shape_masks.as_deref())?, VolumeBank::new(images)?);
+        let dag = config.dag.clone().build(shapes, Arc::new(textures), tissues)?;
         let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
         let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
         Ok(Self { subjects, config, augmenter, dag, key })
@@ -123,18 +126,12 @@ impl PairSource for DagPairs {
     }
 }
 
-/// DAG with the textures of some subjects and the configured shapes.
-pub(crate) fn build_dag(
-    subjects: &[Subject],
-    config: &RunConfig,
-    tissues: Arc<dyn TissueModel>,
-) -> Result<Dag, Error> {
-    let textures = VolumeBank::new(subjects.iter().map(|subject| subject.image.clone()).collect())?;
-    let shapes: Arc<dyn ShapeSource> = match &config.pairs.shape_masks {
+/// The configured shapes: the published mixture, with the masks of a folder in place of noise blobs if there is one.
+pub(crate) fn build_shapes(masks: Option<&Path>) -> Result<Arc<dyn ShapeSource>, Error> {
+    Ok(match masks {
         Some(folder) => Arc::new(shapes_with(load_masks(folder)?)?),
         None => Arc::new(PublishedShapes::default()),
-    };
-    Ok(config.dag.clone().build(shapes, Arc::new(textures), tissues)?)
+    })
 }
 
 /// The published mixture with given masks, filling half to all of the window, in place of its noise blobs.

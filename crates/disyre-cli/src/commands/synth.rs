@@ -1,23 +1,25 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use disyre::core::{Key, Volume};
 use disyre::tissue::FittedTissues;
-use disyre::volume::{ReadOptions, Scan, find_scans, write_volume};
-use disyre::{Prepared, RunConfig, Sample, Subject, Synthesiser, fit_tissue};
+use disyre::volume::{find_scans, write_labels, write_volume};
+use disyre::{Family, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, fit_tissue};
 use rayon::prelude::*;
 
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output::{create_folder, ensure_distinct, remove_if_there, scan_name, write_json};
+use crate::output::{create_folder, ensure_distinct, remove_if_there, write_json};
 
 const OUTPUTS: &str = "\
 For sample 1 of scan NAME, in the output folder (files of that name are replaced):
   NAME_sample-0001_corrupted.nii.gz  RAS+, at the preset's spacing, cropped to the brain, intensities 0 to 1
   NAME_sample-0001_mask.nii.gz       the anomaly on the same grid, soft: 0 to 1
-  NAME_sample-0001_recipe.json       every number drawn, and the severities realised";
+  NAME_sample-0001_binary.nii.gz     the same, 0 or 1: at least half of the mask's greatest value
+  NAME_sample-0001_severity.nii.gz   severity of each voxel, 0 to 1: that of the anomaly times the mask
+  NAME_sample-0001_recipe.json       every number drawn, the severities realised, the scans by name and SHA-256;
+                                     written last, so a sample with a recipe is whole";
 
 /// Arguments of `disyre synth`.
 #[derive(Debug, Args)]
@@ -30,8 +32,14 @@ pub(crate) struct Synth {
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// Number of samples; they go round the scans
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    samples: u64,
+    #[arg(short = 'n', long = "n", alias = "samples", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "replay")]
+    samples: Option<u64>,
+    /// Which parts the anomalies have
+    #[arg(long, value_enum, default_value_t = FamilyArgument::Dag)]
+    family: FamilyArgument,
+    /// Make the sample of a recipe again, byte by byte, from the scans it was made from
+    #[arg(long, value_name = "RECIPE", conflicts_with_all = ["samples", "family", "tissue", "preset", "config", "seed"])]
+    replay: Option<PathBuf>,
     /// Tissue classes from `disyre tissue` [default: fitted to the scans]
     #[arg(long, value_name = "FILE")]
     tissue: Option<PathBuf>,
@@ -41,42 +49,93 @@ pub(crate) struct Synth {
     threads: ThreadArguments,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FamilyArgument {
+    /// A foreign texture, then a shift of some tissues
+    Dag,
+    /// A foreign texture, then a shift of all that lies under the mask
+    DagNoTissue,
+    /// A foreign texture alone
+    TextureOnly,
+    /// A shift of some tissues alone
+    BiasOnly,
+}
+
+impl From<FamilyArgument> for Family {
+    fn from(argument: FamilyArgument) -> Self {
+        match argument {
+            FamilyArgument::Dag => Self::Dag,
+            FamilyArgument::DagNoTissue => Self::DagNoTissue,
+            FamilyArgument::TextureOnly => Self::TextureOnly,
+            FamilyArgument::BiasOnly => Self::BiasOnly,
+        }
+    }
+}
+
 impl Synth {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
+        match &self.replay {
+            Some(recipe) => self.replay(recipe),
+            None => self.make(self.samples.unwrap_or(1)),
+        }
+    }
+
+    fn make(&self, samples: u64) -> Result<(), CliError> {
         let config = self.config.resolve()?;
         config.check()?;
         let paths = find_scans(&self.input)?;
-        let scans: Vec<(String, Prepared)> =
-            paths.par_iter().map(|path| prepare(path, &config)).collect::<Result<_, _>>()?;
-        let names: Vec<&str> = scans.iter().map(|(name, _)| name.as_str()).collect();
-        self.check_outputs(&paths, &names)?;
+        let scans: Vec<SourceScan> = paths
+            .par_iter()
+            .map(|path| SourceScan::read(path, &config.prepare))
+            .collect::<Result<_, _>>()?;
+        let names: Vec<&str> = scans.iter().map(|scan| scan.source.name.as_str()).collect();
+        self.check_outputs(samples, &paths, &names)?;
         let key = Key::new(config.seed);
-        let tissues = Arc::new(self.tissues(&scans, &config, key.child("tissue"))?);
-        let synthesiser = Synthesiser::new(scans, &config, tissues, key.child("synth"))?;
+        let tissues = self.tissues(&scans, &config, key.child("tissue"))?;
+        let (family, key) = (self.family.into(), key.child("synth"));
+        let synthesiser = Synthesiser::new(scans, &config, family, tissues, key)?;
         create_folder(&self.output)?;
         let write = |index| self.write(&synthesiser.sample(index)?);
-        (0..self.samples).into_par_iter().map(write).collect::<Result<Vec<()>, _>>()?;
-        println!("{} samples of {} scans → {}", self.samples, paths.len(), self.output.display());
+        (0..samples).into_par_iter().map(write).collect::<Result<Vec<()>, _>>()?;
+        println!("{samples} samples of {} scans → {}", paths.len(), self.output.display());
+        Ok(())
+    }
+
+    fn replay(&self, path: &Path) -> Result<(), CliError> {
+        let recipe = Recipe::load(path)?;
+        let scans = find_scans(&self.input)?;
+        let outputs = files(&self.output, &recipe.source, recipe.index);
+        ensure_distinct(outputs.into_iter().map(|file| (path, file)), &scans)?;
+        let sample = recipe.replay(&self.input)?;
+        create_folder(&self.output)?;
+        self.write(&sample)?;
+        println!("sample {} of {} → {}", recipe.index + 1, recipe.source, self.output.display());
         Ok(())
     }
 
     fn tissues(
         &self,
-        scans: &[(String, Prepared)],
+        scans: &[SourceScan],
         config: &RunConfig,
         key: Key,
     ) -> Result<FittedTissues, CliError> {
         if let Some(path) = &self.tissue {
             return Ok(FittedTissues::load(path)?);
         }
-        let subject = |(name, scan): &(String, Prepared)| Subject::new(name.as_str(), scan.clone());
+        let subject =
+            |scan: &SourceScan| Subject::new(scan.source.name.as_str(), scan.prepared.clone());
         let subjects: Vec<Subject> = scans.iter().map(subject).collect();
         Ok(fit_tissue(&subjects, &config.tissue, key)?)
     }
 
-    fn check_outputs(&self, paths: &[PathBuf], names: &[&str]) -> Result<(), CliError> {
-        let outputs = (0..self.samples).flat_map(|index| {
+    fn check_outputs(
+        &self,
+        samples: u64,
+        paths: &[PathBuf],
+        names: &[&str],
+    ) -> Result<(), CliError> {
+        let outputs = (0..samples).flat_map(|index| {
             let which = (index % paths.len() as u64) as usize;
             let files = files(&self.output, names[which], index);
             files.map(|file| (paths[which].as_path(), file))
@@ -85,27 +144,22 @@ impl Synth {
     }
 
     fn write(&self, sample: &Sample) -> Result<(), CliError> {
-        let [corrupted, mask, recipe] =
+        let [corrupted, mask, binary, severity, recipe] =
             files(&self.output, &sample.recipe.source, sample.recipe.index);
         // An earlier recipe must not stand beside a sample that it did not make.
         remove_if_there(&recipe)?;
+        let grid = sample.corrupted.grid;
         write_volume(&corrupted, &sample.corrupted)?;
-        write_volume(&mask, &Volume { data: sample.mask.clone(), grid: sample.corrupted.grid })?;
+        write_volume(&mask, &Volume { data: sample.mask.clone(), grid })?;
+        write_labels(&binary, sample.binary.view(), &grid)?;
+        write_volume(&severity, &Volume { data: sample.severity_map.clone(), grid })?;
         write_json(&recipe, &sample.recipe)
     }
 }
 
-/// Corrupted scan, mask and recipe; samples are numbered from 1 in names, as people count.
-fn files(folder: &Path, name: &str, index: u64) -> [PathBuf; 3] {
+/// Corrupted scan, masks, severities and recipe; samples are numbered from 1 in names, as people count.
+fn files(folder: &Path, name: &str, index: u64) -> [PathBuf; 5] {
     let sample = format!("{name}_sample-{:04}", index + 1);
-    ["corrupted.nii.gz", "mask.nii.gz", "recipe.json"]
+    ["corrupted.nii.gz", "mask.nii.gz", "binary.nii.gz", "severity.nii.gz", "recipe.json"]
         .map(|end| folder.join(format!("{sample}_{end}")))
-}
-
-fn prepare(path: &Path, config: &RunConfig) -> Result<(String, Prepared), CliError> {
-    let scan = Scan::read(path, &ReadOptions::default())?;
-    let prepared = config.prepare.prepare(&scan.volume, None).map_err(|source| {
-        disyre::Error::Case { case: path.display().to_string(), source: Box::new(source) }
-    })?;
-    Ok((scan_name(path), prepared))
 }

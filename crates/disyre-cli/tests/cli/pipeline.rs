@@ -5,7 +5,7 @@ use std::path::Path;
 use disyre::volume::{ReadOptions, Scan};
 use serde_json::Value;
 
-use crate::support::{World, disyre, names, succeed, text};
+use crate::support::{World, disyre, fail, names, succeed, text};
 
 fn read(path: &Path) -> Scan {
     Scan::read(path, &ReadOptions::default()).unwrap()
@@ -199,10 +199,10 @@ fn a_tissue_file_serves_synth() {
     let arguments = ["synth", "-i", &healthy, "-o", &out, "-n", "8", "--tissue", &tissue];
     succeed(arguments.into_iter().chain(["--config", &config]));
     let files = names(Path::new(&out));
-    assert_eq!(files.len(), 24);
+    assert_eq!(files.len(), 40);
     assert_eq!(
-        files[..3],
-        ["corrupted.nii.gz", "mask.nii.gz", "recipe.json"]
+        files[..5],
+        ["binary.nii.gz", "corrupted.nii.gz", "mask.nii.gz", "recipe.json", "severity.nii.gz"]
             .map(|end| format!("h1_sample-0001_{end}"))
     );
     // Sample 7 goes to the first scan again.
@@ -215,6 +215,12 @@ fn a_tissue_file_serves_synth() {
     assert_eq!((recipe["source"].as_str(), recipe["index"].as_u64()), (Some("h1"), Some(6)));
     let severity = recipe["severity"].as_f64().unwrap();
     assert!(severity > 0.0 && severity <= 1.0);
+    let (binary, map) = (read(&at("binary.nii.gz")), read(&at("severity.nii.gz")));
+    let voxels = || mask.volume.data.iter().zip(&binary.volume.data).zip(&map.volume.data);
+    assert!(binary.volume.data.iter().any(|&value| value == 1.0));
+    assert!(voxels().all(|((&m, &b), &s)| b == 0.0 || (b == 1.0 && m > 0.0) && s <= m));
+    let worst = map.volume.data.iter().fold(0f32, |worst, &s| worst.max(s));
+    assert!(worst > 0.0 && f64::from(worst) <= severity);
 }
 
 #[test]
@@ -234,6 +240,101 @@ fn a_mixture_of_gaussians_serves_as_well_as_k_means() {
     ]);
     let drawn = &json(&Path::new(&out).join("h1_sample-0001_recipe.json"))["drawn"];
     assert_eq!(drawn["bias"]["selection"].as_array().unwrap().len(), 3);
+}
+
+/// The files of a folder and their bytes.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    names(folder).into_iter().map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect()
+}
+
+#[test]
+fn a_recipe_gives_the_same_bytes_again_on_any_number_of_threads() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let (healthy, config) = (world.path("healthy"), world.path("tiny.toml"));
+    let out = folder.path().join("out");
+    for family in ["dag", "dag-no-tissue", "texture-only", "bias-only"] {
+        let arguments =
+            ["synth", "-i", &healthy, "-o", &text(&out), "--n", "3", "--family", family];
+        succeed(arguments.into_iter().chain(["--config", &config, "--seed", "4"]));
+        let recipe = out.join("h3_sample-0003_recipe.json");
+        let made = json(&recipe);
+        assert_eq!(made["family"], family);
+        assert_eq!(made["texture"].as_f64().unwrap() > 0.0, family != "bias-only");
+        assert_eq!(made["bias"].as_f64().unwrap() > 0.0, family != "texture-only");
+        let tissues = made["tissues"]["centres"].as_array().unwrap().len();
+        assert_eq!(tissues, if family == "dag-no-tissue" { 1 } else { 5 });
+        let of_sample = |folder: &Path| -> Vec<_> {
+            contents(folder).into_iter().filter(|(name, _)| name.starts_with("h3_")).collect()
+        };
+        for threads in ["1", "2"] {
+            let again = folder.path().join(format!("{family}-{threads}"));
+            let (recipe, again_path) = (text(&recipe), text(&again));
+            let arguments = ["synth", "-i", &healthy, "-o", &again_path, "--replay", &recipe];
+            succeed(arguments.into_iter().chain(["--threads", threads]));
+            assert_eq!(names(&again).len(), 5);
+            assert!(of_sample(&out) == of_sample(&again), "{family} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_recipe_is_not_replayed_from_other_scans() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let [scans, out, again] = ["scans", "out", "again"].map(|name| folder.path().join(name));
+    fs::create_dir(&scans).unwrap();
+    for name in ["h1.nii.gz", "h2.nii.gz"] {
+        fs::copy(world.at("healthy").join(name), scans.join(name)).unwrap();
+    }
+    let (scans_path, out_path) = (text(&scans), text(&out));
+    let make = ["synth", "-i", &scans_path, "-o", &out_path, "-n", "1"];
+    succeed(make.into_iter().chain(["--config", &world.path("tiny.toml")]));
+    let (recipe, again_path) = (text(&out.join("h1_sample-0001_recipe.json")), text(&again));
+    let replay = || ["synth", "-i", &scans_path, "-o", &again_path, "--replay", &recipe];
+    // A scan more does not matter, for the recipe names its own.
+    fs::copy(world.at("healthy/h3.nii.gz"), scans.join("a.nii.gz")).unwrap();
+    succeed(replay());
+    fs::remove_dir_all(&again).unwrap();
+    fs::copy(world.at("healthy/h3.nii.gz"), scans.join("h2.nii.gz")).unwrap();
+    fail(1, &["h2.nii.gz is not the file", "SHA-256"], replay());
+    fs::remove_file(scans.join("h2.nii.gz")).unwrap();
+    fail(1, &["holds no scan h2"], replay());
+    fs::copy(world.at("healthy/h2.nii.gz"), scans.join("h2.nii.gz")).unwrap();
+    let changed =
+        fs::read_to_string(&recipe).unwrap().replacen("\"severity\": 0.", "\"severity\": 0.0", 1);
+    fs::write(&recipe, &changed).unwrap();
+    fail(1, &["gives another severity than it records"], replay());
+    fs::write(&recipe, changed.replace("family", "familie")).unwrap();
+    fail(1, &["recipe.json is not a recipe", "familie"], replay());
+    assert!(!again.exists(), "nothing is written before the sample is right");
+    let both = replay().into_iter().chain(["-n", "2"]);
+    fail(2, &["cannot be used with"], both);
+}
+
+#[test]
+fn a_recipe_remembers_the_masks_that_shapes_came_from() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let [masks, out, again] = ["masks", "out", "again"].map(|name| folder.path().join(name));
+    fs::create_dir(&masks).unwrap();
+    for name in ["sub-1_lesion.nii.gz", "sub-2_lesion.nii.gz"] {
+        fs::copy(world.at("lesions").join(name), masks.join(name)).unwrap();
+    }
+    let config = folder.path().join("masks.toml");
+    let masked = format!("[pairs]\nshape_masks = {:?}\n", text(&masks));
+    fs::write(&config, crate::support::TINY.replace("[pairs]\n", &masked)).unwrap();
+    let (healthy, config, out_path) = (world.path("healthy"), text(&config), text(&out));
+    succeed(["synth", "-i", &healthy, "-o", &out_path, "-n", "2", "--config", &config]);
+    let (recipe, again_path) = (text(&out.join("h2_sample-0002_recipe.json")), text(&again));
+    assert_eq!(json(recipe.as_ref())["shape_masks"]["sources"][1]["name"], "sub-2_lesion");
+    let replay = || ["synth", "-i", &healthy, "-o", &again_path, "--replay", &recipe];
+    succeed(replay());
+    assert!(contents(&again).iter().all(|file| contents(&out).contains(file)));
+    fs::remove_file(masks.join("sub-2_lesion.nii.gz")).unwrap();
+    fail(1, &["masks holds no scan sub-2_lesion"], replay());
+    fs::copy(masks.join("sub-1_lesion.nii.gz"), masks.join("sub-2_lesion.nii.gz")).unwrap();
+    fail(1, &["sub-2_lesion is not the file", "SHA-256"], replay());
 }
 
 #[test]
