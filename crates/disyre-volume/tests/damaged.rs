@@ -101,6 +101,17 @@ fn a_wrong_checksum_is_an_error() {
 }
 
 #[test]
+fn the_checksum_is_compared_behind_what_follows_the_last_voxel() {
+    let mut long = plain("oblique.nii.gz");
+    long.extend([7; 5000]);
+    let mut packed = gzip(&long);
+    assert!(read_bytes(&packed).is_ok());
+    let checksum = packed.len() - 8;
+    packed[checksum] ^= 1;
+    assert!(matches!(read_bytes(&packed), Err(VolumeError::Read { .. })));
+}
+
+#[test]
 fn every_truncation_is_an_error() {
     for name in ["oblique.nii.gz", "nifti2_big_endian.nii.gz"] {
         let bytes = plain(name);
