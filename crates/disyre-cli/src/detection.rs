@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
-use disyre::volume::{ReadOptions, Scan, output_name, read_mask, resample_mask, write_map};
+use disyre::volume::{
+    ReadOptions, Scan, output_name, read_mask, resample_mask, scan_name, write_map,
+};
 use disyre::{Detection, Detector, RunConfig};
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::model::Model;
-use crate::output::{remove_if_there, scan_name, write_json};
+use crate::output::{remove_if_there, write_json};
 use crate::overlay::write_overlay;
 use crate::progress::Progress;
 

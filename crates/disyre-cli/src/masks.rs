@@ -1,9 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use disyre::volume::find_scans;
+use disyre::volume::{find_scans, scan_name};
 
 use crate::error::CliError;
-use crate::output::scan_name;
 
 /// What a brain mask's name may add to its scan's; nothing = the same name in another folder.
 const ENDINGS: [&str; 4] = ["", "_mask", "_brain", "_desc-brain_mask"];

@@ -64,14 +64,6 @@ pub(crate) fn holds_files(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// File name without `.nii` or `.nii.gz`.
-pub(crate) fn scan_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lower = name.to_ascii_lowercase();
-    let suffix = [".nii.gz", ".nii"].into_iter().find(|suffix| lower.ends_with(suffix));
-    name[..name.len() - suffix.map_or(0, str::len)].to_owned()
-}
-
 /// Checks, before any work, that every output has one source and that none is an input.
 ///
 /// # Errors
@@ -110,13 +102,6 @@ fn resolved(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scan_is_named_without_its_extensions() {
-        assert_eq!(scan_name(Path::new("a/sub-01_T1w.nii.gz")), "sub-01_T1w");
-        assert_eq!(scan_name(Path::new("X.NII")), "X");
-        assert_eq!(scan_name(Path::new("notes.txt")), "notes.txt");
-    }
 
     #[test]
     fn two_sources_of_one_output_are_refused() {

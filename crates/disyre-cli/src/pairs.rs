@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use disyre::Case;
-use disyre::volume::{ReadOptions, Scan, find_scans, read_mask};
+use disyre::volume::{ReadOptions, Scan, find_scans, read_mask, scan_name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
-use crate::output::{scan_name, write_whole};
+use crate::output::write_whole;
 
 /// What marks an anomaly map in a file's name.
 const MARK: &str = "_desc-anomalyscore";

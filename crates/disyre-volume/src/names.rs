@@ -28,6 +28,21 @@ pub fn find_scans(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     Ok(scans)
 }
 
+/// The name of a scan: its file's without `.nii` or `.nii.gz`, in either case.
+///
+/// ```
+/// # use disyre_volume::scan_name;
+/// # use std::path::Path;
+/// assert_eq!(scan_name(Path::new("scans/sub-01_T1w.nii.gz")), "sub-01_T1w");
+/// ```
+pub fn scan_name(path: &Path) -> String {
+    let mut name = file_name(path);
+    let lower = name.to_ascii_lowercase();
+    let suffix = [".nii.gz", ".nii"].into_iter().find(|suffix| lower.ends_with(suffix));
+    name.truncate(name.len() - suffix.map_or(0, str::len));
+    name
+}
+
 fn is_scan_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.starts_with('.') && (lower.ends_with(".nii") || lower.ends_with(".nii.gz"))
@@ -49,11 +64,7 @@ fn file_name(path: &Path) -> String {
 /// assert_eq!(name("patient 7.nii"), Path::new("patient 7_desc-anomalyscore.nii.gz"));
 /// ```
 pub fn output_name(input: &Path, description: &str) -> PathBuf {
-    let name = file_name(input);
-    let lower = name.to_ascii_lowercase();
-    let suffix = [".nii.gz", ".nii"].into_iter().find(|suffix| lower.ends_with(suffix));
-    let stem = &name[..name.len() - suffix.map_or(0, str::len)];
-    let mut parts: Vec<String> = stem.split('_').map(str::to_owned).collect();
+    let mut parts: Vec<String> = scan_name(input).split('_').map(str::to_owned).collect();
     let is_entity = |part: &String| part.contains('-');
     let last_is_suffix = parts.len() > 1
         && is_entity(&parts[0])
@@ -79,6 +90,15 @@ mod tests {
         assert_eq!(name("sub-01.nii"), "sub-01_desc-mask.nii.gz");
         assert_eq!(name("sub-01_desc-brain_T1w.nii"), "sub-01_desc-brainmask_T1w.nii.gz");
         assert_eq!(name("noextension"), "noextension_desc-mask.nii.gz");
+    }
+
+    #[test]
+    fn a_scan_is_named_without_its_extensions() {
+        let name = |input| scan_name(Path::new(input));
+        assert_eq!(name("a/sub-01_T1w.nii.gz"), "sub-01_T1w");
+        assert_eq!(name("X.NII"), "X");
+        assert_eq!(name("notes.gz"), "notes.gz");
+        assert_eq!(name(""), "");
     }
 
     #[test]

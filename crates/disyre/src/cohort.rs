@@ -3,7 +3,7 @@ use std::path::Path;
 use disyre_core::Key;
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
-use disyre_volume::{ReadOptions, Scan, find_scans};
+use disyre_volume::{ReadOptions, Scan, find_scans, scan_name};
 use rayon::prelude::*;
 
 use crate::{Error, PrepareConfig, Prepared};
@@ -82,13 +82,6 @@ fn load_subject(path: &Path, config: &PrepareConfig) -> Result<Subject, Error> {
     Ok(Subject::new(name, prepared))
 }
 
-/// File name without `.nii` or `.nii.gz`.
-pub(crate) fn scan_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    name.strip_suffix(".nii").unwrap_or(name).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,11 +131,5 @@ mod tests {
             Cohort::split(subjects, 2, Key::new(1)),
             Err(Error::SameName { name }) if name == "sub-001"
         ));
-    }
-
-    #[test]
-    fn a_scan_is_named_without_its_extensions() {
-        assert_eq!(scan_name(Path::new("a/sub-01_T1w.nii.gz")), "sub-01_T1w");
-        assert_eq!(scan_name(Path::new("x.nii")), "x");
     }
 }

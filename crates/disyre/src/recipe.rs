@@ -3,12 +3,11 @@ use std::path::{Path, PathBuf};
 use disyre_core::{Key, Severity};
 use disyre_dag::{DagConfig, DagParams};
 use disyre_tissue::FittedTissues;
-use disyre_volume::{ReadOptions, Scan, find_scans};
+use disyre_volume::{ReadOptions, Scan, find_scans, scan_name};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cohort::scan_name;
 use crate::synth::{Parts, corrupt};
 use crate::{Error, Family, PrepareConfig, Prepared, Sample};
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use disyre::core::Severity;
-use disyre::volume::find_scans;
+use disyre::volume::{find_scans, scan_name};
 use disyre::{Detector, RunConfig};
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -11,7 +11,7 @@ use crate::detection::{Job, Outputs};
 use crate::error::CliError;
 use crate::masks::Masks;
 use crate::model::Model;
-use crate::output::{create_folder, ensure_distinct, scan_name};
+use crate::output::{create_folder, ensure_distinct};
 
 const OUTPUTS: &str = "\
 For each scan NAME.nii.gz, in the output folder (files of that name are replaced):
