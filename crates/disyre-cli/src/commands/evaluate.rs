@@ -59,14 +59,55 @@ impl Evaluate {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         let pairs = self.pairs()?;
-        let cases: Vec<Case> = pairs.iter().map(read_case).collect::<Result<_, _>>()?;
-        let report = evaluate(&cases, self.protocol.into(), Key::new(self.seed))?;
+        let total = pairs.len();
+        let (mut cases, mut measured, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in pairs {
+            match read_case(&pair) {
+                Ok(case) => {
+                    cases.push(case);
+                    measured.push(pair);
+                }
+                Err(error) if total == 1 => return Err(error),
+                Err(error) => failed.push((pair.score, error)),
+            }
+        }
+        let mut report = self.measure(&cases);
+        if report.is_err() && total > 1 {
+            // Which of them cannot be measured shows one by one.
+            (cases, measured) = self.measurable(cases, measured, &mut failed);
+            report = self.measure(&cases);
+        }
+        if cases.is_empty() {
+            return Err(CliError::Cases { total, failed });
+        }
+        let report = report?;
         if self.json {
             println!("{}", to_json(&report));
         } else {
-            println!("{}", describe(&report, &pairs));
+            println!("{}", describe(&report, &measured));
         }
-        Ok(())
+        if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
+    }
+
+    fn measure(&self, cases: &[Case]) -> Result<Report, CliError> {
+        Ok(evaluate(cases, self.protocol.into(), Key::new(self.seed))?)
+    }
+
+    /// Leaves the cases that can be measured alone; the others join the failed ones.
+    fn measurable(
+        &self,
+        cases: Vec<Case>,
+        pairs: Vec<Pair>,
+        failed: &mut Vec<(PathBuf, CliError)>,
+    ) -> (Vec<Case>, Vec<Pair>) {
+        let alone = |(case, pair): (Case, Pair)| match self.measure(std::slice::from_ref(&case)) {
+            Ok(_) => Some((case, pair)),
+            Err(error) => {
+                failed.push((pair.score, error));
+                None
+            }
+        };
+        cases.into_iter().zip(pairs).filter_map(alone).unzip()
     }
 
     fn pairs(&self) -> Result<Vec<Pair>, CliError> {

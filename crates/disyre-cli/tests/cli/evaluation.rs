@@ -6,7 +6,7 @@ use disyre::volume::{write_labels, write_volume};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{World, fail, succeed, text};
+use crate::support::{World, disyre, fail, succeed, text};
 
 /// A map of four voxels, 0.1 0.4 0.35 0.8, whose lesion is the last two, and a mask without the first.
 fn small() -> TempDir {
@@ -119,6 +119,33 @@ fn a_case_without_a_lesion_is_named() {
     .unwrap();
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
     fail(1, &["a failed", "because: "], ["evaluate", "--scores", &scores, "--labels", &labels]);
+}
+
+#[test]
+fn bad_cases_do_not_keep_the_others_from_being_measured() {
+    let folder = small();
+    let grid = Grid::from_spacing([1, 2, 2], [2.0; 3]);
+    let at = |name: &str| folder.path().join(name);
+    for name in ["b", "c"] {
+        let map = format!("scores/{name}_desc-anomalyscore.nii.gz");
+        std::fs::copy(at("scores/a_desc-anomalyscore.nii.gz"), at(&map)).unwrap();
+    }
+    // b has no lesion, c no readable label.
+    let none = Array3::zeros([1, 2, 2]);
+    write_labels(&at("labels/b_lesion.nii.gz"), none.view(), &grid).unwrap();
+    std::fs::write(at("labels/c_lesion.nii.gz"), "no scan").unwrap();
+    let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
+    let arguments = || ["evaluate", "--json", "--scores", &scores, "--labels", &labels];
+    fail(3, &["2 of 3 scans failed", "b failed", "c_lesion.nii.gz"], arguments());
+    let report: Value = serde_json::from_str(&disyre(arguments()).out).unwrap();
+    assert_eq!(report["cases"].as_array().unwrap().len(), 1);
+    assert_eq!(report["cases"][0]["name"], "a");
+    assert_eq!(report["pooled"]["auroc"], 0.75);
+    let table = disyre(["evaluate", "--scores", &scores, "--labels", &labels]).out;
+    assert!(table.contains("pooled"), "{table}");
+    std::fs::remove_file(at("scores/a_desc-anomalyscore.nii.gz")).unwrap();
+    fail(3, &["2 of 2 scans failed"], arguments());
+    assert_eq!(disyre(arguments()).out, "");
 }
 
 #[test]
