@@ -7,6 +7,8 @@ use disyre::diffusion::DiffusionError;
 use disyre::tissue::TissueError;
 use disyre::volume::VolumeError;
 
+use crate::interrupt::INTERRUPTED;
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,12 @@ pub(crate) enum CliError {
     /// A picture could not be encoded.
     #[error("cannot encode {} as PNG", path.display())]
     Png { path: PathBuf, source: png::EncodingError },
+    /// Ctrl-C cannot be waited for.
+    #[error("cannot listen to Ctrl-C")]
+    Signals(#[from] ctrlc::Error),
+    /// Someone ended a training before its last step.
+    #[error("stopped after step {step} with a checkpoint in {}; continue with --resume", folder.display())]
+    Interrupted { folder: PathBuf, step: u64 },
     /// Some of several cases failed.
     #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
     Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
@@ -77,9 +85,13 @@ impl CliError {
         move |source| Self::File { action, path, source }
     }
 
-    /// 3 if some cases failed, 1 otherwise. (clap ends with 2 on wrong usage.)
+    /// 3 if some cases failed, 130 after Ctrl-C, 1 otherwise. (clap ends with 2 on wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(if matches!(self, Self::Cases { .. }) { 3 } else { 1 })
+        ExitCode::from(match self {
+            Self::Cases { .. } => 3,
+            Self::Interrupted { .. } => INTERRUPTED,
+            _ => 1,
+        })
     }
 }
 

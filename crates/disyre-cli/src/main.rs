@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod detection;
 mod error;
+mod interrupt;
 mod masks;
 mod model;
 mod output;

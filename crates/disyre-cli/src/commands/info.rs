@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -54,7 +56,7 @@ impl Info {
             Some(report) => json!({
                 "version": report.version,
                 "seed": report.seed,
-                "steps": report.steps,
+                "steps": checkpoint_step(&model.folder)?.unwrap_or(report.steps),
                 "finished": report.finished,
                 "validation_errors": report.errors,
                 "training_subjects": report.training.len(),
@@ -76,6 +78,29 @@ fn read_report(folder: &Path) -> Result<Option<TrainReport>, CliError> {
     };
     let report = serde_json::from_str(&text);
     report.map(Some).map_err(|source| CliError::Settings { path, source: Box::new(source) })
+}
+
+/// The step of the last checkpoint, which a run that was killed could not put into its record.
+fn checkpoint_step(folder: &Path) -> Result<Option<u64>, CliError> {
+    let path = folder.join("training.safetensors");
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(CliError::file("read", &path))?,
+    };
+    // A safetensors file begins with the length of its JSON header.
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(CliError::file("read", &path))?;
+    let mut header = String::new();
+    file.take(u64::from_le_bytes(length))
+        .read_to_string(&mut header)
+        .map_err(CliError::file("read", &path))?;
+    let broken = |source: serde_json::Error| CliError::Settings {
+        path: path.clone(),
+        source: Box::new(source),
+    };
+    let header: Value = serde_json::from_str(&header).map_err(broken)?;
+    let saved = header["__metadata__"]["disyre"].as_str().unwrap_or("{}");
+    Ok(serde_json::from_str::<Value>(saved).map_err(broken)?["step"].as_u64())
 }
 
 /// JSON as indented lines without quotes and brackets; short lists on one line.

@@ -18,7 +18,7 @@ use crate::error::CliError;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 done, 1 error, 2 wrong usage, 3 some of several scans failed."
+    after_help = "Exit status: 0 done, 1 error, 2 wrong usage, 3 some of several scans failed, 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -8,10 +8,13 @@ use disyre::{Cohort, RunConfig, TrainReport, Training};
 use crate::arguments::{DeviceArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
+use crate::interrupt;
 use crate::output::holds_files;
 use crate::progress::Progress;
 
 /// Arguments of `disyre train`.
+///
+/// Ctrl-C ends it after the current step, with a checkpoint.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// Folder of healthy, skull-stripped scans (.nii, .nii.gz; background exactly 0)
@@ -50,11 +53,14 @@ impl Train {
             config: &config,
             folder: &self.output,
             resume: self.resume,
-            stop: None,
+            stop: Some(interrupt::flag()?),
             device: &device,
         };
         let report = train_visibly(&training)?;
-        println!("{}", summary(&report, &self.output));
+        if !report.finished {
+            return Err(CliError::Interrupted { folder: self.output.clone(), step: report.steps });
+        }
+        println!("trained: {} steps → {}", report.steps, self.output.display());
         Ok(())
     }
 
@@ -104,9 +110,4 @@ fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
         )),
         _ => {}
     }
-}
-
-fn summary(report: &TrainReport, folder: &Path) -> String {
-    let state = if report.finished { "trained" } else { "stopped; continue with --resume" };
-    format!("{state}: {} steps → {}", report.steps, folder.display())
 }

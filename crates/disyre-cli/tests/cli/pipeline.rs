@@ -168,6 +168,45 @@ fn a_run_that_was_cut_short_resumes_to_the_same_weights() {
     assert_eq!(weights(&model), weights(&world.at("model")));
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_training_with_a_checkpoint_and_a_kill_keeps_the_last() {
+    use std::process::{Command, Stdio};
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("long.toml");
+    let long = crate::support::TINY.replace("steps = 6", "steps = 1000000\ncheckpoint_every = 3");
+    fs::write(&config, long).unwrap();
+    let run = |name: &str, signal: &str, enough: &str| {
+        let model = folder.path().join(name);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_disyre"))
+            .args(["train", "--healthy", &world.path("healthy"), "-o", &text(&model)])
+            .args(["--config", &text(&config)])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = || fs::read_to_string(model.join("train.jsonl")).unwrap_or_default();
+        while !log().contains(enough) {
+            assert_eq!(child.try_wait().unwrap(), None, "training ended by itself");
+            std::thread::yield_now();
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let code = child.wait().unwrap().code();
+        let info = succeed(["info", "--json", &text(&model)]).out;
+        let training = serde_json::from_str::<Value>(&info).unwrap()["training"].clone();
+        assert_eq!(training["finished"], false);
+        (code, training["steps"].as_u64().unwrap(), json(&model.join("run.json")))
+    };
+    let (code, steps, record) = run("stopped", "-INT", "\"step\":1");
+    assert_eq!((code, record["steps"].as_u64()), (Some(130), Some(steps)));
+    assert!(steps >= 1);
+    // Killed: no time for a record, but there are checkpoints.
+    let (code, steps, record) = run("killed", "-KILL", "\"step\":7");
+    assert_eq!((code, record["steps"].as_u64()), (None, Some(0)));
+    assert!(steps >= 6 && steps.is_multiple_of(3), "{steps}");
+}
+
 #[test]
 fn info_shows_headers_and_models() {
     let world = World::get();
