@@ -42,7 +42,7 @@ fn format(workspace: &Workspace) -> Result<(), Failure> {
 /// The crates that others build on their own need no switch of the compiler; tissue then lacks a feature, so its tests
 /// run this way too. A folder of its own keeps the change of the switch from rebuilding everything else.
 fn plain_stable(workspace: &Workspace) -> Result<(), Failure> {
-    let crates = "-p disyre-core -p disyre-dag -p disyre-patch -p disyre-score -p disyre-tissue";
+    let crates = "-p disyre-core -p disyre-augment -p disyre-dag -p disyre-patch -p disyre-score -p disyre-tissue";
     for command in [format!("check {crates}"), "test -p disyre-tissue".to_owned()] {
         let arguments = format!("{command} --no-default-features --target-dir target/plain-stable");
         show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))?;
