@@ -121,6 +121,25 @@ fn the_map_does_not_depend_on_the_batch() {
 }
 
 #[test]
+fn whole_slices_are_restored_once_each_and_find_the_spot_too() {
+    let mut config = config();
+    config.detect.whole_slices = true;
+    config.detect.severities.truncate(1);
+    config.detect.foreground_weight = false;
+    let scan = scan_with_spot([12, 15, 18]);
+    let mut windows = 0;
+    let detector = Detector::new(&config, &Constant(1.0)).unwrap();
+    let found = detector.detect(&scan, None, &mut |_, total| windows = total).unwrap();
+    // At 2 mm; slices without brain are left out.
+    assert!((1..=12).contains(&windows), "{windows} slices");
+    let greatest = found.score.iter().fold(0.0f32, |max, &score| max.max(score));
+    assert_eq!(found.score[[12, 15, 18]], greatest);
+    let identity = Detector::new(&config, &Identity).unwrap();
+    let found = identity.detect(&scan, None, &mut |_, _| ()).unwrap();
+    assert!(found.score.iter().all(|&score| score == 0.0));
+}
+
+#[test]
 fn scans_that_cannot_be_scaled_are_refused() {
     let mut scan = scan_with_spot([12, 10, 25]);
     let detect = |scan: &Volume| {

@@ -1,5 +1,5 @@
 use clap::Args;
-use disyre::diffusion::{DeviceRequest, SelectedDevice, select_device};
+use disyre::diffusion::{DeviceRequest, Engine, SelectedDevice, select_device};
 
 use crate::error::CliError;
 
@@ -60,6 +60,26 @@ impl DeviceArguments {
         eprintln!("device: {}", selected.reason);
         Ok(selected)
     }
+}
+
+/// How the processor computes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EngineArguments {
+    /// How the processor computes: f32, bf16x3 (nearly as exact), bf16 (faster where there are instructions for it), or
+    /// plain [default: the settings', f32 unless they say otherwise]
+    #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+    engine: Option<Engine>,
+}
+
+impl EngineArguments {
+    /// The engine that was asked for, or that of the settings.
+    pub(crate) fn over(&self, settings: Engine) -> Engine {
+        self.engine.unwrap_or(settings)
+    }
+}
+
+fn parse_engine(text: &str) -> Result<Engine, String> {
+    text.parse().map_err(|error: disyre::diffusion::DiffusionError| error.to_string())
 }
 
 fn parse_device(text: &str) -> Result<DeviceRequest, String> {

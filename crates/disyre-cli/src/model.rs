@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre::RunConfig;
-use disyre::diffusion::{ColdRestorer, Device, Weights, weights_sha256};
+use disyre::diffusion::{ColdRestorer, Device, Engine, Weights, weights_sha256};
 
 use crate::error::CliError;
 
@@ -43,8 +43,12 @@ impl Model {
     /// Builds the network on a device.
     ///
     /// # Errors
-    /// Those of [`ColdRestorer::load`].
-    pub(crate) fn restorer(&self, device: &Device) -> Result<ColdRestorer, CliError> {
-        Ok(ColdRestorer::load(&self.folder, self.weights, device)?)
+    /// Those of [`ColdRestorer::load_with`].
+    pub(crate) fn restorer(
+        &self,
+        device: &Device,
+        engine: Engine,
+    ) -> Result<ColdRestorer, CliError> {
+        Ok(ColdRestorer::load_with(&self.folder, self.weights, device, engine)?)
     }
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use disyre_augment::AugmentConfig;
 use disyre_core::Severity;
 use disyre_dag::DagConfig;
-use disyre_diffusion::{ModelConfig, TrainConfig, UNetConfig};
+use disyre_diffusion::{Engine, ModelConfig, TrainConfig, UNetConfig};
 use disyre_score::PUBLISHED_SEVERITIES;
 use disyre_volume::IntensityScaling;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,13 @@ pub struct DetectConfig {
     pub foreground_weight: bool,
     /// Windows restored at once, ≥ 1: memory and speed, not results.
     pub batch: usize,
+    /// How the processor computes.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Whether each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
+    /// normalisations then see the slice and not a window. Published: no.
+    #[serde(default)]
+    pub whole_slices: bool,
 }
 
 impl Default for DetectConfig {
@@ -114,6 +121,8 @@ impl Default for DetectConfig {
             severities: PUBLISHED_SEVERITIES.to_vec(),
             foreground_weight: true,
             batch: 32,
+            engine: Engine::default(),
+            whole_slices: false,
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Detector<'a> {
     window: [usize; 3],
     stride: [usize; 3],
     batch: usize,
+    /// Where slices are restored as a whole, what their sides are multiples of.
+    whole_slices: Option<usize>,
 }
 
 impl std::fmt::Debug for Detector<'_> {
@@ -59,6 +61,7 @@ impl<'a> Detector<'a> {
             window: config.pairs.patch,
             stride: config.detect.stride,
             batch: config.detect.batch,
+            whole_slices: config.detect.whole_slices.then(|| config.network.size_multiple()),
         })
     }
 
@@ -97,8 +100,12 @@ impl<'a> Detector<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(Array3<f32>, Array3<f32>), Error> {
         let shape = [image.len_of(Axis(0)), image.len_of(Axis(1)), image.len_of(Axis(2))];
-        let plan = TilePlan::new(shape, self.window, self.stride)?;
-        let weights = WindowWeights::gaussian(self.window)?;
+        let (window, stride) = self.window(shape);
+        let plan = TilePlan::new(shape, window, stride)?;
+        let weights = match self.whole_slices {
+            Some(_) => WindowWeights::uniform(window)?,
+            None => WindowWeights::gaussian(window)?,
+        };
         let (mut scores, mut restorations) =
             (Blender::new(&plan, &weights)?, Blender::new(&plan, &weights)?);
         let image = image.view().insert_axis(Axis(0));
@@ -115,12 +122,24 @@ impl<'a> Detector<'a> {
         Ok((scores.finish(), restorations.finish()))
     }
 
+    /// Window and stride for a prepared image: those of the settings, or its whole slices.
+    fn window(&self, [_, y, x]: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+        match self.whole_slices {
+            None => (self.window, self.stride),
+            Some(multiple) => {
+                let [y, x] = [y, x].map(|extent| extent.next_multiple_of(multiple));
+                let window = [self.window[0], y, x];
+                (window, window)
+            }
+        }
+    }
+
     fn windows_with_brain(
         &self,
         plan: &TilePlan,
         image: ArrayView4<'_, f32>,
     ) -> Result<Vec<Window>, Error> {
-        let [z, y, x] = self.window;
+        let [z, y, x] = plan.window_shape();
         let mut patch = Array5::zeros((1, 1, z, y, x));
         let mut kept = Vec::with_capacity(plan.len());
         for window in plan.windows() {
@@ -138,7 +157,7 @@ impl<'a> Detector<'a> {
         image: ArrayView4<'_, f32>,
         windows: &[Window],
     ) -> Result<(Array5<f32>, Array5<f32>), Error> {
-        let [z, y, x] = self.window;
+        let [z, y, x] = plan.window_shape();
         let mut batch = Array5::zeros((windows.len(), 1, z, y, x));
         for (&window, patch) in windows.iter().zip(batch.outer_iter_mut()) {
             plan.extract(image, window, patch)?;

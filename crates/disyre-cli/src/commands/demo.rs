@@ -98,7 +98,7 @@ fn detect(
     patients: &[Patient],
 ) -> Result<Vec<Compared>, CliError> {
     let model = Model::open(&folders.model)?;
-    let restorer = model.restorer(&device.device)?;
+    let restorer = model.restorer(&device.device, model.config.detect.engine)?;
     create_folder(&folders.maps)?;
     let job = Job {
         detector: Detector::new(config, &restorer)?,

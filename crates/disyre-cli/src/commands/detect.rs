@@ -5,7 +5,7 @@ use disyre::core::Severity;
 use disyre::volume::{find_scans, scan_name};
 use disyre::{Detector, RunConfig};
 
-use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
 use crate::batch::for_each_scan;
 use crate::detection::{Job, Outputs};
 use crate::error::CliError;
@@ -47,6 +47,11 @@ pub(crate) struct Detect {
     /// Distance between neighbouring windows in voxels of the working grid [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     stride: Option<u32>,
+    /// Restore each slice as a whole, once, in place of overlapping windows: several times faster, other scores
+    #[arg(long, conflicts_with = "stride")]
+    whole_slices: bool,
+    #[command(flatten)]
+    engine: EngineArguments,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
@@ -64,11 +69,13 @@ impl Detect {
         self.check_outputs(&scans, &masks)?;
         create_folder(&self.output)?;
         let device = self.device.select()?;
-        let restorer = model.restorer(&device.device)?;
+        let engine = config.detect.engine;
+        let restorer = model.restorer(&device.device, engine)?;
+        let device = format!("{}; {}", device.reason, engine.describe(&device.device));
         let job = Job {
             detector: Detector::new(&config, &restorer)?,
             model: &model,
-            device: &device.reason,
+            device: &device,
             config: &config,
             volume_index: self.volume_index,
             output: &self.output,
@@ -85,6 +92,8 @@ impl Detect {
         if let Some(severities) = &self.severities {
             config.detect.severities.clone_from(severities);
         }
+        config.detect.engine = self.engine.over(config.detect.engine);
+        config.detect.whole_slices |= self.whole_slices;
         if let Some(stride) = self.stride {
             let patch = config.pairs.patch;
             config.detect.stride = patch.map(|size| if size == 1 { 1 } else { stride as usize });

@@ -5,7 +5,7 @@ use disyre::core::Key;
 use disyre::diffusion::TrainEvent;
 use disyre::{Cohort, RunConfig, TrainReport, Training};
 
-use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::interrupt;
@@ -31,6 +31,11 @@ pub(crate) struct Train {
     /// Go on where the folder's last checkpoint stopped, with the folder's settings unless others are given
     #[arg(long)]
     resume: bool,
+    /// Compute results within blocks anew for the gradient: less memory, more time, the same weights
+    #[arg(long)]
+    recompute: bool,
+    #[command(flatten)]
+    engine: EngineArguments,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
@@ -73,6 +78,8 @@ impl Train {
             self.config.resolve()?
         };
         config.train.steps = self.steps.unwrap_or(config.train.steps);
+        config.train.engine = self.engine.over(config.train.engine);
+        config.train.recompute |= self.recompute;
         Ok(config)
     }
 }

@@ -58,3 +58,34 @@ fn maps_do_not_depend_on_threads() {
     assert_eq!(one.len(), 6);
     assert!(one == two, "the same bytes for one thread and two");
 }
+
+#[test]
+fn recomputing_gives_the_same_weights_and_an_engine_is_named_beside_the_map() {
+    let world = World::get();
+    let weights = |name: &str, options: &[&str]| {
+        world.train(name, options);
+        std::fs::read(world.at(name).join("model.safetensors")).unwrap()
+    };
+    let kept = weights("kept", &["--engine", "bf16"]);
+    assert!(kept == weights("recomputed", &["--engine", "bf16", "--recompute"]));
+    let (patients, model) = (world.path("patients"), world.path("kept"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(folder.path());
+    succeed([
+        "detect",
+        "-i",
+        &patients,
+        "-o",
+        &out,
+        "-m",
+        &model,
+        "--engine",
+        "plain",
+        "--whole-slices",
+    ]);
+    let sidecars = contents(folder.path(), "nothing");
+    let sidecar = sidecars.iter().find(|(name, _)| name.ends_with(".json")).unwrap();
+    let sidecar = String::from_utf8_lossy(&sidecar.1);
+    assert!(sidecar.contains("plain tensor operations"), "{sidecar}");
+    assert!(sidecar.contains("\"whole_slices\": true"), "{sidecar}");
+}

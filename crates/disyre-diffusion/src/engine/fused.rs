@@ -78,3 +78,121 @@ impl Runner for Fused {
         Ok(loss)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{Golden, assert_close};
+    use crate::{Parameters, UNetConfig};
+    use candle_core::{Device, Tensor};
+    use disyre_core::Key;
+    use disyre_kernels::Precision;
+
+    /// Relative to the greatest value: 24, 16 or 8 bits of mantissa through some sixty layers.
+    fn tolerance(compute: Compute) -> f32 {
+        match compute.precision() {
+            Precision::F32 => 1e-4,
+            Precision::Bf16x3 => 5e-4,
+            Precision::Bf16 => 5e-2,
+        }
+    }
+
+    fn batch(golden: &Golden, name: &str) -> ImageBatch {
+        let (shape, values) = golden.floats(name);
+        ImageBatch { values, shape: [shape[0], shape[1], shape[2], shape[3]] }
+    }
+
+    fn conditioning(golden: &Golden) -> Conditioning {
+        Conditioning::from_levels(golden.integers("t").into_iter().map(|t| t as u32).collect())
+    }
+
+    fn small(golden: &Golden) -> Parameters {
+        let network = UNetConfig {
+            channels: vec![32, 32, 64],
+            resnets_per_level: 1,
+            attention_levels: vec![1],
+            ..UNetConfig::default()
+        };
+        let weights = golden.weight_tensors().into_iter().map(|(name, tensor)| {
+            let values = tensor.flatten_all().unwrap().to_vec1().unwrap();
+            (name, (tensor.dims().to_vec(), values))
+        });
+        let path = std::path::Path::new("golden");
+        Parameters::from_tensors(&network, weights.collect(), path, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn restorations_and_gradients_equal_the_published_ones_in_every_way_to_compute() {
+        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
+        let parameters = small(&golden);
+        let (x, target) = (batch(&golden, "x"), batch(&golden, "target"));
+        for compute in Compute::all() {
+            let (fused, tolerance) =
+                (Fused::new(&parameters, compute).unwrap(), tolerance(compute));
+            let y = fused.forward(&x, &conditioning(&golden)).unwrap();
+            assert_close(&format!("y in {compute}"), &y, &golden.floats("y").1, tolerance);
+            let mut all = vec![f32::NAN; fused.weights().len()];
+            let loss =
+                fused.gradient(&x, &conditioning(&golden), &target, false, &mut all).unwrap();
+            assert_close("loss", &[loss as f32], &golden.floats("loss").1, tolerance);
+            let norm = all.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt() as f32;
+            assert_close("norm", &[norm], &golden.floats("grad_norm").1, tolerance);
+            let mut compared = 0;
+            for entry in fused.entries() {
+                let name = format!("grad.{}", entry.name);
+                // What all keys share does not count, so that gradient is 0 up to rounding.
+                if golden.has(&name) && !name.ends_with("to_k.bias") {
+                    let expected = golden.floats(&name).1;
+                    let name = format!("{name} in {compute}");
+                    assert_close(&name, &entry.read(&all), &expected, 2.0 * tolerance);
+                    compared += 1;
+                }
+            }
+            assert_eq!(compared, 8);
+        }
+    }
+
+    #[test]
+    fn a_wide_image_is_restored_as_published_in_every_way_to_compute() {
+        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
+        let (parameters, x) = (small(&golden), batch(&golden, "x_48x40"));
+        for compute in Compute::all() {
+            let fused = Fused::new(&parameters, compute).unwrap();
+            let y = fused.forward(&x, &Conditioning::from_levels(vec![12])).unwrap();
+            let expected = golden.floats("y_48x40").1;
+            assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
+        }
+    }
+
+    /// Weights by formula: element i of the tensor at position p of the sorted names.
+    fn formula(name: &str, position: usize, shape: &[usize]) -> Vec<f32> {
+        let fan_in = shape[1..].iter().product::<usize>() as f64;
+        let value = |i: usize| {
+            let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
+            match (shape.len() > 1, name.ends_with(".bias")) {
+                (true, _) => s / fan_in.sqrt(),
+                (false, true) => 0.05 * s,
+                (false, false) => 1.0 + 0.1 * s,
+            }
+        };
+        (0..shape.iter().product()).map(|i| value(i) as f32).collect()
+    }
+
+    #[test]
+    fn the_default_network_equals_the_published_one_in_every_way_to_compute() {
+        let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
+        let network = UNetConfig::default();
+        let parameters = Parameters::seeded(&network, Key::new(0), &Device::Cpu).unwrap();
+        for (position, (name, var)) in parameters.iter().enumerate() {
+            let values = formula(name, position, var.dims());
+            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
+        }
+        let x = batch(&golden, "x");
+        for compute in Compute::all() {
+            let fused = Fused::new(&parameters, compute).unwrap();
+            let y = fused.forward(&x, &conditioning(&golden)).unwrap();
+            let expected = golden.floats("y").1;
+            assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
+        }
+    }
+}
