@@ -120,7 +120,7 @@ pub(crate) trait Work {
     /// What it results in.
     type Output;
 
-    /// Does the work, on one thread. Implementations are `#[inline(always)]`, and so is what they call in loops.
+    /// Does the work, on one thread: it must not hand any of it to others. Implementations are `#[inline(always)]`, and so is what they call in loops.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 

@@ -98,6 +98,9 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
+        if block.is_empty() {
+            return;
+        }
         self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(block);
     }
 }

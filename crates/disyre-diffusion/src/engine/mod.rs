@@ -166,6 +166,7 @@ mod tests {
     }
 
     fn worst(a: &[f32], b: &[f32]) -> f32 {
+        assert!(a.len() == b.len() && a.iter().chain(b).all(|value| value.is_finite()));
         let greatest = b.iter().fold(1e-7f32, |max, b| max.max(b.abs()));
         a.iter().zip(b).fold(0.0f32, |max, (a, b)| max.max((a - b).abs())) / greatest
     }

@@ -223,7 +223,7 @@ impl FusedNetwork {
     }
 
     /// The same, with what the gradient needs. With `recompute` set, results within blocks are not kept but computed
-    /// anew for the gradient: about half the memory for a third more work.
+    /// anew for the gradient: less memory for more work.
     pub(crate) fn forward_taped(
         &self,
         cpu: &Cpu,

@@ -10,7 +10,7 @@ pub(crate) fn update(config: &TrainConfig, rate: f64, updates: u64, norm: f64) -
     AdamW {
         gradient_scale: if config.clip_norm > 0.0 { clipped.min(1.0) as f32 } else { 1.0 },
         keep: (1.0 - rate * config.weight_decay) as f32,
-        betas: [beta1 as f32, beta2 as f32],
+        betas: config.betas,
         step_size: (rate / correction(beta1)) as f32,
         correction: correction(beta2).sqrt() as f32,
         epsilon: config.epsilon as f32,

@@ -21,7 +21,7 @@ pub struct AdamW {
     /// Factor of every weight: 1 less what decays.
     pub keep: f32,
     /// Decay of the gradient's and the squared gradient's average.
-    pub betas: [f32; 2],
+    pub betas: [f64; 2],
     /// Learning rate over the first moment's correction.
     pub step_size: f32,
     /// Square root of the second moment's correction.
@@ -87,10 +87,13 @@ impl Work for Piece<'_> {
         let n = weights.len();
         let (gradient, first, second) = (&self.gradient[..n], &mut first[..n], &mut second[..n]);
         let correction = correction.recip();
+        // 1 − β from the exact β: that of a rounded one is off by 1e-5.
+        let shares = betas.map(|beta| (1.0 - beta) as f32);
+        let beta2 = betas[1] as f32;
         for i in 0..n {
             let g = gradient[i] * gradient_scale;
-            first[i] += (1.0 - betas[0]) * (g - first[i]);
-            second[i] = betas[1] * second[i] + (1.0 - betas[1]) * g * g;
+            first[i] += shares[0] * (g - first[i]);
+            second[i] = beta2 * second[i] + shares[1] * g * g;
             let denominator = second[i].sqrt() * correction + epsilon;
             weights[i] = weights[i] * keep - step_size * first[i] / denominator;
         }

@@ -162,7 +162,7 @@ impl Scratch {
     }
 }
 
-/// Makes a buffer at least `len` long.
+/// Makes a buffer `len` long; its values are then those of some earlier use.
 pub(super) fn ensure_len(buffer: &mut Buffer, pool: &Pool, len: usize) {
     if buffer.len() != len {
         *buffer = pool.take(len);

@@ -11,8 +11,8 @@ use crate::{Buffer, Cpu, Extent, Images};
 /// becomes by its transformation, s the stride and p = k/2 the padding; [`Kind::Doubling`] first repeats every pixel
 /// twice along both axes.
 ///
-/// Weights are `(u, v, c, o)`. All passes give the same bits for any number of threads, and the result and gradient of
-/// one image do not depend on the others.
+/// Weights are `(u, v, c, o)`. All passes give the same bits for any number of threads, and the result of one
+/// image and the gradient by it do not depend on the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Which kind.
@@ -70,7 +70,7 @@ impl Convolution {
     /// The convolution, with the moments of the result if `moments` is set.
     ///
     /// # Panics
-    /// If lengths do not belong together: callers check shapes.
+    /// If lengths do not belong together, or if there is no image or no channel: callers check shapes.
     pub fn forward(
         &self,
         cpu: &Cpu,
@@ -84,6 +84,8 @@ impl Convolution {
         let [from, to] = self.sides(extent);
         let weights = self.pack(cpu, weight, Way::Forward);
         let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let fits = addends.images.is_none_or(|images| images.len() == values.len());
+        assert!(fits, "the images added have the result's shape");
         let found = Apply {
             compute: &cpu.compute,
             pool: &cpu.pool,
@@ -200,6 +202,8 @@ impl Convolution {
     ) -> Pairs {
         let [to, from] = self.sides(extent);
         let pixels = extent.count * from.pixels();
+        assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
+        assert_eq!(out.len(), extent.count * to.pixels() * to.channels, "the source's shape");
         assert_eq!(gradient.len(), pixels * from.channels, "the gradient has the result's shape");
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
@@ -244,10 +248,12 @@ impl Convolution {
 
     fn check(&self, extent: Extent, source: &Source<'_>, weight: &[f32]) {
         let pixels = extent.count * extent.height * extent.width;
+        assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
         assert_eq!(source.channels(), self.inputs, "the source has the layer's channels");
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         for part in source.parts {
             assert_eq!(part.values.len(), pixels * part.stride, "each part has the source's size");
+            assert!(part.channels > 0 && part.first + part.channels <= part.stride, "its channels");
         }
         if let Some(transform) = source.transform {
             assert_eq!(transform.scale.len(), extent.count * self.inputs, "scales");

@@ -1,5 +1,6 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::marker::PhantomData;
 
 use super::{Avx512, Lanes};
 use crate::conv2d::product::{Outer, Tile};
@@ -13,8 +14,10 @@ const ROW_BYTES: usize = 64;
 const ROW_WORDS: usize = 16;
 
 /// Tiles of bf16; exists only on a thread whose tiles are configured, within [`Amx::run`].
+///
+/// Bound to its thread: another one's tiles are not configured.
 #[derive(Clone, Copy)]
-pub(crate) struct Amx(());
+pub(crate) struct Amx(PhantomData<*const ()>);
 
 impl Amx {
     /// Whether the processor has the instructions and the system lets this process use them.
@@ -22,8 +25,8 @@ impl Amx {
         /// Leaf 7, register EDX.
         const AMX_BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
         Avx512::detect().is_some()
-            && __cpuid_count(0, 0).eax >= 7
-            && __cpuid_count(7, 0).edx & AMX_BF16_AND_TILE == AMX_BF16_AND_TILE
+            && cpuid(0)[0] >= 7
+            && cpuid(7)[1] & AMX_BF16_AND_TILE == AMX_BF16_AND_TILE
             && is_permitted()
     }
 
@@ -31,10 +34,18 @@ impl Amx {
     pub(crate) fn run<W: Work>(work: W) -> W::Output {
         let configured = Configured::new();
         let avx512 = Avx512::detect().expect("processors with AMX have AVX-512");
-        let output = avx512.run_as(Self(()), work);
+        let output = avx512.run_as(Self(PhantomData), work);
         drop(configured);
         output
     }
+}
+
+/// Registers EAX and EDX of a leaf.
+fn cpuid(leaf: u32) -> [u32; 2] {
+    #[allow(unused_unsafe, reason = "safe in newer compilers than the oldest that is supported")]
+    // SAFETY: every x86-64 processor has the instruction.
+    let found = unsafe { __cpuid_count(leaf, 0) };
+    [found.eax, found.edx]
 }
 
 /// Asks the kernel for the state of the tiles: without it their first use ends the process.
@@ -104,6 +115,7 @@ impl Lanes for Amx {
 
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
+        debug_assert!(!tile.steps.is_empty(), "every convolution has a tap");
         if tile.steps.is_empty() {
             return;
         }
@@ -149,6 +161,14 @@ impl Lanes for Amx {
                 out_row = in(reg) 2 * ROW_BYTES,
                 tile = const TILE_BYTES,
                 row_bytes = const ROW_BYTES,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
                 options(nostack),
             );
         }
@@ -200,6 +220,14 @@ impl Lanes for Amx {
                 sums_row = in(reg) 4 * outer.sums_row,
                 tile = const TILE_BYTES,
                 row_bytes = const ROW_BYTES,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
                 options(nostack),
             );
         }
