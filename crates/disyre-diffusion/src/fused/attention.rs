@@ -1,7 +1,7 @@
 use disyre_kernels::{Addends, Attention as Heads, Buffer, GroupNorm, Images, Part, Source};
 
 use super::layout::{Affine, Conv, Layout};
-use super::resnet::{Context, Gradients, transform};
+use super::resnet::{Context, Gradients, NormConv, transform};
 
 /// Self-attention over the pixels of an image, with a residual connection.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Attention {
         gradient: &[f32],
         gradients: &mut Gradients<'_>,
     ) -> Buffer {
-        let (cpu, extent, pixels) = (context.cpu, x.extent(), x.pixels());
+        let (cpu, extent) = (context.cpu, x.extent());
         let Attended { qkv, mixed } = hidden;
         let parts = [Part::new(&mixed, self.heads.channels)];
         let source = Source { parts: &parts, transform: None };
@@ -83,21 +83,8 @@ impl Attention {
         let weight = context.of(&self.output.weight);
         let by_mixed = self.output.layer.by_data(cpu, extent, gradient, weight);
         let by_qkv = self.heads.backward(cpu, extent, &qkv.values, &by_mixed);
-        let normalised = context.normalise(&self.norm, &self.affine, &[x]);
-        let part = [x.part()];
-        let source = Source { parts: &part, transform: Some(transform(&normalised, false)) };
-        let out = &mut gradients.weights[self.qkv.weight.clone()];
-        let by_image = self.qkv.layer.by_weight(cpu, extent, &source, &by_qkv, out);
-        gradients.bias(&self.qkv, &by_image);
-        let statistics = (&normalised.spread[..], &normalised.level[..]);
-        let (layer, weight) = (self.qkv.layer, context.of(&self.qkv.weight));
-        let mut found =
-            layer.by_data_through_norm(cpu, extent, &by_qkv, weight, &source, statistics);
-        let affine = context.of(&self.affine.weight);
-        let (by_weight, by_bias) = gradients.norm(&self.affine);
-        let input =
-            self.norm.gradients(&normalised, &found.sums, pixels, affine, by_weight, by_bias);
-        input.apply(cpu, pixels, &x.values, Some(gradient), &mut found.by_z);
-        found.by_z
+        let layer =
+            NormConv { norm: self.norm, affine: &self.affine, silu: false, conv: &self.qkv };
+        layer.backward_alone(context, x, &by_qkv, Some(gradient), gradients)
     }
 }

@@ -14,7 +14,7 @@ use crate::{Conditioning, UNetConfig};
 use attention::{Attended, Attention};
 use embedding::{Embedded, Embedding};
 use layout::{Affine, Conv};
-use resnet::{Context, Gradients, Resnet, transform};
+use resnet::{Context, Gradients, NormConv, Resnet, transform};
 
 pub(crate) use layout::{Entry, Layout};
 
@@ -261,8 +261,10 @@ impl FusedNetwork {
             Gradients { weights: out, embedding: &mut by_embedding, embedding_width: width };
         let mut by_map: Vec<Option<Buffer>> = maps.iter().map(|_| None).collect();
         let last = self.steps.len();
-        by_map[last] =
-            Some(self.output_backward(context, map(&maps, last), gradient, &mut gradients));
+        let (norm, affine, conv) = (self.norm, &self.norm_out, &self.conv_out);
+        let layer = NormConv { norm, affine, silu: true, conv };
+        let x = map(&maps, last);
+        by_map[last] = Some(layer.backward_alone(context, x, gradient, None, &mut gradients));
         for (index, step) in self.steps.iter().enumerate().rev() {
             maps[index + 1] = None;
             let within = hidden.pop().unwrap_or(Hidden::Nothing);
@@ -339,32 +341,6 @@ impl FusedNetwork {
         let addends = Addends { bias: Some(context.of(&self.conv_out.bias)), ..Addends::default() };
         let weight = context.of(&self.conv_out.weight);
         self.conv_out.layer.forward(context.cpu, last.extent(), &source, weight, &addends, false)
-    }
-
-    fn output_backward(
-        &self,
-        context: Context<'_>,
-        last: &Images,
-        gradient: &[f32],
-        gradients: &mut Gradients<'_>,
-    ) -> Buffer {
-        let (cpu, extent, pixels) = (context.cpu, last.extent(), last.pixels());
-        let normalised = context.normalise(&self.norm, &self.norm_out, &[last]);
-        let part = [last.part()];
-        let source = Source { parts: &part, transform: Some(transform(&normalised, true)) };
-        let (layer, weight) = (self.conv_out.layer, context.of(&self.conv_out.weight));
-        let out = &mut gradients.weights[self.conv_out.weight.clone()];
-        let by_image = layer.by_weight(cpu, extent, &source, gradient, out);
-        gradients.bias(&self.conv_out, &by_image);
-        let statistics = (&normalised.spread[..], &normalised.level[..]);
-        let mut found =
-            layer.by_data_through_norm(cpu, extent, gradient, weight, &source, statistics);
-        let affine = context.of(&self.norm_out.weight);
-        let (by_weight, by_bias) = gradients.norm(&self.norm_out);
-        let input =
-            self.norm.gradients(&normalised, &found.sums, pixels, affine, by_weight, by_bias);
-        input.apply(cpu, pixels, &last.values, None, &mut found.by_z);
-        found.by_z
     }
 }
 

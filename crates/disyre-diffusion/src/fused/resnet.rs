@@ -1,6 +1,6 @@
 use disyre_kernels::{
-    Addends, Buffer, Cpu, Extent, GroupNorm, Images, Kind, Normalised, Part, PartGradient, Source,
-    Transform,
+    Addends, Buffer, Cpu, GroupNorm, Images, InputGradient, Kind, Normalised, Part, PartGradient,
+    Source, Transform,
 };
 
 use super::layout::{Affine, Conv, Layout};
@@ -76,6 +76,64 @@ impl Gradients<'_> {
     }
 }
 
+/// A normalisation, SiLU or not, and the convolution that reads through them.
+pub(super) struct NormConv<'a> {
+    pub(super) norm: GroupNorm,
+    pub(super) affine: &'a Affine,
+    pub(super) silu: bool,
+    pub(super) conv: &'a Conv,
+}
+
+/// The gradient of a [`NormConv`] by what it reads, as far as the normalisation.
+pub(super) struct NormConvGradient {
+    by_z: Buffer,
+    input: InputGradient,
+    /// Sums of the gradient by the result over the pixels of each image.
+    by_image: Vec<f64>,
+}
+
+impl NormConv<'_> {
+    /// The gradients by all parameters, and by z with what leads on from there to x.
+    fn backward(
+        &self,
+        context: Context<'_>,
+        x: &[&Images],
+        gradient: &[f32],
+        gradients: &mut Gradients<'_>,
+    ) -> NormConvGradient {
+        let (cpu, layer) = (context.cpu, self.conv.layer);
+        let (extent, pixels) = (x[0].extent(), x[0].pixels());
+        let normalised = context.normalise(&self.norm, self.affine, x);
+        let parts = parts(x);
+        let source = Source { parts: &parts, transform: Some(transform(&normalised, self.silu)) };
+        let out = &mut gradients.weights[self.conv.weight.clone()];
+        let by_image = layer.by_weight(cpu, extent, &source, gradient, out);
+        gradients.bias(self.conv, &by_image);
+        let statistics = (&normalised.spread[..], &normalised.level[..]);
+        let weight = context.of(&self.conv.weight);
+        let found = layer.by_data_through_norm(cpu, extent, gradient, weight, &source, statistics);
+        let affine = context.of(&self.affine.weight);
+        let (by_weight, by_bias) = gradients.norm(self.affine);
+        let input =
+            self.norm.gradients(&normalised, &found.sums, pixels, affine, by_weight, by_bias);
+        NormConvGradient { by_z: found.by_z, input, by_image }
+    }
+
+    /// The same for one source; returns the gradient by it, plus `addend`.
+    pub(super) fn backward_alone(
+        &self,
+        context: Context<'_>,
+        x: &Images,
+        gradient: &[f32],
+        addend: Option<&[f32]>,
+        gradients: &mut Gradients<'_>,
+    ) -> Buffer {
+        let mut found = self.backward(context, &[x], gradient, gradients);
+        found.input.apply(context.cpu, x.pixels(), &x.values, addend, &mut found.by_z);
+        found.by_z
+    }
+}
+
 impl Resnet {
     pub(super) fn new(
         layout: &mut Layout,
@@ -142,30 +200,21 @@ impl Resnet {
         gradients: &mut Gradients<'_>,
         by_x: &mut [Option<Buffer>],
     ) {
-        let extent = x[0].extent();
-        let by_hidden = self.through_second(context, extent, hidden, &gradient, gradients);
+        let layer =
+            NormConv { norm: self.norm, affine: &self.norm2, silu: true, conv: &self.conv2 };
+        let by_hidden = layer.backward_alone(context, &hidden, &gradient, None, gradients);
+        drop(hidden);
         let addend = self.through_shortcut(context, x, gradient, gradients);
-        let normalised = context.normalise(&self.norm, &self.norm1, x);
-        let parts = parts(x);
-        let source = Source { parts: &parts, transform: Some(transform(&normalised, true)) };
-        let out = &mut gradients.weights[self.conv1.weight.clone()];
-        let by_image = self.conv1.layer.by_weight(context.cpu, extent, &source, &by_hidden, out);
-        gradients.bias(&self.conv1, &by_image);
-        self.keep_embedding(&by_image, gradients);
-        let statistics = (&normalised.spread[..], &normalised.level[..]);
-        let weight = context.of(&self.conv1.weight);
-        let (cpu, layer) = (context.cpu, self.conv1.layer);
-        let mut found =
-            layer.by_data_through_norm(cpu, extent, &by_hidden, weight, &source, statistics);
+        let layer =
+            NormConv { norm: self.norm, affine: &self.norm1, silu: true, conv: &self.conv1 };
+        let NormConvGradient { mut by_z, input, by_image } =
+            layer.backward(context, x, &by_hidden, gradients);
         drop(by_hidden);
-        let affine = context.of(&self.norm1.weight);
-        let (by_weight, by_bias) = gradients.norm(&self.norm1);
-        let pixels = x[0].pixels();
-        let input =
-            self.norm.gradients(&normalised, &found.sums, pixels, affine, by_weight, by_bias);
+        self.keep_embedding(&by_image, gradients);
+        let (cpu, parts, pixels) = (context.cpu, parts(x), x[0].pixels());
         if let ([x], [None]) = (x, &by_x[..]) {
-            input.apply(cpu, pixels, &x.values, Some(&addend), &mut found.by_z);
-            by_x[0] = Some(found.by_z);
+            input.apply(cpu, pixels, &x.values, Some(&addend), &mut by_z);
+            by_x[0] = Some(by_z);
             return;
         }
         let mut first = 0;
@@ -173,37 +222,9 @@ impl Resnet {
             let add = by_x.is_some();
             let out = by_x.get_or_insert_with(|| cpu.pool.take(part.values.len()));
             let to = PartGradient { part: *part, first, out, add };
-            input.write(cpu, pixels, &found.by_z, Some(&addend), to);
+            input.write(cpu, pixels, &by_z, Some(&addend), to);
             first += part.channels;
         }
-    }
-
-    /// The gradient by the result of the first convolution.
-    fn through_second(
-        &self,
-        context: Context<'_>,
-        extent: Extent,
-        hidden: Images,
-        gradient: &[f32],
-        gradients: &mut Gradients<'_>,
-    ) -> Buffer {
-        let normalised = context.normalise(&self.norm, &self.norm2, &[&hidden]);
-        let (cpu, layer, pixels) = (context.cpu, self.conv2.layer, hidden.pixels());
-        let part = [hidden.part()];
-        let source = Source { parts: &part, transform: Some(transform(&normalised, true)) };
-        let out = &mut gradients.weights[self.conv2.weight.clone()];
-        let by_image = layer.by_weight(cpu, extent, &source, gradient, out);
-        gradients.bias(&self.conv2, &by_image);
-        let statistics = (&normalised.spread[..], &normalised.level[..]);
-        let weight = context.of(&self.conv2.weight);
-        let mut found =
-            layer.by_data_through_norm(cpu, extent, gradient, weight, &source, statistics);
-        let affine = context.of(&self.norm2.weight);
-        let (by_weight, by_bias) = gradients.norm(&self.norm2);
-        let input =
-            self.norm.gradients(&normalised, &found.sums, pixels, affine, by_weight, by_bias);
-        input.apply(cpu, pixels, &hidden.values, None, &mut found.by_z);
-        found.by_z
     }
 
     /// The gradient by x that passes around both convolutions.
