@@ -10,7 +10,7 @@ use disyre_diffusion::{
     ColdRestorer, Conditioning, ConditioningOrder, DescentConfig, ModelConfig, Parameters,
     ScheduleConfig, TrainConfig, UNetConfig,
 };
-use support::{Golden, assert_close, flat, golden_path};
+use support::{Golden, assert_close, flat, formula, golden_path};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -84,20 +84,6 @@ fn gradients_equal_those_of_the_published_network() {
     assert_eq!(compared, 9);
     let norm = squares.sqrt() as f32;
     assert_close("grad_norm", &[norm], &golden.floats("grad_norm").1, TOLERANCE);
-}
-
-/// Weights by formula: element i of the tensor at position p of the sorted names.
-fn formula(name: &str, position: usize, shape: &[usize]) -> Vec<f32> {
-    let fan_in = shape[1..].iter().product::<usize>() as f64;
-    let value = |i: usize| {
-        let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
-        match (shape.len() > 1, name.ends_with(".bias")) {
-            (true, _) => s / fan_in.sqrt(),
-            (false, true) => 0.05 * s,
-            (false, false) => 1.0 + 0.1 * s,
-        }
-    };
-    (0..shape.iter().product()).map(|i| value(i) as f32).collect()
 }
 
 #[test]

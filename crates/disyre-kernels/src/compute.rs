@@ -112,6 +112,11 @@ impl Compute {
     pub(crate) fn parts(&self) -> usize {
         if self.precision == Precision::Bf16x3 { 2 } else { 1 }
     }
+
+    /// Which parts of both factors are multiplied: all, but of factors in two parts not both lesser ones.
+    pub(crate) fn products(&self) -> &'static [(usize, usize)] {
+        if self.parts() == 1 { &[(0, 0)] } else { &[(0, 0), (1, 0), (0, 1)] }
+    }
 }
 
 impl fmt::Display for Compute {

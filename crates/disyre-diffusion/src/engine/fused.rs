@@ -82,7 +82,7 @@ impl Runner for Fused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Golden, assert_close};
+    use crate::golden::{Golden, assert_close, formula};
     use crate::{Parameters, UNetConfig};
     use candle_core::{Device, Tensor};
     use disyre_core::Key;
@@ -163,20 +163,6 @@ mod tests {
             let expected = golden.floats("y_48x40").1;
             assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
         }
-    }
-
-    /// Weights by formula: element i of the tensor at position p of the sorted names.
-    fn formula(name: &str, position: usize, shape: &[usize]) -> Vec<f32> {
-        let fan_in = shape[1..].iter().product::<usize>() as f64;
-        let value = |i: usize| {
-            let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
-            match (shape.len() > 1, name.ends_with(".bias")) {
-                (true, _) => s / fan_in.sqrt(),
-                (false, true) => 0.05 * s,
-                (false, false) => 1.0 + 0.1 * s,
-            }
-        };
-        (0..shape.iter().product()).map(|i| value(i) as f32).collect()
     }
 
     #[test]

@@ -203,22 +203,18 @@ impl Task<'_> {
         }
     }
 
-    /// The steps of one sub-grid of the result; of a factor in two parts, all products but that of both lesser parts.
+    /// The steps of one sub-grid of the result.
     #[inline(always)]
     fn find_steps<L: Lanes>(&mut self, grid: usize) {
         let Apply { from, taps, weights, compute, .. } = self.apply;
         let in_block = if L::PAIRS { 32 } else { 16 };
         let plane = self.chunk.panel_positions() * 16;
-        let products: &[(usize, usize)] = match compute.parts() {
-            1 => &[(0, 0)],
-            _ => &[(0, 0), (1, 0), (0, 1)],
-        };
         self.scratch.steps.clear();
         for tap in taps.iter().filter(|tap| tap.to == grid) {
             let position = self.chunk.shifted(tap.dy, tap.dx);
             for block in 0..weights.blocks {
                 let channels = (from.channels - block * in_block).min(in_block);
-                for &(part, weight_part) in products {
+                for &(part, weight_part) in compute.products() {
                     let plane_index = (part * from.grids() + tap.from) * weights.blocks + block;
                     self.scratch.steps.push(Step {
                         panel: plane_index * plane + position * 16,

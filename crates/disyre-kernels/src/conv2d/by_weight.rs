@@ -268,7 +268,7 @@ impl Task<'_> {
         }
     }
 
-    /// The same over pairs; of factors in two parts, all products but that of both lesser parts.
+    /// The same over pairs.
     #[inline(always)]
     fn multiply_pairs<L: Lanes>(&self, lanes: L, chunk: &Chunk, sums: &mut [f32]) {
         let (inputs, side) = (&self.of.input, self.gradient_side());
@@ -276,15 +276,11 @@ impl Task<'_> {
         let (row, count) = (panel::paired_row(chunk), panel::result_pairs(chunk));
         let plane = count * BLOCK;
         let (x, g) = (&self.scratch.input_pairs, &self.scratch.gradient_pairs);
-        let products: &[(usize, usize)] = match self.of.compute.parts() {
-            1 => &[(0, 0)],
-            _ => &[(0, 0), (1, 0), (0, 1)],
-        };
         for column in (0..self.columns.len()).step_by(VECTORS * BLOCK) {
             for tap in self.taps {
                 for channel in (0..inputs.channels).step_by(L::OUTER_ROWS) {
                     let sums = &mut sums[(tap.matrix * height + channel) * width + column..];
-                    for &(x_part, g_part) in products {
+                    for &(x_part, g_part) in self.of.compute.products() {
                         let x_row = (x_part * inputs.grids() + tap.from) * height + channel;
                         let g_block =
                             (g_part * side.grids() + tap.to) * width / BLOCK + column / BLOCK;
