@@ -182,8 +182,8 @@ fn restoration_in_steps_equals_the_published_sampler() {
         let expected =
             ["image", "score"].map(|name| volumes(&golden, &format!("multi32_n{steps}_{name}")));
         let errors = [worst(&image, &expected[0]), worst(&score, &expected[1])];
-        let allowed = TOLERANCE.max(4.0 * moved);
-        assert!(allowed < 4e-3 && errors[0] <= allowed, "{steps}: {errors:?}, moved {moved}");
+        let allowed = TOLERANCE.max(4.0 * moved).min(4e-3);
+        assert!(errors[0] <= allowed, "{steps}: {errors:?}, moved {moved}");
         // Where the restored image is 0 here and a rounding above it there, the mask decides.
         assert!(masked_error(&image, &score, &expected) <= allowed, "{steps}: {errors:?}");
         let ours = descend(&restorer, &batch, &config(steps, ConditioningOrder::Severity));

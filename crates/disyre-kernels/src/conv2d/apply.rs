@@ -9,9 +9,10 @@ use super::lattice::{Side, Tap};
 use super::panel;
 use super::product::{BLOCK, Step, Tile, VECTORS};
 use super::source::{Part, Source, Transform};
-use super::weights::Packed;
+use super::weights::{Form, Packed};
+use super::winograd::{Place, Tiling};
 use crate::isa::Work;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Vectors};
 use crate::shared::Shared;
 use crate::sigmoid::{fma, sigmoid};
 use crate::{Buffer, Compute, Pool};
@@ -81,6 +82,19 @@ struct Scratch {
     pairs: Buffer,
     tile: Buffer,
     steps: Vec<Step>,
+    /// Tiles, their transformed input, and sums of products.
+    places: Vec<Place>,
+    transformed: Buffer,
+    products: Buffer,
+}
+
+/// Tiles that are transformed together.
+struct Strip {
+    tiling: Tiling,
+    /// Which of the chunk's tiles.
+    places: Range<usize>,
+    /// Tiles for which there is memory.
+    room: usize,
 }
 
 /// What [`Finish`] found: for each channel of each image, two numbers.
@@ -158,7 +172,15 @@ fn merge_moments(all: &mut [f64; 2], all_count: &mut f64, [mean, squares]: [f64;
 impl Scratch {
     fn new(pool: &Pool) -> Self {
         let empty = || pool.take(0);
-        Self { panel: empty(), pairs: empty(), tile: pool.take(TILE), steps: Vec::new() }
+        Self {
+            panel: empty(),
+            pairs: empty(),
+            tile: pool.take(TILE),
+            steps: Vec::new(),
+            places: Vec::new(),
+            transformed: empty(),
+            products: empty(),
+        }
     }
 }
 
@@ -175,11 +197,9 @@ impl Work for Task<'_> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) -> Pairs {
         self.fill_panel::<L>();
-        for grid in 0..self.apply.to.grids() {
-            self.find_steps::<L>(grid);
-            for block in self.blocks.clone() {
-                self.multiply(lanes, grid, block);
-            }
+        match self.apply.weights.form {
+            Form::Taps => self.multiply_taps(lanes),
+            Form::Tiles(tiling) => self.multiply_tiles(lanes, tiling),
         }
         match self.apply.finish {
             Finish::Nothing => Vec::new(),
@@ -200,6 +220,117 @@ impl Task<'_> {
             let len = panel::channel_pairs_len(from, self.chunk, compute.parts());
             ensure_len(pairs, pool, len);
             panel::channel_pairs(from, self.chunk, panel, pairs);
+        }
+    }
+
+    #[inline(always)]
+    fn multiply_taps<L: Lanes>(&mut self, lanes: L) {
+        for grid in 0..self.apply.to.grids() {
+            self.find_steps::<L>(grid);
+            for block in self.blocks.clone() {
+                self.multiply(lanes, grid, block);
+            }
+        }
+    }
+
+    /// The result tile by tile.
+    #[inline(always)]
+    fn multiply_tiles<L: Lanes>(&mut self, lanes: L, tiling: Tiling) {
+        let Apply { pool, weights, .. } = self.apply;
+        let strip = tiling.strip(weights.blocks);
+        // Room for a block of products that reaches beyond the last tile.
+        let room = strip + L::ROWS;
+        let scratch = &mut *self.scratch;
+        let len = tiling.matrices() * weights.blocks * room * BLOCK;
+        ensure_len(&mut scratch.transformed, pool, len);
+        let len = tiling.matrices() * room * VECTORS * L::COUNT;
+        ensure_len(&mut scratch.products, pool, len);
+        scratch.places.clear();
+        scratch.places.extend(tiling.places(self.chunk));
+        for start in (0..self.scratch.places.len()).step_by(strip) {
+            let places = start..(start + strip).min(self.scratch.places.len());
+            let strip = Strip { tiling, places, room };
+            self.transform(lanes, &strip);
+            for block in self.blocks.clone() {
+                for matrix in 0..tiling.matrices() {
+                    self.multiply_matrix(lanes, &strip, matrix, block);
+                }
+                self.join(lanes, &strip, block);
+            }
+        }
+    }
+
+    /// Transforms the input of a strip: (matrix, block of channels, tile, channel).
+    #[inline(always)]
+    fn transform<L: Lanes>(&mut self, lanes: L, strip: &Strip) {
+        let Scratch { panel, places, transformed, .. } = &mut *self.scratch;
+        let (pitch, blocks) = (self.chunk.pitch(), self.apply.weights.blocks);
+        let (of_block, plane) = (self.chunk.panel_positions() * BLOCK, strip.room * BLOCK);
+        for block in 0..blocks {
+            let panel = &panel[block * of_block..][..of_block];
+            for (index, place) in places[strip.places.clone()].iter().enumerate() {
+                let out = &mut transformed[block * plane + index * BLOCK..];
+                let from = &panel[place.from * BLOCK..];
+                strip.tiling.input(lanes.floats(), from, pitch, out, blocks * plane);
+            }
+        }
+    }
+
+    /// Products of the tiles of a strip by one matrix: (tile, channel of the block).
+    #[inline(always)]
+    fn multiply_matrix<L: Lanes>(&mut self, lanes: L, strip: &Strip, matrix: usize, block: usize) {
+        let Apply { weights, from, .. } = self.apply;
+        let row = VECTORS * L::COUNT;
+        let Scratch { steps, transformed, products, .. } = &mut *self.scratch;
+        let plane = strip.room * BLOCK;
+        steps.clear();
+        steps.extend((0..weights.blocks).map(|depth| Step {
+            panel: (matrix * weights.blocks + depth) * plane,
+            weights: weights.step(0, matrix, depth),
+            depth: (from.channels - depth * BLOCK).min(BLOCK),
+        }));
+        let columns = weights.columns(block);
+        let products = &mut products[matrix * strip.room * row..][..strip.room * row];
+        assert!(strip.places.len() + L::ROWS <= strip.room);
+        assert!(transformed.len() >= (matrix + 1) * weights.blocks * plane);
+        assert!(weights.step(0, matrix, weights.blocks) <= columns.len(), "all steps have weights");
+        for tile in (0..strip.places.len()).step_by(L::ROWS) {
+            let product = Tile {
+                panel: transformed[tile * BLOCK..].as_ptr(),
+                weights: columns.as_ptr(),
+                steps,
+                narrow: self.apply.to.channels - block * row <= L::COUNT,
+            };
+            // SAFETY: as just asserted, planes of `room` tiles lie within the transformed input for every step, and its
+            // weights within the packed ones; depths are at most 16. `ROWS` tiles from this one on are less than
+            // `room`, so the sums have room for as many rows of two vectors.
+            unsafe { lanes.tile(&product, products[tile * row..].as_mut_ptr()) }
+        }
+    }
+
+    /// Transforms the products of a strip into pixels, and writes them.
+    #[inline(always)]
+    fn join<L: Lanes>(&mut self, lanes: L, strip: &Strip, block: usize) {
+        let to = &self.apply.to;
+        let row = VECTORS * L::COUNT;
+        let channels = block * row..((block + 1) * row).min(to.channels);
+        let (plane, side) = (strip.room * row, strip.tiling.side());
+        let (end_y, end_x) = ((self.chunk.rows.end * to.fineness).min(to.height), to.width);
+        for (index, at) in strip.places.clone().enumerate() {
+            let Scratch { products, tile, places, .. } = &mut *self.scratch;
+            let place = places[at];
+            for vector in 0..VECTORS {
+                let from = &products[index * row + vector * L::COUNT..];
+                let out = &mut tile[vector * L::COUNT..];
+                strip.tiling.output(lanes.floats(), from, plane, out, row);
+            }
+            let (first_y, first_x) = (place.y * to.fineness, place.x * to.fineness);
+            for (i, y) in (first_y..end_y.min(first_y + side)).enumerate() {
+                for (j, x) in (first_x..end_x.min(first_x + side)).enumerate() {
+                    let sums = &self.scratch.tile[(i * side + j) * row..][..row];
+                    self.write(lanes, place.image, y * to.width + x, channels.clone(), sums);
+                }
+            }
         }
     }
 
@@ -257,7 +388,7 @@ impl Task<'_> {
             // 1024 sums.
             unsafe { lanes.tile(&tile, self.scratch.tile.as_mut_ptr()) }
             let count = L::ROWS.min(positions - position);
-            self.scatter::<L>(grid, first..first + channels, count, &mut place);
+            self.scatter(lanes, grid, first..first + channels, count, &mut place);
         }
     }
 
@@ -265,12 +396,13 @@ impl Task<'_> {
     #[inline(always)]
     fn scatter<L: Lanes>(
         &self,
+        lanes: L,
         grid: usize,
         channels: Range<usize>,
         count: usize,
         place: &mut Cursor,
     ) {
-        let Apply { to, start, addend, .. } = self.apply;
+        let to = &self.apply.to;
         let [oy, ox] = to.offset(grid);
         let (pitch, width) = (self.chunk.pitch(), self.chunk.width);
         let mut sums = self.scratch.tile.chunks_exact(VECTORS * L::COUNT).take(count);
@@ -289,31 +421,47 @@ impl Task<'_> {
                 if column >= width || x >= to.width {
                     continue;
                 }
-                let from = (image * to.pixels() + y * to.width + x) * to.channels + channels.start;
-                let start = &start[image * to.channels..][channels.clone()];
-                let n = start.len();
-                // SAFETY: tasks have different chunks or different channels, so no other task uses this part.
-                let out = unsafe { self.out.part(from, n) };
-                let addend = match addend {
-                    Addend::Nothing => None,
-                    Addend::Images(images) => Some(&images[from..from + n]),
-                    Addend::Result => {
-                        (0..n).for_each(|i| out[i] += sums[i] + start[i]);
-                        continue;
-                    }
-                };
-                // Whole blocks with a length that the compiler knows.
-                if n == 32 {
-                    add_up(&sums[..32], &start[..32], addend.map(|a| &a[..32]), &mut out[..32]);
-                } else {
-                    add_up(sums, start, addend, out);
-                }
+                self.write(lanes, image, y * to.width + x, channels.clone(), sums);
             }
             left -= run;
             place.column += run;
             if place.column == pitch {
                 *place = Cursor { row: place.row + 1, column: 0 };
             }
+        }
+    }
+
+    /// Writes the sums of one pixel of an image, with what is added to them.
+    #[inline(always)]
+    fn write<L: Lanes>(
+        &self,
+        lanes: L,
+        image: usize,
+        pixel: usize,
+        channels: Range<usize>,
+        sums: &[f32],
+    ) {
+        let Apply { to, start, addend, .. } = self.apply;
+        let from = (image * to.pixels() + pixel) * to.channels + channels.start;
+        let start = &start[image * to.channels..][channels];
+        let n = start.len();
+        // SAFETY: tasks have different chunks or different channels, so no other task uses this part.
+        let out = unsafe { self.out.part(from, n) };
+        let addend = match addend {
+            Addend::Nothing => None,
+            Addend::Images(images) => Some(&images[from..from + n]),
+            Addend::Result => {
+                (0..n).for_each(|i| out[i] += sums[i] + start[i]);
+                return;
+            }
+        };
+        let whole = n - n % L::Floats::COUNT;
+        for first in (0..whole).step_by(L::Floats::COUNT) {
+            let addend = addend.map(|addend| &addend[first..]);
+            add_vector(lanes.floats(), &sums[first..], &start[first..], addend, &mut out[first..]);
+        }
+        for i in whole..n {
+            out[i] = sums[i] + start[i] + addend.map_or(0.0, |addend| addend[i]);
         }
     }
 
@@ -503,17 +651,24 @@ impl NormBlock {
     }
 }
 
-/// Writes the sums of one pixel.
+/// One vector of the sums of a pixel, with what is added to them.
 #[inline(always)]
-fn add_up(sums: &[f32], start: &[f32], addend: Option<&[f32]>, out: &mut [f32]) {
-    let n = out.len();
-    let (sums, start) = (&sums[..n], &start[..n]);
-    match addend {
-        None => (0..n).for_each(|i| out[i] = sums[i] + start[i]),
-        Some(addend) => {
-            let addend = &addend[..n];
-            (0..n).for_each(|i| out[i] = sums[i] + start[i] + addend[i]);
+fn add_vector<V: Vectors>(
+    lanes: V,
+    sums: &[f32],
+    start: &[f32],
+    addend: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let fits = |values: &[f32]| values.len() >= V::COUNT;
+    assert!(fits(sums) && fits(start) && addend.is_none_or(fits) && fits(out));
+    // SAFETY: as just asserted, all of them have at least one vector.
+    unsafe {
+        let mut value = lanes.add(lanes.load(sums.as_ptr()), lanes.load(start.as_ptr()));
+        if let Some(addend) = addend {
+            value = lanes.add(value, lanes.load(addend.as_ptr()));
         }
+        lanes.store(value, out.as_mut_ptr());
     }
 }
 

@@ -100,7 +100,7 @@ impl ByWeight<'_> {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
         let mut matrices = vec![Vec::new(); self.kind.weights()];
         for (matrix, sum) in self.kind.sums().into_iter().enumerate() {
-            sum.into_iter().for_each(|weight| matrices[weight].push(matrix));
+            sum.into_iter().for_each(|(weight, _)| matrices[weight].push(matrix));
         }
         let height = padded(inputs);
         out.par_chunks_mut(outputs).enumerate().for_each(|(index, out)| {

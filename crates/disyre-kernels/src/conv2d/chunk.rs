@@ -10,6 +10,8 @@ const PANEL_WORDS: usize = 160 * 1024;
 const FEW_POSITIONS: usize = 64;
 /// Rows that a piece has at least: each shares two rows with its neighbours.
 const LEAST_ROWS: usize = 4;
+/// Rows of the largest tile of results.
+const TILE_ROWS: usize = 4;
 
 /// Rows of one image, or several whole images, on the coarse grid.
 ///
@@ -50,10 +52,12 @@ impl Chunk {
             .saturating_sub(2)
             .clamp(LEAST_ROWS, height.max(LEAST_ROWS));
         let pieces = height.div_ceil(rows);
+        // Tiles should not be cut.
+        let whole = |row: usize| row.next_multiple_of(TILE_ROWS).min(height);
         let of_image = |image| {
             (0..pieces).map(move |i| Self {
                 images: image..image + 1,
-                rows: i * height / pieces..(i + 1) * height / pieces,
+                rows: whole(i * height / pieces)..whole((i + 1) * height / pieces),
                 width,
                 height,
             })
@@ -71,9 +75,11 @@ impl Chunk {
         self.images.len() * (self.rows.len() + 1) + 1
     }
 
-    /// Positions of the panel, with room for a block that reaches beyond the last row.
+    /// Positions of the panel, with room for blocks and tiles that reach beyond the last row.
     pub(crate) fn panel_positions(&self) -> usize {
-        (self.panel_rows() * self.pitch() + 2 + 2 * BLOCK).next_multiple_of(2)
+        let beyond = self.rows.len().next_multiple_of(TILE_ROWS) - self.rows.len();
+        let rows = self.panel_rows() + beyond;
+        (rows * self.pitch() + 2 + 2 * BLOCK).next_multiple_of(2)
     }
 
     /// Position of the first pixel of the results.

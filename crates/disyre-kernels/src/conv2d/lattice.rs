@@ -80,10 +80,10 @@ impl Kind {
         }
     }
 
-    /// For each tap the weights, as indices into the kernel, whose sum is its matrix.
-    pub(crate) fn sums(self) -> Vec<Vec<usize>> {
+    /// For each tap the weights, as indices into the kernel, that its matrix is a sum of, with their factors.
+    pub(crate) fn sums(self) -> Vec<Vec<(usize, f32)>> {
         if self != Self::Doubling {
-            return (0..self.weights()).map(|weight| vec![weight]).collect();
+            return (0..self.weights()).map(|weight| vec![(weight, 1.0)]).collect();
         }
         let halves = || DOUBLED.iter().flat_map(|half| half.iter().map(|(_, rows)| *rows));
         let mut sums = Vec::new();
@@ -92,7 +92,7 @@ impl Kind {
                 for rows in halves().skip(2 * a).take(2) {
                     for columns in halves().skip(2 * b).take(2) {
                         let pairs =
-                            rows.iter().flat_map(|y| columns.iter().map(move |x| 3 * y + x));
+                            rows.iter().flat_map(|y| columns.iter().map(move |x| (3 * y + x, 1.0)));
                         sums.push(pairs.collect());
                     }
                 }
@@ -175,8 +175,8 @@ mod tests {
             for tap in kind.taps() {
                 let weight: f64 = sums[tap.matrix]
                     .iter()
-                    .filter(|&&w| (3..6).contains(&w))
-                    .map(|w| kernel[w - 3])
+                    .filter(|(w, _)| (3..6).contains(w))
+                    .map(|(w, factor)| f64::from(*factor) * kernel[w - 3])
                     .sum();
                 let rows = (tap.from / fine_in.max(1) / 2, tap.to / 2);
                 if tap.dy != 0 || rows != (0, 0) || (fine_in == 2 && tap.from >= 2) {
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn every_weight_of_a_doubling_serves_all_four_copies() {
         let mut uses = [0; 9];
-        Kind::Doubling.sums().iter().flatten().for_each(|&weight| uses[weight] += 1);
+        Kind::Doubling.sums().iter().flatten().for_each(|&(weight, _)| uses[weight] += 1);
         assert_eq!(uses, [4; 9]);
         assert_eq!(Kind::Doubling.taps().len(), 16);
     }

@@ -2,7 +2,8 @@ use super::apply::{Addend, Apply, Finish, Pairs, ThroughNorm};
 use super::by_weight::ByWeight;
 use super::lattice::{Kind, Side, Tap};
 use super::source::Source;
-use super::weights::{Packed, Way};
+use super::weights::{Form, Packed, Way};
+use super::winograd::Tiling;
 use crate::{Buffer, Cpu, Extent, Images};
 
 /// A convolution's kind and channels; its three passes over images `(n, h, w, c)`.
@@ -82,7 +83,7 @@ impl Convolution {
     ) -> Images {
         self.check(extent, source, weight);
         let [from, to] = self.sides(extent);
-        let weights = self.pack(cpu, weight, Way::Forward);
+        let weights = self.pack(cpu, extent, weight, Way::Forward);
         let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
         let fits = addends.images.is_none_or(|images| images.len() == values.len());
         assert!(fits, "the images added have the result's shape");
@@ -207,7 +208,7 @@ impl Convolution {
         assert_eq!(gradient.len(), pixels * from.channels, "the gradient has the result's shape");
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
-        let weights = self.pack(cpu, weight, Way::Transposed);
+        let weights = self.pack(cpu, extent, weight, Way::Transposed);
         let parts = [super::source::Part::new(gradient, from.channels)];
         Apply {
             compute: &cpu.compute,
@@ -225,9 +226,18 @@ impl Convolution {
         .run(out)
     }
 
-    fn pack(&self, cpu: &Cpu, weight: &[f32], way: Way) -> Packed {
+    fn pack(&self, cpu: &Cpu, extent: Extent, weight: &[f32], way: Way) -> Packed {
         let channels = [self.inputs, self.outputs];
-        Packed::new(&cpu.compute, &cpu.pool, self.kind, weight, channels, way)
+        let form = self.form(cpu, extent, way);
+        Packed::new(&cpu.compute, &cpu.pool, (self.kind, form), weight, channels, way)
+    }
+
+    fn form(&self, cpu: &Cpu, extent: Extent, way: Way) -> Form {
+        let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
+        match Tiling::best(self.kind, size, channels, way) {
+            Some(tiling) if !cpu.compute.isa().multiplies_bf16() => Form::Tiles(tiling),
+            _ => Form::Taps,
+        }
     }
 
     /// What each channel of each image starts from.

@@ -11,6 +11,7 @@ pub(crate) mod product;
 pub(crate) mod reference;
 mod source;
 mod weights;
+mod winograd;
 
 pub use lattice::Kind;
 pub use layer::{Addends, Convolution, NormGradient};

@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::lattice::Side;
 use super::product::BLOCK;
-use super::source::Source;
+use super::source::{BlockTransform, Source};
 use crate::lanes::Lanes;
 
 /// Words of a panel of `chunk`: (grid, block of channels, position, channel).
@@ -105,18 +105,40 @@ fn fill_block<L: Lanes>(
         let step = side.fineness * segment.stride;
         let (inner, outer) = line.split_at_mut(columns * BLOCK);
         outer.fill(0.0);
-        let transform = source.transform.map(|t| (t, image * side.channels + segment.overall));
+        let first = image * side.channels + segment.overall;
+        let values = &segment.values[start..];
+        if segment.len == BLOCK {
+            fill_blocks::<L>(source.transform.map(|t| t.block(first)), values, step, inner);
+            continue;
+        }
         for (column, out) in inner.chunks_exact_mut(BLOCK).enumerate() {
-            let values = &segment.values[start + column * step..][..segment.len];
+            let values = &values[column * step..][..segment.len];
             let out = &mut out[lane..lane + segment.len];
-            match (transform, segment.len) {
-                (None, BLOCK) => out[..BLOCK].copy_from_slice(&values[..BLOCK]),
-                (None, _) => out.copy_from_slice(values),
-                (Some((transform, first)), BLOCK) => {
-                    transform.apply::<L>(first, values, &mut out[..BLOCK]);
-                }
-                (Some((transform, first)), _) => transform.apply::<L>(first, values, out),
+            match source.transform {
+                None => out.copy_from_slice(values),
+                Some(transform) => transform.apply::<L>(first, values, out),
             }
+        }
+    }
+}
+
+/// Fills the columns of a row with whole blocks of channels, which lie `step` numbers apart.
+#[inline(always)]
+fn fill_blocks<L: Lanes>(
+    transform: Option<BlockTransform>,
+    values: &[f32],
+    step: usize,
+    out: &mut [f32],
+) {
+    let pixels = values.chunks(step).filter_map(|pixel| pixel.first_chunk::<BLOCK>());
+    let blocks = out.chunks_exact_mut(BLOCK).filter_map(|out| out.first_chunk_mut::<BLOCK>());
+    match transform {
+        None => blocks.zip(pixels).for_each(|(out, values)| *out = *values),
+        Some(transform) if transform.silu => {
+            blocks.zip(pixels).for_each(|(out, values)| transform.apply::<L, true>(values, out));
+        }
+        Some(transform) => {
+            blocks.zip(pixels).for_each(|(out, values)| transform.apply::<L, false>(values, out));
         }
     }
 }

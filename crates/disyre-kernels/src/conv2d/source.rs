@@ -1,3 +1,4 @@
+use super::product::BLOCK;
 use crate::lanes::Lanes;
 use crate::sigmoid::{fma, sigmoid};
 
@@ -51,7 +52,36 @@ impl Source<'_> {
     }
 }
 
+/// What happens to one block of channels of one image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockTransform {
+    scale: [f32; BLOCK],
+    shift: [f32; BLOCK],
+    pub(crate) silu: bool,
+}
+
+impl BlockTransform {
+    #[inline(always)]
+    pub(crate) fn apply<L: Lanes, const SILU: bool>(
+        &self,
+        values: &[f32; BLOCK],
+        out: &mut [f32; BLOCK],
+    ) {
+        for i in 0..BLOCK {
+            let z = fma::<L>(self.scale[i], values[i], self.shift[i]);
+            out[i] = if SILU { z * sigmoid::<L>(z) } else { z };
+        }
+    }
+}
+
 impl Transform<'_> {
+    /// That of the block of channels from `first` of all on.
+    #[inline(always)]
+    pub(crate) fn block(&self, first: usize) -> BlockTransform {
+        let of = |values: &[f32]| std::array::from_fn(|i| values[first + i]);
+        BlockTransform { scale: of(self.scale), shift: of(self.shift), silu: self.silu }
+    }
+
     /// Transforms values of `out.len()` channels of one pixel, from channel `first` of all on.
     #[inline(always)]
     pub(crate) fn apply<L: Lanes>(&self, first: usize, values: &[f32], out: &mut [f32]) {

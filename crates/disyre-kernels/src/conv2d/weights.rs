@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::lattice::Kind;
 use super::panel::{bf16_part, pair};
 use super::product::{BLOCK, VECTORS};
+use super::winograd::Tiling;
 use crate::isa::Work;
 use crate::lanes::Lanes;
 use crate::{Buffer, Compute, Pool};
@@ -30,6 +31,17 @@ pub(crate) struct Packed {
     step: usize,
     /// Blocks of depth.
     pub(crate) blocks: usize,
+    /// What the matrices are.
+    pub(crate) form: Form,
+}
+
+/// Which matrices of weights a convolution multiplies by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One for each tap.
+    Taps,
+    /// Those of the transformed kernel.
+    Tiles(Tiling),
 }
 
 impl Packed {
@@ -37,12 +49,17 @@ impl Packed {
     pub(crate) fn new(
         compute: &Compute,
         pool: &Pool,
-        kind: Kind,
+        (kind, form): (Kind, Form),
         weights: &[f32],
         [inputs, outputs]: [usize; 2],
         way: Way,
     ) -> Self {
-        let summed = (kind == Kind::Doubling).then(|| summed(pool, kind, weights));
+        let sums = match (kind, form) {
+            (_, Form::Tiles(tiling)) => Some(tiling.sums(way)),
+            (Kind::Doubling, _) => Some(kind.sums()),
+            _ => None,
+        };
+        let summed = sums.map(|sums| summed(pool, kind, weights, &sums));
         let weights = summed.as_ref().map_or(weights, |summed| summed);
         let (depth, columns) = match way {
             Way::Forward => (inputs, outputs),
@@ -64,7 +81,7 @@ impl Packed {
             let matrix = &weights[matrix * inputs * outputs..][..inputs * outputs];
             isa.elementwise().run(PackBlocks { layout: &layout, matrix, column, part, out });
         });
-        Self { words, part, columns: of_columns, step, blocks }
+        Self { words, part, columns: of_columns, step, blocks, form }
     }
 
     /// The words of one block of columns and those behind it.
@@ -78,16 +95,15 @@ impl Packed {
     }
 }
 
-/// The matrices of a doubling: sums of the weights that see the same pixel.
-fn summed(pool: &Pool, kind: Kind, weights: &[f32]) -> Buffer {
-    let sums = kind.sums();
+/// Matrices that are sums of the weights' own.
+fn summed(pool: &Pool, kind: Kind, weights: &[f32], sums: &[Vec<(usize, f32)>]) -> Buffer {
     let matrix = weights.len() / kind.weights();
     let mut out = pool.take(sums.len() * matrix);
     out.par_chunks_mut(matrix).zip(sums).for_each(|(out, sum)| {
-        out.copy_from_slice(&weights[sum[0] * matrix..][..matrix]);
-        for weight in &sum[1..] {
+        out.fill(0.0);
+        for &(weight, factor) in sum {
             let term = &weights[weight * matrix..][..matrix];
-            out.iter_mut().zip(term).for_each(|(out, term)| *out += term);
+            out.iter_mut().zip(term).for_each(|(out, term)| *out += factor * term);
         }
     });
     out

@@ -17,7 +17,7 @@ const ROW_WORDS: usize = 16;
 ///
 /// Bound to its thread: another one's tiles are not configured.
 #[derive(Clone, Copy)]
-pub(crate) struct Amx(PhantomData<*const ()>);
+pub(crate) struct Amx(Avx512, PhantomData<*const ()>);
 
 impl Amx {
     /// Whether the processor has the instructions and the system lets this process use them.
@@ -34,7 +34,7 @@ impl Amx {
     pub(crate) fn run<W: Work>(work: W) -> W::Output {
         let configured = Configured::new();
         let avx512 = Avx512::detect().expect("processors with AMX have AVX-512");
-        let output = avx512.run_as(Self(PhantomData), work);
+        let output = avx512.run_as(Self(avx512, PhantomData), work);
         drop(configured);
         output
     }
@@ -112,6 +112,13 @@ impl Lanes for Amx {
     const OUTER_ROWS: usize = 32;
     const PAIRS: bool = true;
     const FUSED: bool = true;
+
+    type Floats = Avx512;
+
+    #[inline(always)]
+    fn floats(self) -> Avx512 {
+        self.0
+    }
 
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {

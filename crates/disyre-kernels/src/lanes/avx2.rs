@@ -1,6 +1,6 @@
 use std::arch::x86_64::{
     __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::{Lanes, Vectors};
@@ -37,6 +37,13 @@ impl Lanes for Avx2 {
     const PAIRS: bool = false;
     const FUSED: bool = true;
 
+    type Floats = Self;
+
+    #[inline(always)]
+    fn floats(self) -> Self {
+        self
+    }
+
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
         // SAFETY: the caller's promise is that of the callee.
@@ -57,6 +64,12 @@ impl Vectors for Avx2 {
     fn zero(self) -> __m256 {
         // SAFETY: the token exists, so the processor has AVX.
         unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn constant(self, value: f32) -> __m256 {
+        // SAFETY: the token exists, so the processor has AVX.
+        unsafe { _mm256_set1_ps(value) }
     }
 
     #[inline(always)]
@@ -81,6 +94,12 @@ impl Vectors for Avx2 {
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the token exists, so the processor has AVX.
         unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token exists, so the processor has AVX.
+        unsafe { _mm256_sub_ps(a, b) }
     }
 
     #[inline(always)]

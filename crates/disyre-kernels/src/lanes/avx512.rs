@@ -1,6 +1,6 @@
 use std::arch::x86_64::{
     __m512, __m512bh, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 use std::mem::transmute;
 
@@ -49,6 +49,13 @@ impl Lanes for Avx512 {
     const PAIRS: bool = false;
     const FUSED: bool = true;
 
+    type Floats = Self;
+
+    #[inline(always)]
+    fn floats(self) -> Self {
+        self
+    }
+
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
         // SAFETY: the caller's promise is that of the callee.
@@ -69,6 +76,12 @@ impl Vectors for Avx512 {
     fn zero(self) -> __m512 {
         // SAFETY: the token exists, so the processor has AVX-512.
         unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn constant(self, value: f32) -> __m512 {
+        // SAFETY: the token exists, so the processor has AVX-512.
+        unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]
@@ -93,6 +106,12 @@ impl Vectors for Avx512 {
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token exists, so the processor has AVX-512.
         unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token exists, so the processor has AVX-512.
+        unsafe { _mm512_sub_ps(a, b) }
     }
 
     #[inline(always)]
@@ -132,6 +151,13 @@ impl Lanes for Avx512Bf16 {
     const PAIRS: bool = true;
     const FUSED: bool = true;
 
+    type Floats = Avx512;
+
+    #[inline(always)]
+    fn floats(self) -> Avx512 {
+        self.0
+    }
+
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
         // SAFETY: the caller's promise is that of the callee.
@@ -151,6 +177,11 @@ impl Vectors for Avx512Bf16 {
     #[inline(always)]
     fn zero(self) -> __m512 {
         self.0.zero()
+    }
+
+    #[inline(always)]
+    fn constant(self, value: f32) -> __m512 {
+        self.0.constant(value)
     }
 
     #[inline(always)]
@@ -174,6 +205,11 @@ impl Vectors for Avx512Bf16 {
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         self.0.add(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        self.0.sub(a, b)
     }
 
     #[inline(always)]

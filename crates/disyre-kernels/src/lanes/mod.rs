@@ -34,6 +34,12 @@ pub(crate) trait Lanes: Copy {
     /// Whether `f32::mul_add` is one instruction.
     const FUSED: bool;
 
+    /// Vectors of `f32`, for work that is not products.
+    type Floats: Vectors;
+
+    /// The token for them.
+    fn floats(self) -> Self::Floats;
+
     /// The block of a product that fits the registers of this kind.
     ///
     /// # Safety
@@ -55,6 +61,9 @@ pub(crate) trait Vectors: Lanes {
     /// All words 0.
     fn zero(self) -> Self::Vector;
 
+    /// One number in all lanes.
+    fn constant(self, value: f32) -> Self::Vector;
+
     /// One word in all lanes.
     ///
     /// # Safety
@@ -75,6 +84,9 @@ pub(crate) trait Vectors: Lanes {
 
     /// The sum in each lane, of `f32`.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// The difference in each lane, of `f32`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a · b + sum` in each lane; of pairs, both products are added.
     fn fma(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;

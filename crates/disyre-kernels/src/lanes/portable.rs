@@ -12,6 +12,13 @@ impl Lanes for Portable {
     const PAIRS: bool = false;
     const FUSED: bool = false;
 
+    type Floats = Self;
+
+    #[inline(always)]
+    fn floats(self) -> Self {
+        self
+    }
+
     #[inline(always)]
     unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
         // SAFETY: the caller's promise is that of the callee.
@@ -31,6 +38,11 @@ impl Vectors for Portable {
     #[inline(always)]
     fn zero(self) -> [f32; 4] {
         [0.0; 4]
+    }
+
+    #[inline(always)]
+    fn constant(self, value: f32) -> [f32; 4] {
+        [value; 4]
     }
 
     #[inline(always)]
@@ -54,6 +66,11 @@ impl Vectors for Portable {
     #[inline(always)]
     fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|lane| a[lane] - b[lane])
     }
 
     #[inline(always)]
