@@ -264,16 +264,9 @@ impl Task<'_> {
     #[inline(always)]
     fn transform<L: Lanes>(&mut self, lanes: L, strip: &Strip) {
         let Scratch { panel, places, transformed, .. } = &mut *self.scratch;
-        let (pitch, blocks) = (self.chunk.pitch(), self.apply.weights.blocks);
-        let (of_block, plane) = (self.chunk.panel_positions() * BLOCK, strip.room * BLOCK);
-        for block in 0..blocks {
-            let panel = &panel[block * of_block..][..of_block];
-            for (index, place) in places[strip.places.clone()].iter().enumerate() {
-                let out = &mut transformed[block * plane + index * BLOCK..];
-                let from = &panel[place.from * BLOCK..];
-                strip.tiling.input(lanes.floats(), from, pitch, out, blocks * plane);
-            }
-        }
+        let panel = (&panel[..], self.chunk.panel_positions() * BLOCK, self.chunk.pitch());
+        let places = &places[strip.places.clone()];
+        strip.tiling.transform(lanes.floats(), panel, places, transformed, strip.room);
     }
 
     /// Products of the tiles of a strip by one matrix: (tile, channel of the block).

@@ -10,6 +10,8 @@ use super::lattice::{Kind, Side, Tap};
 use super::panel;
 use super::product::{BLOCK, Outer, VECTORS};
 use super::source::{Part, Source};
+use super::weights::Way;
+use super::winograd::{Place, Tiling};
 use crate::isa::Work;
 use crate::lanes::Lanes;
 use crate::{Buffer, Compute, Pool};
@@ -22,6 +24,8 @@ const TASKS_A_THREAD: usize = 2;
 const MOST_SUMS: usize = 2 << 20;
 /// Channels of the result that one piece of work has a multiple of.
 const COLUMNS: usize = 32;
+/// Numbers of one piece of work where sums are added up.
+const PIECE: usize = 1 << 12;
 /// Positions of `f32` that stay in the first-level cache.
 const POSITIONS: usize = 192;
 
@@ -41,6 +45,7 @@ pub(crate) struct ByWeight<'a> {
 /// One piece of work: some chunks of images and some channels of the result.
 struct Task<'a> {
     of: &'a ByWeight<'a>,
+    tiling: Option<Tiling>,
     taps: &'a [Tap],
     chunks: &'a [Chunk],
     columns: Range<usize>,
@@ -53,6 +58,10 @@ struct Scratch {
     gradient: Buffer,
     input_pairs: Buffer,
     gradient_pairs: Buffer,
+    /// Tiles, and both transformed.
+    places: Vec<Place>,
+    input_tiles: Buffer,
+    gradient_tiles: Buffer,
 }
 
 /// What a task found: (matrix, input, column) with rows and columns padded, and the sums of the gradient over the
@@ -70,13 +79,15 @@ impl ByWeight<'_> {
             + self.output.grids() * self.output.channels.next_multiple_of(BLOCK);
         let chunks = Chunk::cut(self.images, self.output.coarse(), words);
         let taps = self.kind.taps();
+        let tiling = self.tiling();
+        let matrices = tiling.map_or(taps.len(), Tiling::matrices);
         let matrix = padded(self.input.channels) * padded(self.output.channels);
-        let most = (MOST_SUMS / (taps.len() * matrix)).clamp(1, MOST_RUNS);
+        let most = (MOST_SUMS / (matrices * matrix)).clamp(1, MOST_RUNS);
         let runs = chunks.len().min(most);
         let blocks = self.output.channels.div_ceil(COLUMNS);
         let least = TASKS_A_THREAD * rayon::current_num_threads();
         let groups = least.div_ceil(runs).min(blocks);
-        let found: Vec<Found> = (0..groups * runs)
+        let mut found: Vec<Found> = (0..groups * runs)
             .into_par_iter()
             .map_init(
                 || Scratch::new(self.pool),
@@ -87,31 +98,48 @@ impl ByWeight<'_> {
                     let columns = group * blocks / groups * COLUMNS
                         ..((group + 1) * blocks / groups * COLUMNS).min(self.output.channels);
                     let taps = &taps;
-                    self.compute.isa().run(Task { of: self, taps, chunks, columns, scratch })
+                    self.compute.isa().run(Task {
+                        of: self,
+                        tiling,
+                        taps,
+                        chunks,
+                        columns,
+                        scratch,
+                    })
                 },
             )
             .collect();
-        self.merge(&found, out);
+        let sums = tiling.map_or_else(|| self.kind.sums(), |tiling| tiling.sums(Way::Forward));
+        merge_runs(&mut found, runs);
+        self.merge(&found[..], runs, &sums, out);
         self.sums_by_image(&found)
     }
 
-    /// Adds up the pieces, in order, for each weight over the matrices that it is part of.
-    fn merge(&self, found: &[Found], out: &mut [f32]) {
+    /// The fastest way, by sizes alone.
+    fn tiling(&self) -> Option<Tiling> {
+        let channels = [self.input.channels, self.output.channels];
+        let best =
+            Tiling::best_by_weight(self.kind, [self.input.height, self.input.width], channels);
+        best.filter(|_| !self.compute.isa().multiplies_bf16())
+    }
+
+    /// Brings the sums of the first run of each group of columns to the weights that their matrices are sums of.
+    fn merge(&self, found: &[Found], runs: usize, sums: &[Vec<(usize, f32)>], out: &mut [f32]) {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
         let mut matrices = vec![Vec::new(); self.kind.weights()];
-        for (matrix, sum) in self.kind.sums().into_iter().enumerate() {
-            sum.into_iter().for_each(|(weight, _)| matrices[weight].push(matrix));
+        for (matrix, sum) in sums.iter().enumerate() {
+            sum.iter().for_each(|&(weight, factor)| matrices[weight].push((matrix, factor)));
         }
         let height = padded(inputs);
         out.par_chunks_mut(outputs).enumerate().for_each(|(index, out)| {
             out.fill(0.0);
-            for found in found {
+            for found in found.iter().step_by(runs) {
                 let width = padded(found.columns.len());
-                for matrix in &matrices[index / inputs] {
+                for &(matrix, factor) in &matrices[index / inputs] {
                     let row = (matrix * height + index % inputs) * width;
                     let sums = &found.sums[row..][..found.columns.len()];
                     let out = &mut out[found.columns.clone()];
-                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out += factor * sum);
                 }
             }
         });
@@ -129,6 +157,19 @@ impl ByWeight<'_> {
     }
 }
 
+/// Adds the sums of all runs of each group to those of its first, in order.
+fn merge_runs(found: &mut [Found], runs: usize) {
+    for group in found.chunks_mut(runs) {
+        let Some((first, rest)) = group.split_first_mut() else { continue };
+        first.sums.par_chunks_mut(PIECE).enumerate().for_each(|(index, sums)| {
+            for found in &*rest {
+                let more = &found.sums[index * PIECE..][..sums.len()];
+                sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            }
+        });
+    }
+}
+
 /// Channels with room for whole blocks of products.
 fn padded(channels: usize) -> usize {
     channels.next_multiple_of(COLUMNS)
@@ -137,7 +178,15 @@ fn padded(channels: usize) -> usize {
 impl Scratch {
     fn new(pool: &Pool) -> Self {
         let empty = || pool.take(0);
-        Self { input: empty(), gradient: empty(), input_pairs: empty(), gradient_pairs: empty() }
+        Self {
+            input: empty(),
+            gradient: empty(),
+            input_pairs: empty(),
+            gradient_pairs: empty(),
+            places: Vec::new(),
+            input_tiles: empty(),
+            gradient_tiles: empty(),
+        }
     }
 }
 
@@ -147,16 +196,19 @@ impl Work for Task<'_> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) -> Found {
         let (height, width) = (padded(self.of.input.channels), padded(self.columns.len()));
-        let mut sums = self.of.pool.zeros(self.taps.len() * height * width);
+        let matrices = self.tiling.map_or(self.taps.len(), Tiling::matrices);
+        let mut sums = self.of.pool.zeros(matrices * height * width);
         let mut by_image = Vec::new();
         for chunk in self.chunks {
             self.fill::<L>(chunk);
             self.sum_images(chunk, &mut by_image);
-            if L::PAIRS {
-                self.pair_positions(chunk);
-                self.multiply_pairs(lanes, chunk, &mut sums);
-            } else {
-                self.multiply(lanes, chunk, &mut sums);
+            match self.tiling {
+                Some(tiling) => self.multiply_tiles(lanes, tiling, chunk, &mut sums),
+                None if L::PAIRS => {
+                    self.pair_positions(chunk);
+                    self.multiply_pairs(lanes, chunk, &mut sums);
+                }
+                None => self.multiply(lanes, chunk, &mut sums),
             }
         }
         Found { columns: self.columns, sums, by_image }
@@ -268,6 +320,41 @@ impl Task<'_> {
         }
     }
 
+    /// The same over tiles.
+    #[inline(always)]
+    fn multiply_tiles<L: Lanes>(
+        &mut self,
+        lanes: L,
+        tiling: Tiling,
+        chunk: &Chunk,
+        sums: &mut [f32],
+    ) {
+        let (inputs, side, pool) = (self.of.input, self.gradient_side(), self.of.pool);
+        let [x_blocks, g_blocks] = [&inputs, &side].map(|side| side.channels.div_ceil(BLOCK));
+        let room = tiling.strip(x_blocks.max(g_blocks));
+        let scratch = &mut *self.scratch;
+        ensure_len(&mut scratch.input_tiles, pool, tiling.matrices() * x_blocks * room * BLOCK);
+        ensure_len(&mut scratch.gradient_tiles, pool, tiling.matrices() * g_blocks * room * BLOCK);
+        scratch.places.clear();
+        scratch.places.extend(tiling.places(chunk));
+        let of_block = chunk.panel_positions() * BLOCK;
+        for start in (0..scratch.places.len()).step_by(room) {
+            let places = &scratch.places[start..(start + room).min(scratch.places.len())];
+            let panel = (&scratch.input[..], of_block, chunk.pitch());
+            tiling.transform(lanes.floats(), panel, places, &mut scratch.input_tiles, room);
+            let panel = GradientPanel { values: &scratch.gradient, chunk, side: &side };
+            panel.spread(lanes, tiling, places, &mut scratch.gradient_tiles, room);
+            let tiles = Tiles {
+                x: &scratch.input_tiles,
+                g: &scratch.gradient_tiles,
+                count: places.len(),
+                room,
+                channels: [inputs.channels, self.columns.len()],
+            };
+            tiles.multiply(lanes, tiling.matrices(), sums);
+        }
+    }
+
     /// The same over pairs.
     #[inline(always)]
     fn multiply_pairs<L: Lanes>(&self, lanes: L, chunk: &Chunk, sums: &mut [f32]) {
@@ -305,6 +392,93 @@ impl Task<'_> {
                         // `count` is a multiple of 16.
                         unsafe { lanes.outer(&outer) }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// The gradient by the result of one chunk.
+struct GradientPanel<'a> {
+    values: &'a [f32],
+    chunk: &'a Chunk,
+    side: &'a Side,
+}
+
+impl GradientPanel<'_> {
+    /// Transforms it for some tiles: (matrix, block of channels, tile, channel).
+    #[inline(always)]
+    fn spread<L: Lanes>(
+        &self,
+        lanes: L,
+        tiling: Tiling,
+        places: &[Place],
+        out: &mut [f32],
+        room: usize,
+    ) {
+        let Self { chunk, side, .. } = *self;
+        let (blocks, fineness) = (side.channels / BLOCK, side.fineness);
+        let plane = chunk.panel_positions() * BLOCK;
+        let end_y = (chunk.rows.end * fineness).min(side.height);
+        for block in 0..blocks {
+            for (index, place) in places.iter().enumerate() {
+                let pixel = |i: usize, j: usize| {
+                    let (y, x) = (place.y * fineness + i, place.x * fineness + j);
+                    let grid = i % fineness * fineness + j % fineness;
+                    let first = place.from + chunk.first();
+                    let position = first + i / fineness * chunk.pitch() + j / fineness;
+                    let inside = y < end_y && x < side.width;
+                    inside.then(|| (grid * blocks + block) * plane + position * BLOCK)
+                };
+                let out = &mut out[(block * room + index) * BLOCK..];
+                tiling.spread(lanes.floats(), self.values, pixel, out, blocks * room * BLOCK);
+            }
+        }
+    }
+}
+
+/// Transformed tiles of input and gradient.
+struct Tiles<'a> {
+    x: &'a [f32],
+    g: &'a [f32],
+    count: usize,
+    /// Tiles from one block of channels to the next.
+    room: usize,
+    /// Of input and gradient.
+    channels: [usize; 2],
+}
+
+impl Tiles<'_> {
+    /// Adds the products to the sums (matrix, input, column).
+    #[inline(always)]
+    fn multiply<L: Lanes>(&self, lanes: L, matrices: usize, sums: &mut [f32]) {
+        let Self { x, g, count, room, channels: [inputs, outputs] } = *self;
+        let (height, width) = (padded(inputs), padded(outputs));
+        let (x_blocks, g_blocks) = (inputs.div_ceil(BLOCK), width / BLOCK);
+        let (columns, plane) = (VECTORS * L::COUNT, room * BLOCK);
+        for matrix in 0..matrices {
+            for column in (0..outputs).step_by(columns) {
+                let g = &g[(matrix * g_blocks + column / BLOCK) * plane + column % BLOCK..];
+                for channel in (0..inputs).step_by(L::OUTER_ROWS) {
+                    let x = &x[(matrix * x_blocks + channel / BLOCK) * plane + channel % BLOCK..];
+                    let sums = &mut sums[(matrix * height + channel) * width + column..];
+                    let outer = Outer {
+                        x: x.as_ptr(),
+                        x_row: 1,
+                        g: g.as_ptr(),
+                        g_vector: if L::COUNT == BLOCK { plane } else { L::COUNT },
+                        count,
+                        sums: sums.as_mut_ptr(),
+                        sums_row: width,
+                        narrow: outputs - column <= L::COUNT,
+                    };
+                    let last = (count - 1) * BLOCK;
+                    assert!(x.len() >= last + L::OUTER_ROWS);
+                    assert!(g.len() >= last + outer.g_vector + L::COUNT);
+                    assert!(sums.len() >= (L::OUTER_ROWS - 1) * width + columns);
+                    // SAFETY: as just asserted, `count` tiles of `OUTER_ROWS` channels lie within the input's, as many
+                    // of two vectors within the gradient's, and all rows within the sums.
+                    unsafe { lanes.outer(&outer) }
                 }
             }
         }

@@ -19,6 +19,9 @@ const LEAST_CHANNELS: usize = 16;
 /// Words of transformed input that stay in the second-level cache beside products and weights.
 const STRIP_WORDS: usize = 96 * 1024;
 
+/// Words of the sums of one gradient by the weights that stay in the second-level cache.
+const MOST_SUMS: usize = 400 * 1024;
+
 /// Sizes of tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tiling {
@@ -124,10 +127,60 @@ impl Tiling {
         })
     }
 
+    /// That of the gradient by the weights.
+    pub(crate) fn best_by_weight(
+        kind: Kind,
+        size: [usize; 2],
+        channels: [usize; 2],
+    ) -> Option<Self> {
+        let best = Self::best(kind, size, channels, Way::Forward)?;
+        let sums = best.matrices() * channels[0] * channels[1];
+        Some(if best == Self::Four && sums > MOST_SUMS { Self::Two } else { best })
+    }
+
+    /// Transforms the input of some tiles, from a panel whose blocks of channels are `of_block` words each:
+    /// (matrix, block of channels, tile, channel), with room for `room` tiles.
+    #[inline(always)]
+    pub(crate) fn transform<V: Vectors>(
+        self,
+        lanes: V,
+        (panel, of_block, pitch): (&[f32], usize, usize),
+        places: &[Place],
+        out: &mut [f32],
+        room: usize,
+    ) {
+        let blocks = panel.len() / of_block;
+        for (block, panel) in panel.chunks_exact(of_block).enumerate() {
+            for (index, place) in places.iter().enumerate() {
+                let out = &mut out[(block * room + index) * BLOCK..];
+                let from = &panel[place.from * BLOCK..];
+                self.input(lanes, from, pitch, out, blocks * room * BLOCK);
+            }
+        }
+    }
+
+    /// `A y Aᵀ` of one block of channels of the gradient y by the pixels of a tile: matrix k goes to `out[k · plane..]`.
+    /// `pixel(i, j)` is where one pixel's block lies; none outside the image.
+    #[inline(always)]
+    pub(crate) fn spread<V: Vectors>(
+        self,
+        lanes: V,
+        panel: &[f32],
+        pixel: impl Fn(usize, usize) -> Option<usize>,
+        out: &mut [f32],
+        plane: usize,
+    ) {
+        match self {
+            Self::Two => spread::<V, 4, 2>(lanes, panel, pixel, out, plane),
+            Self::Four => spread::<V, 6, 4>(lanes, panel, pixel, out, plane),
+            Self::Doubled => spread::<V, 3, 2>(lanes, panel, pixel, out, plane),
+        }
+    }
+
     /// `Bᵀ d B` of one block of channels, from the panel's positions of the tile on: matrix k goes to
     /// `out[k · plane..]`.
     #[inline(always)]
-    pub(crate) fn input<V: Vectors>(
+    fn input<V: Vectors>(
         self,
         lanes: V,
         panel: &[f32],
@@ -191,8 +244,7 @@ fn input<V: Vectors, const READ: usize>(
                     lanes.load(panel.as_ptr().add((row * pitch + column) * BLOCK + first))
                 };
             }
-            let d = differences(lanes, d);
-            (0..READ).for_each(|row| rows[row][column] = d[row]);
+            rows.iter_mut().zip(differences(lanes, d)).for_each(|(row, d)| row[column] = d);
         }
         for (row, values) in rows.into_iter().enumerate() {
             for (column, value) in differences(lanes, values).into_iter().enumerate() {
@@ -252,7 +304,7 @@ fn output<V: Vectors, const READ: usize, const SIDE: usize>(
             *m = unsafe { lanes.load(sums.as_ptr().add((READ * row + column) * plane)) };
         }
         let m = joined::<V, READ, SIDE>(lanes, m);
-        (0..SIDE).for_each(|row| rows[row][column] = m[row]);
+        rows.iter_mut().zip(m).for_each(|(row, m)| row[column] = m);
     }
     for (y, values) in rows.into_iter().enumerate() {
         for (x, value) in joined::<V, READ, SIDE>(lanes, values).into_iter().enumerate() {
@@ -260,6 +312,72 @@ fn output<V: Vectors, const READ: usize, const SIDE: usize>(
             unsafe { lanes.store(value, out.as_mut_ptr().add((SIDE * y + x) * row)) }
         }
     }
+}
+
+#[inline(always)]
+fn spread<V: Vectors, const READ: usize, const SIDE: usize>(
+    lanes: V,
+    panel: &[f32],
+    pixel: impl Fn(usize, usize) -> Option<usize>,
+    out: &mut [f32],
+    plane: usize,
+) {
+    assert!(out.len() >= (READ * READ - 1) * plane + BLOCK);
+    for first in (0..BLOCK).step_by(V::COUNT) {
+        let mut rows = [[lanes.zero(); SIDE]; READ];
+        for column in 0..SIDE {
+            let mut y = [lanes.zero(); SIDE];
+            for (row, y) in y.iter_mut().enumerate() {
+                if let Some(at) = pixel(row, column) {
+                    let values = &panel[at + first..][..V::COUNT];
+                    // SAFETY: it has a vector's length.
+                    *y = unsafe { lanes.load(values.as_ptr()) };
+                }
+            }
+            let y = spread_along::<V, READ, SIDE>(lanes, y);
+            rows.iter_mut().zip(y).for_each(|(row, y)| row[column] = y);
+        }
+        for (row, values) in rows.into_iter().enumerate() {
+            let values = spread_along::<V, READ, SIDE>(lanes, values);
+            for (column, value) in values.into_iter().enumerate() {
+                let at = (READ * row + column) * plane + first;
+                // SAFETY: as asserted, `out` has a block of each matrix.
+                unsafe { lanes.store(value, out.as_mut_ptr().add(at)) }
+            }
+        }
+    }
+}
+
+/// `A y`.
+#[inline(always)]
+fn spread_along<V: Vectors, const READ: usize, const SIDE: usize>(
+    lanes: V,
+    y: [V::Vector; SIDE],
+) -> [V::Vector; READ] {
+    let of = |factor: f32, a, b| lanes.fma(lanes.constant(factor), a, b);
+    let mut out = [y[0]; READ];
+    match READ {
+        3 => {
+            out[1] = lanes.add(y[0], y[1]);
+            out[2] = lanes.sub(lanes.zero(), y[1]);
+        }
+        4 => {
+            out[1] = lanes.add(y[0], y[1]);
+            out[2] = lanes.sub(y[0], y[1]);
+            out[3] = lanes.sub(lanes.zero(), y[1]);
+        }
+        _ => {
+            let (even, odd) = (lanes.add(y[0], y[2]), lanes.add(y[1], y[3]));
+            let far = of(4.0, y[2], y[0]);
+            let far_odd = of(4.0, y[3], y[1]);
+            out[1] = lanes.add(even, odd);
+            out[2] = lanes.sub(even, odd);
+            out[3] = of(2.0, far_odd, far);
+            out[4] = of(-2.0, far_odd, far);
+            out[5] = y[3];
+        }
+    }
+    out
 }
 
 /// `Aᵀ m`.
