@@ -475,64 +475,74 @@ impl Task<'_> {
         self.blocks.start * columns..(self.blocks.end * columns).min(self.apply.to.channels)
     }
 
-    /// Mean, then squared deviations from it: exact where the mean is large against the deviation.
+    /// In one pass, by sums of deviations from the first pixel: as exact as deviations from the mean, unless that pixel
+    /// lies hundreds of standard deviations beside it.
     #[inline(always)]
     fn moments<L: Lanes>(&self) -> Pairs {
         let channels = self.channels::<L>();
         let to = &self.apply.to;
-        let mut found = vec![[0.0; 2]; self.chunk.images.len() * channels.len()];
         let fine = (self.chunk.rows.end * to.fineness).min(to.height)
             - self.chunk.rows.start * to.fineness;
-        let share = ((fine * to.width) as f64).recip();
-        for which in 0..2 {
-            for (image, pixel) in self.fine_rows() {
-                let found = &mut found[(image - self.chunk.images.start) * channels.len()..]
-                    [..channels.len()];
+        let count = (fine * to.width) as f64;
+        let mut found = vec![[0.0; 2]; self.chunk.images.len() * channels.len()];
+        for (index, found) in found.chunks_mut(channels.len()).enumerate() {
+            let mut origin = Vec::new();
+            for (_, pixel) in self.fine_rows().skip(index * fine).take(fine) {
+                if origin.is_empty() {
+                    let first = pixel * to.channels + channels.start;
+                    // SAFETY: this task wrote the part, and no other task uses it.
+                    origin.extend_from_slice(unsafe { self.out.part(first, channels.len()) });
+                }
                 for (block, found) in found.chunks_mut(BLOCK).enumerate() {
-                    let channel = channels.start + block * BLOCK;
-                    let mut means = [0.0; BLOCK];
-                    means.iter_mut().zip(&*found).for_each(|(mean, found)| *mean = found[0] as f32);
-                    let means = if which == 0 { None } else { Some(means) };
-                    let sums = self.row_sums(pixel, channel, found.len(), means);
-                    let weight = if which == 0 { share } else { 1.0 };
-                    for (found, sum) in found.iter_mut().zip(sums) {
-                        found[which] += f64::from(sum) * weight;
+                    let (origin, first) =
+                        (&origin[block * BLOCK..], channels.start + block * BLOCK);
+                    let sums = match origin.first_chunk::<BLOCK>() {
+                        Some(origin) => self.row_sums::<BLOCK>(pixel, first, origin),
+                        None => self.row_sums_of_few(pixel, first, origin),
+                    };
+                    for (i, found) in found.iter_mut().enumerate() {
+                        *found = [0, 1].map(|which| found[which] + f64::from(sums[which][i]));
                     }
                 }
             }
-        }
-        // Deviations were taken from the mean as an `f32`; the exact mean lies this much beside it.
-        for found in &mut found {
-            let beside = found[0] - f64::from(found[0] as f32);
-            found[1] -= beside * beside / share;
+            for (found, origin) in found.iter_mut().zip(origin) {
+                let [sum, squares] = *found;
+                *found = [f64::from(origin) + sum / count, squares - sum * sum / count];
+            }
         }
         found
     }
 
-    /// Sums over one row of up to 16 channels, or of their squared deviations from means.
+    /// Sums over one row of the deviations of `N` channels from `origin`, and of their squares. With a length that the
+    /// compiler knows, sums stay in registers.
     #[inline(always)]
-    fn row_sums(
+    fn row_sums<const N: usize>(
         &self,
         pixel: usize,
         channel: usize,
-        n: usize,
-        means: Option<[f32; BLOCK]>,
-    ) -> [f32; BLOCK] {
+        origin: &[f32; N],
+    ) -> [[f32; N]; 2] {
         let to = &self.apply.to;
-        let mut sums = [0.0f32; BLOCK];
+        let mut sums = [[0.0f32; N]; 2];
         for x in pixel..pixel + to.width {
             // SAFETY: this task wrote the part, and no other task uses it.
-            let values = unsafe { self.out.part(x * to.channels + channel, n) };
-            // Whole blocks with a length that the compiler knows.
-            let mut add = |values: &[f32]| match &means {
-                None => values.iter().zip(&mut sums).for_each(|(x, sum)| *sum += x),
-                Some(means) => {
-                    for ((x, mean), sum) in values.iter().zip(means).zip(&mut sums) {
-                        *sum += (x - mean) * (x - mean);
-                    }
-                }
-            };
-            if n == BLOCK { add(&values[..BLOCK]) } else { add(values) }
+            let values = unsafe { self.out.part(x * to.channels + channel, N) };
+            for i in 0..N {
+                let deviation = values[i] - origin[i];
+                sums[0][i] += deviation;
+                sums[1][i] += deviation * deviation;
+            }
+        }
+        sums
+    }
+
+    /// The same of less than a block.
+    #[inline(always)]
+    fn row_sums_of_few(&self, pixel: usize, channel: usize, origin: &[f32]) -> [[f32; BLOCK]; 2] {
+        let mut sums = [[0.0; BLOCK]; 2];
+        for (i, origin) in origin.iter().enumerate() {
+            let [[sum], [squares]] = self.row_sums(pixel, channel + i, &[*origin]);
+            (sums[0][i], sums[1][i]) = (sum, squares);
         }
         sums
     }
@@ -590,17 +600,28 @@ impl Task<'_> {
             spread: block(run.norm.spread),
             level: block(run.norm.level),
         };
+        // Whole blocks with a length that the compiler knows: sums then stay in registers.
+        match run.n {
+            BLOCK => self.norm_pixels::<L, true>(run, &norm, pixel),
+            _ => self.norm_pixels::<L, false>(run, &norm, pixel),
+        }
+    }
+
+    #[inline(always)]
+    fn norm_pixels<L: Lanes, const WHOLE: bool>(
+        &self,
+        run: &NormRun<'_>,
+        norm: &NormBlock,
+        pixel: usize,
+    ) -> [[f32; BLOCK]; 2] {
+        let to = &self.apply.to;
+        let n = if WHOLE { BLOCK } else { run.n };
         let mut sums = [[0.0; BLOCK]; 2];
         for x in pixel..pixel + to.width {
             // SAFETY: this task wrote the part, and no other task uses it.
-            let gradient = unsafe { self.out.part(x * to.channels + run.first, run.n) };
-            let values = &run.part.values[x * run.part.stride + run.within..][..run.n];
-            // Whole blocks with a length that the compiler knows.
-            if run.n == BLOCK {
-                norm.pixel::<L>(&values[..BLOCK], &mut gradient[..BLOCK], &mut sums);
-            } else {
-                norm.pixel::<L>(values, gradient, &mut sums);
-            }
+            let gradient = unsafe { self.out.part(x * to.channels + run.first, n) };
+            let values = &run.part.values[x * run.part.stride + run.within..][..n];
+            norm.pixel::<L>(values, gradient, &mut sums);
         }
         sums
     }

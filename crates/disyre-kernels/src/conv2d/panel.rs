@@ -1,9 +1,9 @@
 //! Chunks of images in the order in which products read them.
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Row};
 use super::lattice::Side;
 use super::product::BLOCK;
-use super::source::{BlockTransform, Source};
+use super::source::{BlockTransform, Source, Transform};
 use crate::lanes::Lanes;
 
 /// Words of a panel of `chunk`: (grid, block of channels, position, channel).
@@ -59,65 +59,67 @@ pub(crate) fn fill<L: Lanes>(
     halo: bool,
     panel: &mut [f32],
 ) {
-    let positions = chunk.panel_positions();
+    let plane = chunk.panel_positions() * BLOCK;
     let blocks = side.channels.div_ceil(BLOCK);
     if source.channels() != blocks * BLOCK {
         panel.fill(0.0);
     }
-    for segment in segments(source) {
-        for grid in 0..side.grids() {
-            let block = grid * blocks + segment.overall / BLOCK;
-            let panel = &mut panel[block * positions * BLOCK..][..positions * BLOCK];
-            fill_block::<L>(source, side, (chunk, halo), grid, &segment, panel);
+    for panel in panel.chunks_exact_mut(plane) {
+        panel[..BLOCK].fill(0.0);
+        panel[(1 + chunk.panel_rows() * chunk.pitch()) * BLOCK..].fill(0.0);
+    }
+    let segments: Vec<Segment<'_>> = segments(source).collect();
+    // Row by row, not block by block: of images larger than a cache each line is then read once.
+    for index in 0..chunk.panel_rows() {
+        let row =
+            chunk.panel_row(index).filter(|row| halo || chunk.rows.contains(&(row.row as usize)));
+        for segment in &segments {
+            for grid in 0..side.grids() {
+                let block = grid * blocks + segment.overall / BLOCK;
+                let start = block * plane + (1 + index * chunk.pitch()) * BLOCK;
+                let line = &mut panel[start..][..chunk.pitch() * BLOCK];
+                fill_line::<L>(source.transform, side, row, grid, segment, line);
+            }
         }
     }
 }
 
 #[inline(always)]
-fn fill_block<L: Lanes>(
-    source: &Source<'_>,
+fn fill_line<L: Lanes>(
+    transform: Option<Transform<'_>>,
     side: &Side,
-    (chunk, halo): (&Chunk, bool),
+    row: Option<Row>,
     grid: usize,
     segment: &Segment<'_>,
-    panel: &mut [f32], // (position, channel)
+    line: &mut [f32], // (column, channel)
 ) {
     let [oy, ox] = side.offset(grid);
-    let pitch = chunk.pitch();
+    let y = row.and_then(|row| {
+        let y = usize::try_from(row.row).ok()? * side.fineness + oy;
+        (y < side.height).then_some((row.image, y))
+    });
+    let Some((image, y)) = y else {
+        line.fill(0.0);
+        return;
+    };
+    let columns = (side.width - ox.min(side.width)).div_ceil(side.fineness);
+    let start = (image * side.pixels() + y * side.width + ox) * segment.stride + segment.first;
+    let step = side.fineness * segment.stride;
+    let (inner, outer) = line.split_at_mut(columns * BLOCK);
+    outer.fill(0.0);
+    let first = image * side.channels + segment.overall;
+    let values = &segment.values[start..];
+    if segment.len == BLOCK {
+        fill_blocks::<L>(transform.map(|t| t.block(first)), values, step, inner);
+        return;
+    }
     let lane = segment.overall % BLOCK;
-    let rows = chunk.panel_rows();
-    panel[..BLOCK].fill(0.0);
-    panel[(1 + rows * pitch) * BLOCK..].fill(0.0);
-    for index in 0..rows {
-        let line = &mut panel[(1 + index * pitch) * BLOCK..][..pitch * BLOCK];
-        let inside =
-            chunk.panel_row(index).filter(|row| halo || chunk.rows.contains(&(row.row as usize)));
-        let y = inside.and_then(|row| {
-            let y = usize::try_from(row.row).ok()? * side.fineness + oy;
-            (y < side.height).then_some((row.image, y))
-        });
-        let Some((image, y)) = y else {
-            line.fill(0.0);
-            continue;
-        };
-        let columns = (side.width - ox.min(side.width)).div_ceil(side.fineness);
-        let start = (image * side.pixels() + y * side.width + ox) * segment.stride + segment.first;
-        let step = side.fineness * segment.stride;
-        let (inner, outer) = line.split_at_mut(columns * BLOCK);
-        outer.fill(0.0);
-        let first = image * side.channels + segment.overall;
-        let values = &segment.values[start..];
-        if segment.len == BLOCK {
-            fill_blocks::<L>(source.transform.map(|t| t.block(first)), values, step, inner);
-            continue;
-        }
-        for (column, out) in inner.chunks_exact_mut(BLOCK).enumerate() {
-            let values = &values[column * step..][..segment.len];
-            let out = &mut out[lane..lane + segment.len];
-            match source.transform {
-                None => out.copy_from_slice(values),
-                Some(transform) => transform.apply::<L>(first, values, out),
-            }
+    for (column, out) in inner.chunks_exact_mut(BLOCK).enumerate() {
+        let values = &values[column * step..][..segment.len];
+        let out = &mut out[lane..lane + segment.len];
+        match transform {
+            None => out.copy_from_slice(values),
+            Some(transform) => transform.apply::<L>(first, values, out),
         }
     }
 }

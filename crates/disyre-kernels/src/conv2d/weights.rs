@@ -175,7 +175,11 @@ impl Block<'_> {
             Way::Forward => {
                 for (row, out) in out.chunks_exact_mut(lanes).take(rows).enumerate() {
                     let start = (self.first + row) * outputs + self.column;
-                    out[..columns].copy_from_slice(&self.matrix[start..][..columns]);
+                    let values = &self.matrix[start..][..columns];
+                    match (out.first_chunk_mut::<BLOCK>(), values.first_chunk::<BLOCK>()) {
+                        (Some(out), Some(values)) => *out = *values,
+                        _ => out[..columns].copy_from_slice(values),
+                    }
                 }
             }
             Way::Transposed => {

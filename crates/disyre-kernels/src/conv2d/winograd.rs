@@ -17,7 +17,7 @@ use crate::lanes::Vectors;
 /// Channels below which the transformations cost more than they save.
 const LEAST_CHANNELS: usize = 16;
 /// Words of transformed input that stay in the second-level cache beside products and weights.
-const STRIP_WORDS: usize = 96 * 1024;
+const STRIP_WORDS: usize = 64 * 1024;
 
 /// Words of the sums of one gradient by the weights that stay in the second-level cache.
 const MOST_SUMS: usize = 400 * 1024;
