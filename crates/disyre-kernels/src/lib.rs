@@ -20,6 +20,7 @@
 //! - [`Convolution`]: 1×1, 3×3, of stride 2 and after doubling; it reads several images side by side, normalised and
 //!   through SiLU on the way, adds bias, embedding and residual, and finds the moments for the next normalisation;
 //! - [`GroupNorm`], [`Attention`], [`mean_squared_error`], [`AdamW`]: the rest of a network and of its training;
+//! - [`mod@backend`]: what a network needs of the machine it runs on, the processor or another;
 //! - [`Cpu`]: with which [`Compute`] (instructions and precision, found at run time) and on which memory ([`Pool`]);
 //! - [`conv2d`], [`group_norm()`], [`attention()`]: the same as differentiable operations on candle tensors;
 //! - [`mod@reference`]: the plain functions that the tests compare with, on any device and type of candle;
@@ -34,6 +35,7 @@
 
 mod adamw;
 mod attention;
+pub mod backend;
 mod compute;
 mod conv2d;
 mod cpu;

@@ -2,13 +2,12 @@ use disyre_kernels::AdamW;
 
 use super::TrainConfig;
 
-/// The coefficients of update number `updates`, counted from 1, for a gradient of norm `norm`.
-pub(crate) fn update(config: &TrainConfig, rate: f64, updates: u64, norm: f64) -> AdamW {
+/// The coefficients of update number `updates`, counted from 1.
+pub(crate) fn update(config: &TrainConfig, rate: f64, updates: u64) -> AdamW {
     let [beta1, beta2] = config.betas;
     let correction = |beta: f64| 1.0 - beta.powf(updates as f64);
-    let clipped = config.clip_norm / (norm + 1e-6);
     AdamW {
-        gradient_scale: if config.clip_norm > 0.0 { clipped.min(1.0) as f32 } else { 1.0 },
+        clip_norm: config.clip_norm,
         keep: (1.0 - rate * config.weight_decay) as f32,
         betas: config.betas,
         step_size: (rate / correction(beta1)) as f32,
@@ -23,18 +22,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_gradient_is_scaled_to_the_limit_and_a_short_one_kept() {
-        let config = TrainConfig { clip_norm: 1.0, ..TrainConfig::default() };
-        assert_eq!(update(&config, 0.1, 1, 4.0).gradient_scale, 1.0 / (4.0 + 1e-6));
-        assert_eq!(update(&config, 0.1, 1, 0.5).gradient_scale, 1.0);
-        let unlimited = TrainConfig { clip_norm: 0.0, ..config };
-        assert_eq!(update(&unlimited, 0.1, 1, 4.0).gradient_scale, 1.0);
-    }
-
-    #[test]
     fn corrections_and_the_average_are_those_of_the_first_update() {
         let config = TrainConfig { ema_decay: 0.5, weight_decay: 0.5, ..TrainConfig::default() };
-        let update = update(&config, 0.1, 1, 0.0);
+        let update = update(&config, 0.1, 1);
         assert!((update.step_size - 0.1 / 0.05).abs() < 1e-6);
         assert!((update.correction - 0.001f32.sqrt()).abs() < 1e-6);
         assert!((update.keep - 0.95).abs() < 1e-6);

@@ -98,12 +98,12 @@ impl Learner {
                 return Err(DiffusionError::NotFinite { what, step: number });
             }
         }
-        let update = update(config, config.learning_rate_at(self.steps), number, grad_norm);
+        let update = update(config, config.learning_rate_at(self.steps), number);
         let (state, gradient) = (&mut self.state, &self.gradient);
         self.network.change(&mut |weights| {
             let State { moment1, moment2, average } = &mut *state;
             let moments = Moments { weights, first: moment1, second: moment2, average };
-            update.apply(&compute, moments, gradient);
+            update.apply(&compute, moments, gradient, grad_norm);
         })?;
         self.steps = number;
         Ok(StepResult { loss, grad_norm })

@@ -16,8 +16,8 @@ const PIECE: usize = 1 << 14;
 /// PyTorch's `AdamW`; clipping as its `clip_grad_norm_`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
-    /// Factor of every gradient: less than 1 where its norm is clipped.
-    pub gradient_scale: f32,
+    /// Greatest norm of the gradient: a longer one is shortened to it. 0 for none.
+    pub clip_norm: f64,
     /// Factor of every weight: 1 less what decays.
     pub keep: f32,
     /// Decay of the gradient's and the squared gradient's average.
@@ -46,20 +46,27 @@ pub struct Moments<'a> {
 }
 
 impl AdamW {
-    /// Updates everything.
+    /// Factor of a gradient of this norm.
+    pub fn gradient_scale(&self, norm: f64) -> f32 {
+        let clipped = self.clip_norm / (norm + 1e-6);
+        if self.clip_norm > 0.0 { clipped.min(1.0) as f32 } else { 1.0 }
+    }
+
+    /// Updates everything; `norm` is the gradient's.
     ///
     /// # Panics
     /// If lengths differ.
-    pub fn apply(&self, compute: &Compute, state: Moments<'_>, gradient: &[f32]) {
+    pub fn apply(&self, compute: &Compute, state: Moments<'_>, gradient: &[f32], norm: f64) {
         let Moments { weights, first, second, average } = state;
         let lengths = [weights.len(), first.len(), second.len()];
         assert!(lengths.iter().all(|&len| len == gradient.len()), "lengths belong together");
         assert!(average.is_empty() || average.len() == weights.len(), "an average of all weights");
         let moments = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
         let weights = weights.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
+        let scale = self.gradient_scale(norm);
         let run = |((weights, gradient), (first, second)), average| {
             let state = Moments { weights, first, second, average };
-            compute.isa().elementwise().run(Piece { update: self, state, gradient });
+            compute.isa().elementwise().run(Piece { update: self, scale, state, gradient });
         };
         if average.is_empty() {
             weights.zip(moments).for_each(|piece| run(piece, &mut []));
@@ -72,6 +79,8 @@ impl AdamW {
 
 struct Piece<'a> {
     update: &'a AdamW,
+    /// Of the gradient.
+    scale: f32,
     state: Moments<'a>,
     gradient: &'a [f32],
 }
@@ -81,7 +90,7 @@ impl Work for Piece<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        let AdamW { gradient_scale, keep, betas, step_size, correction, epsilon, average: share } =
+        let AdamW { keep, betas, step_size, correction, epsilon, average: share, .. } =
             *self.update;
         let Moments { weights, first, second, average } = self.state;
         let n = weights.len();
@@ -91,7 +100,7 @@ impl Work for Piece<'_> {
         let shares = betas.map(|beta| (1.0 - beta) as f32);
         let beta2 = betas[1] as f32;
         for i in 0..n {
-            let g = gradient[i] * gradient_scale;
+            let g = gradient[i] * self.scale;
             first[i] += shares[0] * (g - first[i]);
             second[i] = beta2 * second[i] + shares[1] * g * g;
             let denominator = second[i].sqrt() * correction + epsilon;
@@ -134,7 +143,7 @@ mod tests {
     fn the_first_step_has_the_length_of_the_learning_rate() {
         // Corrected moments are g and g², so the step is −rate · sign(g), after the decay of the weight.
         let update = AdamW {
-            gradient_scale: 1.0,
+            clip_norm: 0.0,
             keep: 0.95,
             betas: [0.9, 0.999],
             step_size: 0.1 / 0.1,
@@ -150,11 +159,27 @@ mod tests {
             second: &mut second,
             average: &mut average,
         };
-        update.apply(&Compute::default(), state, &[3.0, -4.0]);
+        update.apply(&Compute::default(), state, &[3.0, -4.0], 5.0);
         for (weight, expected) in weights.iter().zip([0.95 - 0.1, -1.9 + 0.1]) {
             assert!((weight - expected).abs() < 1e-4, "{weights:?}");
         }
         assert!((average[0] - (1.0 + 0.25 * (weights[0] - 1.0))).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_long_gradient_is_shortened_to_the_limit_and_a_short_one_kept() {
+        let update = |clip_norm| AdamW {
+            clip_norm,
+            keep: 1.0,
+            betas: [0.9, 0.999],
+            step_size: 0.1,
+            correction: 1.0,
+            epsilon: 1e-8,
+            average: 0.0,
+        };
+        assert_eq!(update(1.0).gradient_scale(4.0), (1.0 / (4.0 + 1e-6)) as f32);
+        assert_eq!(update(1.0).gradient_scale(0.5), 1.0);
+        assert_eq!(update(0.0).gradient_scale(4.0), 1.0);
     }
 
     #[test]

@@ -1,0 +1,250 @@
+//! The processor: every operation is done when it returns, and none fails.
+
+use super::{
+    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State,
+};
+use crate::{
+    AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
+    PartGradient, Source, Transform, mean_squared_error, sum_of_squares,
+};
+
+impl Backend for Cpu {
+    type Values = Buffer;
+    type Map = Buffer;
+    type Moments = Vec<[f64; 2]>;
+    type Normalised = Normalised;
+    type Sums = Vec<[f64; 2]>;
+    type Scalar = f64;
+    type Update = AdamW;
+    type Recording = ();
+
+    fn describe(&self) -> String {
+        self.compute.to_string()
+    }
+
+    fn free_memory(&self) -> Option<usize> {
+        None
+    }
+
+    fn zeros(&self, len: usize) -> Buffer {
+        self.pool.zeros(len)
+    }
+
+    fn upload(&self, values: &[f32]) -> Buffer {
+        let mut out = self.pool.take(values.len());
+        out.copy_from_slice(values);
+        out
+    }
+
+    fn download(&self, values: &Buffer) -> Result<Vec<f32>, BackendError> {
+        Ok(values.to_vec())
+    }
+
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self> {
+        let mut maps = self.blank(extent, channels);
+        self.replace(values, &mut maps);
+        maps
+    }
+
+    fn replace(&self, values: &[f32], maps: &mut Maps<Self>) {
+        maps.values.copy_from_slice(values);
+    }
+
+    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self> {
+        let values = self.pool.take(extent.count * pixels(extent) * channels);
+        Maps { extent, channels, values, moments: None }
+    }
+
+    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError> {
+        Ok(maps.values.to_vec())
+    }
+
+    fn read(&self, scalars: &[&f64]) -> Result<Vec<f64>, BackendError> {
+        Ok(scalars.iter().copied().copied().collect())
+    }
+
+    fn identity(&self, channels: usize) -> Normalised {
+        let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
+        Normalised { scale: ones, shift: zeros.clone(), spread: zeros.clone(), level: zeros }
+    }
+
+    fn normalise(&self, affine: &Affine, weights: &Buffer, parts: &[&Maps<Self>]) -> Normalised {
+        let moments: Vec<&[[f64; 2]]> =
+            parts.iter().map(|part| part.moments.as_deref().unwrap_or_default()).collect();
+        let (weight, bias) = (&weights[affine.weight.clone()], &weights[affine.bias.clone()]);
+        let extent = parts[0].extent;
+        affine.norm.normalise(&moments, extent.count, pixels(extent), weight, bias)
+    }
+
+    fn convolve(
+        &self,
+        conv: &Conv,
+        weights: &Buffer,
+        input: &Input<'_, Self>,
+        addends: &Added<'_, Self>,
+        moments: bool,
+    ) -> Maps<Self> {
+        let outputs = conv.layer.outputs;
+        let by_image = addends.by_image.map(|Columns { maps, first }| -> Vec<f32> {
+            let rows = maps.values.chunks_exact(maps.channels);
+            rows.flat_map(|row| &row[first..first + outputs]).copied().collect()
+        });
+        let addends = Addends {
+            bias: Some(&weights[conv.bias.clone()]),
+            by_image: by_image.as_deref(),
+            images: addends.map.map(|map| &map[..]),
+        };
+        let weight = &weights[conv.weight.clone()];
+        let (parts, extent) = (parts(input), input.extent());
+        let Images { count, height, width, channels, values, moments } =
+            conv.layer.forward(self, extent, &source(input, &parts), weight, &addends, moments);
+        let moments = (!moments.is_empty()).then_some(moments);
+        Maps { extent: Extent { count, height, width }, channels, values, moments }
+    }
+
+    fn by_data(
+        &self,
+        conv: &Conv,
+        weights: &Buffer,
+        extent: Extent,
+        gradient: &Buffer,
+        onto: Option<Buffer>,
+    ) -> Buffer {
+        let weight = &weights[conv.weight.clone()];
+        match onto {
+            None => conv.layer.by_data(self, extent, gradient, weight),
+            Some(mut sum) => {
+                conv.layer.add_by_data(self, extent, gradient, weight, &mut sum);
+                sum
+            }
+        }
+    }
+
+    fn by_data_through(
+        &self,
+        conv: &Conv,
+        weights: &Buffer,
+        input: &Input<'_, Self>,
+        gradient: &Buffer,
+    ) -> (Buffer, Vec<[f64; 2]>) {
+        let (parts, extent) = (parts(input), input.extent());
+        let normalised = normalised(input);
+        let statistics = (&normalised.spread[..], &normalised.level[..]);
+        let (weight, source) = (&weights[conv.weight.clone()], source(input, &parts));
+        let found =
+            conv.layer.by_data_through_norm(self, extent, gradient, weight, &source, statistics);
+        (found.by_z, found.sums)
+    }
+
+    fn by_weight(
+        &self,
+        conv: &Conv,
+        input: &Input<'_, Self>,
+        gradient: &Buffer,
+        out: &mut Buffer,
+        by_image: Option<Columns<&mut Maps<Self>>>,
+    ) {
+        let (parts, outputs) = (parts(input), conv.layer.outputs);
+        let weight = &mut out[conv.weight.clone()];
+        let source = source(input, &parts);
+        let sums = conv.layer.by_weight(self, input.extent(), &source, gradient, weight);
+        for (channel, out) in out[conv.bias.clone()].iter_mut().enumerate() {
+            *out = sums[channel..].iter().step_by(outputs).sum::<f64>() as f32;
+        }
+        let Some(Columns { maps, first }) = by_image else { return };
+        let rows = maps.values.chunks_exact_mut(maps.channels);
+        for (row, sums) in rows.zip(sums.chunks_exact(outputs)) {
+            row[first..].iter_mut().zip(sums).for_each(|(out, &sum)| *out = sum as f32);
+        }
+    }
+
+    fn by_parts(
+        &self,
+        affine: &Affine,
+        weights: &Buffer,
+        input: &Input<'_, Self>,
+        (mut by_z, sums): (Buffer, Vec<[f64; 2]>),
+        out: &mut Buffer,
+        to: PartGradients<'_, Self>,
+    ) {
+        let PartGradients { addend, by_parts } = to;
+        let pixels = pixels(input.extent());
+        let addend = addend.map(|addend| &addend[..]);
+        let (by_weight, by_bias) =
+            out[affine.weight.start..affine.bias.end].split_at_mut(affine.weight.len());
+        let weight = &weights[affine.weight.clone()];
+        let normalised = normalised(input);
+        let gradient = affine.norm.gradients(normalised, &sums, pixels, weight, by_weight, by_bias);
+        if let ([x], [none @ None]) = (input.parts, &mut *by_parts) {
+            gradient.apply(self, pixels, &x.values, addend, &mut by_z);
+            *none = Some(by_z);
+            return;
+        }
+        let mut first = 0;
+        for (part, by_part) in parts(input).into_iter().zip(by_parts) {
+            let add = by_part.is_some();
+            let out = by_part.get_or_insert_with(|| self.pool.take(part.values.len()));
+            gradient.write(self, pixels, &by_z, addend, PartGradient { part, first, out, add });
+            first += part.channels;
+        }
+    }
+
+    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self> {
+        let values = attention.forward(self, qkv.extent, &qkv.values);
+        Maps { extent: qkv.extent, channels: attention.channels, values, moments: None }
+    }
+
+    fn by_attended(&self, attention: &Attention, qkv: &Maps<Self>, gradient: &Buffer) -> Buffer {
+        attention.backward(self, qkv.extent, &qkv.values, gradient)
+    }
+
+    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (f64, Buffer) {
+        let mut slope = self.pool.take(y.values.len());
+        (mean_squared_error(&y.values, &target.values, &mut slope), slope)
+    }
+
+    fn prepare(&self, update: &AdamW, into: &mut Option<AdamW>) {
+        *into = Some(*update);
+    }
+
+    fn update(&self, update: &AdamW, loss: &f64, gradient: &Buffer, state: State<'_, Self>) -> f64 {
+        let norm = sum_of_squares(&self.compute, gradient).sqrt();
+        if loss.is_finite() && norm.is_finite() {
+            let State { weights, first, second, average } = state;
+            let average = average.map_or(&mut [][..], |average| &mut average[..]);
+            let moments = Moments { weights, first, second, average };
+            update.apply(&self.compute, moments, gradient, norm);
+        }
+        norm
+    }
+
+    /// A call costs as much as a repetition here.
+    fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<()>) {
+        (work(), None)
+    }
+
+    fn replay(&self, (): &()) {}
+}
+
+/// Pixels of one image.
+fn pixels(extent: Extent) -> usize {
+    extent.height * extent.width
+}
+
+fn parts<'a>(input: &Input<'a, Cpu>) -> Vec<Part<'a>> {
+    input.parts.iter().map(|maps| Part::new(&maps.values, maps.channels)).collect()
+}
+
+fn source<'a>(input: &Input<'a, Cpu>, parts: &'a [Part<'a>]) -> Source<'a> {
+    let transform = input.through.as_ref().map(|through| {
+        let Normalised { scale, shift, .. } = through.normalised;
+        Transform { scale, shift, silu: through.silu }
+    });
+    Source { parts, transform }
+}
+
+/// # Panics
+/// If nothing transforms the input.
+fn normalised<'a>(input: &Input<'a, Cpu>) -> &'a Normalised {
+    input.through.as_ref().expect("the input is transformed").normalised
+}

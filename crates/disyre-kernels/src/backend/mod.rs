@@ -1,0 +1,325 @@
+//! What a network needs of the machine that it runs on.
+//!
+//! A network that is written over [`Backend`] runs on every machine that implements it: [`Cpu`](crate::Cpu), and
+//! graphics processors. Nothing in a step of training waits for the machine: moments, losses and norms are the machine's own
+//! values, and only [`download`](Backend::download) and [`read`](Backend::read) bring numbers back.
+//!
+//! # Errors
+//! Operations do not return errors. The first that fails (memory, a launch) is kept by the backend, all later ones do
+//! nothing, and the next [`download`](Backend::download) or [`read`](Backend::read) returns it and clears it. A machine
+//! that works beside this thread learns of failures late anyway; a step either comes to its end or its result is an
+//! error, and nobody uses what lies between.
+
+mod cpu;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::{AdamW, Attention, Convolution, Extent, GroupNorm};
+
+/// A machine: its memory, and the operations of a network on it.
+///
+/// # Shapes and units
+/// Feature maps and their gradients are `(n, h, w, c)`, channels fastest. Parameters are one run of numbers; which of
+/// them an operation uses is told by [`Conv`] and [`Affine`], and their gradients lie at the same places of another run.
+///
+/// # Panics
+/// If shapes do not belong together: callers check them.
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// 32-bit numbers that stay: weights, their gradients, the optimiser's state.
+    type Values: Debug + Send + Sync;
+    /// Feature maps or their gradients; the machine may keep them in fewer bits.
+    type Map: Debug + Send + Sync;
+    /// For each channel of each image, `(n, c)`, mean and sum of squared deviations over the pixels.
+    type Moments: Debug + Send + Sync;
+    /// Coefficients of a normalisation, each `(n, c)`: `z = scale · x + shift` and `ẋ = spread · x + level`.
+    type Normalised: Debug + Send + Sync;
+    /// For each channel of each image, `(n, c)`, the sums over the pixels of the gradient by z, and of it times ẋ.
+    type Sums: Debug + Send + Sync;
+    /// One number: a loss or a norm.
+    type Scalar: Debug + Send + Sync;
+    /// The coefficients of an update, where the machine can read them.
+    type Update: Debug + Send + Sync;
+    /// Operations that can be repeated.
+    type Recording: Debug + Send + Sync;
+
+    /// The machine and how it computes, in words.
+    fn describe(&self) -> String;
+
+    /// Bytes that operations can still take, those kept for use again included; none where the system decides.
+    fn free_memory(&self) -> Option<usize>;
+
+    /// `len` zeros.
+    fn zeros(&self, len: usize) -> Self::Values;
+
+    /// A copy of numbers on the machine.
+    fn upload(&self, values: &[f32]) -> Self::Values;
+
+    /// Numbers from the machine, after all that came before is done.
+    ///
+    /// # Errors
+    /// The first failure of any operation since the last that was told.
+    fn download(&self, values: &Self::Values) -> Result<Vec<f32>, BackendError>;
+
+    /// Images `(n, h, w, c)` on the machine, without moments.
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self>;
+
+    /// Puts images of the same shape in the place of earlier ones, in the same memory: see [`record`](Self::record).
+    fn replace(&self, values: &[f32], maps: &mut Maps<Self>);
+
+    /// Maps whose values are those of some earlier use.
+    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self>;
+
+    /// The values of maps, after all that came before is done.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError>;
+
+    /// Numbers that operations found, after all that came before is done.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    fn read(&self, scalars: &[&Self::Scalar]) -> Result<Vec<f64>, BackendError>;
+
+    /// The normalisation of one image that changes nothing: scale 1, shift 0, and spread and level 0.
+    fn identity(&self, channels: usize) -> Self::Normalised;
+
+    /// Group normalisation of maps side by side, from their moments: see [`GroupNorm::normalise`].
+    fn normalise(
+        &self,
+        affine: &Affine,
+        weights: &Self::Values,
+        parts: &[&Maps<Self>],
+    ) -> Self::Normalised;
+
+    /// A convolution with its bias, with the moments of the result if `moments` is set: see [`Convolution::forward`].
+    fn convolve(
+        &self,
+        conv: &Conv,
+        weights: &Self::Values,
+        input: &Input<'_, Self>,
+        addends: &Added<'_, Self>,
+        moments: bool,
+    ) -> Maps<Self>;
+
+    /// The gradient by a convolution's input of size `extent`, from the one by its result; added to `onto` if there is
+    /// one: see [`Convolution::by_data`].
+    fn by_data(
+        &self,
+        conv: &Conv,
+        weights: &Self::Values,
+        extent: Extent,
+        gradient: &Self::Map,
+        onto: Option<Self::Map>,
+    ) -> Self::Map;
+
+    /// The gradient by a transformed input, taken on through SiLU, so by `z = scale · x + shift`; and the sums that
+    /// [`by_parts`](Self::by_parts) asks for: see [`Convolution::by_data_through_norm`].
+    fn by_data_through(
+        &self,
+        conv: &Conv,
+        weights: &Self::Values,
+        input: &Input<'_, Self>,
+        gradient: &Self::Map,
+    ) -> (Self::Map, Self::Sums);
+
+    /// Writes the gradients by a convolution's weight and bias to their places in `out`: see
+    /// [`Convolution::by_weight`]. The sums over the pixels of each image, `(n, o)`, also go to `by_image`.
+    fn by_weight(
+        &self,
+        conv: &Conv,
+        input: &Input<'_, Self>,
+        gradient: &Self::Map,
+        out: &mut Self::Values,
+        by_image: Option<Columns<&mut Maps<Self>>>,
+    );
+
+    /// Takes what [`by_data_through`](Self::by_data_through) found on through the normalisation: writes the gradients
+    /// by its weight and bias to their places in `out`, and the one by the input to `to`: see [`GroupNorm::gradients`].
+    ///
+    /// The input is normalised.
+    fn by_parts(
+        &self,
+        affine: &Affine,
+        weights: &Self::Values,
+        input: &Input<'_, Self>,
+        found: (Self::Map, Self::Sums),
+        out: &mut Self::Values,
+        to: PartGradients<'_, Self>,
+    );
+
+    /// Attention between the pixels of each image, from queries, keys and values side by side `(n, h, w, 3·c)`, without
+    /// moments: see [`Attention::forward`].
+    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self>;
+
+    /// The gradient by queries, keys and values, from the one by the result: see [`Attention::backward`].
+    fn by_attended(
+        &self,
+        attention: &Attention,
+        qkv: &Maps<Self>,
+        gradient: &Self::Map,
+    ) -> Self::Map;
+
+    /// Mean squared error of `y` against `target`, and its gradient by `y`: see
+    /// [`mean_squared_error`](crate::mean_squared_error).
+    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Self::Scalar, Self::Map);
+
+    /// The coefficients of the next [`update`](Self::update); into the same memory where there was an update before.
+    fn prepare(&self, update: &AdamW, into: &mut Option<Self::Update>);
+
+    /// Finds the norm of the gradient, clips it, and updates weights, moments and average: one step of [`AdamW`].
+    /// Where the norm or `loss` is not finite, everything stays as it is. Returns the norm, before clipping.
+    fn update(
+        &self,
+        update: &Self::Update,
+        loss: &Self::Scalar,
+        gradient: &Self::Values,
+        state: State<'_, Self>,
+    ) -> Self::Scalar;
+
+    /// Does `work`, and where the machine can, records its operations.
+    ///
+    /// `work` must neither download nor upload, and what it reads and writes must be there as long as the recording.
+    /// Memory that it takes and drops may serve others in between: a recording leaves its results only in what
+    /// outlives it.
+    fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<Self::Recording>);
+
+    /// Repeats the operations of a recording, on what now lies in the memory that they used.
+    fn replay(&self, recording: &Self::Recording);
+}
+
+/// A convolution, and where its parameters lie in the run of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conv {
+    /// Kind and channels.
+    pub layer: Convolution,
+    /// The weight, `(u, v, c, o)`.
+    pub weight: Range<usize>,
+    /// The bias, `(o)`.
+    pub bias: Range<usize>,
+}
+
+/// A group normalisation, and where its parameters lie in the run of all: `bias` begins where `weight` ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Affine {
+    /// Groups and epsilon.
+    pub norm: GroupNorm,
+    /// The weight, `(c)`.
+    pub weight: Range<usize>,
+    /// The bias, `(c)`.
+    pub bias: Range<usize>,
+}
+
+/// Feature maps on a machine.
+#[derive(Debug)]
+pub struct Maps<B: Backend + ?Sized> {
+    /// n, h and w.
+    pub extent: Extent,
+    /// c.
+    pub channels: usize,
+    /// `(n, h, w, c)`.
+    pub values: B::Map,
+    /// Those of each channel of each image, if a convolution was asked for them.
+    pub moments: Option<B::Moments>,
+}
+
+/// What a convolution reads: maps of one extent, one behind another in channels, perhaps transformed on the way.
+#[derive(Debug)]
+pub struct Input<'a, B: Backend + ?Sized> {
+    /// At least one, at most two.
+    pub parts: &'a [&'a Maps<B>],
+    /// What each value becomes before it is multiplied.
+    pub through: Option<Through<'a, B>>,
+}
+
+/// `z = scale · x + shift`, then, if asked for, SiLU: `z / (1 + e^−z)`.
+#[derive(Debug)]
+pub struct Through<'a, B: Backend + ?Sized> {
+    /// The coefficients.
+    pub normalised: &'a B::Normalised,
+    /// Whether SiLU follows.
+    pub silu: bool,
+}
+
+/// What is added to a convolution beside its bias.
+#[derive(Debug)]
+pub struct Added<'a, B: Backend + ?Sized> {
+    /// One number for each image and channel, `(n, o)`: see [`Columns`].
+    pub by_image: Option<Columns<&'a Maps<B>>>,
+    /// Of the shape of the result.
+    pub map: Option<&'a B::Map>,
+}
+
+/// Some of the columns of maps of one image, one row high, whose pixels stand for the n images of a batch: `(n, width)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<M> {
+    /// The maps: one image, one row, n pixels, and `width` channels.
+    pub maps: M,
+    /// The first column; as many follow as the convolution has outputs.
+    pub first: usize,
+}
+
+/// Where the gradient by an input goes.
+#[derive(Debug)]
+pub struct PartGradients<'a, B: Backend + ?Sized> {
+    /// What is added to it, of the input's extent and all its channels.
+    pub addend: Option<&'a B::Map>,
+    /// For each part its gradient; added where there is one.
+    pub by_parts: &'a mut [Option<B::Map>],
+}
+
+/// What an update changes, all of one length.
+#[derive(Debug)]
+pub struct State<'a, B: Backend + ?Sized> {
+    /// The weights.
+    pub weights: &'a mut B::Values,
+    /// Average of the gradient.
+    pub first: &'a mut B::Values,
+    /// Average of the squared gradient.
+    pub second: &'a mut B::Values,
+    /// Average of the weights, if one is kept.
+    pub average: Option<&'a mut B::Values>,
+}
+
+/// Why a machine could not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// There is not enough memory.
+    #[error("{device} has {free} bytes of memory left and {needed} are needed")]
+    Memory {
+        /// Which machine.
+        device: String,
+        /// Bytes that were asked for.
+        needed: usize,
+        /// Bytes that were free.
+        free: usize,
+    },
+    /// The machine or its driver failed.
+    #[error("{device} failed to {doing}: {answer}")]
+    Failed {
+        /// Which machine.
+        device: String,
+        /// What it was asked to do.
+        doing: String,
+        /// What it answered.
+        answer: String,
+    },
+}
+
+impl<B: Backend + ?Sized> Default for Added<'_, B> {
+    fn default() -> Self {
+        Self { by_image: None, map: None }
+    }
+}
+
+impl<B: Backend + ?Sized> Input<'_, B> {
+    /// n, h and w of all parts.
+    ///
+    /// # Panics
+    /// If there is no part.
+    pub fn extent(&self) -> Extent {
+        self.parts[0].extent
+    }
+}
