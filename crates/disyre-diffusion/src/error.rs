@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre_core::{PairError, RestoreError, ShapeError};
+use disyre_kernels::backend::BackendError;
 
 /// Why a schedule, a network, a checkpoint or a training run failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum DiffusionError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The machine that runs the network failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// A file could not be read or written.
     #[error("{} could not be read or written", path.display())]
     File {

@@ -1,50 +1,72 @@
-use disyre_kernels::{Compute, Cpu, Extent, mean_squared_error};
+use std::sync::{Mutex, PoisonError};
 
-use super::Runner;
-use crate::fused::{Entry, FusedNetwork, permute, to_maps};
+use disyre_kernels::AdamW;
+use disyre_kernels::backend::{Backend, Maps};
+
+use super::optimiser::Optimiser;
+use super::repeated::Repeated;
+use super::{Example, Runner, State, StepResult, Trainee, Training};
+use crate::fused::{Entry, FusedNetwork, Inputs, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
 
-/// The network on the fused operations of the processor.
+/// The network on the fused operations of a machine.
 #[derive(Debug)]
-pub(super) struct Fused {
+pub(super) struct Fused<B: Backend> {
     network: FusedNetwork,
-    weights: Vec<f32>,
-    cpu: Cpu,
+    backend: B,
+    weights: B::Values,
+    /// Passes that wait to be run again.
+    passes: Mutex<Vec<Pass<B>>>,
 }
 
-impl Fused {
-    pub(super) fn new(parameters: &Parameters, compute: Compute) -> Result<Self, DiffusionError> {
+/// A pass over images of one shape.
+#[derive(Debug)]
+struct Pass<B: Backend> {
+    shape: [usize; 4],
+    inputs: Inputs<B>,
+    run: Repeated<B, Maps<B>>,
+}
+
+impl<B: Backend> Fused<B> {
+    pub(super) fn new(parameters: &Parameters, backend: B) -> Result<Self, DiffusionError> {
         let network = FusedNetwork::new(parameters.network());
         let mut weights = vec![0.0; network.layout().len()];
         for entry in network.layout().entries() {
             entry.write(&parameters.values(&entry.name)?, &mut weights);
         }
-        Ok(Self { network, weights, cpu: Cpu::new(compute) })
+        let weights = backend.upload(&weights);
+        Ok(Self { network, backend, weights, passes: Mutex::default() })
+    }
+
+    fn download(&self, restored: &Maps<B>) -> Result<Vec<f32>, DiffusionError> {
+        let values = self.backend.download_maps(restored)?;
+        let pixels = restored.extent.height * restored.extent.width;
+        Ok(transposed(&values, [pixels, restored.channels]).into_owned())
+    }
+
+    /// A pass that waits, or a new one: no two threads get the same.
+    fn pass(&self, images: &ImageBatch, conditioning: &Conditioning) -> Pass<B> {
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = passes.iter().position(|pass| pass.shape == images.shape);
+        let found = found.map(|index| passes.swap_remove(index));
+        drop(passes);
+        match found {
+            Some(mut pass) => {
+                self.network.replace(&self.backend, images, conditioning, &mut pass.inputs);
+                pass
+            }
+            None => {
+                let inputs = self.network.inputs(&self.backend, images, conditioning);
+                Pass { shape: images.shape, inputs, run: Repeated::default() }
+            }
+        }
     }
 }
 
-fn extent(images: &ImageBatch) -> Extent {
-    let [count, _, height, width] = images.shape;
-    Extent { count, height, width }
-}
-
-impl Runner for Fused {
+impl<B: Backend> Runner for Fused<B> {
     fn entries(&self) -> &[Entry] {
         self.network.layout().entries()
-    }
-
-    fn weights(&self) -> &[f32] {
-        &self.weights
-    }
-
-    fn change(&mut self, change: &mut dyn FnMut(&mut Vec<f32>)) -> Result<(), DiffusionError> {
-        change(&mut self.weights);
-        Ok(())
-    }
-
-    fn compute(&self) -> Compute {
-        self.cpu.compute
     }
 
     fn forward(
@@ -52,41 +74,136 @@ impl Runner for Fused {
         images: &ImageBatch,
         conditioning: &Conditioning,
     ) -> Result<Vec<f32>, DiffusionError> {
-        let image = to_maps(&self.cpu, &images.values, extent(images), images.shape[1]);
-        let restored = self.network.forward(&self.cpu, &self.weights, image, conditioning);
-        let mut out = vec![0.0; restored.values.len()];
-        permute(&restored.values, [restored.pixels(), restored.channels], &mut out);
-        Ok(out)
+        let Self { network, backend, weights, passes } = self;
+        let Pass { shape, inputs, mut run } = self.pass(images, conditioning);
+        let work = || network.forward(backend, weights, &inputs);
+        let restored = run.run(backend, work, |restored| self.download(restored))?;
+        let pass = Pass { shape, inputs, run };
+        passes.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
+        Ok(restored)
+    }
+}
+
+/// The same with an optimiser.
+#[derive(Debug)]
+pub(super) struct FusedTrainee<B: Backend> {
+    fused: Fused<B>,
+    optimiser: Optimiser<B>,
+    recompute: bool,
+    step: Option<Step<B>>,
+}
+
+/// A step of training on batches of one shape; it finds the loss and the norm of the gradient.
+#[derive(Debug)]
+struct Step<B: Backend> {
+    shape: [usize; 4],
+    inputs: Inputs<B>,
+    clean: Maps<B>,
+    run: Repeated<B, [B::Scalar; 2]>,
+}
+
+impl<B: Backend> FusedTrainee<B> {
+    pub(super) fn new(
+        parameters: &Parameters,
+        backend: B,
+        training: Training,
+    ) -> Result<Self, DiffusionError> {
+        let fused = Fused::new(parameters, backend)?;
+        let weights = fused.backend.download(&fused.weights)?;
+        let optimiser = Optimiser::new(&fused.backend, &weights, training.averaged);
+        Ok(Self { fused, optimiser, recompute: training.recompute, step: None })
     }
 
-    fn gradient(
+    /// The step of this batch, its images on the machine.
+    fn prepare(&mut self, example: &Example<'_>) -> Step<B> {
+        let Fused { network, backend, .. } = &self.fused;
+        let Example { images, conditioning, clean } = *example;
+        match self.step.take().filter(|step| step.shape == images.shape) {
+            Some(mut step) => {
+                network.replace(backend, images, conditioning, &mut step.inputs);
+                replace_maps(backend, clean, &mut step.clean);
+                step
+            }
+            None => Step {
+                shape: images.shape,
+                inputs: network.inputs(backend, images, conditioning),
+                clean: to_maps(backend, clean),
+                run: Repeated::default(),
+            },
+        }
+    }
+}
+
+impl<B: Backend> Runner for FusedTrainee<B> {
+    fn entries(&self) -> &[Entry] {
+        self.fused.entries()
+    }
+
+    fn forward(
         &self,
         images: &ImageBatch,
         conditioning: &Conditioning,
-        clean: &ImageBatch,
-        recompute: bool,
-        out: &mut [f32],
-    ) -> Result<f64, DiffusionError> {
-        let (cpu, extent) = (&self.cpu, extent(images));
-        let image = to_maps(cpu, &images.values, extent, images.shape[1]);
-        let (restored, tape) =
-            self.network.forward_taped(cpu, &self.weights, image, conditioning, recompute);
-        let clean = to_maps(cpu, &clean.values, extent, clean.shape[1]);
-        let mut slope = cpu.pool.take(restored.values.len());
-        let loss = mean_squared_error(&restored.values, &clean.values, &mut slope);
-        self.network.backward(cpu, &self.weights, tape, &slope, out);
-        Ok(loss)
+    ) -> Result<Vec<f32>, DiffusionError> {
+        self.fused.forward(images, conditioning)
+    }
+}
+
+impl<B: Backend> Trainee for FusedTrainee<B> {
+    fn step(
+        &mut self,
+        example: &Example<'_>,
+        update: &AdamW,
+    ) -> Result<StepResult, DiffusionError> {
+        let Step { shape, inputs, clean, mut run } = self.prepare(example);
+        let Self { fused, optimiser, recompute, step } = self;
+        let Fused { network, backend, weights, .. } = fused;
+        optimiser.prepare(backend, update);
+        let work = || {
+            let (restored, tape) = network.forward_taped(backend, weights, &inputs, *recompute);
+            let (loss, slope) = backend.squared_error(&restored, &clean);
+            network.backward(backend, weights, tape, &slope, optimiser.gradient());
+            let norm = optimiser.update(backend, weights, &loss);
+            [loss, norm]
+        };
+        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]))?;
+        *step = Some(Step { shape, inputs, clean, run });
+        Ok(StepResult { loss: found[0], grad_norm: found[1] })
+    }
+
+    fn forward_average(
+        &self,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+    ) -> Result<Option<Vec<f32>>, DiffusionError> {
+        let Some(average) = self.optimiser.average() else { return Ok(None) };
+        let Fused { network, backend, .. } = &self.fused;
+        let inputs = network.inputs(backend, images, conditioning);
+        self.fused.download(&network.forward(backend, average, &inputs)).map(Some)
+    }
+
+    fn state(&self) -> Result<State, DiffusionError> {
+        let Fused { backend, weights, .. } = &self.fused;
+        self.optimiser.state(backend, weights)
+    }
+
+    fn continue_from(&mut self, state: &State) -> Result<(), DiffusionError> {
+        self.optimiser = Optimiser::from_state(&self.fused.backend, state);
+        self.fused.weights = self.fused.backend.upload(&state.weights);
+        self.fused.passes = Mutex::default();
+        self.step = None;
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::forgetful;
     use super::*;
     use crate::golden::{Golden, assert_close, formula};
     use crate::{Parameters, UNetConfig};
     use candle_core::{Device, Tensor};
     use disyre_core::Key;
-    use disyre_kernels::Precision;
+    use disyre_kernels::{Compute, Cpu, Precision};
 
     /// Relative to the greatest value. In bf16 each factor is off by up to 4e-3; untrained networks amplify that, the deep
     /// one with weights by formula to 0.051 of the greatest value.
@@ -128,13 +245,15 @@ mod tests {
         let parameters = small(&golden);
         let (x, target) = (batch(&golden, "x"), batch(&golden, "target"));
         for compute in Compute::all() {
-            let (fused, tolerance) =
-                (Fused::new(&parameters, compute).unwrap(), tolerance(compute));
-            let y = fused.forward(&x, &conditioning(&golden)).unwrap();
+            let tolerance = tolerance(compute);
+            let training = Training { averaged: false, recompute: false };
+            let mut fused = FusedTrainee::new(&parameters, Cpu::new(compute), training).unwrap();
+            let conditioning = conditioning(&golden);
+            let y = fused.forward(&x, &conditioning).unwrap();
             assert_close(&format!("y in {compute}"), &y, &golden.floats("y").1, tolerance);
-            let mut all = vec![f32::NAN; fused.weights().len()];
-            let loss =
-                fused.gradient(&x, &conditioning(&golden), &target, false, &mut all).unwrap();
+            let example = Example { images: &x, conditioning: &conditioning, clean: &target };
+            let loss = fused.step(&example, &forgetful()).unwrap().loss;
+            let all = fused.state().unwrap().moment1;
             assert_close("loss", &[loss as f32], &golden.floats("loss").1, tolerance);
             let norm = all.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt() as f32;
             assert_close("norm", &[norm], &golden.floats("grad_norm").1, tolerance);
@@ -158,7 +277,7 @@ mod tests {
         let Some(golden) = Golden::load("unet_small.safetensors") else { return };
         let (parameters, x) = (small(&golden), batch(&golden, "x_48x40"));
         for compute in Compute::all() {
-            let fused = Fused::new(&parameters, compute).unwrap();
+            let fused = Fused::new(&parameters, Cpu::new(compute)).unwrap();
             let y = fused.forward(&x, &Conditioning::from_levels(vec![12])).unwrap();
             let expected = golden.floats("y_48x40").1;
             assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
@@ -176,7 +295,7 @@ mod tests {
         }
         let x = batch(&golden, "x");
         for compute in Compute::all() {
-            let fused = Fused::new(&parameters, compute).unwrap();
+            let fused = Fused::new(&parameters, Cpu::new(compute)).unwrap();
             let y = fused.forward(&x, &conditioning(&golden)).unwrap();
             let expected = golden.floats("y").1;
             assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));

@@ -1,13 +1,15 @@
 //! How the network computes: on the fused operations of the processor, or plainly on candle.
 
 mod fused;
+mod optimiser;
 mod plain;
+mod repeated;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
 
 use candle_core::Device;
-use disyre_kernels::{Compute, Precision};
+use disyre_kernels::{AdamW, Compute, Cpu, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::fused::Entry;
@@ -85,9 +87,25 @@ impl Engine {
     ) -> Result<Box<dyn Runner>, DiffusionError> {
         match self {
             Self::Fused(precision) if device.is_cpu() => {
-                Ok(Box::new(fused::Fused::new(parameters, Compute::new(precision))?))
+                Ok(Box::new(fused::Fused::new(parameters, Cpu::new(Compute::new(precision)))?))
             }
             _ => Ok(Box::new(plain::Plain::new(parameters, device)?)),
+        }
+    }
+
+    /// The network of `parameters`, ready to learn.
+    pub(crate) fn trainee(
+        self,
+        parameters: &Parameters,
+        device: &Device,
+        training: Training,
+    ) -> Result<Box<dyn Trainee>, DiffusionError> {
+        match self {
+            Self::Fused(precision) if device.is_cpu() => {
+                let cpu = Cpu::new(Compute::new(precision));
+                Ok(Box::new(fused::FusedTrainee::new(parameters, cpu, training)?))
+            }
+            _ => Ok(Box::new(plain::PlainTrainee::new(parameters, device, training)?)),
         }
     }
 }
@@ -97,30 +115,66 @@ pub(crate) trait Runner: Debug + Send + Sync {
     /// What the run holds where.
     fn entries(&self) -> &[Entry];
 
-    fn weights(&self) -> &[f32];
-
-    /// Changes the weights.
-    fn change(&mut self, change: &mut dyn FnMut(&mut Vec<f32>)) -> Result<(), DiffusionError>;
-
-    /// How the processor computes.
-    fn compute(&self) -> Compute;
-
     /// Restores images `(n, c, h, w)`.
     fn forward(
         &self,
         images: &ImageBatch,
         conditioning: &Conditioning,
     ) -> Result<Vec<f32>, DiffusionError>;
+}
 
-    /// Mean squared error of the restorations against `clean`, and its gradient, written to `out`.
-    fn gradient(
+/// A network that learns. Weights, gradients and the optimiser's state stay on its machine.
+pub(crate) trait Trainee: Runner {
+    /// One step of gradient descent on the mean squared error. Where that or the gradient is not finite, the weights
+    /// stay as they were.
+    fn step(&mut self, example: &Example<'_>, update: &AdamW)
+    -> Result<StepResult, DiffusionError>;
+
+    /// Restores images by the moving average of the weights; none if no average is kept.
+    fn forward_average(
         &self,
         images: &ImageBatch,
         conditioning: &Conditioning,
-        clean: &ImageBatch,
-        recompute: bool,
-        out: &mut [f32],
-    ) -> Result<f64, DiffusionError>;
+    ) -> Result<Option<Vec<f32>>, DiffusionError>;
+
+    /// A copy of weights and the optimiser's state.
+    fn state(&self) -> Result<State, DiffusionError>;
+
+    /// Puts both back.
+    fn continue_from(&mut self, state: &State) -> Result<(), DiffusionError>;
+}
+
+/// What a network that learns keeps beside its weights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Training {
+    /// A moving average of the weights.
+    pub(crate) averaged: bool,
+    /// Fewer results for the gradient, some are computed anew.
+    pub(crate) recompute: bool,
+}
+
+/// What one step learns from, images `(n, c, h, w)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Example<'a> {
+    pub(crate) images: &'a ImageBatch,
+    pub(crate) conditioning: &'a Conditioning,
+    pub(crate) clean: &'a ImageBatch,
+}
+
+/// What one step found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepResult {
+    pub(crate) loss: f64,
+    pub(crate) grad_norm: f64,
+}
+
+/// Weights and what the optimiser keeps for each, in the order of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    pub(crate) weights: Vec<f32>,
+    pub(crate) moment1: Vec<f32>,
+    pub(crate) moment2: Vec<f32>,
+    pub(crate) average: Option<Vec<f32>>,
 }
 
 #[cfg(test)]
@@ -147,19 +201,34 @@ mod tests {
         ImageBatch { values: (0..shape.iter().product()).map(|_| rng.random()).collect(), shape }
     }
 
+    /// An update that goes nowhere and whose first moment is the gradient itself.
+    pub(super) fn forgetful() -> AdamW {
+        AdamW {
+            clip_norm: 0.0,
+            keep: 1.0,
+            betas: [0.0; 2],
+            step_size: 0.0,
+            correction: 1.0,
+            epsilon: 1e-8,
+            average: 0.0,
+        }
+    }
+
     /// Gradients by name.
     type Named = Vec<(String, Vec<f32>)>;
 
     /// Restoration, loss and gradients.
     fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Named) {
         let parameters = Parameters::seeded(&network(), Key::new(4), &Device::Cpu).unwrap();
-        let runner = engine.runner(&parameters, &Device::Cpu).unwrap();
+        let training = Training { averaged: false, recompute };
+        let mut trainee = engine.trainee(&parameters, &Device::Cpu, training).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let (x, clean) = (images("x"), images("clean"));
-        let restored = runner.forward(&x, &conditioning).unwrap();
-        let mut all = vec![f32::NAN; runner.weights().len()];
-        let loss = runner.gradient(&x, &conditioning, &clean, recompute, &mut all).unwrap();
-        let gradients = runner.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
+        let restored = trainee.forward(&x, &conditioning).unwrap();
+        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let loss = trainee.step(&example, &forgetful()).unwrap().loss;
+        let all = trainee.state().unwrap().moment1;
+        let gradients = trainee.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
         let mut gradients: Vec<_> = gradients.collect();
         gradients.sort_by(|a, b| a.0.cmp(&b.0));
         (restored, loss, gradients)

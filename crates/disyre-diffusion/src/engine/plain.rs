@@ -1,7 +1,9 @@
 use candle_core::{Device, Tensor};
-use disyre_kernels::{Compute, mean_squared_error};
+use disyre_kernels::backend::Backend;
+use disyre_kernels::{AdamW, Buffer, Cpu, mean_squared_error};
 
-use super::Runner;
+use super::optimiser::Optimiser;
+use super::{Example, Runner, State, StepResult, Trainee, Training};
 use crate::fused::{Entry, Layout};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters, UNet};
@@ -10,10 +12,8 @@ use crate::{Conditioning, DiffusionError, Parameters, UNet};
 #[derive(Debug)]
 pub(super) struct Plain {
     parameters: Parameters,
-    trainable: UNet,
     frozen: UNet,
     layout: Layout,
-    weights: Vec<f32>,
     device: Device,
 }
 
@@ -21,12 +21,16 @@ impl Plain {
     pub(super) fn new(parameters: &Parameters, device: &Device) -> Result<Self, DiffusionError> {
         let parameters = parameters.copied()?;
         let layout = Layout::plain(parameters.iter().map(|(name, var)| (name, var.dims())));
-        let mut weights = Vec::with_capacity(layout.len());
-        for (name, _) in parameters.iter() {
-            weights.extend(parameters.values(name)?);
+        let frozen = parameters.frozen_network()?;
+        Ok(Self { parameters, frozen, layout, device: device.clone() })
+    }
+
+    /// Sets the parameters.
+    fn set(&self, weights: &[f32]) -> Result<(), DiffusionError> {
+        for (entry, (_, var)) in self.layout.entries().iter().zip(self.parameters.iter()) {
+            var.set(&Tensor::from_vec(entry.read(weights), var.shape(), &self.device)?)?;
         }
-        let (trainable, frozen) = (parameters.trainable_network()?, parameters.frozen_network()?);
-        Ok(Self { parameters, trainable, frozen, layout, weights, device: device.clone() })
+        Ok(())
     }
 
     fn tensor(&self, images: &ImageBatch) -> Result<Tensor, DiffusionError> {
@@ -40,23 +44,6 @@ impl Runner for Plain {
         self.layout.entries()
     }
 
-    fn weights(&self) -> &[f32] {
-        &self.weights
-    }
-
-    fn change(&mut self, change: &mut dyn FnMut(&mut Vec<f32>)) -> Result<(), DiffusionError> {
-        change(&mut self.weights);
-        let named = self.layout.entries().iter().zip(self.parameters.iter());
-        for (entry, (_, var)) in named {
-            var.set(&Tensor::from_vec(entry.read(&self.weights), var.shape(), &self.device)?)?;
-        }
-        Ok(())
-    }
-
-    fn compute(&self) -> Compute {
-        Compute::default()
-    }
-
     fn forward(
         &self,
         images: &ImageBatch,
@@ -65,29 +52,101 @@ impl Runner for Plain {
         let restored = self.frozen.forward(&self.tensor(images)?, conditioning)?;
         Ok(restored.flatten_all()?.to_vec1()?)
     }
+}
 
-    /// The loss runs outside the tensor library, which is handed its slope in the network's output and carries it on.
-    fn gradient(
-        &self,
-        images: &ImageBatch,
-        conditioning: &Conditioning,
-        clean: &ImageBatch,
-        _recompute: bool,
-        out: &mut [f32],
-    ) -> Result<f64, DiffusionError> {
-        let output = self.trainable.forward(&self.tensor(images)?, conditioning)?;
+/// The same with an optimiser, which works on the processor whatever the device.
+#[derive(Debug)]
+pub(super) struct PlainTrainee {
+    plain: Plain,
+    trainable: UNet,
+    cpu: Cpu,
+    weights: Buffer,
+    optimiser: Optimiser<Cpu>,
+}
+
+impl PlainTrainee {
+    pub(super) fn new(
+        parameters: &Parameters,
+        device: &Device,
+        training: Training,
+    ) -> Result<Self, DiffusionError> {
+        let (plain, cpu) = (Plain::new(parameters, device)?, Cpu::default());
+        let trainable = plain.parameters.trainable_network()?;
+        let mut weights = Vec::with_capacity(plain.layout.len());
+        for (name, _) in parameters.iter() {
+            weights.extend(parameters.values(name)?);
+        }
+        let optimiser = Optimiser::new(&cpu, &weights, training.averaged);
+        Ok(Self { weights: cpu.upload(&weights), plain, trainable, cpu, optimiser })
+    }
+
+    /// The loss, and its gradient to the optimiser. The loss runs outside the tensor library, which is handed its slope
+    /// in the network's output and carries it on.
+    fn gradient(&mut self, example: &Example<'_>) -> Result<f64, DiffusionError> {
+        let Self { plain, trainable, optimiser, .. } = self;
+        let output = trainable.forward(&plain.tensor(example.images)?, example.conditioning)?;
         let restored: Vec<f32> = output.flatten_all()?.to_vec1()?;
         let mut slope = vec![0.0; restored.len()];
-        let loss = mean_squared_error(&restored, &clean.values, &mut slope);
-        let slope = Tensor::from_vec(slope, output.shape(), &self.device)?;
+        let loss = mean_squared_error(&restored, &example.clean.values, &mut slope);
+        let slope = Tensor::from_vec(slope, output.shape(), &plain.device)?;
         let mut store = (&output * slope)?.sum_all()?.backward()?;
         drop(output);
-        for (entry, (_, var)) in self.layout.entries().iter().zip(self.parameters.iter()) {
+        let out = optimiser.gradient();
+        for (entry, (_, var)) in plain.layout.entries().iter().zip(plain.parameters.iter()) {
             match store.remove(var.as_tensor()) {
                 Some(gradient) => entry.write(&gradient.flatten_all()?.to_vec1()?, out),
                 None => entry.write(&vec![0.0; var.elem_count()], out),
             }
         }
         Ok(loss)
+    }
+}
+
+impl Runner for PlainTrainee {
+    fn entries(&self) -> &[Entry] {
+        self.plain.entries()
+    }
+
+    fn forward(
+        &self,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+    ) -> Result<Vec<f32>, DiffusionError> {
+        self.plain.forward(images, conditioning)
+    }
+}
+
+impl Trainee for PlainTrainee {
+    fn step(
+        &mut self,
+        example: &Example<'_>,
+        update: &AdamW,
+    ) -> Result<StepResult, DiffusionError> {
+        let loss = self.gradient(example)?;
+        self.optimiser.prepare(&self.cpu, update);
+        let grad_norm = self.optimiser.update(&self.cpu, &mut self.weights, &loss);
+        self.plain.set(&self.weights)?;
+        Ok(StepResult { loss, grad_norm })
+    }
+
+    fn forward_average(
+        &self,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+    ) -> Result<Option<Vec<f32>>, DiffusionError> {
+        let Some(average) = self.optimiser.average() else { return Ok(None) };
+        let other = Plain::new(&self.plain.parameters, &self.plain.device)?;
+        other.set(average)?;
+        other.forward(images, conditioning).map(Some)
+    }
+
+    fn state(&self) -> Result<State, DiffusionError> {
+        self.optimiser.state(&self.cpu, &self.weights)
+    }
+
+    fn continue_from(&mut self, state: &State) -> Result<(), DiffusionError> {
+        self.optimiser = Optimiser::from_state(&self.cpu, state);
+        self.weights = self.cpu.upload(&state.weights);
+        self.plain.set(&state.weights)
     }
 }

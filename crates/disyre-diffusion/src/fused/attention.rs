@@ -1,24 +1,23 @@
-use disyre_kernels::{Addends, Attention as Heads, Buffer, GroupNorm, Images, Part, Source};
+use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, PartGradients};
+use disyre_kernels::{Attention as Heads, GroupNorm};
 
-use super::layout::{Affine, Conv, Layout};
-use super::resnet::{Context, Gradients, NormConv, transform};
+use super::layout::Layout;
+use super::resnet::{Context, NormConv};
 
 /// Self-attention over the pixels of an image, with a residual connection.
 #[derive(Debug)]
 pub(super) struct Attention {
-    affine: Affine,
-    /// Query, key and value.
-    qkv: Conv,
+    /// Query, key and value, of normalised pixels.
+    qkv: NormConv,
     output: Conv,
     heads: Heads,
-    norm: GroupNorm,
 }
 
 /// What attention keeps for its gradient.
 #[derive(Debug)]
-pub(super) struct Attended {
-    qkv: Images,
-    mixed: Buffer,
+pub(super) struct Attended<B: Backend> {
+    qkv: Maps<B>,
+    mixed: Maps<B>,
 }
 
 impl Attention {
@@ -31,60 +30,51 @@ impl Attention {
     ) -> Self {
         let named = |part: &str| format!("{name}.{part}");
         let inner = ["to_q", "to_k", "to_v"].map(|part| (named(part), channels));
+        let affine = layout.norm(&named("group_norm"), norm, channels);
+        let conv = layout.linear(channels, &inner);
         Self {
-            affine: layout.norm(&named("group_norm"), channels),
-            qkv: layout.linear(channels, &inner),
+            qkv: NormConv { affine, silu: false, conv },
             output: layout.linear(channels, &[(named("to_out.0"), channels)]),
             heads: Heads { channels, head_channels },
-            norm,
         }
     }
 
     /// What lies between x and the last linear layer.
-    pub(super) fn hidden(&self, context: Context<'_>, x: &Images) -> Attended {
-        let (cpu, extent) = (context.cpu, x.extent());
-        let normalised = context.normalise(&self.norm, &self.affine, &[x]);
-        let source = Source { parts: &[x.part()], transform: Some(transform(&normalised, false)) };
-        let addends = Addends { bias: Some(context.of(&self.qkv.bias)), ..Addends::default() };
-        let weight = context.of(&self.qkv.weight);
-        let qkv = self.qkv.layer.forward(cpu, extent, &source, weight, &addends, false);
-        let mixed = self.heads.forward(cpu, extent, &qkv.values);
+    pub(super) fn hidden<B: Backend>(&self, context: &Context<'_, B>, x: &Maps<B>) -> Attended<B> {
+        let qkv = self.qkv.forward(context, &[x], &Added::default(), false);
+        let mixed = context.backend.attend(&self.heads, &qkv);
         Attended { qkv, mixed }
     }
 
-    pub(super) fn result(&self, context: Context<'_>, x: &Images, hidden: &Attended) -> Images {
-        let parts = [Part::new(&hidden.mixed, self.heads.channels)];
-        let source = Source { parts: &parts, transform: None };
-        let addends = Addends {
-            bias: Some(context.of(&self.output.bias)),
-            by_image: None,
-            images: Some(&x.values),
-        };
-        let weight = context.of(&self.output.weight);
-        self.output.layer.forward(context.cpu, x.extent(), &source, weight, &addends, true)
+    pub(super) fn result<B: Backend>(
+        &self,
+        context: &Context<'_, B>,
+        x: &Maps<B>,
+        hidden: &Attended<B>,
+    ) -> Maps<B> {
+        let Context { backend, weights } = context;
+        let input = Input { parts: &[&hidden.mixed], through: None };
+        let addends = Added { by_image: None, map: Some(&x.values) };
+        backend.convolve(&self.output, weights, &input, &addends, true)
     }
 
-    /// The gradients by all parameters; returns the one by x.
-    pub(super) fn backward(
+    /// The gradients by all parameters, and by x into `by_x`, added where there is one.
+    pub(super) fn backward<B: Backend>(
         &self,
-        context: Context<'_>,
-        x: &Images,
-        hidden: Attended,
-        gradient: &[f32],
-        gradients: &mut Gradients<'_>,
-    ) -> Buffer {
-        let (cpu, extent) = (context.cpu, x.extent());
+        context: &Context<'_, B>,
+        x: &Maps<B>,
+        hidden: Attended<B>,
+        gradient: &B::Map,
+        out: &mut B::Values,
+        by_x: &mut [Option<B::Map>],
+    ) {
+        let Context { backend, weights } = context;
         let Attended { qkv, mixed } = hidden;
-        let parts = [Part::new(&mixed, self.heads.channels)];
-        let source = Source { parts: &parts, transform: None };
-        let out = &mut gradients.weights[self.output.weight.clone()];
-        let by_image = self.output.layer.by_weight(cpu, extent, &source, gradient, out);
-        gradients.bias(&self.output, &by_image);
-        let weight = context.of(&self.output.weight);
-        let by_mixed = self.output.layer.by_data(cpu, extent, gradient, weight);
-        let by_qkv = self.heads.backward(cpu, extent, &qkv.values, &by_mixed);
-        let layer =
-            NormConv { norm: self.norm, affine: &self.affine, silu: false, conv: &self.qkv };
-        layer.backward_alone(context, x, &by_qkv, Some(gradient), gradients)
+        let input = Input { parts: &[&mixed], through: None };
+        backend.by_weight(&self.output, &input, gradient, out, None);
+        let by_mixed = backend.by_data(&self.output, weights, x.extent, gradient, None);
+        let by_qkv = backend.by_attended(&self.heads, &qkv, &by_mixed);
+        let to = PartGradients { addend: Some(gradient), by_parts: by_x };
+        self.qkv.backward(context, x, &by_qkv, out, to);
     }
 }

@@ -1,6 +1,8 @@
-use disyre_kernels::{Addends, Buffer, Extent, Images, Kind, Part, Source, Transform};
+use disyre_kernels::Extent;
+use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, Through};
 
-use super::layout::{Conv, Layout};
+use super::Inputs;
+use super::layout::Layout;
 use super::resnet::{Context, Gradients};
 use crate::unet::sinusoids;
 use crate::{Conditioning, UNetConfig};
@@ -17,28 +19,11 @@ pub(super) struct Embedding {
 
 /// What the embedding keeps for its gradient.
 #[derive(Debug)]
-pub(super) struct Embedded {
-    sinusoid: Vec<f32>,
-    first: Images,
-    second: Images,
+pub(super) struct Embedded<B: Backend> {
+    first: Maps<B>,
+    second: Maps<B>,
     /// `(n, all blocks' channels)`.
-    pub(super) blocks: Images,
-}
-
-/// SiLU alone, as a transformation of `channels` channels.
-struct Silu {
-    ones: Vec<f32>,
-    zeros: Vec<f32>,
-}
-
-impl Silu {
-    fn new(channels: usize) -> Self {
-        Self { ones: vec![1.0; channels], zeros: vec![0.0; channels] }
-    }
-
-    fn transform(&self) -> Transform<'_> {
-        Transform { scale: &self.ones, shift: &self.zeros, silu: true }
-    }
+    pub(super) blocks: Maps<B>,
 }
 
 impl Embedding {
@@ -58,82 +43,70 @@ impl Embedding {
         Self { first, second, blocks: layout.linear(channels, &blocks), sinusoid }
     }
 
-    /// Channels of all blocks.
-    pub(super) fn width(&self) -> usize {
-        self.blocks.layer.outputs
+    /// The sinusoids of each item's conditioning.
+    pub(super) fn sinusoids(&self, conditioning: &Conditioning) -> Vec<f32> {
+        sinusoids(conditioning, self.sinusoid)
     }
 
-    pub(super) fn forward(&self, context: Context<'_>, conditioning: &Conditioning) -> Embedded {
-        let sinusoid = sinusoids(conditioning, self.sinusoid);
-        let silu = Silu::new(self.second.layer.inputs);
-        let apply = |conv: &Conv, values: &[f32], transform| {
-            debug_assert_eq!(conv.layer.kind, Kind::Pointwise);
-            let parts = [Part::new(values, conv.layer.inputs)];
-            let source = Source { parts: &parts, transform };
-            let addends = Addends { bias: Some(context.of(&conv.bias)), ..Addends::default() };
-            let weight = context.of(&conv.weight);
-            let extent = row(conditioning.len());
-            conv.layer.forward(context.cpu, extent, &source, weight, &addends, false)
+    /// Length of a sinusoid.
+    pub(super) fn sinusoid(&self) -> usize {
+        self.sinusoid
+    }
+
+    /// Channels between the linear layers.
+    pub(super) fn inner(&self) -> usize {
+        self.second.layer.inputs
+    }
+
+    /// Maps for the gradient by the embeddings of all blocks.
+    pub(super) fn blank<B: Backend>(&self, backend: &B, items: usize) -> Maps<B> {
+        backend.blank(row(items), self.blocks.layer.outputs)
+    }
+
+    pub(super) fn forward<B: Backend>(
+        &self,
+        context: &Context<'_, B>,
+        inputs: &Inputs<B>,
+    ) -> Embedded<B> {
+        let first = context.convolve(&self.first, &[&inputs.sinusoid], false);
+        let through = |conv, x: &Maps<B>| {
+            let parts = [x];
+            let (input, nothing) = (activated(&parts, inputs), Added::default());
+            context.backend.convolve(conv, context.weights, &input, &nothing, false)
         };
-        let first = apply(&self.first, &sinusoid, None);
-        let second = apply(&self.second, &first.values, Some(silu.transform()));
-        let blocks = apply(&self.blocks, &second.values, Some(silu.transform()));
-        Embedded { sinusoid, first, second, blocks }
+        let second = through(&self.second, &first);
+        let blocks = through(&self.blocks, &second);
+        Embedded { first, second, blocks }
     }
 
     /// The gradients by all parameters, from `gradients.embedding`.
-    pub(super) fn backward(
+    pub(super) fn backward<B: Backend>(
         &self,
-        context: Context<'_>,
-        embedded: &Embedded,
-        gradients: &mut Gradients<'_>,
+        context: &Context<'_, B>,
+        inputs: &Inputs<B>,
+        embedded: &Embedded<B>,
+        gradients: Gradients<'_, B>,
     ) {
-        let silu = Silu::new(self.second.layer.inputs);
-        let extent = embedded.blocks.extent();
-        let (first, second) = (&embedded.first.values, &embedded.second.values);
-        let gradient = gradients.embedding.to_vec();
-        let activated = Some(silu.transform());
-        learn(context, &self.blocks, extent, (second, activated), &gradient, gradients);
-        let by_second = through(context, &self.blocks, (second, &silu), extent, &gradient);
-        learn(context, &self.second, extent, (first, activated), &by_second, gradients);
-        let by_first = through(context, &self.second, (first, &silu), extent, &by_second);
-        learn(context, &self.first, extent, (&embedded.sinusoid, None), &by_first, gradients);
+        let Gradients { weights: out, embedding } = gradients;
+        let mut through = |conv: &Conv, x: &Maps<B>, gradient: &B::Map| {
+            let parts = [x];
+            let input = activated(&parts, inputs);
+            context.backend.by_weight(conv, &input, gradient, out, None);
+            context.backend.by_data_through(conv, context.weights, &input, gradient).0
+        };
+        let by_second = through(&self.blocks, &embedded.second, &embedding.values);
+        let by_first = through(&self.second, &embedded.first, &by_second);
+        let input = Input { parts: &[&inputs.sinusoid], through: None };
+        context.backend.by_weight(&self.first, &input, &by_first, out, None);
     }
 }
 
-/// The gradients by weight and bias of one linear layer.
-fn learn(
-    context: Context<'_>,
-    conv: &Conv,
-    extent: Extent,
-    (values, transform): (&[f32], Option<Transform<'_>>),
-    gradient: &[f32],
-    gradients: &mut Gradients<'_>,
-) {
-    let parts = [Part::new(values, conv.layer.inputs)];
-    let source = Source { parts: &parts, transform };
-    let out = &mut gradients.weights[conv.weight.clone()];
-    let sums = conv.layer.by_weight(context.cpu, extent, &source, gradient, out);
-    gradients.bias(conv, &sums);
-}
-
-/// The gradient by what SiLU was taken of.
-fn through(
-    context: Context<'_>,
-    conv: &Conv,
-    (values, silu): (&[f32], &Silu),
-    extent: Extent,
-    gradient: &[f32],
-) -> Buffer {
-    let parts = [Part::new(values, conv.layer.inputs)];
-    let source = Source { parts: &parts, transform: Some(silu.transform()) };
-    let statistics = (&silu.zeros[..], &silu.zeros[..]);
-    let weight = context.of(&conv.weight);
-    let (cpu, layer) = (context.cpu, conv.layer);
-    layer.by_data_through_norm(cpu, extent, gradient, weight, &source, statistics).by_z
+/// What SiLU makes of maps.
+fn activated<'a, B: Backend>(parts: &'a [&'a Maps<B>], inputs: &'a Inputs<B>) -> Input<'a, B> {
+    Input { parts, through: Some(Through { normalised: &inputs.identity, silu: true }) }
 }
 
 /// n items as one row of pixels.
-fn row(n: usize) -> Extent {
+pub(super) fn row(n: usize) -> Extent {
     Extent { count: 1, height: 1, width: n }
 }

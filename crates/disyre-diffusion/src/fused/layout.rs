@@ -1,6 +1,7 @@
 use std::ops::Range;
 
-use disyre_kernels::{Convolution, Kind};
+use disyre_kernels::backend::{Affine, Conv};
+use disyre_kernels::{Convolution, GroupNorm, Kind};
 
 /// Where every parameter lies in one run of numbers, in the order in which the kernels read it.
 ///
@@ -26,21 +27,6 @@ enum Place {
     Plain { start: usize },
     /// (output, input, taps) kept as (taps, input, output), among `width` outputs from `column` on.
     Kernel { start: usize, width: usize, column: usize },
-}
-
-/// A convolution and where its numbers lie.
-#[derive(Debug, Clone)]
-pub(crate) struct Conv {
-    pub(crate) layer: Convolution,
-    pub(crate) weight: Range<usize>,
-    pub(crate) bias: Range<usize>,
-}
-
-/// A normalisation's weight and bias.
-#[derive(Debug, Clone)]
-pub(crate) struct Affine {
-    pub(crate) weight: Range<usize>,
-    pub(crate) bias: Range<usize>,
 }
 
 impl Layout {
@@ -106,12 +92,12 @@ impl Layout {
     }
 
     /// A normalisation named `name`.
-    pub(crate) fn norm(&mut self, name: &str, channels: usize) -> Affine {
+    pub(crate) fn norm(&mut self, name: &str, norm: GroupNorm, channels: usize) -> Affine {
         let (weight, bias) = (self.take(channels), self.take(channels));
         for (what, range) in [("weight", &weight), ("bias", &bias)] {
             self.add(format!("{name}.{what}"), vec![channels], Place::Plain { start: range.start });
         }
-        Affine { weight, bias }
+        Affine { norm, weight, bias }
     }
 }
 
@@ -152,7 +138,7 @@ mod tests {
     fn parameters_survive_the_way_in_and_out_and_fill_the_run() {
         let mut layout = Layout::default();
         layout.conv("conv", Kind::Same, 2, 3);
-        layout.norm("norm", 4);
+        layout.norm("norm", GroupNorm { groups: 2, epsilon: 0.0 }, 4);
         layout.linear(3, &[("q".into(), 2), ("k".into(), 5)]);
         let mut all = vec![f32::NAN; layout.len()];
         for (number, entry) in layout.entries().iter().enumerate() {

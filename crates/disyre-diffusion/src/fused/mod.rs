@@ -1,4 +1,4 @@
-//! The network on the fused operations of the processor, with a gradient of its own.
+//! The network on the fused operations of a machine, with a gradient of its own.
 //!
 //! candle's tape keeps every intermediate tensor and adds every gradient to a tensor of zeros; here a block keeps one
 //! tensor, normalisations and activations happen as convolutions read, and gradients are written where they belong.
@@ -8,13 +8,16 @@ mod embedding;
 mod layout;
 mod resnet;
 
-use disyre_kernels::{Addends, Buffer, Cpu, Extent, GroupNorm, Images, Kind, Part, Source};
+use std::borrow::Cow;
 
+use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, PartGradients};
+use disyre_kernels::{Extent, GroupNorm, Kind};
+
+use crate::slices::ImageBatch;
 use crate::{Conditioning, UNetConfig};
 use attention::{Attended, Attention};
-use embedding::{Embedded, Embedding};
-use layout::{Affine, Conv};
-use resnet::{Context, Gradients, NormConv, Resnet, transform};
+use embedding::{Embedded, Embedding, row};
+use resnet::{Context, Gradients, NormConv, Resnet};
 
 pub(crate) use layout::{Entry, Layout};
 
@@ -25,9 +28,7 @@ pub(crate) struct FusedNetwork {
     embedding: Embedding,
     /// In order; the first reads the image, and each writes the feature maps of its own index plus one.
     steps: Vec<Step>,
-    norm_out: Affine,
-    conv_out: Conv,
-    norm: GroupNorm,
+    output: NormConv,
     /// For each feature maps the last step that reads them.
     last_use: Vec<usize>,
 }
@@ -42,19 +43,60 @@ enum Step {
 
 /// What a step keeps for its gradient beside its result.
 #[derive(Debug)]
-enum Hidden {
+enum Hidden<B: Backend> {
     Nothing,
-    Resnet(Images),
-    Attention(Attended),
+    Resnet(Maps<B>),
+    Attention(Attended<B>),
+}
+
+/// What a pass starts from, on the machine.
+#[derive(Debug)]
+pub(crate) struct Inputs<B: Backend> {
+    image: Maps<B>,
+    /// Of each item's conditioning, `(n, sinusoid)`.
+    sinusoid: Maps<B>,
+    /// What SiLU alone reads through.
+    identity: B::Normalised,
 }
 
 /// All that a pass keeps for the gradient.
 #[derive(Debug)]
-pub(crate) struct Tape {
-    embedded: Embedded,
-    /// By index; 0 is the image.
-    maps: Vec<Option<Images>>,
-    hidden: Vec<Hidden>,
+pub(crate) struct Tape<'a, B: Backend> {
+    inputs: &'a Inputs<B>,
+    embedded: Embedded<B>,
+    passed: Passed<'a, B>,
+    hidden: Vec<Hidden<B>>,
+}
+
+/// The feature maps of a pass by index, as long as they are needed.
+#[derive(Debug)]
+struct Passed<'a, B: Backend> {
+    /// Number 0.
+    image: &'a Maps<B>,
+    /// From number 1 on.
+    results: Vec<Option<Maps<B>>>,
+}
+
+impl<B: Backend> Passed<'_, B> {
+    /// # Panics
+    /// If no step has written the maps, or all that read them are done: steps are in order.
+    fn get(&self, index: usize) -> &Maps<B> {
+        let result = |index: usize| self.results[index].as_ref();
+        match index.checked_sub(1) {
+            None => self.image,
+            Some(index) => result(index).expect("maps are there as long as a step reads them"),
+        }
+    }
+
+    fn all(&self, indices: &[usize]) -> Vec<&Maps<B>> {
+        indices.iter().map(|&index| self.get(index)).collect()
+    }
+
+    fn forget(&mut self, index: usize) {
+        if let Some(index) = index.checked_sub(1) {
+            self.results[index] = None;
+        }
+    }
 }
 
 /// The network while it is put together.
@@ -164,15 +206,6 @@ impl Builder<'_> {
     }
 }
 
-impl Step {
-    fn sources(&self) -> &[usize] {
-        match self {
-            Self::Conv { from, .. } | Self::Attention { from, .. } => std::slice::from_ref(from),
-            Self::Resnet { from, .. } => from,
-        }
-    }
-}
-
 impl FusedNetwork {
     /// The network of a configuration that has been checked.
     pub(crate) fn new(config: &UNetConfig) -> Self {
@@ -184,262 +217,237 @@ impl FusedNetwork {
         builder.up(at, skips);
         let Builder { mut layout, steps, blocks, .. } = builder;
         let first = config.channels[0];
-        let norm_out = layout.norm("conv_norm_out", first);
-        let conv_out = layout.conv("conv_out", Kind::Same, first, config.out_channels);
+        let affine = layout.norm("conv_norm_out", norm, first);
+        let conv = layout.conv("conv_out", Kind::Same, first, config.out_channels);
+        let output = NormConv { affine, silu: true, conv };
         let embedding = Embedding::new(&mut layout, config, &blocks);
         let mut last_use: Vec<usize> = (0..=steps.len()).collect();
         for (index, step) in steps.iter().enumerate() {
             step.sources().iter().for_each(|&from| last_use[from] = index);
         }
-        Self { layout, embedding, steps, norm_out, conv_out, norm, last_use }
+        Self { layout, embedding, steps, output, last_use }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Restores a batch `(n, h, w, c)`; `weights` is a run in the order of the layout.
-    pub(crate) fn forward(
+    /// Copies images and conditioning to the machine.
+    pub(crate) fn inputs<B: Backend>(
         &self,
-        cpu: &Cpu,
-        weights: &[f32],
-        image: Images,
+        backend: &B,
+        images: &ImageBatch,
         conditioning: &Conditioning,
-    ) -> Images {
-        let context = Context { cpu, weights };
-        let embedded = self.embedding.forward(context, conditioning);
-        let mut maps = self.empty_maps(image);
+    ) -> Inputs<B> {
+        let (row, length) = (row(conditioning.len()), self.embedding.sinusoid());
+        Inputs {
+            image: to_maps(backend, images),
+            sinusoid: backend.maps(&self.embedding.sinusoids(conditioning), row, length),
+            identity: backend.identity(self.embedding.inner()),
+        }
+    }
+
+    /// Puts others of the same shape in their place.
+    pub(crate) fn replace<B: Backend>(
+        &self,
+        backend: &B,
+        images: &ImageBatch,
+        conditioning: &Conditioning,
+        inputs: &mut Inputs<B>,
+    ) {
+        replace_maps(backend, images, &mut inputs.image);
+        backend.replace(&self.embedding.sinusoids(conditioning), &mut inputs.sinusoid);
+    }
+
+    /// Restores a batch; `weights` is a run in the order of the layout.
+    pub(crate) fn forward<B: Backend>(
+        &self,
+        backend: &B,
+        weights: &B::Values,
+        inputs: &Inputs<B>,
+    ) -> Maps<B> {
+        let context = Context { backend, weights };
+        let embedded = self.embedding.forward(&context, inputs);
+        let mut passed = Passed { image: &inputs.image, results: Vec::new() };
         for (index, step) in self.steps.iter().enumerate() {
-            let (result, _) = self.step(context, step, &maps, &embedded);
-            maps[index + 1] = Some(result);
+            let (result, _) = step.forward(&context, &passed, &embedded);
+            passed.results.push(Some(result));
             for &from in step.sources() {
                 if self.last_use[from] == index {
-                    maps[from] = None;
+                    passed.forget(from);
                 }
             }
         }
-        let last = maps.pop().flatten();
-        self.output(context, last.as_ref().expect("the last step wrote its maps"))
+        self.result(&context, &passed)
     }
 
     /// The same, with what the gradient needs. With `recompute` set, results within blocks are not kept but computed
     /// anew for the gradient: less memory for more work.
-    pub(crate) fn forward_taped(
+    pub(crate) fn forward_taped<'a, B: Backend>(
         &self,
-        cpu: &Cpu,
-        weights: &[f32],
-        image: Images,
-        conditioning: &Conditioning,
+        backend: &B,
+        weights: &B::Values,
+        inputs: &'a Inputs<B>,
         recompute: bool,
-    ) -> (Images, Tape) {
-        let context = Context { cpu, weights };
-        let embedded = self.embedding.forward(context, conditioning);
-        let (mut maps, mut hidden) = (self.empty_maps(image), Vec::new());
-        for (index, step) in self.steps.iter().enumerate() {
-            let (result, within) = self.step(context, step, &maps, &embedded);
-            maps[index + 1] = Some(result);
+    ) -> (Maps<B>, Tape<'a, B>) {
+        let context = Context { backend, weights };
+        let embedded = self.embedding.forward(&context, inputs);
+        let mut passed = Passed { image: &inputs.image, results: Vec::new() };
+        let mut hidden = Vec::new();
+        for step in &self.steps {
+            let (result, within) = step.forward(&context, &passed, &embedded);
+            passed.results.push(Some(result));
             hidden.push(if recompute { Hidden::Nothing } else { within });
         }
-        let output = self.output(context, map(&maps, self.steps.len()));
-        (output, Tape { embedded, maps, hidden })
+        (self.result(&context, &passed), Tape { inputs, embedded, passed, hidden })
     }
 
     /// Writes the gradient by every parameter to `out`, in the order of the layout, from the one by the result.
-    pub(crate) fn backward(
+    pub(crate) fn backward<B: Backend>(
         &self,
-        cpu: &Cpu,
-        weights: &[f32],
-        tape: Tape,
-        gradient: &[f32],
-        out: &mut [f32],
+        backend: &B,
+        weights: &B::Values,
+        tape: Tape<'_, B>,
+        gradient: &B::Map,
+        out: &mut B::Values,
     ) {
-        let context = Context { cpu, weights };
-        let Tape { embedded, mut maps, mut hidden } = tape;
-        let width = self.embedding.width();
-        let mut by_embedding = vec![0.0; embedded.blocks.values.len()];
-        let mut gradients =
-            Gradients { weights: out, embedding: &mut by_embedding, embedding_width: width };
-        let mut by_map: Vec<Option<Buffer>> = maps.iter().map(|_| None).collect();
+        let context = Context { backend, weights };
+        let Tape { inputs, embedded, mut passed, mut hidden } = tape;
+        let embedding = self.embedding.blank(backend, embedded.blocks.extent.width);
+        let mut gradients = Gradients { weights: out, embedding };
+        let mut by_map: Vec<Option<B::Map>> = (0..=self.steps.len()).map(|_| None).collect();
         let last = self.steps.len();
-        let (norm, affine, conv) = (self.norm, &self.norm_out, &self.conv_out);
-        let layer = NormConv { norm, affine, silu: true, conv };
-        let x = map(&maps, last);
-        by_map[last] = Some(layer.backward_alone(context, x, gradient, None, &mut gradients));
+        let to = PartGradients { addend: None, by_parts: &mut by_map[last..] };
+        self.output.backward(&context, passed.get(last), gradient, gradients.weights, to);
         for (index, step) in self.steps.iter().enumerate().rev() {
-            maps[index + 1] = None;
-            let within = hidden.pop().unwrap_or(Hidden::Nothing);
+            passed.forget(index + 1);
             let gradient = by_map[index + 1].take().expect("every step's result is used");
-            let from = step.sources();
-            let within = match within {
-                Hidden::Nothing => self.hidden(context, step, &maps, &embedded),
+            let within = match hidden.pop().unwrap_or(Hidden::Nothing) {
+                Hidden::Nothing => step.hidden(&context, &passed, &embedded),
                 kept => kept,
             };
+            let from = step.sources();
             let mut by_x: Vec<_> = from.iter().map(|&from| by_map[from].take()).collect();
-            step_backward(context, step, &maps, within, gradient, &mut gradients, &mut by_x);
+            step.backward(&context, &passed, within, gradient, &mut gradients, &mut by_x);
             for (&from, by_x) in from.iter().zip(by_x) {
                 by_map[from] = by_x;
             }
         }
-        self.embedding.backward(context, &embedded, &mut gradients);
+        self.embedding.backward(&context, inputs, &embedded, gradients);
     }
 
-    fn empty_maps(&self, image: Images) -> Vec<Option<Images>> {
-        let mut maps: Vec<Option<Images>> = (0..=self.steps.len()).map(|_| None).collect();
-        maps[0] = Some(image);
-        maps
+    fn result<B: Backend>(&self, context: &Context<'_, B>, passed: &Passed<'_, B>) -> Maps<B> {
+        let last = passed.get(self.steps.len());
+        self.output.forward(context, &[last], &Added::default(), false)
+    }
+}
+
+impl Step {
+    fn sources(&self) -> &[usize] {
+        match self {
+            Self::Conv { from, .. } | Self::Attention { from, .. } => std::slice::from_ref(from),
+            Self::Resnet { from, .. } => from,
+        }
     }
 
     /// What a step computes before its result.
-    fn hidden(
+    fn hidden<B: Backend>(
         &self,
-        context: Context<'_>,
-        step: &Step,
-        maps: &[Option<Images>],
-        embedded: &Embedded,
-    ) -> Hidden {
-        match step {
-            Step::Conv { .. } => Hidden::Nothing,
-            Step::Resnet { block, from } => {
-                let x: Vec<&Images> = from.iter().map(|&from| map(maps, from)).collect();
-                let rows = embedded.blocks.values.chunks_exact(self.embedding.width());
-                let own = block.column..block.column + block.outputs();
-                let own: Vec<f32> = rows.flat_map(|row| &row[own.clone()]).copied().collect();
-                Hidden::Resnet(block.hidden(context, &x, &own))
+        context: &Context<'_, B>,
+        passed: &Passed<'_, B>,
+        embedded: &Embedded<B>,
+    ) -> Hidden<B> {
+        match self {
+            Self::Conv { .. } => Hidden::Nothing,
+            Self::Resnet { block, from } => {
+                Hidden::Resnet(block.hidden(context, &passed.all(from), &embedded.blocks))
             }
-            Step::Attention { block, from } => {
-                Hidden::Attention(block.hidden(context, map(maps, *from)))
+            Self::Attention { block, from } => {
+                Hidden::Attention(block.hidden(context, passed.get(*from)))
             }
         }
     }
 
     /// A step's result and what it computed before.
-    fn step(
+    fn forward<B: Backend>(
         &self,
-        context: Context<'_>,
-        step: &Step,
-        maps: &[Option<Images>],
-        embedded: &Embedded,
-    ) -> (Images, Hidden) {
-        let hidden = self.hidden(context, step, maps, embedded);
-        let result = match (step, &hidden) {
-            (Step::Resnet { block, from }, Hidden::Resnet(hidden)) => {
-                let x: Vec<&Images> = from.iter().map(|&from| map(maps, from)).collect();
-                block.result(context, &x, hidden)
+        context: &Context<'_, B>,
+        passed: &Passed<'_, B>,
+        embedded: &Embedded<B>,
+    ) -> (Maps<B>, Hidden<B>) {
+        let hidden = self.hidden(context, passed, embedded);
+        let result = match (self, &hidden) {
+            (Self::Conv { conv, from }, _) => context.convolve(conv, &[passed.get(*from)], true),
+            (Self::Resnet { block, from }, Hidden::Resnet(hidden)) => {
+                block.result(context, &passed.all(from), hidden)
             }
-            (Step::Attention { block, from }, Hidden::Attention(hidden)) => {
-                block.result(context, map(maps, *from), hidden)
+            (Self::Attention { block, from }, Hidden::Attention(hidden)) => {
+                block.result(context, passed.get(*from), hidden)
             }
-            (step, _) => plain(context, step, maps),
+            _ => unreachable!("every step has its own kind of hidden results"),
         };
         (result, hidden)
     }
 
-    fn output(&self, context: Context<'_>, last: &Images) -> Images {
-        let normalised = context.normalise(&self.norm, &self.norm_out, &[last]);
-        let source =
-            Source { parts: &[last.part()], transform: Some(transform(&normalised, true)) };
-        let addends = Addends { bias: Some(context.of(&self.conv_out.bias)), ..Addends::default() };
-        let weight = context.of(&self.conv_out.weight);
-        self.conv_out.layer.forward(context.cpu, last.extent(), &source, weight, &addends, false)
-    }
-}
-
-/// # Panics
-/// If no step has written the maps, or all that read them are done: steps are in order.
-fn map(maps: &[Option<Images>], index: usize) -> &Images {
-    maps[index].as_ref().expect("maps are there as long as a step reads them")
-}
-
-/// The result of a convolution by itself.
-fn plain(context: Context<'_>, step: &Step, maps: &[Option<Images>]) -> Images {
-    let Step::Conv { conv, from } = step else {
-        unreachable!("other steps compute something first")
-    };
-    let x = map(maps, *from);
-    let source = Source { parts: &[x.part()], transform: None };
-    let addends = Addends { bias: Some(context.of(&conv.bias)), ..Addends::default() };
-    let weight = context.of(&conv.weight);
-    conv.layer.forward(context.cpu, x.extent(), &source, weight, &addends, true)
-}
-
-/// The gradients by a step's parameters and sources.
-fn step_backward(
-    context: Context<'_>,
-    step: &Step,
-    maps: &[Option<Images>],
-    hidden: Hidden,
-    gradient: Buffer,
-    gradients: &mut Gradients<'_>,
-    by_x: &mut [Option<Buffer>],
-) {
-    match (step, hidden) {
-        (Step::Resnet { block, from }, Hidden::Resnet(hidden)) => {
-            let x: Vec<&Images> = from.iter().map(|&from| map(maps, from)).collect();
-            block.backward(context, &x, hidden, gradient, gradients, by_x);
+    /// The gradients by a step's parameters and sources.
+    fn backward<B: Backend>(
+        &self,
+        context: &Context<'_, B>,
+        passed: &Passed<'_, B>,
+        hidden: Hidden<B>,
+        gradient: B::Map,
+        gradients: &mut Gradients<'_, B>,
+        by_x: &mut [Option<B::Map>],
+    ) {
+        match (self, hidden) {
+            (Self::Resnet { block, from }, Hidden::Resnet(hidden)) => {
+                block.backward(context, &passed.all(from), hidden, gradient, gradients, by_x);
+            }
+            (Self::Attention { block, from }, Hidden::Attention(hidden)) => {
+                let (x, out) = (passed.get(*from), &mut *gradients.weights);
+                block.backward(context, x, hidden, &gradient, out, by_x);
+            }
+            (Self::Conv { conv, from }, _) => {
+                let (backend, x) = (context.backend, passed.get(*from));
+                let input = Input { parts: &[x], through: None };
+                backend.by_weight(conv, &input, &gradient, gradients.weights, None);
+                // Nobody asks for the gradient by the image itself.
+                if *from > 0 {
+                    let onto = by_x[0].take();
+                    let (weights, extent) = (context.weights, x.extent);
+                    by_x[0] = Some(backend.by_data(conv, weights, extent, &gradient, onto));
+                }
+            }
+            _ => unreachable!("every step has its own kind of hidden results"),
         }
-        (Step::Attention { block, from }, Hidden::Attention(hidden)) => {
-            let found = block.backward(context, map(maps, *from), hidden, &gradient, gradients);
-            by_x[0] = Some(match by_x[0].take() {
-                None => found,
-                Some(sum) => added(sum, &found),
-            });
-        }
-        (Step::Conv { conv, from }, _) => {
-            plain_backward(context, conv, (*from, map(maps, *from)), &gradient, gradients, by_x);
-        }
-        _ => unreachable!("every step has its own kind of hidden results"),
     }
 }
 
-fn plain_backward(
-    context: Context<'_>,
-    conv: &Conv,
-    (from, x): (usize, &Images),
-    gradient: &[f32],
-    gradients: &mut Gradients<'_>,
-    by_x: &mut [Option<Buffer>],
-) {
-    let (cpu, extent, weight) = (context.cpu, x.extent(), context.of(&conv.weight));
-    let parts = [Part::new(&x.values, x.channels)];
-    let source = Source { parts: &parts, transform: None };
-    let out = &mut gradients.weights[conv.weight.clone()];
-    let by_image = conv.layer.by_weight(cpu, extent, &source, gradient, out);
-    gradients.bias(conv, &by_image);
-    // Nobody asks for the gradient by the image itself.
-    if from == 0 {
-        return;
-    }
-    match &mut by_x[0] {
-        Some(sum) => conv.layer.add_by_data(cpu, extent, gradient, weight, sum),
-        none => *none = Some(conv.layer.by_data(cpu, extent, gradient, weight)),
-    }
+/// Images `(n, c, h, w)` as feature maps `(n, h, w, c)` on a machine.
+pub(crate) fn to_maps<B: Backend>(backend: &B, images: &ImageBatch) -> Maps<B> {
+    let [count, channels, height, width] = images.shape;
+    let values = transposed(&images.values, [channels, height * width]);
+    backend.maps(&values, Extent { count, height, width }, channels)
 }
 
-/// Of small maps only: those with attention.
-fn added(mut sum: Buffer, more: &[f32]) -> Buffer {
-    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-    sum
-}
-
-/// Images `(n, c, h, w)` as feature maps `(n, h, w, c)`.
-pub(crate) fn to_maps(cpu: &Cpu, values: &[f32], extent: Extent, channels: usize) -> Images {
-    let Extent { count, height, width } = extent;
-    let mut out = cpu.pool.take(values.len());
-    permute(values, [channels, height * width], &mut out);
-    Images { count, height, width, channels, values: out, moments: Vec::new() }
+/// Puts images of the same shape in the place of earlier ones.
+pub(crate) fn replace_maps<B: Backend>(backend: &B, images: &ImageBatch, maps: &mut Maps<B>) {
+    let [_, channels, height, width] = images.shape;
+    backend.replace(&transposed(&images.values, [channels, height * width]), maps);
 }
 
 /// Transposes each of a run of matrices `(rows, columns)`.
-pub(crate) fn permute(values: &[f32], [rows, columns]: [usize; 2], out: &mut [f32]) {
+pub(crate) fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Cow<'_, [f32]> {
+    if rows == 1 || columns == 1 {
+        return Cow::Borrowed(values);
+    }
+    let mut out = vec![0.0; values.len()];
     let matrices = values.chunks_exact(rows * columns).zip(out.chunks_exact_mut(rows * columns));
     for (matrix, out) in matrices {
-        if rows == 1 {
-            out.copy_from_slice(matrix);
-            continue;
-        }
         for (row, values) in matrix.chunks_exact(columns).enumerate() {
             let column = out.iter_mut().skip(row).step_by(rows);
             column.zip(values).for_each(|(out, &value)| *out = value);
         }
     }
+    Cow::Owned(out)
 }

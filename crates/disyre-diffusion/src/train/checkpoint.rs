@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TrainConfig;
-use super::learner::{Learner, State};
+use super::learner::Learner;
+use crate::engine::State;
 use crate::files::{TensorToWrite, Tensors, read_metadata, read_tensors, write_tensors};
 use crate::fused::Entry;
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
@@ -45,16 +46,16 @@ struct Saved {
 impl Settings {
     /// Writes weights, their average and the whole state of a run, each file in one piece, the state last.
     pub(crate) fn save(&self, dir: &Path, learner: &Learner) -> Result<(), DiffusionError> {
-        let (entries, weights, kept) = (learner.entries(), learner.weights(), learner.state());
+        let (entries, kept) = (learner.entries(), learner.state()?);
         let format = || ("format", "pt".to_owned());
-        write_tensors(&dir.join(MODEL_FILE), part(entries, "", weights), format())?;
-        if !kept.average.is_empty() {
-            write_tensors(&dir.join(EMA_FILE), part(entries, "", &kept.average), format())?;
+        write_tensors(&dir.join(MODEL_FILE), part(entries, "", &kept.weights), format())?;
+        if let Some(average) = &kept.average {
+            write_tensors(&dir.join(EMA_FILE), part(entries, "", average), format())?;
         }
-        let mut state = part(entries, WEIGHT, weights);
+        let mut state = part(entries, WEIGHT, &kept.weights);
         state.extend(part(entries, MOMENT1, &kept.moment1));
         state.extend(part(entries, MOMENT2, &kept.moment2));
-        state.extend(part(entries, AVERAGE, &kept.average));
+        state.extend(kept.average.iter().flat_map(|average| part(entries, AVERAGE, average)));
         let path = dir.join(TRAINING_FILE);
         let saved = Saved { step: learner.steps(), settings: self.clone() };
         let text = serde_json::to_string(&saved).map_err(broken_settings(&path))?;
@@ -80,14 +81,16 @@ impl Settings {
         let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
         let average = group(AVERAGE);
         let parameters = Parameters::from_tensors(&self.model.network, weights, &path, device)?;
-        let learner = Learner::new(parameters, &self.train, device)?;
-        let all = |group| joined(learner.entries(), learner.weights().len(), group, &path);
+        let mut learner = Learner::new(&parameters, &self.train, device)?;
+        let all = |group| joined(learner.entries(), parameters.count(), group, &path);
         let state = State {
+            weights: learner.state()?.weights,
             moment1: all(moment1)?,
             moment2: all(moment2)?,
-            average: if self.train.ema_decay > 0.0 { all(average)? } else { Vec::new() },
+            average: (self.train.ema_decay > 0.0).then(|| all(average)).transpose()?,
         };
-        Ok(learner.with_state(state).at_step(saved.step))
+        learner.continue_from(&state, saved.step)?;
+        Ok(learner)
     }
 
     fn ensure_continues(&self, saved: &Self, path: &Path) -> Result<(), DiffusionError> {
@@ -106,9 +109,8 @@ fn broken_settings(path: &Path) -> impl Fn(serde_json::Error) -> DiffusionError 
     move |source| DiffusionError::Settings { path: path.to_path_buf(), source }
 }
 
-/// Every parameter's share of `all`, under prefixed names; nothing of nothing.
+/// Every parameter's share of `all`, under prefixed names.
 fn part(entries: &[Entry], prefix: &str, all: &[f32]) -> Vec<(String, TensorToWrite)> {
-    let entries = if all.is_empty() { &[] } else { entries };
     let tensor =
         |entry: &Entry| TensorToWrite { shape: entry.shape.clone(), values: entry.read(all) };
     entries.iter().map(|entry| (format!("{prefix}{}", entry.name), tensor(entry))).collect()

@@ -1,82 +1,54 @@
 use candle_core::Device;
-use disyre_kernels::{Moments, sum_of_squares};
+use disyre_core::ndarray::Array5;
 
 use super::adamw::update;
 use super::{Batch, TrainConfig};
-use crate::engine::Runner;
+use crate::engine::{Example, State, StepResult, Trainee, Training};
 use crate::fused::Entry;
 use crate::slices::{ImageBatch, to_images};
 use crate::{Conditioning, DiffusionError, Parameters, Schedule};
 
-/// A network, its optimiser and the number of steps that they have gone.
+/// A network that learns and the number of steps that it has gone.
 #[derive(Debug)]
 pub(crate) struct Learner {
-    network: Box<dyn Runner>,
-    state: State,
-    gradient: Vec<f32>,
-    recompute: bool,
+    network: Box<dyn Trainee>,
     steps: u64,
-}
-
-/// What the optimiser keeps for every weight, in the order of the network.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct State {
-    pub(crate) moment1: Vec<f32>,
-    pub(crate) moment2: Vec<f32>,
-    /// Empty if no average is kept.
-    pub(crate) average: Vec<f32>,
-}
-
-/// What one step found.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StepResult {
-    pub(crate) loss: f64,
-    pub(crate) grad_norm: f64,
 }
 
 impl Learner {
     /// A learner at step 0.
     pub(crate) fn new(
-        parameters: Parameters,
+        parameters: &Parameters,
         config: &TrainConfig,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let network = config.engine.runner(&parameters, device)?;
-        let zeros = vec![0.0; network.weights().len()];
-        let averaged = config.ema_decay > 0.0;
-        let state = State {
-            moment1: zeros.clone(),
-            moment2: zeros.clone(),
-            average: if averaged { network.weights().to_vec() } else { Vec::new() },
-        };
-        Ok(Self { network, state, gradient: zeros, recompute: config.recompute, steps: 0 })
+        let training = Training { averaged: config.ema_decay > 0.0, recompute: config.recompute };
+        Ok(Self { network: config.engine.trainee(parameters, device, training)?, steps: 0 })
     }
 
-    /// The same after `steps` steps, whose traces are in the state.
-    pub(crate) fn at_step(self, steps: u64) -> Self {
-        Self { steps, ..self }
+    /// Goes on after `steps` steps, which left this state.
+    pub(crate) fn continue_from(
+        &mut self,
+        state: &State,
+        steps: u64,
+    ) -> Result<(), DiffusionError> {
+        self.network.continue_from(state)?;
+        self.steps = steps;
+        Ok(())
     }
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Where each parameter lies in the weights and the state.
+    /// Where each parameter lies in the state.
     pub(crate) fn entries(&self) -> &[Entry] {
         self.network.entries()
     }
 
-    pub(crate) fn weights(&self) -> &[f32] {
-        self.network.weights()
-    }
-
-    pub(crate) fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// The same with another state of the optimiser.
-    pub(crate) fn with_state(self, state: State) -> Self {
-        Self { state, ..self }
+    /// A copy of weights and the optimiser's state.
+    pub(crate) fn state(&self) -> Result<State, DiffusionError> {
+        self.network.state()
     }
 
     /// One step of gradient descent. Where the loss or the gradient is not finite, the weights stay as they were.
@@ -88,25 +60,17 @@ impl Learner {
     ) -> Result<StepResult, DiffusionError> {
         let (images, conditioning) = input(batch, schedule);
         let clean = to_images(&batch.clean.view());
-        let (recompute, out) = (self.recompute, &mut self.gradient);
-        let loss = self.network.gradient(&images, &conditioning, &clean, recompute, out)?;
+        let example = Example { images: &images, conditioning: &conditioning, clean: &clean };
         let number = self.steps + 1;
-        let compute = self.network.compute();
-        let grad_norm = sum_of_squares(&compute, &self.gradient).sqrt();
-        for (what, value) in [("the loss", loss), ("the gradient", grad_norm)] {
+        let update = update(config, config.learning_rate_at(self.steps), number);
+        let found = self.network.step(&example, &update)?;
+        for (what, value) in [("the loss", found.loss), ("the gradient", found.grad_norm)] {
             if !value.is_finite() {
                 return Err(DiffusionError::NotFinite { what, step: number });
             }
         }
-        let update = update(config, config.learning_rate_at(self.steps), number);
-        let (state, gradient) = (&mut self.state, &self.gradient);
-        self.network.change(&mut |weights| {
-            let State { moment1, moment2, average } = &mut *state;
-            let moments = Moments { weights, first: moment1, second: moment2, average };
-            update.apply(&compute, moments, gradient, grad_norm);
-        })?;
         self.steps = number;
-        Ok(StepResult { loss, grad_norm })
+        Ok(found)
     }
 
     /// Sum of squared errors over a batch, of the weights themselves.
@@ -116,27 +80,18 @@ impl Learner {
         schedule: &Schedule,
     ) -> Result<f64, DiffusionError> {
         let (images, conditioning) = input(batch, schedule);
-        let restored = self.network.forward(&images, &conditioning)?;
-        Ok(squared_error(&restored, &to_images(&batch.clean.view()).values))
+        Ok(squared_error(&self.network.forward(&images, &conditioning)?, &batch.clean))
     }
 
-    /// Runs `look` with the moving average in the network's place; none if no average is kept.
-    pub(crate) fn with_average<T>(
-        &mut self,
-        look: impl FnOnce(&Self) -> Result<T, DiffusionError>,
-    ) -> Result<Option<T>, DiffusionError> {
-        if self.state.average.is_empty() {
-            return Ok(None);
-        }
-        self.exchange_average()?;
-        let seen = look(self);
-        self.exchange_average()?;
-        seen.map(Some)
-    }
-
-    fn exchange_average(&mut self) -> Result<(), DiffusionError> {
-        let average = &mut self.state.average;
-        self.network.change(&mut |weights| std::mem::swap(weights, average))
+    /// The same of their moving average; none if no average is kept.
+    pub(crate) fn squared_error_of_average(
+        &self,
+        batch: &Batch,
+        schedule: &Schedule,
+    ) -> Result<Option<f64>, DiffusionError> {
+        let (images, conditioning) = input(batch, schedule);
+        let restored = self.network.forward_average(&images, &conditioning)?;
+        Ok(restored.map(|restored| squared_error(&restored, &batch.clean)))
     }
 }
 
@@ -146,9 +101,10 @@ fn input(batch: &Batch, schedule: &Schedule) -> (ImageBatch, Conditioning) {
     (to_images(&batch.corrupted.view()), conditioning)
 }
 
-/// Sum of squared differences, in `f64`.
-fn squared_error(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+/// Sum of squared differences between images and volumes, in `f64`.
+fn squared_error(images: &[f32], volumes: &Array5<f32>) -> f64 {
+    let pairs = images.iter().zip(to_images(&volumes.view()).values);
+    pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
 #[cfg(test)]
@@ -156,7 +112,6 @@ mod tests {
     use super::*;
     use crate::golden::{Golden, assert_close};
     use crate::{Engine, ScheduleConfig, UNetConfig};
-    use disyre_core::ndarray::Array5;
 
     fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
         let (shape, values) = golden.floats(name);
@@ -198,7 +153,7 @@ mod tests {
             engine,
             ..TrainConfig::default()
         };
-        let mut learner = Learner::new(parameters, &config, &Device::Cpu).unwrap();
+        let mut learner = Learner::new(&parameters, &config, &Device::Cpu).unwrap();
         let losses: Vec<f32> =
             (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);
@@ -211,7 +166,7 @@ mod tests {
         for name in expected {
             let entry = learner.entries().iter().find(|entry| entry.name == name).unwrap();
             let expected = golden.floats(&format!("w.{name}")).1;
-            assert_close(name, &entry.read(learner.weights()), &expected, 1e-4);
+            assert_close(name, &entry.read(&learner.state().unwrap().weights), &expected, 1e-4);
         }
     }
 }

@@ -222,7 +222,7 @@ impl<'a, 'o> Session<'a, 'o> {
         let stop = self.run.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         let last = step == config.steps;
         if last || step.is_multiple_of(config.validation_every) {
-            let errors = self.validation.errors(&mut self.learner, &self.schedule)?;
+            let errors = self.validation.errors(&self.learner, &self.schedule)?;
             self.errors = Some(errors);
             self.emit(TrainEvent::Validation { step, errors })?;
         }
@@ -261,7 +261,7 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
         _ => {
             let key = Key::new(run.config.seed).child("weights");
             let parameters = Parameters::seeded(&run.model.network, key, run.device)?;
-            Learner::new(parameters, run.config, run.device)
+            Learner::new(&parameters, run.config, run.device)
         }
     }
 }

@@ -38,15 +38,17 @@ impl Validation {
 
     pub(crate) fn errors(
         &self,
-        learner: &mut Learner,
+        learner: &Learner,
         schedule: &Schedule,
     ) -> Result<ValidationErrors, DiffusionError> {
-        let mean = |learner: &Learner| {
-            let errors = self.batches.iter().map(|batch| learner.squared_error(batch, schedule));
-            Ok(errors.sum::<Result<f64, DiffusionError>>()? / self.voxels)
-        };
-        let (raw, ema) = (mean(learner)?, learner.with_average(mean)?);
-        Ok(ValidationErrors { raw, ema, unrestored: self.unrestored })
+        let (mut raw, mut ema) = (0.0, Some(0.0));
+        for batch in &self.batches {
+            raw += learner.squared_error(batch, schedule)?;
+            let average = learner.squared_error_of_average(batch, schedule)?;
+            ema = ema.zip(average).map(|(sum, error)| sum + error);
+        }
+        let ema = ema.filter(|_| !self.batches.is_empty()).map(|sum| sum / self.voxels);
+        Ok(ValidationErrors { raw: raw / self.voxels, ema, unrestored: self.unrestored })
     }
 }
 
