@@ -25,9 +25,9 @@ fn restore(c: &mut Criterion) {
     group.sample_size(10);
     for (preset, config, batches) in presets {
         let model = model(&config);
-        let parameters = Parameters::seeded(&model.network, key("weights"), &Device::Cpu);
+        let parameters = Parameters::seeded(&model.network, key("weights"));
         let parameters = parameters.expect("a preset");
-        let restorer = ColdRestorer::new(model, &parameters, &Device::Cpu).expect("a preset");
+        let restorer = ColdRestorer::new(model, &parameters, Device::Cpu).expect("a preset");
         let patch = brain(key("diffusion"), config.pairs.patch);
         for n in batches {
             let repeated = vec![patch.view(); n];
@@ -74,7 +74,7 @@ fn steps(count: u64, config: &RunConfig, pairs: &OnePair) -> Duration {
         dir: dir.path(),
         resume: false,
         stop: None,
-        device: &Device::Cpu,
+        device: Device::Cpu,
     };
     let mut seconds = 0.0;
     let mut add = |event| {

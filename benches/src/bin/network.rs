@@ -116,8 +116,8 @@ fn peak_mib() -> Result<u64, Box<dyn Error>> {
 /// An iteration restores a batch. Weights are random: they cost as much as trained ones.
 fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (model, device) = (arguments.model(), Device::Cpu);
-    let parameters = Parameters::seeded(&model.network, key("weights"), &device)?;
-    let restorer = ColdRestorer::with(model, &parameters, &device, arguments.engine)?;
+    let parameters = Parameters::seeded(&model.network, key("weights"))?;
+    let restorer = ColdRestorer::with(model, &parameters, device, arguments.engine)?;
     let patch = arguments.patch();
     let batch = stack(Axis(0), &vec![patch.view(); arguments.batch])?;
     let severities = vec![Severity::FULL; arguments.batch];
@@ -172,7 +172,7 @@ fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         dir: &path,
         resume: false,
         stop: None,
-        device: &Device::Cpu,
+        device: Device::Cpu,
     };
     let mut pauses = Pauses { client: None, dir: Some(dir) };
     train(&run, &mut |event| pauses.after(&event))?;

@@ -46,7 +46,7 @@ impl Model {
     /// Those of [`ColdRestorer::load_with`].
     pub(crate) fn restorer(
         &self,
-        device: &Device,
+        device: Device,
         engine: Engine,
     ) -> Result<ColdRestorer, CliError> {
         Ok(ColdRestorer::load_with(&self.folder, self.weights, device, engine)?)

@@ -1,11 +1,34 @@
 use std::fmt;
-use std::panic::catch_unwind;
 use std::str::FromStr;
 
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::DiffusionError;
+
+/// A machine that a network computes on. It is opened when a network is put on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(usize),
+    /// The kernels for CUDA on the processor: slow, for tests.
+    #[cfg(feature = "cuda-emulation")]
+    Emulated,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            #[cfg(feature = "cuda-emulation")]
+            Self::Emulated => f.write_str("emulated cuda"),
+        }
+    }
+}
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,7 +85,7 @@ impl FromStr for DeviceRequest {
 /// A device and why it was taken.
 #[derive(Debug, Clone)]
 pub struct SelectedDevice {
-    /// Where tensors live.
+    /// Where the network computes.
     pub device: Device,
     /// One line for people: which device and why.
     pub reason: String,
@@ -74,30 +97,36 @@ pub struct SelectedDevice {
 /// [`DiffusionError::Device`] if a CUDA device was asked for by number and cannot be used.
 pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, DiffusionError> {
     let cpu = |reason| SelectedDevice { device: Device::Cpu, reason };
+    let cuda = |number, why| {
+        let name = probe(number)?;
+        let (device, reason) = (Device::Cuda(number), format!("cuda:{number} ({name}), {why}"));
+        Ok(SelectedDevice { device, reason })
+    };
     match request {
         DeviceRequest::Cpu => Ok(cpu("processor, as asked for".into())),
-        DeviceRequest::Cuda(number) => match cuda(number) {
-            Ok(device) => Ok(SelectedDevice { device, reason: format!("{request}, as asked for") }),
-            Err(reason) => Err(DiffusionError::Device { requested: request.to_string(), reason }),
-        },
-        DeviceRequest::Auto => Ok(match cuda(0) {
-            Ok(device) => SelectedDevice { device, reason: "cuda:0, the first one".into() },
-            Err(reason) => cpu(format!("processor, because {reason}")),
-        }),
+        DeviceRequest::Cuda(number) => cuda(number, "as asked for")
+            .map_err(|reason| DiffusionError::Device { requested: request.to_string(), reason }),
+        DeviceRequest::Auto => Ok(cuda(0, "the first one")
+            .unwrap_or_else(|reason: String| cpu(format!("processor, because {reason}")))),
     }
 }
 
-/// The driver's library is bound at the first use, which panics where it is missing.
-fn cuda(number: usize) -> Result<Device, String> {
-    if !candle_core::utils::cuda_is_available() {
-        return Err("this program was built without CUDA".into());
-    }
-    match catch_unwind(|| Device::new_cuda(number)) {
-        Ok(Ok(device)) => Ok(device),
-        Ok(Err(error)) => Err(format!("CUDA answered: {error}")),
-        Err(_) => Err("the CUDA driver was not found".into()),
-    }
+/// Opens a CUDA device and tells its name, or why it cannot be used.
+#[cfg(feature = "cuda")]
+fn probe(number: usize) -> Result<String, String> {
+    use disyre_kernels::cuda::{Device as _, Driver};
+    let driver = Driver::open(number).map_err(|error| error.to_string())?;
+    Ok(driver.describe())
 }
+
+#[cfg(not(feature = "cuda"))]
+fn probe(_: usize) -> Result<String, String> {
+    Err(WITHOUT_CUDA.into())
+}
+
+/// Why no CUDA device can be used by a program without the feature.
+#[cfg(not(feature = "cuda"))]
+pub(crate) const WITHOUT_CUDA: &str = "this program was built without CUDA";
 
 #[cfg(test)]
 mod tests {
@@ -114,7 +143,7 @@ mod tests {
     #[test]
     fn the_processor_is_always_there_and_says_so() {
         let selected = select_device(DeviceRequest::Cpu).unwrap();
-        assert!(selected.device.is_cpu());
+        assert!(selected.device == Device::Cpu);
         assert_eq!(selected.reason, "processor, as asked for");
     }
 
@@ -122,7 +151,7 @@ mod tests {
     #[test]
     fn without_cuda_the_choice_falls_on_the_processor_and_a_demand_is_an_error() {
         let selected = select_device(DeviceRequest::Auto).unwrap();
-        assert!(selected.device.is_cpu() && selected.reason.contains("built without CUDA"));
+        assert!(selected.device == Device::Cpu && selected.reason.contains("built without CUDA"));
         let message = select_device(DeviceRequest::Cuda(0)).unwrap_err().to_string();
         assert!(message.starts_with("device cuda:0 cannot be used"), "{message}");
     }

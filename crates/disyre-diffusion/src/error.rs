@@ -50,6 +50,22 @@ pub enum DiffusionError {
     /// The machine that runs the network failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The machine has too little memory for a batch.
+    #[error(
+        "{device} has too little memory for a batch of {batch} images of {height} x {width}; {fits} would fit"
+    )]
+    Memory {
+        /// Which machine.
+        device: String,
+        /// Images of the batch.
+        batch: usize,
+        /// Their rows.
+        height: usize,
+        /// Their columns.
+        width: usize,
+        /// Images that would fit, by an estimate from the network's layers.
+        fits: usize,
+    },
     /// A file could not be read or written.
     #[error("{} could not be read or written", path.display())]
     File {

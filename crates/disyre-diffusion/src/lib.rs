@@ -4,14 +4,13 @@
 //! for scans in and anomaly maps out.
 //!
 //! ```
-//! use candle_core::Device;
 //! use disyre_core::{Key, Restorer, Severity, ndarray::Array5};
-//! use disyre_diffusion::{ColdRestorer, ModelConfig, Parameters, UNetConfig};
+//! use disyre_diffusion::{ColdRestorer, Device, ModelConfig, Parameters, UNetConfig};
 //!
 //! let network = UNetConfig { channels: vec![32, 64], attention_levels: vec![1], ..UNetConfig::default() };
 //! let model = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
-//! let untrained = Parameters::seeded(&model.network, Key::new(1), &Device::Cpu)?;
-//! let restorer = ColdRestorer::new(model, &untrained, &Device::Cpu)?;
+//! let untrained = Parameters::seeded(&model.network, Key::new(1))?;
+//! let restorer = ColdRestorer::new(model, &untrained, Device::Cpu)?;
 //! let batch = Array5::zeros((2, 1, 1, 16, 16)); // (n, c, z, y, x)
 //! let mut restored = batch.clone();
 //! restorer.restore(batch.view(), &[Severity::CLEAN, Severity::FULL], restored.view_mut())?;
@@ -25,7 +24,8 @@
 //! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
 //! - [`select_device`], [`weights_sha256`]: where to compute, and which weights it was.
 //!
-//! Feature `cuda` runs tensors on NVIDIA GPUs.
+//! Feature `cuda` runs networks on NVIDIA's graphics processors; `candle-cuda` the plain ones of [`Engine::Plain`] too;
+//! `cuda-emulation` runs the kernels for them on the processor, for tests.
 //!
 //! It reads no images, makes no anomalies, cuts no windows and draws no progress bars.
 #![forbid(unsafe_code)]
@@ -48,9 +48,8 @@ mod unet;
 #[path = "../tests/support/mod.rs"]
 mod golden;
 
-pub use candle_core::Device;
 pub use descent::{DescentConfig, DescentRule};
-pub use device::{DeviceRequest, SelectedDevice, select_device};
+pub use device::{Device, DeviceRequest, SelectedDevice, select_device};
 pub use disyre_kernels::{Compute, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;

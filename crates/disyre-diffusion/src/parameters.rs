@@ -13,12 +13,12 @@ use crate::{DiffusionError, UNet, UNetConfig};
 
 /// The trainable tensors of a network, by name.
 ///
-/// Tensors share their storage with the networks made of them, so setting one changes what the network computes.
+/// Tensors lie in the processor's memory and share it with the networks made of them, so setting one changes what the
+/// network computes.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     network: UNetConfig,
     vars: BTreeMap<String, Var>,
-    device: Device,
 }
 
 impl Parameters {
@@ -30,38 +30,33 @@ impl Parameters {
     /// # Source
     /// As the published code leaves it to PyTorch: weights and biases of convolutions and linear layers
     /// U(−1/sqrt(fan in), 1/sqrt(fan in)), normalisations 1 and 0. The generator is ours, since candle's has no seed on the CPU.
-    pub fn seeded(network: &UNetConfig, key: Key, device: &Device) -> Result<Self, DiffusionError> {
+    pub fn seeded(network: &UNetConfig, key: Key) -> Result<Self, DiffusionError> {
         let declared = declared(network)?;
         let drawn: Vec<Vec<f32>> = declared
             .par_iter()
             .map(|d| draw(d.shape.elem_count(), d.init, key.child(d.name.as_str()).rng()))
             .collect();
         let var = |(d, values): (Declared, Vec<f32>)| {
-            Ok((d.name, Var::from_vec(values, d.shape, device)?))
+            Ok((d.name, Var::from_vec(values, d.shape, &Device::Cpu)?))
         };
         let vars =
             declared.into_iter().zip(drawn).map(var).collect::<Result<_, DiffusionError>>()?;
-        Ok(Self { network: network.clone(), vars, device: device.clone() })
+        Ok(Self { network: network.clone(), vars })
     }
 
     /// Reads a safetensors file: our own, or one written by the diffusers library for the same network.
     ///
     /// # Errors
     /// [`DiffusionError::OtherNetwork`] naming the first tensor that is missing, of another shape, or not the network's.
-    pub fn load(
-        network: &UNetConfig,
-        path: &Path,
-        device: &Device,
-    ) -> Result<Self, DiffusionError> {
+    pub fn load(network: &UNetConfig, path: &Path) -> Result<Self, DiffusionError> {
         let tensors = read_tensors(path)?;
-        Self::from_tensors(network, tensors, path, device)
+        Self::from_tensors(network, tensors, path)
     }
 
     pub(crate) fn from_tensors(
         network: &UNetConfig,
         mut tensors: Tensors,
         path: &Path,
-        device: &Device,
     ) -> Result<Self, DiffusionError> {
         let other = |name: &str, problem: String| DiffusionError::OtherNetwork {
             path: path.to_path_buf(),
@@ -77,11 +72,11 @@ impl Parameters {
                 let problem = format!("has shape {got:?}, expected {:?}", shape.dims());
                 return Err(other(&name, problem));
             }
-            vars.insert(name, Var::from_vec(values, shape, device)?);
+            vars.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
         }
         match tensors.keys().min() {
             Some(name) => Err(other(name, "is not a tensor of this network".into())),
-            None => Ok(Self { network: network.clone(), vars, device: device.clone() }),
+            None => Ok(Self { network: network.clone(), vars }),
         }
     }
 
@@ -117,12 +112,14 @@ impl Parameters {
         }
     }
 
-    /// The same numbers in tensors of their own.
-    pub(crate) fn copied(&self) -> Result<Self, DiffusionError> {
-        let copy =
-            |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.copy()?)?));
+    /// The same numbers in tensors of their own on a device of the tensor library.
+    pub(crate) fn copied(&self, device: &Device) -> Result<Self, DiffusionError> {
+        let copy = |(name, var): (&String, &Var)| {
+            let copy = Tensor::from_vec(self.values(name)?, var.shape(), device)?;
+            Ok((name.clone(), Var::from_tensor(&copy)?))
+        };
         let vars = self.vars.iter().map(copy).collect::<Result<_, DiffusionError>>()?;
-        Ok(Self { network: self.network.clone(), vars, device: self.device.clone() })
+        Ok(Self { network: self.network.clone(), vars })
     }
 
     /// Names and tensors, sorted by name.
@@ -137,7 +134,8 @@ impl Parameters {
 
     fn over(&self, tensor: impl Fn(&Var) -> Tensor) -> Result<UNet, DiffusionError> {
         let tensors = self.vars.iter().map(|(name, var)| (name.clone(), tensor(var))).collect();
-        UNet::new(&self.network, &VarBuilder::from_tensors(tensors, DType::F32, &self.device))
+        let device = self.vars.values().next().map_or(&Device::Cpu, |var| var.device());
+        UNet::new(&self.network, &VarBuilder::from_tensors(tensors, DType::F32, device))
     }
 }
 
@@ -225,7 +223,7 @@ mod tests {
 
     #[test]
     fn equal_keys_give_equal_weights_and_others_do_not() {
-        let seeded = |seed| Parameters::seeded(&tiny(), Key::new(seed), &Device::Cpu).unwrap();
+        let seeded = |seed| Parameters::seeded(&tiny(), Key::new(seed)).unwrap();
         let name = "conv_out.weight";
         assert_eq!(values(&seeded(1), name), values(&seeded(1), name));
         assert_ne!(values(&seeded(1), name), values(&seeded(2), name));
@@ -233,7 +231,7 @@ mod tests {
 
     #[test]
     fn weights_fill_the_interval_of_their_fan_in_and_norms_start_at_one() {
-        let parameters = Parameters::seeded(&tiny(), Key::new(3), &Device::Cpu).unwrap();
+        let parameters = Parameters::seeded(&tiny(), Key::new(3)).unwrap();
         let weights = values(&parameters, "mid_block.resnets.0.conv1.weight");
         let bound = 1.0 / (16.0f32 * 9.0).sqrt();
         let greatest = weights.iter().fold(0.0f32, |max, w| max.max(w.abs()));

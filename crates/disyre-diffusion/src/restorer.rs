@@ -1,6 +1,5 @@
 use std::path::Path;
 
-use candle_core::Device;
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
 use disyre_core::{RestoreError, Restorer, Severity, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Runner;
 use crate::model::{EMA_FILE, MODEL_FILE};
 use crate::slices::{from_images, to_images};
-use crate::{Conditioning, DiffusionError, Engine, ModelConfig, Parameters, Schedule};
+use crate::{Conditioning, Device, DiffusionError, Engine, ModelConfig, Parameters, Schedule};
 
 /// Which weights of a trained model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ impl ColdRestorer {
     pub fn load(
         model_dir: &Path,
         weights: Weights,
-        device: &Device,
+        device: Device,
     ) -> Result<Self, DiffusionError> {
         Self::load_with(model_dir, weights, device, Engine::default())
     }
@@ -64,12 +63,12 @@ impl ColdRestorer {
     pub fn load_with(
         model_dir: &Path,
         weights: Weights,
-        device: &Device,
+        device: Device,
         engine: Engine,
     ) -> Result<Self, DiffusionError> {
         let config = ModelConfig::load(model_dir)?;
         let path = model_dir.join(weights.file_name());
-        let parameters = Parameters::load(&config.network, &path, device)?;
+        let parameters = Parameters::load(&config.network, &path)?;
         Self::with(config, &parameters, device, engine)
     }
 
@@ -80,7 +79,7 @@ impl ColdRestorer {
     pub fn new(
         config: ModelConfig,
         parameters: &Parameters,
-        device: &Device,
+        device: Device,
     ) -> Result<Self, DiffusionError> {
         Self::with(config, parameters, device, Engine::default())
     }
@@ -92,7 +91,7 @@ impl ColdRestorer {
     pub fn with(
         config: ModelConfig,
         parameters: &Parameters,
-        device: &Device,
+        device: Device,
         engine: Engine,
     ) -> Result<Self, DiffusionError> {
         config.ensure_valid()?;
@@ -161,9 +160,9 @@ mod tests {
             attention_levels: vec![],
             ..UNetConfig::default()
         };
-        let parameters = Parameters::seeded(&network, Key::new(5), &Device::Cpu).unwrap();
+        let parameters = Parameters::seeded(&network, Key::new(5)).unwrap();
         let config = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
-        ColdRestorer::new(config, &parameters, &Device::Cpu).unwrap()
+        ColdRestorer::new(config, &parameters, Device::Cpu).unwrap()
     }
 
     fn batch(n: usize, z: usize) -> (Array5<f32>, Vec<Severity>) {

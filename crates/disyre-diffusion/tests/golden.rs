@@ -3,11 +3,11 @@
 
 mod support;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use disyre_core::ndarray::{Array5, ArrayD};
 use disyre_core::{Key, Restorer, Severity};
 use disyre_diffusion::{
-    ColdRestorer, Conditioning, ConditioningOrder, DescentConfig, ModelConfig, Parameters,
+    ColdRestorer, Conditioning, ConditioningOrder, DescentConfig, Device, ModelConfig, Parameters,
     ScheduleConfig, TrainConfig, UNetConfig,
 };
 use support::{Golden, assert_close, flat, formula, golden_path};
@@ -28,7 +28,7 @@ fn small_parameters(golden: &Golden) -> Parameters {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("diffusion_pytorch_model.safetensors");
     candle_core::safetensors::save(&golden.weight_tensors(), &path).unwrap();
-    Parameters::load(&small_network(), &path, &Device::Cpu).unwrap()
+    Parameters::load(&small_network(), &path).unwrap()
 }
 
 /// The conditioning of published time steps: each is that of the severity it stands for.
@@ -89,10 +89,11 @@ fn gradients_equal_those_of_the_published_network() {
 #[test]
 fn the_default_network_equals_the_published_one() {
     let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
-    let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0), &Device::Cpu).unwrap();
+    let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
     for (position, (name, var)) in parameters.iter().enumerate() {
         let values = formula(name, position, var.dims());
-        var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
+        var.set(&Tensor::from_vec(values, var.shape(), &candle_core::Device::Cpu).unwrap())
+            .unwrap();
     }
     let network = parameters.frozen_network().unwrap();
     let times = golden.integers("t");
@@ -110,7 +111,7 @@ fn the_default_network_has_the_published_names_and_shapes() {
     let Some(path) = golden_path("unet_default_params.json") else { return };
     let text = std::fs::read_to_string(path).unwrap();
     let published: Vec<Published> = serde_json::from_str(&text).unwrap();
-    let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0), &Device::Cpu).unwrap();
+    let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
     assert_eq!(published.len(), parameters.iter().len());
     for (published, (name, var)) in published.iter().zip(parameters.iter()) {
         assert_eq!((published.name.as_str(), &published.shape[..]), (name, var.dims()));
@@ -136,7 +137,7 @@ fn learning_rates_equal_the_published_ones() {
 fn small_restorer(golden: &Golden) -> ColdRestorer {
     let config =
         ModelConfig { network: small_network(), patch: [1, 32, 32], ..ModelConfig::default() };
-    ColdRestorer::new(config, &small_parameters(golden), &Device::Cpu).unwrap()
+    ColdRestorer::new(config, &small_parameters(golden), Device::Cpu).unwrap()
 }
 
 /// Images `(n, c, y, x)` as volumes of one slice.

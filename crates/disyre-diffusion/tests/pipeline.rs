@@ -5,9 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
-use candle_core::Device;
 use disyre_core::ndarray::{Array4, Array5, Axis};
-use disyre_diffusion::{ColdRestorer, ModelConfig, Parameters, UNetConfig};
+use disyre_diffusion::{ColdRestorer, Device, ModelConfig, Parameters, UNetConfig};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
 use disyre_score::{AbsoluteResidual, Ensemble, EnsembleConfig};
 use support::{Golden, assert_close};
@@ -22,9 +21,9 @@ fn restorer(golden: &Golden) -> ColdRestorer {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     candle_core::safetensors::save(&golden.weight_tensors(), &path).unwrap();
-    let parameters = Parameters::load(&network, &path, &Device::Cpu).unwrap();
+    let parameters = Parameters::load(&network, &path).unwrap();
     let config = ModelConfig { network, patch: [1, 32, 32], ..ModelConfig::default() };
-    ColdRestorer::new(config, &parameters, &Device::Cpu).unwrap()
+    ColdRestorer::new(config, &parameters, Device::Cpu).unwrap()
 }
 
 /// The score of one image `(c, z, y, x)`: every window scored, then blended.

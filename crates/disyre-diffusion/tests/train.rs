@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
 use disyre_core::ndarray::ArrayViewMut4;
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, PairError, PairSource, Severity};
 use disyre_diffusion::{
-    ColdRestorer, DiffusionError, EMA_FILE, LOG_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE,
-    TrainConfig, TrainEvent, TrainRun, TrainSummary, UNetConfig, Weights, train, weights_sha256,
+    ColdRestorer, Device, DiffusionError, EMA_FILE, LOG_FILE, MODEL_FILE, ModelConfig,
+    TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary, UNetConfig, Weights, train,
+    weights_sha256,
 };
 
 /// A bright square on a ramp, veiled by noise as far as the severity goes.
@@ -107,7 +107,7 @@ impl<'a> Setup<'a> {
             dir: self.dir,
             resume: self.resume,
             stop: Some(&stop),
-            device: &Device::Cpu,
+            device: Device::Cpu,
         };
         let summary = train(&run, &mut |event| {
             if let TrainEvent::Step { step, .. } = event {
@@ -171,7 +171,7 @@ fn the_trained_weights_load_and_have_a_name() {
     let dir = tempfile::tempdir().unwrap();
     Setup::new(dir.path(), &Veiled(Key::new(1))).train().unwrap();
     for weights in [Weights::Raw, Weights::Ema] {
-        ColdRestorer::load(dir.path(), weights, &Device::Cpu).unwrap();
+        ColdRestorer::load(dir.path(), weights, Device::Cpu).unwrap();
         let hash = weights_sha256(&dir.path().join(weights.file_name())).unwrap();
         assert_eq!(hash.len(), 64);
     }
@@ -225,7 +225,7 @@ fn a_loss_that_is_not_finite_names_its_step_and_keeps_the_checkpoint() {
     assert!(message.starts_with("the loss is not finite at step 3"), "{message}");
     let resumed = Setup { resume: true, ..setup };
     assert!(resumed.train().unwrap_err().to_string().contains("step 3"));
-    ColdRestorer::load(dir.path(), Weights::Raw, &Device::Cpu).unwrap();
+    ColdRestorer::load(dir.path(), Weights::Raw, Device::Cpu).unwrap();
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn without_an_average_there_is_no_file_of_it() {
     let (summary, _) = setup.train().unwrap();
     assert_eq!(summary.validation.unwrap().ema, None);
     assert!(!dir.path().join(EMA_FILE).exists());
-    assert!(ColdRestorer::load(dir.path(), Weights::Ema, &Device::Cpu).is_err());
+    assert!(ColdRestorer::load(dir.path(), Weights::Ema, Device::Cpu).is_err());
 }
 
 #[test]

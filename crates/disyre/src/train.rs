@@ -74,7 +74,7 @@ pub struct Training<'a> {
     /// Set it to true, from anywhere, to end after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
     /// Where to compute.
-    pub device: &'a Device,
+    pub device: Device,
 }
 
 /// Trains a model on a cohort and leaves all that detection needs in its folder.

@@ -85,7 +85,7 @@ fn train(config: &RunConfig, folders: &Folders, device: &SelectedDevice) -> Resu
         folder: &folders.model,
         resume: false,
         stop: None,
-        device: &device.device,
+        device: device.device,
     };
     train_visibly(&training).map(drop)
 }
@@ -98,7 +98,7 @@ fn detect(
     patients: &[Patient],
 ) -> Result<Vec<Compared>, CliError> {
     let model = Model::open(&folders.model)?;
-    let restorer = model.restorer(&device.device, model.config.detect.engine)?;
+    let restorer = model.restorer(device.device, model.config.detect.engine)?;
     create_folder(&folders.maps)?;
     let job = Job {
         detector: Detector::new(config, &restorer)?,

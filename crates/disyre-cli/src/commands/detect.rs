@@ -70,8 +70,8 @@ impl Detect {
         create_folder(&self.output)?;
         let device = self.device.select()?;
         let engine = config.detect.engine;
-        let restorer = model.restorer(&device.device, engine)?;
-        let device = format!("{}; {}", device.reason, engine.describe(&device.device));
+        let restorer = model.restorer(device.device, engine)?;
+        let device = format!("{}; {}", device.reason, engine.describe(device.device)?);
         let job = Job {
             detector: Detector::new(&config, &restorer)?,
             model: &model,

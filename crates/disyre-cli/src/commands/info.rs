@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::TrainReport;
-use disyre::diffusion::{Device, Parameters};
+use disyre::diffusion::Parameters;
 use disyre::volume::{ReadOptions, Scan};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Info {
     fn model(&self) -> Result<Value, CliError> {
         let model = Model::open(&self.path)?;
         let weights = model.folder.join(model.weights.file_name());
-        let parameters = Parameters::load(&model.config.network, &weights, &Device::Cpu)?;
+        let parameters = Parameters::load(&model.config.network, &weights)?;
         let mut facts = json!({
             "folder": model.folder,
             "parameters": parameters.count(),

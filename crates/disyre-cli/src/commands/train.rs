@@ -59,7 +59,7 @@ impl Train {
             folder: &self.output,
             resume: self.resume,
             stop: Some(interrupt::flag()?),
-            device: &device,
+            device,
         };
         let report = train_visibly(&training)?;
         if !report.finished {

@@ -1,12 +1,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use disyre_kernels::AdamW;
-use disyre_kernels::backend::{Backend, Maps};
+use disyre_kernels::backend::{Backend, BackendError, Maps};
 
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
 use super::{Example, Runner, State, StepResult, Trainee, Training};
-use crate::fused::{Entry, FusedNetwork, Inputs, replace_maps, to_maps, transposed};
+use crate::fused::{Entry, FusedNetwork, Inputs, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
 
@@ -45,6 +45,24 @@ impl<B: Backend> Fused<B> {
         Ok(transposed(&values, [pixels, restored.channels]).into_owned())
     }
 
+    /// Tells, of a lack of memory, which batch would fit.
+    fn explain(
+        &self,
+        error: impl Into<DiffusionError>,
+        [batch, _, height, width]: [usize; 4],
+        purpose: Purpose,
+    ) -> DiffusionError {
+        match error.into() {
+            DiffusionError::Backend(BackendError::Memory { device, .. }) => {
+                let image = self.network.peak([height, width], purpose) * self.backend.map_bytes();
+                let free = self.backend.free_memory().unwrap_or_default();
+                let fits = (free / image.max(1)).min(batch.saturating_sub(1));
+                DiffusionError::Memory { device, batch, height, width, fits }
+            }
+            other => other,
+        }
+    }
+
     /// A pass that waits, or a new one: no two threads get the same.
     fn pass(&self, images: &ImageBatch, conditioning: &Conditioning) -> Pass<B> {
         let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +95,8 @@ impl<B: Backend> Runner for Fused<B> {
         let Self { network, backend, weights, passes } = self;
         let Pass { shape, inputs, mut run } = self.pass(images, conditioning);
         let work = || network.forward(backend, weights, &inputs);
-        let restored = run.run(backend, work, |restored| self.download(restored))?;
+        let restored = run.run(backend, work, |restored| self.download(restored));
+        let restored = restored.map_err(|error| self.explain(error, shape, Purpose::Restore))?;
         let pass = Pass { shape, inputs, run };
         passes.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
         Ok(restored)
@@ -165,7 +184,9 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
             let norm = optimiser.update(backend, weights, &loss);
             [loss, norm]
         };
-        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]))?;
+        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
+        let purpose = if *recompute { Purpose::LearnAgain } else { Purpose::Learn };
+        let found = found.map_err(|error| fused.explain(error, shape, purpose))?;
         *step = Some(Step { shape, inputs, clean, run });
         Ok(StepResult { loss: found[0], grad_norm: found[1] })
     }
@@ -236,7 +257,7 @@ mod tests {
             (name, (tensor.dims().to_vec(), values))
         });
         let path = std::path::Path::new("golden");
-        Parameters::from_tensors(&network, weights.collect(), path, &Device::Cpu).unwrap()
+        Parameters::from_tensors(&network, weights.collect(), path).unwrap()
     }
 
     #[test]
@@ -288,7 +309,7 @@ mod tests {
     fn the_default_network_equals_the_published_one_in_every_way_to_compute() {
         let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
         let network = UNetConfig::default();
-        let parameters = Parameters::seeded(&network, Key::new(0), &Device::Cpu).unwrap();
+        let parameters = Parameters::seeded(&network, Key::new(0)).unwrap();
         for (position, (name, var)) in parameters.iter().enumerate() {
             let values = formula(name, position, var.dims());
             var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();

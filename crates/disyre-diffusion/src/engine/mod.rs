@@ -1,6 +1,7 @@
-//! How the network computes: on the fused operations of the processor, or plainly on candle.
+//! How the network computes: on the fused operations of a machine, or plainly on candle.
 
 mod fused;
+mod machine;
 mod optimiser;
 mod plain;
 mod repeated;
@@ -8,15 +9,18 @@ mod repeated;
 use std::fmt::{self, Debug};
 use std::str::FromStr;
 
-use candle_core::Device;
-use disyre_kernels::{AdamW, Compute, Cpu, Precision};
+use disyre_kernels::backend::Backend;
+use disyre_kernels::{AdamW, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::fused::Entry;
 use crate::slices::ImageBatch;
-use crate::{Conditioning, DiffusionError, Parameters};
+use crate::{Conditioning, Device, DiffusionError, Parameters};
+use fused::{Fused, FusedTrainee};
+use machine::{On, make, tensor_device};
+use plain::{Plain, PlainTrainee};
 
-/// How the network computes on the processor. On other devices it always computes plainly.
+/// How the network computes.
 ///
 /// As text: `f32`, `bf16x3`, `bf16` or `plain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +75,14 @@ impl FromStr for Engine {
 }
 
 impl Engine {
-    /// How this machine computes when asked to, in words.
-    pub fn describe(self, device: &Device) -> String {
+    /// How a device computes when asked to, in words.
+    ///
+    /// # Errors
+    /// [`DiffusionError`] if the device cannot be opened.
+    pub fn describe(self, device: Device) -> Result<String, DiffusionError> {
         match self {
-            Self::Fused(precision) if device.is_cpu() => Compute::new(precision).to_string(),
-            _ => "plain tensor operations".into(),
+            Self::Fused(precision) => make(Describe, device, precision),
+            Self::Plain => Ok("plain tensor operations".into()),
         }
     }
 
@@ -83,13 +90,11 @@ impl Engine {
     pub(crate) fn runner(
         self,
         parameters: &Parameters,
-        device: &Device,
+        device: Device,
     ) -> Result<Box<dyn Runner>, DiffusionError> {
         match self {
-            Self::Fused(precision) if device.is_cpu() => {
-                Ok(Box::new(fused::Fused::new(parameters, Cpu::new(Compute::new(precision)))?))
-            }
-            _ => Ok(Box::new(plain::Plain::new(parameters, device)?)),
+            Self::Fused(precision) => make(Run(parameters), device, precision),
+            Self::Plain => Ok(Box::new(Plain::new(parameters, &tensor_device(device)?)?)),
         }
     }
 
@@ -97,16 +102,46 @@ impl Engine {
     pub(crate) fn trainee(
         self,
         parameters: &Parameters,
-        device: &Device,
+        device: Device,
         training: Training,
     ) -> Result<Box<dyn Trainee>, DiffusionError> {
         match self {
-            Self::Fused(precision) if device.is_cpu() => {
-                let cpu = Cpu::new(Compute::new(precision));
-                Ok(Box::new(fused::FusedTrainee::new(parameters, cpu, training)?))
+            Self::Fused(precision) => make(Learn(parameters, training), device, precision),
+            Self::Plain => {
+                let device = tensor_device(device)?;
+                Ok(Box::new(PlainTrainee::new(parameters, &device, training)?))
             }
-            _ => Ok(Box::new(plain::PlainTrainee::new(parameters, device, training)?)),
         }
+    }
+}
+
+struct Describe;
+
+impl On for Describe {
+    type Made = String;
+
+    fn on<B: Backend>(self, backend: B) -> Result<String, DiffusionError> {
+        Ok(backend.describe())
+    }
+}
+
+struct Run<'a>(&'a Parameters);
+
+impl On for Run<'_> {
+    type Made = Box<dyn Runner>;
+
+    fn on<B: Backend>(self, backend: B) -> Result<Box<dyn Runner>, DiffusionError> {
+        Ok(Box::new(Fused::new(self.0, backend)?))
+    }
+}
+
+struct Learn<'a>(&'a Parameters, Training);
+
+impl On for Learn<'_> {
+    type Made = Box<dyn Trainee>;
+
+    fn on<B: Backend>(self, backend: B) -> Result<Box<dyn Trainee>, DiffusionError> {
+        Ok(Box::new(FusedTrainee::new(self.0, backend, self.1)?))
     }
 }
 
@@ -219,9 +254,9 @@ mod tests {
 
     /// Restoration, loss and gradients.
     fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Named) {
-        let parameters = Parameters::seeded(&network(), Key::new(4), &Device::Cpu).unwrap();
+        let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
         let training = Training { averaged: false, recompute };
-        let mut trainee = engine.trainee(&parameters, &Device::Cpu, training).unwrap();
+        let mut trainee = engine.trainee(&parameters, Device::Cpu, training).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let (x, clean) = (images("x"), images("clean"));
         let restored = trainee.forward(&x, &conditioning).unwrap();
@@ -280,8 +315,7 @@ mod tests {
         let layout: Layout =
             crate::fused::FusedNetwork::new(&UNetConfig::default()).layout().clone();
         assert_eq!(layout.len(), 26_296_929);
-        let parameters =
-            Parameters::seeded(&UNetConfig::default(), Key::new(0), &Device::Cpu).unwrap();
+        let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
         let mut ours: Vec<_> =
             layout.entries().iter().map(|e| (e.name.as_str(), &e.shape[..])).collect();
         ours.sort_unstable();

@@ -19,7 +19,7 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn new(parameters: &Parameters, device: &Device) -> Result<Self, DiffusionError> {
-        let parameters = parameters.copied()?;
+        let parameters = parameters.copied(device)?;
         let layout = Layout::plain(parameters.iter().map(|(name, var)| (name, var.dims())));
         let frozen = parameters.frozen_network()?;
         Ok(Self { parameters, frozen, layout, device: device.clone() })

@@ -1,5 +1,5 @@
 use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, PartGradients};
-use disyre_kernels::{Attention as Heads, GroupNorm};
+use disyre_kernels::{Attention as Heads, Convolution, GroupNorm};
 
 use super::layout::Layout;
 use super::resnet::{Context, NormConv};
@@ -37,6 +37,11 @@ impl Attention {
             output: layout.linear(channels, &[(named("to_out.0"), channels)]),
             heads: Heads { channels, head_channels },
         }
+    }
+
+    /// The last layer, whose channels are the block's.
+    pub(super) fn layer(&self) -> Convolution {
+        self.output.layer
     }
 
     /// What lies between x and the last linear layer.

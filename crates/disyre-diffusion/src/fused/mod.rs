@@ -6,6 +6,7 @@
 mod attention;
 mod embedding;
 mod layout;
+mod memory;
 mod resnet;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use embedding::{Embedded, Embedding, row};
 use resnet::{Context, Gradients, NormConv, Resnet};
 
 pub(crate) use layout::{Entry, Layout};
+pub(crate) use memory::Purpose;
 
 /// The [`UNet`](crate::UNet) over parameters in one run of numbers: the same function, other roundings.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 use disyre_kernels::backend::{
     Added, Affine, Backend, Columns, Conv, Input, Maps, PartGradients, Through,
 };
-use disyre_kernels::{GroupNorm, Kind};
+use disyre_kernels::{Convolution, GroupNorm, Kind};
 
 use super::layout::Layout;
 
@@ -139,6 +139,11 @@ impl Resnet {
         let shortcut =
             (inputs != outputs).then(|| layout.conv(&name, Kind::Pointwise, inputs, outputs));
         Self { first, second, shortcut, column }
+    }
+
+    /// The first convolution, whose channels are the block's.
+    pub(super) fn layer(&self) -> Convolution {
+        self.first.conv.layer
     }
 
     /// The result of the first convolution; `embeddings` are those of all blocks.

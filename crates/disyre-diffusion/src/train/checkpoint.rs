@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,7 +10,7 @@ use crate::engine::State;
 use crate::files::{TensorToWrite, Tensors, read_metadata, read_tensors, write_tensors};
 use crate::fused::Entry;
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
-use crate::{DiffusionError, ModelConfig, Parameters};
+use crate::{Device, DiffusionError, ModelConfig, Parameters};
 
 /// Key of the settings within the metadata of the file that a run resumes from.
 const SETTINGS: &str = "disyre";
@@ -66,7 +65,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`DiffusionError::ResumeMismatch`] if it was started under other settings.
-    pub(crate) fn resume(&self, dir: &Path, device: &Device) -> Result<Learner, DiffusionError> {
+    pub(crate) fn resume(&self, dir: &Path, device: Device) -> Result<Learner, DiffusionError> {
         let path = dir.join(TRAINING_FILE);
         let text = read_metadata(&path, SETTINGS)?.unwrap_or_default();
         let saved: Saved = serde_json::from_str(&text).map_err(broken_settings(&path))?;
@@ -80,7 +79,7 @@ impl Settings {
         };
         let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
         let average = group(AVERAGE);
-        let parameters = Parameters::from_tensors(&self.model.network, weights, &path, device)?;
+        let parameters = Parameters::from_tensors(&self.model.network, weights, &path)?;
         let mut learner = Learner::new(&parameters, &self.train, device)?;
         let all = |group| joined(learner.entries(), parameters.count(), group, &path);
         let state = State {

@@ -1,4 +1,3 @@
-use candle_core::Device;
 use disyre_core::ndarray::Array5;
 
 use super::adamw::update;
@@ -6,7 +5,7 @@ use super::{Batch, TrainConfig};
 use crate::engine::{Example, State, StepResult, Trainee, Training};
 use crate::fused::Entry;
 use crate::slices::{ImageBatch, to_images};
-use crate::{Conditioning, DiffusionError, Parameters, Schedule};
+use crate::{Conditioning, Device, DiffusionError, Parameters, Schedule};
 
 /// A network that learns and the number of steps that it has gone.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ impl Learner {
     pub(crate) fn new(
         parameters: &Parameters,
         config: &TrainConfig,
-        device: &Device,
+        device: Device,
     ) -> Result<Self, DiffusionError> {
         let training = Training { averaged: config.ema_decay > 0.0, recompute: config.recompute };
         Ok(Self { network: config.engine.trainee(parameters, device, training)?, steps: 0 })
@@ -136,8 +135,7 @@ mod tests {
             (name, (tensor.dims().to_vec(), tensor.flatten_all().unwrap().to_vec1().unwrap()))
         });
         let path = std::path::Path::new("golden");
-        let parameters =
-            Parameters::from_tensors(&network, weights.collect(), path, &Device::Cpu).unwrap();
+        let parameters = Parameters::from_tensors(&network, weights.collect(), path).unwrap();
         let schedule = ScheduleConfig::default().build().unwrap();
         let all = schedule.severities(100).unwrap();
         let batch = Batch {
@@ -153,7 +151,7 @@ mod tests {
             engine,
             ..TrainConfig::default()
         };
-        let mut learner = Learner::new(&parameters, &config, &Device::Cpu).unwrap();
+        let mut learner = Learner::new(&parameters, &config, Device::Cpu).unwrap();
         let losses: Vec<f32> =
             (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);

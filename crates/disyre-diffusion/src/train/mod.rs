@@ -13,7 +13,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::Device;
 use disyre_core::{Key, PairSource};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +27,7 @@ pub use log::LOG_FILE;
 pub use validation::ValidationErrors;
 
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
-use crate::{DiffusionError, ModelConfig, Parameters, Schedule};
+use crate::{Device, DiffusionError, ModelConfig, Parameters, Schedule};
 
 /// All that a run of training needs.
 #[derive(Clone, Copy)]
@@ -48,7 +47,7 @@ pub struct TrainRun<'a> {
     /// Set it to true, from anywhere, to end the run after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
     /// Where to compute.
-    pub device: &'a Device,
+    pub device: Device,
 }
 
 impl fmt::Debug for TrainRun<'_> {
@@ -260,7 +259,7 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
         }
         _ => {
             let key = Key::new(run.config.seed).child("weights");
-            let parameters = Parameters::seeded(&run.model.network, key, run.device)?;
+            let parameters = Parameters::seeded(&run.model.network, key)?;
             Learner::new(&parameters, run.config, run.device)
         }
     }

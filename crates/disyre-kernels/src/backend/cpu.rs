@@ -26,6 +26,10 @@ impl Backend for Cpu {
         None
     }
 
+    fn map_bytes(&self) -> usize {
+        size_of::<f32>()
+    }
+
     fn zeros(&self, len: usize) -> Buffer {
         self.pool.zeros(len)
     }

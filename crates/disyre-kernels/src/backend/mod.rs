@@ -49,6 +49,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Bytes that operations can still take, those kept for use again included; none where the system decides.
     fn free_memory(&self) -> Option<usize>;
 
+    /// Bytes of one number of a [`Map`](Self::Map).
+    fn map_bytes(&self) -> usize;
+
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Values;
 

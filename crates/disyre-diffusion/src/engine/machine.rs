@@ -1,0 +1,61 @@
+//! Opens the machine that a network was asked to run on.
+
+use candle_core::Device as TensorDevice;
+use disyre_kernels::backend::Backend;
+use disyre_kernels::{Compute, Cpu, Precision};
+
+use crate::{Device, DiffusionError};
+
+/// What is made on a machine, whichever it is.
+pub(super) trait On {
+    type Made;
+
+    fn on<B: Backend>(self, backend: B) -> Result<Self::Made, DiffusionError>;
+}
+
+/// Makes something on a device that multiplies in `precision`, or in the next more exact one that it has.
+pub(super) fn make<W: On>(
+    what: W,
+    device: Device,
+    precision: Precision,
+) -> Result<W::Made, DiffusionError> {
+    match device {
+        Device::Cpu => what.on(Cpu::new(Compute::new(precision))),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(number) => {
+            use disyre_kernels::cuda::{Cuda, Driver};
+            what.on(Cuda::new(Driver::open(number)?, precision))
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => Err(unusable(device, crate::device::WITHOUT_CUDA)),
+        #[cfg(feature = "cuda-emulation")]
+        Device::Emulated => {
+            use disyre_kernels::cuda::{Cuda, Emulated};
+            what.on(Cuda::new(Emulated::default(), precision))
+        }
+    }
+}
+
+/// The same device for the tensor library.
+pub(super) fn tensor_device(device: Device) -> Result<TensorDevice, DiffusionError> {
+    match device {
+        Device::Cpu => Ok(TensorDevice::Cpu),
+        // The library binds the driver at the first use, which panics where it is missing.
+        #[cfg(feature = "candle-cuda")]
+        Device::Cuda(number) => match std::panic::catch_unwind(|| TensorDevice::new_cuda(number)) {
+            Ok(opened) => Ok(opened?),
+            Err(_) => Err(unusable(device, "the CUDA driver was not found")),
+        },
+        #[cfg(not(feature = "candle-cuda"))]
+        Device::Cuda(_) => Err(unusable(
+            device,
+            "engine plain runs there only in a program built with feature candle-cuda",
+        )),
+        #[cfg(feature = "cuda-emulation")]
+        Device::Emulated => Err(unusable(device, "engine plain knows no emulator")),
+    }
+}
+
+fn unusable(device: Device, reason: &str) -> DiffusionError {
+    DiffusionError::Device { requested: device.to_string(), reason: reason.into() }
+}
