@@ -25,7 +25,7 @@ impl fmt::Display for Device {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
             #[cfg(feature = "cuda-emulation")]
-            Self::Emulated => f.write_str("emulated cuda"),
+            Self::Emulated => f.write_str("emulated"),
         }
     }
 }
@@ -41,6 +41,9 @@ pub enum DeviceRequest {
     Cpu,
     /// The CUDA device of this number.
     Cuda(usize),
+    /// The kernels for CUDA on the processor: slow, for tests.
+    #[cfg(feature = "cuda-emulation")]
+    Emulated,
 }
 
 impl fmt::Display for DeviceRequest {
@@ -49,6 +52,8 @@ impl fmt::Display for DeviceRequest {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
+            #[cfg(feature = "cuda-emulation")]
+            Self::Emulated => f.write_str("emulated"),
         }
     }
 }
@@ -76,6 +81,8 @@ impl FromStr for DeviceRequest {
             "auto" => Some(Self::Auto),
             "cpu" => Some(Self::Cpu),
             "cuda" => Some(Self::Cuda(0)),
+            #[cfg(feature = "cuda-emulation")]
+            "emulated" => Some(Self::Emulated),
             other => other.strip_prefix("cuda:").and_then(number),
         }
         .ok_or_else(|| DiffusionError::config("device", "auto, cpu, cuda or cuda:NUMBER", text))
@@ -104,6 +111,11 @@ pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, Diffusion
     };
     match request {
         DeviceRequest::Cpu => Ok(cpu("processor, as asked for".into())),
+        #[cfg(feature = "cuda-emulation")]
+        DeviceRequest::Emulated => {
+            let reason = "kernels for CUDA on the processor, as asked for".into();
+            Ok(SelectedDevice { device: Device::Emulated, reason })
+        }
         DeviceRequest::Cuda(number) => cuda(number, "as asked for")
             .map_err(|reason| DiffusionError::Device { requested: request.to_string(), reason }),
         DeviceRequest::Auto => Ok(cuda(0, "the first one")
@@ -115,7 +127,7 @@ pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, Diffusion
 #[cfg(feature = "cuda")]
 fn probe(number: usize) -> Result<String, String> {
     use disyre_kernels::cuda::{Device as _, Driver};
-    let driver = Driver::open(number).map_err(|error| error.to_string())?;
+    let driver = Driver::new(number).map_err(|error| error.to_string())?;
     Ok(driver.describe())
 }
 

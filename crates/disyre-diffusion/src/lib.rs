@@ -44,6 +44,10 @@ mod slices;
 mod train;
 mod unet;
 
+/// The golden values are for tests within and outside the crate, which call it by this name.
+#[cfg(test)]
+extern crate self as disyre_diffusion;
+
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod golden;
@@ -54,6 +58,7 @@ pub use disyre_kernels::{Compute, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::weights_sha256;
+pub use fused::Work;
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
 pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};

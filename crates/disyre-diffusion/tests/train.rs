@@ -1,6 +1,8 @@
 //! Runs of training on a toy source of pairs.
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,7 @@ use disyre_diffusion::{
     TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary, UNetConfig, Weights, train,
     weights_sha256,
 };
+use support::devices;
 
 /// A bright square on a ramp, veiled by noise as far as the severity goes.
 struct Veiled(Key);
@@ -89,11 +92,13 @@ struct Setup<'a> {
     dir: &'a Path,
     resume: bool,
     stop_after: Option<u64>,
+    device: Device,
 }
 
 impl<'a> Setup<'a> {
     fn new(dir: &'a Path, pairs: &'a dyn PairSource) -> Self {
-        Self { config: config(), model: model(), pairs, dir, resume: false, stop_after: None }
+        let (config, model, device) = (config(), model(), Device::Cpu);
+        Self { config, model, pairs, dir, resume: false, stop_after: None, device }
     }
 
     fn train(&self) -> Result<(TrainSummary, Vec<TrainEvent>), DiffusionError> {
@@ -107,7 +112,7 @@ impl<'a> Setup<'a> {
             dir: self.dir,
             resume: self.resume,
             stop: Some(&stop),
-            device: Device::Cpu,
+            device: self.device,
         };
         let summary = train(&run, &mut |event| {
             if let TrainEvent::Step { step, .. } = event {
@@ -126,29 +131,34 @@ fn bytes(dir: &Path) -> [Vec<u8>; 3] {
 #[test]
 fn three_steps_and_three_resumed_are_six_steps_to_the_byte() {
     let pairs = Veiled(Key::new(1));
-    let [whole, halves] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let (summary, _) = Setup::new(whole.path(), &pairs).train().unwrap();
-    assert!(summary.finished);
-    let mut setup = Setup { stop_after: Some(3), ..Setup::new(halves.path(), &pairs) };
-    let (summary, _) = setup.train().unwrap();
-    assert!(!summary.finished && summary.step == 3);
-    setup = Setup { resume: true, stop_after: None, ..setup };
-    let (summary, events) = setup.train().unwrap();
-    assert!(summary.finished && summary.step == 6);
-    assert_eq!(events[0], TrainEvent::Started { step: 3, steps: 6 });
-    assert!(bytes(whole.path()) == bytes(halves.path()), "the files differ");
+    for device in devices() {
+        let [whole, halves] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let setup = Setup { device, ..Setup::new(whole.path(), &pairs) };
+        assert!(setup.train().unwrap().0.finished);
+        let mut setup = Setup { dir: halves.path(), stop_after: Some(3), ..setup };
+        let (summary, _) = setup.train().unwrap();
+        assert!(!summary.finished && summary.step == 3);
+        setup = Setup { resume: true, stop_after: None, ..setup };
+        let (summary, events) = setup.train().unwrap();
+        assert!(summary.finished && summary.step == 6);
+        assert_eq!(events[0], TrainEvent::Started { step: 3, steps: 6 });
+        assert!(bytes(whole.path()) == bytes(halves.path()), "the files differ on {device}");
+    }
 }
 
 #[test]
 fn one_thread_and_two_give_the_same_bytes() {
     let pairs = Veiled(Key::new(1));
-    let files = [1, 2].map(|threads| {
-        let dir = tempfile::tempdir().unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| Setup::new(dir.path(), &pairs).train().map(|_| ())).unwrap();
-        bytes(dir.path())
-    });
-    assert!(files[0] == files[1], "the files differ");
+    for device in devices() {
+        let files = [1, 2].map(|threads| {
+            let dir = tempfile::tempdir().unwrap();
+            let setup = Setup { device, ..Setup::new(dir.path(), &pairs) };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| setup.train().map(|_| ())).unwrap();
+            bytes(dir.path())
+        });
+        assert!(files[0] == files[1], "the files differ on {device}");
+    }
 }
 
 #[test]

@@ -218,18 +218,19 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::everywhere::{Way, ways};
     use super::super::tests::forgetful;
     use super::*;
     use crate::golden::{Golden, assert_close, formula};
     use crate::{Parameters, UNetConfig};
     use candle_core::{Device, Tensor};
     use disyre_core::Key;
-    use disyre_kernels::{Compute, Cpu, Precision};
+    use disyre_kernels::Precision;
 
     /// Relative to the greatest value. In bf16 each factor is off by up to 4e-3; untrained networks amplify that, the deep
     /// one with weights by formula to 0.051 of the greatest value.
-    fn tolerance(compute: Compute) -> f32 {
-        match compute.precision() {
+    fn tolerance(way: &Way) -> f32 {
+        match way.precision() {
             Precision::F32 => 1e-4,
             Precision::Bf16x3 => 5e-4,
             Precision::Bf16 => 1e-1,
@@ -265,13 +266,13 @@ mod tests {
         let Some(golden) = Golden::load("unet_small.safetensors") else { return };
         let parameters = small(&golden);
         let (x, target) = (batch(&golden, "x"), batch(&golden, "target"));
-        for compute in Compute::all() {
-            let tolerance = tolerance(compute);
+        for way in ways() {
+            let tolerance = tolerance(&way);
             let training = Training { averaged: false, recompute: false };
-            let mut fused = FusedTrainee::new(&parameters, Cpu::new(compute), training).unwrap();
+            let mut fused = way.trainee(&parameters, training);
             let conditioning = conditioning(&golden);
             let y = fused.forward(&x, &conditioning).unwrap();
-            assert_close(&format!("y in {compute}"), &y, &golden.floats("y").1, tolerance);
+            assert_close(&format!("y in {way}"), &y, &golden.floats("y").1, tolerance);
             let example = Example { images: &x, conditioning: &conditioning, clean: &target };
             let loss = fused.step(&example, &forgetful()).unwrap().loss;
             let all = fused.state().unwrap().moment1;
@@ -284,7 +285,7 @@ mod tests {
                 // What all keys share does not count, so that gradient is 0 up to rounding.
                 if golden.has(&name) && !name.ends_with("to_k.bias") {
                     let expected = golden.floats(&name).1;
-                    let name = format!("{name} in {compute}");
+                    let name = format!("{name} in {way}");
                     assert_close(&name, &entry.read(&all), &expected, 2.0 * tolerance);
                     compared += 1;
                 }
@@ -297,11 +298,11 @@ mod tests {
     fn a_wide_image_is_restored_as_published_in_every_way_to_compute() {
         let Some(golden) = Golden::load("unet_small.safetensors") else { return };
         let (parameters, x) = (small(&golden), batch(&golden, "x_48x40"));
-        for compute in Compute::all() {
-            let fused = Fused::new(&parameters, Cpu::new(compute)).unwrap();
+        for way in ways() {
+            let fused = way.runner(&parameters);
             let y = fused.forward(&x, &Conditioning::from_levels(vec![12])).unwrap();
             let expected = golden.floats("y_48x40").1;
-            assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
+            assert_close(&format!("y in {way}"), &y, &expected, tolerance(&way));
         }
     }
 
@@ -315,11 +316,15 @@ mod tests {
             var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
         }
         let x = batch(&golden, "x");
-        for compute in Compute::all() {
-            let fused = Fused::new(&parameters, Cpu::new(compute)).unwrap();
+        for way in ways() {
+            if way.is_slow() {
+                println!("skipped: the default network in {way}");
+                continue;
+            }
+            let fused = way.runner(&parameters);
             let y = fused.forward(&x, &conditioning(&golden)).unwrap();
             let expected = golden.floats("y").1;
-            assert_close(&format!("y in {compute}"), &y, &expected, tolerance(compute));
+            assert_close(&format!("y in {way}"), &y, &expected, tolerance(&way));
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn make<W: On>(
         #[cfg(feature = "cuda")]
         Device::Cuda(number) => {
             use disyre_kernels::cuda::{Cuda, Driver};
-            what.on(Cuda::new(Driver::open(number)?, precision))
+            what.on(Cuda::new(Driver::new(number)?, precision))
         }
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(_) => Err(unusable(device, crate::device::WITHOUT_CUDA)),

@@ -1,5 +1,7 @@
 //! How the network computes: on the fused operations of a machine, or plainly on candle.
 
+#[cfg(test)]
+mod everywhere;
 mod fused;
 mod machine;
 mod optimiser;
@@ -197,7 +199,7 @@ pub(crate) struct Example<'a> {
 }
 
 /// What one step found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StepResult {
     pub(crate) loss: f64,
     pub(crate) grad_norm: f64,
@@ -217,6 +219,7 @@ mod tests {
     use super::*;
     use crate::UNetConfig;
     use crate::fused::Layout;
+    use crate::golden::devices;
     use disyre_core::{Key, rand::RngExt};
 
     fn network() -> UNetConfig {
@@ -253,10 +256,10 @@ mod tests {
     type Named = Vec<(String, Vec<f32>)>;
 
     /// Restoration, loss and gradients.
-    fn run(engine: Engine, recompute: bool) -> (Vec<f32>, f64, Named) {
+    fn run(engine: Engine, device: Device, recompute: bool) -> (Vec<f32>, f64, Named) {
         let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
         let training = Training { averaged: false, recompute };
-        let mut trainee = engine.trainee(&parameters, Device::Cpu, training).unwrap();
+        let mut trainee = engine.trainee(&parameters, device, training).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let (x, clean) = (images("x"), images("clean"));
         let restored = trainee.forward(&x, &conditioning).unwrap();
@@ -277,11 +280,12 @@ mod tests {
 
     #[test]
     fn fused_and_plain_restorations_and_gradients_agree() {
-        let (restored, loss, gradients) = run(Engine::Plain, false);
-        for (precision, tolerance) in
-            [(Precision::F32, 2e-4), (Precision::Bf16x3, 2e-3), (Precision::Bf16, 0.3)]
-        {
-            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), false);
+        let (restored, loss, gradients) = run(Engine::Plain, Device::Cpu, false);
+        let tolerances =
+            [(Precision::F32, 2e-4), (Precision::Bf16x3, 2e-3), (Precision::Bf16, 0.3)];
+        let everywhere = devices().into_iter().flat_map(|device| tolerances.map(|t| (device, t)));
+        for (device, (precision, tolerance)) in everywhere {
+            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), device, false);
             assert!(worst(&ours, &restored) < tolerance, "{precision}");
             assert!((our_loss / loss - 1.0).abs() < f64::from(tolerance), "{precision}");
             for ((name, ours), (plain_name, plain)) in ours_gradients.iter().zip(&gradients) {
@@ -297,8 +301,56 @@ mod tests {
 
     #[test]
     fn recomputed_results_give_the_same_gradient() {
-        let engine = Engine::default();
-        assert_eq!(run(engine, true), run(engine, false));
+        for device in devices() {
+            let [anew, kept] = [true, false].map(|again| run(Engine::default(), device, again));
+            assert_eq!(anew, kept, "{device}");
+        }
+    }
+
+    #[test]
+    fn the_second_and_third_steps_on_a_batch_go_where_fresh_ones_go() {
+        // A machine that records operations records the second and repeats it in the third.
+        let (x, clean) = (images("x"), images("clean"));
+        let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
+        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let training = Training { averaged: true, recompute: false };
+        let update = AdamW { step_size: 1e-3, betas: [0.5, 0.75], average: 0.5, ..forgetful() };
+        for device in devices() {
+            let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+            let make = || Engine::default().trainee(&parameters, device, training).unwrap();
+            let mut lasting = make();
+            let mut state = lasting.state().unwrap();
+            for step in 0..3 {
+                let mut fresh = make();
+                fresh.continue_from(&state).unwrap();
+                let expected = fresh.step(&example, &update).unwrap();
+                let found = lasting.step(&example, &update).unwrap();
+                assert_eq!(found, expected, "step {step} on {device}");
+                state = lasting.state().unwrap();
+                assert!(state == fresh.state().unwrap(), "step {step} on {device}");
+                let restored = lasting.forward(&x, &conditioning).unwrap();
+                assert!(restored == fresh.forward(&x, &conditioning).unwrap(), "{device}");
+                assert_ne!(lasting.forward_average(&x, &conditioning).unwrap(), Some(restored));
+            }
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_leaves_the_weights_as_they_were() {
+        let (mut x, clean) = (images("x"), images("clean"));
+        x.values[7] = f32::INFINITY;
+        let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
+        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let training = Training { averaged: true, recompute: false };
+        for device in devices() {
+            let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+            let mut trainee = Engine::default().trainee(&parameters, device, training).unwrap();
+            let before = trainee.state().unwrap();
+            let update = AdamW { step_size: 1e-3, average: 0.5, ..forgetful() };
+            let found = trainee.step(&example, &update).unwrap();
+            assert!(!found.loss.is_finite() || !found.grad_norm.is_finite(), "{device}");
+            assert!(trainee.state().unwrap() == before, "{device}");
+        }
     }
 
     #[test]

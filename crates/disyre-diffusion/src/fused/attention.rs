@@ -44,6 +44,10 @@ impl Attention {
         self.output.layer
     }
 
+    pub(super) fn convs(&self) -> Vec<&Conv> {
+        vec![&self.qkv.conv, &self.output]
+    }
+
     /// What lies between x and the last linear layer.
     pub(super) fn hidden<B: Backend>(&self, context: &Context<'_, B>, x: &Maps<B>) -> Attended<B> {
         let qkv = self.qkv.forward(context, &[x], &Added::default(), false);

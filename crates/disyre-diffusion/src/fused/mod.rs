@@ -8,6 +8,7 @@ mod embedding;
 mod layout;
 mod memory;
 mod resnet;
+mod work;
 
 use std::borrow::Cow;
 
@@ -22,6 +23,7 @@ use resnet::{Context, Gradients, NormConv, Resnet};
 
 pub(crate) use layout::{Entry, Layout};
 pub(crate) use memory::Purpose;
+pub use work::Work;
 
 /// The [`UNet`](crate::UNet) over parameters in one run of numbers: the same function, other roundings.
 #[derive(Debug)]
@@ -349,6 +351,15 @@ impl Step {
         match self {
             Self::Conv { from, .. } | Self::Attention { from, .. } => std::slice::from_ref(from),
             Self::Resnet { from, .. } => from,
+        }
+    }
+
+    /// Its convolutions; all have results of one size.
+    fn convs(&self) -> Vec<&Conv> {
+        match self {
+            Self::Conv { conv, .. } => vec![conv],
+            Self::Resnet { block, .. } => block.convs(),
+            Self::Attention { block, .. } => block.convs(),
         }
     }
 

@@ -146,6 +146,10 @@ impl Resnet {
         self.first.conv.layer
     }
 
+    pub(super) fn convs(&self) -> Vec<&Conv> {
+        [&self.first.conv, &self.second.conv].into_iter().chain(&self.shortcut).collect()
+    }
+
     /// The result of the first convolution; `embeddings` are those of all blocks.
     pub(super) fn hidden<B: Backend>(
         &self,

@@ -109,7 +109,7 @@ fn squared_error(images: &[f32], volumes: &Array5<f32>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Golden, assert_close};
+    use crate::golden::{Golden, assert_close, devices};
     use crate::{Engine, ScheduleConfig, UNetConfig};
 
     fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
@@ -119,10 +119,11 @@ mod tests {
 
     #[test]
     fn three_steps_equal_those_of_the_published_optimiser() {
-        [Engine::default(), Engine::Plain].into_iter().for_each(three_steps);
+        three_steps(Engine::Plain, Device::Cpu);
+        devices().into_iter().for_each(|device| three_steps(Engine::default(), device));
     }
 
-    fn three_steps(engine: Engine) {
+    fn three_steps(engine: Engine, device: Device) {
         let Some(small) = Golden::load("unet_small.safetensors") else { return };
         let Some(golden) = Golden::load("adamw_3steps.safetensors") else { return };
         let network = UNetConfig {
@@ -151,7 +152,7 @@ mod tests {
             engine,
             ..TrainConfig::default()
         };
-        let mut learner = Learner::new(&parameters, &config, Device::Cpu).unwrap();
+        let mut learner = Learner::new(&parameters, &config, device).unwrap();
         let losses: Vec<f32> =
             (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);

@@ -5,8 +5,27 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
+use disyre_diffusion::{Device, DeviceRequest, select_device};
+
+/// Every device that a network can run on: the processor, the kernels for CUDA on it if they were built, and CUDA. Where
+/// that cannot be used, it is left out with a printed line, or fails if `DISYRE_REQUIRE_CUDA` is 1.
+pub(crate) fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::Cpu];
+    #[cfg(feature = "cuda-emulation")]
+    devices.push(Device::Emulated);
+    match select_device(DeviceRequest::Cuda(0)) {
+        Ok(selected) => devices.push(selected.device),
+        Err(error) => {
+            let required =
+                std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|value| value == "1");
+            assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
+            println!("skipped on CUDA: {error}");
+        }
+    }
+    devices
+}
 
 pub(crate) fn golden_path(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -25,7 +44,9 @@ pub(crate) struct Golden {
 impl Golden {
     pub(crate) fn load(name: &str) -> Option<Self> {
         let path = golden_path(name)?;
-        Some(Self { tensors: candle_core::safetensors::load(path, &Device::Cpu).unwrap() })
+        Some(Self {
+            tensors: candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap(),
+        })
     }
 
     pub(crate) fn tensor(&self, name: &str) -> Tensor {
@@ -54,7 +75,7 @@ impl Golden {
     }
 
     pub(crate) fn weights(&self) -> VarBuilder<'static> {
-        VarBuilder::from_tensors(self.weight_tensors(), DType::F32, &Device::Cpu)
+        VarBuilder::from_tensors(self.weight_tensors(), DType::F32, &candle_core::Device::Cpu)
     }
 
     pub(crate) fn assert_tensor(&self, name: &str, got: &Tensor, tolerance: f32) {

@@ -1,0 +1,231 @@
+//! `disyre-gpu-check [FOLDER [DEVICE]]`: whether a graphics processor computes what the processor computes, and how
+//! fast. Carry the binary to a machine without Rust: docs/CUDA.md.
+//!
+//! First restorations and steps of training are compared, then the published network is timed at batch 96, or at the
+//! largest that fits. The last line is the verdict. Exit codes: 0, all is equal, or there is no device to check; 1,
+//! something differs or failed; 2, there is no device although `DISYRE_REQUIRE_CUDA` is 1.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use disyre::diffusion::{
+    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, TrainConfig,
+    TrainEvent, TrainRun, UNetConfig, Work, select_device, train,
+};
+use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
+use disyre_core::{Key, PairError, PairSource, Restorer, Severity};
+use disyre_examples::{brain_slice, output_folder};
+
+/// Pairs of a step of the published training.
+const BATCH: usize = 96;
+/// Severities of an ensemble.
+const ENSEMBLE: usize = 4;
+/// Runs that are timed, after two in which a machine takes memory and records its operations.
+const RUNS: usize = 10;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(2).unwrap_or_else(|| "cuda:0".into());
+    let selected = match name.parse().and_then(select_device) {
+        Ok(selected) => selected,
+        Err(error) => {
+            println!("verdict: nothing was checked: {error}");
+            let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
+            return if required { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    println!("device: {}", selected.reason);
+    let folder = output_folder("gpu_check");
+    match folder.map_err(Into::into).and_then(|folder| check(selected.device, &folder)) {
+        Ok(true) => {
+            println!("verdict: it computes what the processor computes");
+            return ExitCode::SUCCESS;
+        }
+        Ok(false) => println!("verdict: it does NOT compute what the processor computes"),
+        Err(error) => println!("verdict: it FAILED: {error}"),
+    }
+    ExitCode::FAILURE
+}
+
+/// Tells whether all comparisons hold; prints them, and the times if they do.
+fn check(device: Device, folder: &Path) -> Outcome<bool> {
+    let mut equal = true;
+    for (precision, tolerance) in [(Precision::F32, 2e-4), (Precision::Bf16, 0.1)] {
+        let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: 4 };
+        println!("correctness, {}", bench.engine.describe(device)?);
+        for (what, difference) in bench.differences()? {
+            let holds = difference <= tolerance;
+            let word = if holds { "ok" } else { "WRONG" };
+            println!("  {what:20} off by {difference:.1e}, allowed {tolerance:.0e}: {word}");
+            equal &= holds;
+        }
+    }
+    if equal {
+        println!(
+            "speed, published network, patches of 128 x 128; GB/s counts every feature map once"
+        );
+        println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
+        for (precision, bytes) in [(Precision::Bf16, 2), (Precision::F32, 4)] {
+            let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: BATCH };
+            bench.measure(bytes)?;
+        }
+    }
+    Ok(equal)
+}
+
+/// Where and how to compute.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    device: Device,
+    engine: Engine,
+    folder: &'a Path,
+    batch: usize,
+}
+
+impl Bench<'_> {
+    /// What differs how much from the processor in f32, relative to the greatest value there.
+    fn differences(self) -> Outcome<Vec<(&'static str, f64)>> {
+        let network = UNetConfig {
+            channels: vec![32, 64, 96],
+            resnets_per_level: 1,
+            attention_levels: vec![2],
+            ..UNetConfig::default()
+        };
+        let model = ModelConfig { network, patch: [1, 64, 64], ..ModelConfig::default() };
+        let cpu = Self { device: Device::Cpu, engine: Engine::default(), ..self };
+        let all = [self, cpu].map(|bench| -> Outcome<[Vec<f64>; 3]> {
+            let (restored, _) = bench.restore(&model, 3)?;
+            let steps = bench.learn(&model, 4)?;
+            let of = |field: fn(&Step) -> f64| steps.iter().map(field).collect();
+            Ok([restored, of(|step| step.loss), of(|step| step.grad_norm)])
+        });
+        let [ours, cpu] = all;
+        let pairs = ours?.into_iter().zip(cpu?).map(|(a, b)| difference(&a, &b));
+        Ok(["restorations", "losses", "norms of gradients"].into_iter().zip(pairs).collect())
+    }
+
+    /// Times training and ensembles of the published network.
+    fn measure(mut self, bytes: u64) -> Outcome<()> {
+        let model = ModelConfig { patch: [1, 128, 128], ..ModelConfig::default() };
+        let work = model.network.work([128, 128])?;
+        let steps = loop {
+            match self.learn(&model, RUNS + 2) {
+                Ok(steps) => break steps,
+                Err(DiffusionError::Memory { fits, .. }) if fits > 0 => self.batch = fits,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let seconds = steps[2..].iter().map(|step| step.seconds).fold(f64::INFINITY, f64::min);
+        self.print("training step", seconds, 3, bytes, work);
+        let (_, times) = self.restore(&model, ENSEMBLE * (RUNS + 2))?;
+        let ensembles = times[2 * ENSEMBLE..].chunks(ENSEMBLE).map(|times| times.iter().sum());
+        let seconds = ensembles.fold(f64::INFINITY, f64::min);
+        self.print("ensemble of 4 severities", seconds, ENSEMBLE as u64, bytes, work);
+        Ok(())
+    }
+
+    fn print(self, what: &str, seconds: f64, passes: u64, bytes: u64, work: Work) {
+        let Self { engine, batch, .. } = self;
+        let rate = |per_pass: u64| (per_pass * passes * batch as u64) as f64 / seconds;
+        println!(
+            "  {:30} {batch:5} {:9.2} {:10.0} {:8.1} {:7.0}",
+            format!("{what}, {engine}"),
+            1e3 * seconds,
+            batch as f64 / seconds,
+            1e-12 * rate(work.operations),
+            1e-9 * rate(bytes * work.numbers),
+        );
+    }
+
+    /// Restores a batch at one severity after another; the last restorations, and the time of each.
+    fn restore(self, model: &ModelConfig, count: usize) -> Outcome<(Vec<f64>, Vec<f64>)> {
+        let parameters = Parameters::seeded(&model.network, Key::new(1))?;
+        let restorer = ColdRestorer::with(model.clone(), &parameters, self.device, self.engine)?;
+        let patches: Vec<Array4<f32>> =
+            (0..self.batch).map(|index| Brains::patch(index as u64, model.patch)).collect();
+        let views: Vec<_> = patches.iter().map(|patch| patch.view()).collect();
+        let batch = stack(Axis(0), &views)?;
+        let (mut restored, mut times) = (Array5::zeros(batch.raw_dim()), Vec::new());
+        for run in 0..count {
+            let severity = Severity::new((run % ENSEMBLE + 1) as f32 / ENSEMBLE as f32)?;
+            let start = Instant::now();
+            restorer.restore(batch.view(), &vec![severity; self.batch], restored.view_mut())?;
+            times.push(start.elapsed().as_secs_f64());
+        }
+        Ok((restored.iter().copied().map(f64::from).collect(), times))
+    }
+
+    /// Steps of training from the same weights on the same pairs.
+    fn learn(self, model: &ModelConfig, count: usize) -> Result<Vec<Step>, DiffusionError> {
+        let dir = self.folder.join("model");
+        let clear = || if dir.exists() { std::fs::remove_dir_all(&dir) } else { Ok(()) };
+        let failed = |source| DiffusionError::File { path: dir.clone(), source };
+        clear().map_err(failed)?;
+        let config = TrainConfig {
+            steps: count as u64,
+            batch: self.batch,
+            warmup_steps: 0,
+            validation_pairs: 1,
+            engine: self.engine,
+            ..TrainConfig::default()
+        };
+        let pairs = Brains(model.patch);
+        let run = TrainRun {
+            config: &config,
+            model,
+            pairs: &pairs,
+            validation: &pairs,
+            dir: &dir,
+            resume: false,
+            stop: None,
+            device: self.device,
+        };
+        let mut steps = Vec::new();
+        train(&run, &mut |event| {
+            if let TrainEvent::Step { loss, grad_norm, seconds, .. } = event {
+                steps.push(Step { loss, grad_norm, seconds });
+            }
+        })?;
+        clear().map_err(failed)?;
+        Ok(steps)
+    }
+}
+
+struct Step {
+    loss: f64,
+    grad_norm: f64,
+    seconds: f64,
+}
+
+/// Greatest difference, relative to the greatest value of `b`; infinite if something is not finite.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let greatest = b.iter().fold(0.0f64, |max, b| max.max(b.abs()));
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    let worst = worst.fold(0.0, |max: f64, d| if d > max || d.is_nan() { d } else { max });
+    if worst.is_finite() { worst / greatest } else { f64::INFINITY }
+}
+
+/// Slices of made-up brains, veiled by half.
+struct Brains([usize; 3]);
+
+impl Brains {
+    fn patch(index: u64, [_, height, width]: [usize; 3]) -> Array4<f32> {
+        brain_slice(Key::new(2).child(index % 8), height, width)
+    }
+}
+
+impl PairSource for Brains {
+    fn pair(
+        &self,
+        index: u64,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError> {
+        clean.assign(&Self::patch(index, self.0));
+        corrupted.assign(&clean.mapv(|value| 0.5 * value));
+        Ok(Severity::FULL)
+    }
+}
