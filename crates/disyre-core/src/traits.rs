@@ -2,7 +2,7 @@ use std::error::Error;
 
 use ndarray::{
     Array2, ArrayView2, ArrayView4, ArrayView5, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4,
-    ArrayViewMut5, Axis,
+    ArrayViewMut5, CowArray, Ix2,
 };
 
 use crate::{Severity, ShapeError, ensure_same_shape};
@@ -99,7 +99,7 @@ pub trait TissueModel: Send + Sync {
         let expected = [self.classes(), z, y, x];
         ensure_same_shape("tissue memberships", &expected, memberships.shape())?;
         let mut rows = Array2::zeros((z * y * x, self.classes()));
-        self.soft(voxels(part).view(), rows.view_mut())?;
+        self.soft(voxels(&part)?.view(), rows.view_mut())?;
         for (mut class, column) in memberships.outer_iter_mut().zip(rows.columns()) {
             class.iter_mut().zip(column).for_each(|(to, &from)| *to = from);
         }
@@ -121,21 +121,23 @@ pub trait TissueModel: Send + Sync {
     ) -> Result<(), ShapeError> {
         let _ = origin;
         ensure_same_shape("tissue labels", &part.shape()[1..], labels.shape())?;
+        let voxels = voxels(&part)?;
+        if let Some(labels) = labels.as_slice_mut() {
+            return self.hard(voxels.view(), labels);
+        }
         let mut row = vec![0; labels.len()];
-        self.hard(voxels(part).view(), &mut row)?;
+        self.hard(voxels.view(), &mut row)?;
         labels.iter_mut().zip(row).for_each(|(to, from)| *to = from);
         Ok(())
     }
 }
 
-/// The voxels of an image in memory order: `(c, z, y, x)` → `(n, c)`.
-fn voxels(image: ArrayView4<'_, f32>) -> Array2<f32> {
+/// The voxels of an image in memory order, `(c, z, y, x)` → `(n, c)`; copied only if they do not lie so.
+fn voxels<'a>(image: &'a ArrayView4<'_, f32>) -> Result<CowArray<'a, f32, Ix2>, ShapeError> {
     let (channels, z, y, x) = image.dim();
-    let mut rows = Array2::zeros((z * y * x, channels));
-    for (channel, mut column) in image.outer_iter().zip(rows.axis_iter_mut(Axis(1))) {
-        column.iter_mut().zip(channel).for_each(|(to, from)| *to = *from);
-    }
-    rows
+    let flat = image.to_shape((channels, z * y * x));
+    let wrong = |_| ShapeError::new("an image", &[channels, z, y, x], image.shape());
+    Ok(flat.map_err(wrong)?.reversed_axes())
 }
 
 /// Pairs of corrupted and clean images by index: what training consumes.

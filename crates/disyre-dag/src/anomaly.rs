@@ -102,9 +102,9 @@ pub enum TissueFrom {
     /// [`Sources::tissues`].
     #[default]
     Model,
-    /// [`Scene::tissues`], labels below the number of classes.
-    Segmentation {
-        /// Number of classes, 1 to 256.
+    /// [`Scene::tissues`]: each image has a model of its own, such as its segmentation.
+    Scene {
+        /// Number of classes of all of these models, 1 to 256.
         classes: usize,
     },
     /// All is one tissue.
@@ -168,9 +168,7 @@ impl PartConfig {
                     let missing = DagError::Missing { what: "a tissue model" };
                     part.bias.build(sources.tissues.clone().ok_or(missing)?)?
                 }
-                TissueFrom::Segmentation { classes } => {
-                    part.bias.build_for_segmentations(classes)?
-                }
+                TissueFrom::Scene { classes } => part.bias.build_for_scenes(classes)?,
                 TissueFrom::None => part.bias.build_without_tissues()?,
             }),
             Self::Deformation(config) => Arc::new(config.build()?),
@@ -261,7 +259,18 @@ impl Anomalies {
         AnomalyParams {
             placement: PlacementParams::draw(key.child("placement")),
             shape: key.child("shape"),
-            parts: parts.map(|(index, part)| part.sample(key.child("part").child(index))).collect(),
+            parts: parts.map(|(index, part)| part.sample(self.key_of(index, key))).collect(),
+        }
+    }
+
+    /// The key of a part: its name, and for a second part of that name which one it is.
+    ///
+    /// So a part draws the same whatever stands before it: an ablation is the anomaly without a part.
+    fn key_of(&self, index: usize, key: Key) -> Key {
+        let name = self.parts[index].name();
+        match self.parts[..index].iter().filter(|part| part.name() == name).count() {
+            0 => key.child(name),
+            earlier => key.child(name).child(earlier),
         }
     }
 

@@ -1,8 +1,8 @@
 use disyre_core::{
-    Severity, ensure_same_shape,
-    ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis},
+    Severity, TissueModel, ensure_same_shape,
+    ndarray::{ArrayView1, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use crate::{
     DagError, PlacedMask, check,
@@ -14,16 +14,26 @@ use crate::{
 /// An image, and what is known of it.
 ///
 /// # Shapes and units
-/// `clean` is `(c, z, y, x)`, intensities in `[0, 1]`; `places` and `tissues` are `(z, y, x)` of the same extents.
-#[derive(Debug, Clone, Copy)]
+/// `clean` is `(c, z, y, x)`, intensities in `[0, 1]`; `places` is `(z, y, x)` of the same extents.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// The image to corrupt.
     pub clean: ArrayView4<'a, f32>,
     /// Where an anomaly may lie: how probable each voxel is as its centre, ≥ 0, not necessarily adding up to 1; a mask
     /// is such a map. `None`: the foreground, all voxels alike.
     pub places: Option<ArrayView3<'a, f32>>,
-    /// A segmentation, for biases that take tissues from one.
-    pub tissues: Option<ArrayView3<'a, u8>>,
+    /// The tissues of this image, for biases that take them from the scene: its segmentation, say.
+    pub tissues: Option<&'a dyn TissueModel>,
+}
+
+impl fmt::Debug for Scene<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene")
+            .field("clean", &self.clean.shape())
+            .field("places", &self.places.is_some())
+            .field("tissues", &self.tissues.is_some())
+            .finish()
+    }
 }
 
 impl<'a> From<ArrayView4<'a, f32>> for Scene<'a> {
@@ -41,7 +51,7 @@ impl<'a> Scene<'a> {
         Scene {
             clean: self.clean.reborrow(),
             places: self.places.map(ArrayView3::reborrow),
-            tissues: self.tissues.map(ArrayView3::reborrow),
+            tissues: self.tissues,
         }
     }
 
@@ -52,9 +62,6 @@ impl<'a> Scene<'a> {
         let extents = &self.clean.shape()[1..];
         if let Some(places) = self.places {
             ensure_same_shape("the map of places", extents, places.shape())?;
-        }
-        if let Some(tissues) = self.tissues {
-            ensure_same_shape("the map of tissues", extents, tissues.shape())?;
         }
         Ok(())
     }
@@ -130,6 +137,11 @@ impl<'a> Canvas<'a> {
         self.inner().start
     }
 
+    /// The first voxel of [`around`](Self::around) in the image, `(z, y, x)`.
+    pub fn around_origin(&self) -> [usize; 3] {
+        self.region.start
+    }
+
     pub(crate) fn inner(&self) -> Region {
         self.mask.region().inside(&self.region)
     }
@@ -139,16 +151,9 @@ impl<'a> Canvas<'a> {
         (self.scene.clean.len_of(Axis(0)), z, y, x)
     }
 
-    /// The intensities of all voxels of [`around`](Self::around), `(voxels, c)`.
-    pub(crate) fn intensities(&self) -> ArrayView2<'_, f32> {
-        let shape = (self.dim().0, self.region.voxels());
-        let flat = ArrayView2::from_shape(shape, &self.values);
-        flat.expect("a canvas has its region's voxels").reversed_axes()
-    }
-
-    /// The segmentation over [`around`](Self::around), if there is one.
-    pub(crate) fn segmentation(&self) -> Option<ArrayView3<'a, u8>> {
-        Some(self.region.of(self.scene.tissues?))
+    /// The tissues of the image, if they are given with it.
+    pub fn tissues(&self) -> Option<&'a dyn TissueModel> {
+        self.scene.tissues
     }
 
     /// Moves the window's voxels towards `target` in proportion to the mask: `x + m · (target − x)`, clipped.

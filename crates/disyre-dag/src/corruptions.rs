@@ -28,6 +28,9 @@ use crate::{Canvas, DagError, PlacedMask, Scene, check};
 ///
 /// All channels share one draw. Drawing needs a key alone; realising is deterministic.
 pub trait Corruption: Send + Sync {
+    /// What it is called: parts of a family draw from keys of their names.
+    fn name(&self) -> &'static str;
+
     /// Draws what this corruption leaves to chance.
     fn sample(&self, key: Key) -> CorruptionParams;
 
@@ -65,6 +68,12 @@ pub trait Corruption: Send + Sync {
         write(clean, mask, out, self.margin(), |canvas| self.realise(&self.sample(key), canvas))
     }
 }
+
+const TEXTURE: &str = "texture";
+const BIAS: &str = "bias";
+const POISSON: &str = "poisson";
+const DEFORMATION: &str = "deformation";
+const SHARPNESS: &str = "sharpness";
 
 /// What a [`Corruption`] draws, as recipes record it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,16 +116,20 @@ impl CorruptionParams {
         self
     }
 
+    /// The name of what drew them.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Texture(_) => TEXTURE,
+            Self::Bias(_) => BIAS,
+            Self::Poisson(_) => POISSON,
+            Self::Deformation(_) => DEFORMATION,
+            Self::Sharpness(_) => SHARPNESS,
+        }
+    }
+
     /// The error of a corruption that was handed another's parameters.
     fn unlike(&self, expected: &'static str) -> DagError {
-        let got = match self {
-            Self::Texture(_) => "texture",
-            Self::Bias(_) => "bias",
-            Self::Poisson(_) => "poisson",
-            Self::Deformation(_) => "deformation",
-            Self::Sharpness(_) => "sharpness",
-        };
-        DagError::Params { expected, got }
+        DagError::Params { expected, got: self.name() }
     }
 }
 

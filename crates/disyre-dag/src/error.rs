@@ -79,14 +79,14 @@ pub enum DagError {
         /// What it should agree with.
         like: &'static str,
     },
-    /// Recorded parameters were drawn for another number of tissue classes.
+    /// A tissue model, its labels or recorded parameters have another number of tissue classes than the bias.
     #[error(
-        "the parameters select among {got} tissue classes, the tissue model has {expected}; replay them with the model they were drawn for"
+        "got {got} tissue classes, the bias was set up for {expected}; use the tissue model that it was set up and drawn for"
     )]
     Classes {
-        /// Classes of the tissue model.
+        /// Classes of the bias.
         expected: usize,
-        /// Classes in the parameters.
+        /// Classes that came.
         got: usize,
     },
     /// Recorded parameters are those of another kind of corruption.

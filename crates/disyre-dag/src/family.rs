@@ -18,10 +18,13 @@ use crate::{
 /// assert_eq!(Family::ALL.len(), 13);
 /// # Ok::<(), disyre_dag::DagError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// Disentangled anomalies: shape, foreign texture, bias of single tissues (DISYRE v2, arXiv 2407.06635).
+    #[default]
     Dag,
     /// The same with a bias of all that the shape covers.
     DagNoTissue,
@@ -90,7 +93,13 @@ impl Family {
     ///
     /// Where a paper gives lengths as parts of an image, the window stands for half of it.
     pub fn config(self, window: [usize; 3]) -> AnomalyConfig {
-        let DagConfig { texture, bias, .. } = DagConfig::for_window(window);
+        self.config_with(DagConfig::for_window(window))
+    }
+
+    /// The family with the window of these settings; DAG, its ablations and the noise texture follow their texture and
+    /// bias too, all others have none of these.
+    pub fn config_with(self, settings: DagConfig) -> AnomalyConfig {
+        let DagConfig { window, texture, bias } = settings;
         let dag_texture = PartConfig::Texture(TexturePart {
             from: TextureFrom::default(),
             blend: texture.clone(),

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use disyre_core::{
     Key, Severity, TissueModel,
-    ndarray::{Array2, Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4},
+    ndarray::{Array3, Array4, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
@@ -71,12 +71,12 @@ impl BiasConfig {
         self.with(Tissues::Model(tissues))
     }
 
-    /// Checks the values; tissues are the labels of each scene's segmentation, from 0 to before `classes`, 1 to 256.
+    /// Checks the values; tissues are those of each scene, whose models have this number of classes, 1 to 256.
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn build_for_segmentations(self, classes: usize) -> Result<TissueBias, DagError> {
-        self.with(Tissues::Segmentation { classes })
+    pub fn build_for_scenes(self, classes: usize) -> Result<TissueBias, DagError> {
+        self.with(Tissues::Scene { classes })
     }
 
     /// Checks the values; all is one tissue, so that the bias shifts the whole shape.
@@ -123,7 +123,7 @@ pub struct BiasParams {
 #[derive(Clone)]
 enum Tissues {
     Model(Arc<dyn TissueModel>),
-    Segmentation { classes: usize },
+    Scene { classes: usize },
     One,
 }
 
@@ -131,7 +131,7 @@ impl Tissues {
     fn classes(&self) -> usize {
         match self {
             Self::Model(model) => model.classes(),
-            Self::Segmentation { classes } => *classes,
+            Self::Scene { classes } => *classes,
             Self::One => 1,
         }
     }
@@ -192,10 +192,7 @@ impl TissueBias {
         params: &BiasParams,
         canvas: &mut Canvas<'_>,
     ) -> Result<Severity, DagError> {
-        let (expected, got) = (self.tissues.classes(), params.selection.len());
-        if expected != got {
-            return Err(DagError::Classes { expected, got });
-        }
+        ensure_classes(self.tissues.classes(), params.selection.len())?;
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
         }
@@ -222,38 +219,32 @@ impl TissueBias {
 
     /// The tissues of every voxel around the mask.
     fn field(&self, canvas: &Canvas<'_>) -> Result<Field, DagError> {
-        let intensities = canvas.intensities();
-        let classes = self.tissues.classes();
-        let labels = match &self.tissues {
-            Tissues::Model(model) if self.config.memberships == Memberships::Soft => {
-                let mut memberships = Array2::zeros((intensities.nrows(), classes));
-                model.soft(intensities, memberships.view_mut())?;
-                return Ok(Field::Soft(memberships));
+        let (around, expected) = (canvas.around(), self.tissues.classes());
+        let (_, z, y, x) = around.dim();
+        let model = match &self.tissues {
+            Tissues::Model(model) => &**model,
+            Tissues::Scene { .. } => {
+                canvas.tissues().ok_or(DagError::Missing { what: "a tissue model of the image" })?
             }
-            Tissues::Model(model) => {
-                let mut labels = vec![0; intensities.nrows()];
-                model.hard(intensities, &mut labels)?;
-                labels
-            }
-            Tissues::Segmentation { .. } => {
-                let missing = DagError::Missing { what: "a segmentation of the image" };
-                canvas.segmentation().ok_or(missing)?.iter().copied().collect()
-            }
-            Tissues::One => vec![0; intensities.nrows()],
+            Tissues::One => return Ok(Field::Hard(Array3::zeros((z, y, x)))),
         };
-        // Without early exit, the comparison vectorises.
-        let greatest = labels.iter().fold(0, |greatest, label| (*label).max(greatest));
-        match usize::from(greatest) < classes {
-            true => Ok(Field::Hard(labels)),
-            false => Err(DagError::Classes { expected: classes, got: usize::from(greatest) + 1 }),
+        ensure_classes(expected, model.classes())?;
+        if self.config.memberships == Memberships::Soft {
+            let mut memberships = Array4::zeros((expected, z, y, x));
+            model.soft_at(canvas.around_origin(), around, memberships.view_mut())?;
+            return Ok(Field::Soft(memberships));
         }
+        let mut labels = Array3::zeros((z, y, x));
+        model.hard_at(canvas.around_origin(), around, labels.view_mut())?;
+        // Without early exit, the comparison vectorises.
+        let greatest = labels.iter().fold(0, |greatest: u8, label| greatest.max(*label));
+        ensure_classes(expected, expected.max(usize::from(greatest) + 1))?;
+        Ok(Field::Hard(labels))
     }
 
     /// Which tissues are shifted; `None` for all.
     fn select(&self, params: &BiasParams, field: &Field, canvas: &Canvas<'_>) -> Option<Vec<bool>> {
-        let (_, z, y, x) = canvas.around().dim();
-        let counts =
-            field.counts(params.selection.len(), [z, y, x], &canvas.inner(), canvas.mask());
+        let counts = field.counts(params.selection.len(), &canvas.inner(), canvas.mask());
         let total = counts.iter().sum::<f64>() + self.config.count_offset;
         let chosen = params.selection.iter().zip(counts).map(|(u, count)| *u < count / total);
         let selected: Vec<bool> = chosen.collect();
@@ -262,49 +253,43 @@ impl TissueBias {
     }
 }
 
-/// The tissues of the voxels of a canvas, in order of memory.
+fn ensure_classes(expected: usize, got: usize) -> Result<(), DagError> {
+    if expected == got { Ok(()) } else { Err(DagError::Classes { expected, got }) }
+}
+
+/// The tissues of the voxels of a canvas.
 enum Field {
-    Hard(Vec<u8>),
-    /// `(voxels, classes)`.
-    Soft(Array2<f32>),
+    /// `(z, y, x)`.
+    Hard(Array3<u8>),
+    /// `(classes, z, y, x)`.
+    Soft(Array4<f32>),
 }
 
 impl Field {
     /// Voxels of each tissue with mask > 0.
-    fn counts(
-        &self,
-        classes: usize,
-        extents: [usize; 3],
-        inner: &Region,
-        mask: &PlacedMask,
-    ) -> Vec<f64> {
-        // Two counters of each tissue: neighbours are mostly alike, and one would wait for itself.
-        let mut hard = [[0u32; 256]; 2];
-        let mut soft = vec![0.0; classes];
-        let rows = mask.values.rows().into_iter();
-        for ((z, y), row) in rows_of(inner).zip(rows) {
-            let row = contiguous(row);
-            let start = (z * extents[1] + y) * extents[2] + inner.start[2];
-            match self {
-                Self::Hard(labels) => {
-                    let labels = &labels[start..start + row.len()];
-                    for (index, (&label, &m)) in labels.iter().zip(row.iter()).enumerate() {
-                        hard[index % 2][usize::from(label)] += u32::from(m > 0.0);
+    fn counts(&self, classes: usize, inner: &Region, mask: &PlacedMask) -> Vec<f64> {
+        match self {
+            Self::Hard(labels) => {
+                // Two counters of each tissue: neighbours are mostly alike, and one would wait for itself.
+                let mut counts = [[0u32; 256]; 2];
+                let labels = inner.of(labels.view());
+                for (labels, mask) in labels.rows().into_iter().zip(mask.values.rows()) {
+                    for (index, (&label, &m)) in labels.iter().zip(mask).enumerate() {
+                        counts[index % 2][usize::from(label)] += u32::from(m > 0.0);
                     }
                 }
-                Self::Soft(memberships) => {
-                    for (index, _) in row.iter().enumerate().filter(|(_, m)| **m > 0.0) {
-                        for (sum, share) in soft.iter_mut().zip(memberships.row(start + index)) {
-                            *sum += f64::from(*share);
-                        }
-                    }
-                }
+                let both = counts[0].iter().zip(&counts[1]).map(|(a, b)| f64::from(a + b));
+                both.take(classes).collect()
+            }
+            Self::Soft(memberships) => {
+                let inside = inner.of(memberships.view());
+                let covered = |share: ArrayView3<'_, f32>| {
+                    let voxels = share.iter().zip(&mask.values).filter(|(_, m)| **m > 0.0);
+                    voxels.map(|(share, _)| f64::from(*share)).sum()
+                };
+                inside.outer_iter().map(covered).collect()
             }
         }
-        for (class, sum) in soft.iter_mut().enumerate() {
-            *sum += f64::from(hard[0][class]) + f64::from(hard[1][class]);
-        }
-        soft
     }
 
     /// 1 in the selected tissues, or the sum of memberships of them.
@@ -318,19 +303,13 @@ impl Field {
                 }
             }
             Self::Soft(memberships) => {
-                for (out, row) in out.iter_mut().zip(memberships.rows()) {
-                    let chosen = row.iter().zip(selected).filter(|(_, on)| **on);
-                    *out = chosen.map(|(share, _)| share).sum();
+                let classes = memberships.outer_iter().zip(selected).filter(|(_, on)| **on);
+                for (share, _) in classes {
+                    out.iter_mut().zip(share).for_each(|(out, share)| *out += share);
                 }
             }
         }
     }
-}
-
-/// `(z, y)` of the rows of a region, in order of memory.
-fn rows_of(region: &Region) -> impl Iterator<Item = (usize, usize)> {
-    let ys = region.start[1]..region.end[1];
-    (region.start[0]..region.end[0]).flat_map(move |z| ys.clone().map(move |y| (z, y)))
 }
 
 /// Shifts the voxels of a mask's window; the greatest change.
@@ -368,6 +347,10 @@ fn add(
 }
 
 impl Corruption for TissueBias {
+    fn name(&self) -> &'static str {
+        super::BIAS
+    }
+
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Bias(self.draw(key))
     }
@@ -383,7 +366,7 @@ impl Corruption for TissueBias {
     ) -> Result<Severity, DagError> {
         match params {
             CorruptionParams::Bias(params) => self.shift(params, canvas),
-            other => Err(other.unlike("bias")),
+            other => Err(other.unlike(self.name())),
         }
     }
 }

@@ -172,6 +172,10 @@ fn interpolate(image: ArrayView3<'_, f32>, position: [f64; 3]) -> f32 {
 }
 
 impl Corruption for Deformation {
+    fn name(&self) -> &'static str {
+        super::DEFORMATION
+    }
+
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Deformation(self.draw(key))
     }
@@ -183,7 +187,7 @@ impl Corruption for Deformation {
     ) -> Result<Severity, DagError> {
         match params {
             CorruptionParams::Deformation(params) => Ok(deform(params, canvas)),
-            other => Err(other.unlike("deformation")),
+            other => Err(other.unlike(self.name())),
         }
     }
 }

@@ -186,6 +186,10 @@ impl PoissonBlend {
 }
 
 impl Corruption for PoissonBlend {
+    fn name(&self) -> &'static str {
+        super::POISSON
+    }
+
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Poisson(self.draw(key))
     }
@@ -201,7 +205,7 @@ impl Corruption for PoissonBlend {
     ) -> Result<Severity, DagError> {
         match params {
             CorruptionParams::Poisson(params) => self.blend(params, canvas),
-            other => Err(other.unlike("poisson")),
+            other => Err(other.unlike(self.name())),
         }
     }
 }

@@ -152,6 +152,10 @@ impl Sharpness {
 }
 
 impl Corruption for Sharpness {
+    fn name(&self) -> &'static str {
+        super::SHARPNESS
+    }
+
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Sharpness(self.draw(key))
     }
@@ -167,7 +171,7 @@ impl Corruption for Sharpness {
     ) -> Result<Severity, DagError> {
         match params {
             CorruptionParams::Sharpness(params) => self.change(params, canvas),
-            other => Err(other.unlike("sharpness")),
+            other => Err(other.unlike(self.name())),
         }
     }
 }

@@ -114,6 +114,10 @@ impl TextureBlend {
 }
 
 impl Corruption for TextureBlend {
+    fn name(&self) -> &'static str {
+        super::TEXTURE
+    }
+
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Texture(self.draw(key))
     }
@@ -125,7 +129,7 @@ impl Corruption for TextureBlend {
     ) -> Result<Severity, DagError> {
         match params {
             CorruptionParams::Texture(params) => self.blend(params, canvas),
-            other => Err(other.unlike("texture")),
+            other => Err(other.unlike(self.name())),
         }
     }
 }
