@@ -1,5 +1,7 @@
 use disyre_core::Key;
-use disyre_core::ndarray::{ArrayView4, ArrayViewMut4, Axis};
+use disyre_core::ndarray::{
+    ArrayView3, ArrayView4, ArrayViewMut, ArrayViewMut3, ArrayViewMut4, Axis, Dimension,
+};
 use disyre_core::rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -85,14 +87,36 @@ impl AugmentParams {
         mut patch: ArrayViewMut4<'_, f32>,
     ) -> Result<(), AugmentError> {
         self.spatial.apply(image, patch.view_mut())?;
+        self.mirror(patch.view_mut(), 1);
+        self.intensity.apply(patch)
+    }
+
+    /// Cuts the same patch out of a segmentation of the image: the nearest labels, 0 outside.
+    ///
+    /// # Shapes and units
+    /// `labels` and `patch` are `(z, y, x)`.
+    ///
+    /// # Errors
+    /// Those of [`SpatialParams::apply_to_labels`].
+    pub fn apply_to_labels(
+        &self,
+        labels: ArrayView3<'_, u8>,
+        mut patch: ArrayViewMut3<'_, u8>,
+    ) -> Result<(), AugmentError> {
+        self.spatial.apply_to_labels(labels, patch.view_mut())?;
+        self.mirror(patch, 0);
+        Ok(())
+    }
+
+    /// Mirrors the axes of a patch after the first `before` ones.
+    fn mirror<T: Clone, D: Dimension>(&self, mut patch: ArrayViewMut<'_, T, D>, before: usize) {
         if self.mirror.contains(&true) {
             let original = patch.to_owned();
             let mut mirrored = original.view();
             for axis in (0..3).filter(|&axis| self.mirror[axis]) {
-                mirrored.invert_axis(Axis(axis + 1));
+                mirrored.invert_axis(Axis(axis + before));
             }
             patch.assign(&mirrored);
         }
-        self.intensity.apply(patch)
     }
 }

@@ -1,5 +1,5 @@
 use disyre_core::Key;
-use disyre_core::ndarray::{ArrayView4, ArrayViewMut4, Axis, Slice};
+use disyre_core::ndarray::{ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use disyre_core::rand::RngExt;
 use disyre_core::{ShapeError, ensure_same_shape};
 use serde::{Deserialize, Serialize};
@@ -150,6 +150,37 @@ impl SpatialParams {
         Ok(())
     }
 
+    /// Cuts the same patch out of a segmentation of the image: the nearest labels, 0 outside.
+    ///
+    /// # Shapes and units
+    /// `labels` and `patch` are `(z, y, x)`.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    ///
+    /// # Source
+    /// Ours: the published code has no segmentations.
+    pub fn apply_to_labels(
+        &self,
+        labels: ArrayView3<'_, u8>,
+        mut patch: ArrayViewMut3<'_, u8>,
+    ) -> Result<(), AugmentError> {
+        if labels.is_empty() || patch.is_empty() {
+            return Err(ShapeError::Empty { array: "the labels or their patch" }.into());
+        }
+        self.check()?;
+        if self.is_crop() {
+            let (labels, patch) = (labels.insert_axis(Axis(0)), patch.insert_axis(Axis(0)));
+            self.crop(labels, patch);
+            return Ok(());
+        }
+        let positions = self.positions(labels.dim().into(), patch.dim().into());
+        for (label, position) in patch.iter_mut().zip(positions) {
+            *label = nearest(labels.dim().into(), position).map_or(0, |voxel| labels[voxel]);
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), AugmentError> {
         for place in self.place {
             check::in_range("place", place, [0.0, 1.0], "a fraction in [0, 1)")?;
@@ -168,7 +199,7 @@ impl SpatialParams {
     }
 
     /// Copies whole voxels.
-    fn crop(&self, image: ArrayView4<'_, f32>, mut patch: ArrayViewMut4<'_, f32>) {
+    fn crop<T: Clone + Default>(&self, image: ArrayView4<'_, T>, mut patch: ArrayViewMut4<'_, T>) {
         let (from, to): (Vec<Slice>, Vec<Slice>) = (0..3)
             .map(|axis| {
                 let (length, size) = (image.len_of(Axis(axis + 1)), patch.len_of(Axis(axis + 1)));
@@ -182,7 +213,7 @@ impl SpatialParams {
             0 => Slice::from(..),
             axis => slices[axis - 1],
         };
-        patch.fill(0.0);
+        patch.fill(T::default());
         patch
             .slice_each_axis_mut(|axis| part(&to, axis.axis.index()))
             .assign(&image.slice_each_axis(|axis| part(&from, axis.axis.index())));
@@ -281,14 +312,16 @@ fn reach<'a>(
 
 /// Whether the voxel nearest to a position has a channel other than 0.
 fn is_foreground(image: ArrayView4<'_, f32>, position: [f64; 3]) -> bool {
-    let [z, y, x] = position.map(f64::round);
-    let (_, depth, height, width) = image.dim();
-    let inside = |coordinate: f64, length| coordinate >= 0.0 && coordinate < length as f64;
-    inside(z, depth)
-        && inside(y, height)
-        && inside(x, width)
-        && (0..image.len_of(Axis(0)))
-            .any(|channel| image[[channel, z as usize, y as usize, x as usize]] != 0.0)
+    nearest(extents(&image), position).is_some_and(|[z, y, x]| {
+        (0..image.len_of(Axis(0))).any(|channel| image[[channel, z, y, x]] != 0.0)
+    })
+}
+
+/// The voxel nearest to a position; `None` outside the image.
+fn nearest(extents: [usize; 3], position: [f64; 3]) -> Option<[usize; 3]> {
+    let rounded = position.map(f64::round);
+    let inside = |axis: usize| rounded[axis] >= 0.0 && rounded[axis] < extents[axis] as f64;
+    (0..3).all(inside).then(|| rounded.map(|coordinate| coordinate as usize))
 }
 
 #[cfg(test)]

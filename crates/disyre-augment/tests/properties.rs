@@ -3,7 +3,7 @@
 
 use disyre_augment::{AugmentConfig, AugmentParams, IntensityConfig, SpatialConfig};
 use disyre_core::Key;
-use disyre_core::ndarray::{Array4, Axis};
+use disyre_core::ndarray::{Array3, Array4, Axis};
 use proptest::prelude::*;
 
 /// Everything always happens.
@@ -43,6 +43,36 @@ fn patch(params: &AugmentParams, image: &Array4<f32>, [z, y, x]: [usize; 3]) -> 
 }
 
 proptest! {
+    #[test]
+    fn labels_go_where_their_voxels_go(
+        seed: u64, depth in 1usize..6, size in [4usize..20, 4..20], often: bool,
+    ) {
+        let mut config = if often { always() } else { AugmentConfig::default() };
+        config.intensity = IntensityConfig {
+            brightness_probability: 0.0,
+            gamma_probability: 0.0,
+            inverted_gamma_probability: 0.0,
+            noise_probability: 0.0,
+            blur_probability: 0.0,
+            ..IntensityConfig::default()
+        };
+        let image = image([7, 16, 15], 1);
+        let labels = image.index_axis(Axis(0), 0).mapv(|value| u8::from(value > 0.0));
+        let drawn = config.build().unwrap().draw(Key::new(seed));
+        let shape = [depth, size[0], size[1]];
+        let patch = patch(&drawn, &image, shape);
+        let mut part = Array3::from_elem(shape, 9);
+        drawn.apply_to_labels(labels.view(), part.view_mut()).unwrap();
+        // Splines ring, down to 0 and below.
+        let spatial = &drawn.spatial;
+        let bent = spatial.elastic.is_some() || spatial.rotation_degrees.is_some() || spatial.scale.is_some();
+        for (&value, &label) in patch.iter().zip(&part) {
+            prop_assert!(label == u8::from(value > 0.0) || (bent && label == 1));
+        }
+        let mut empty = Array3::zeros((0, 4, 4));
+        prop_assert!(drawn.apply_to_labels(labels.view(), empty.view_mut()).is_err());
+    }
+
     #[test]
     fn patches_are_in_the_unit_interval_and_replayed_exactly(
         seed: u64,

@@ -83,6 +83,30 @@ impl LabelMap {
         &self.codes
     }
 
+    /// The class of each voxel, `(z, y, x)`: an index into [`codes`](Self::codes).
+    pub fn voxels(&self) -> ArrayView3<'_, u8> {
+        self.classes.view()
+    }
+
+    /// The same classes on another image: one that was cut out of this one, mirrored or bent.
+    ///
+    /// # Shapes and units
+    /// `voxels` is `(z, y, x)`, each an index into [`codes`](Self::codes).
+    ///
+    /// # Errors
+    /// [`TissueError::UnknownCode`] for a voxel of another class, with its number as the code.
+    pub fn with_voxels(&self, voxels: Array3<u8>) -> Result<Self, TissueError> {
+        let unknown = voxels.iter().position(|&class| usize::from(class) >= self.codes.len());
+        match unknown {
+            None => Ok(Self { codes: self.codes.clone(), classes: voxels }),
+            Some(index) => Err(TissueError::UnknownCode {
+                code: voxels.iter().nth(index).copied().unwrap_or_default().into(),
+                voxel: unravel(index, voxels.shape()),
+                classes: self.codes.len(),
+            }),
+        }
+    }
+
     /// The classes of the part of the image with these extents.
     fn part(
         &self,
@@ -210,6 +234,15 @@ mod tests {
             LabelMap::new(segmentation().view(), &[]),
             Err(TissueError::Classes { got: 0 })
         ));
+    }
+
+    #[test]
+    fn a_part_of_an_image_takes_its_classes_along() {
+        let whole = model();
+        let part = whole.with_voxels(array![[[1, 0, 1]]]).unwrap();
+        assert_eq!((part.codes(), part.voxels()), (&[9, 5][..], array![[[1, 0, 1]]].view()));
+        let error = whole.with_voxels(array![[[1, 0, 2]]]).unwrap_err();
+        assert!(matches!(error, TissueError::UnknownCode { code: 2, classes: 2, .. }), "{error}");
     }
 
     #[test]
