@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = RunConfig::cpu_2mm();
     let healthy = arguments.next();
     let cohort = match &healthy {
-        Some(folder) => Cohort::load(folder, &config.prepare, config.pairs.hold_out, Key::new(0))?,
+        Some(folder) => Cohort::load(folder, &config, Key::new(0))?,
         None => phantom_cohort(&config)?,
     };
     let restorer = HealthyMean(mean_of_brains(&cohort.training));

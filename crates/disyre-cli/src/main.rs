@@ -2,6 +2,7 @@
 //! prints. No algorithm lives here.
 #![forbid(unsafe_code)]
 
+mod anomaly;
 mod arguments;
 mod batch;
 mod commands;

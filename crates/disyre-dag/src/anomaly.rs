@@ -133,6 +133,23 @@ impl fmt::Debug for Sources {
 }
 
 impl AnomalyConfig {
+    /// Whether it is built from [`Sources::textures`].
+    pub fn takes_textures(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            PartConfig::Texture(TexturePart { from, .. })
+            | PartConfig::Poisson(PoissonPart { from, .. }) => {
+                from.origin == TextureOrigin::Foreign
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether it is built from [`Sources::tissues`].
+    pub fn takes_tissues(&self) -> bool {
+        let takes = |part: &PartConfig| matches!(part, PartConfig::Bias(part) if part.tissues == TissueFrom::Model);
+        self.parts.iter().any(takes)
+    }
+
     /// Checks the values and takes the sources.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
 
 use crate::affine::corner_distance_mm;
@@ -19,6 +20,17 @@ pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
 /// What [`Scan::read`] refuses; [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], naming both files. The
 /// affines may differ by a twentieth of the smallest voxel side at the corners: programs round headers differently.
 pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
+    Ok(nonzero_mask(read_on_grid(path, image)?.data.view()))
+}
+
+/// Reads a mask or a segmentation that lies on the grid of an image, with its values.
+///
+/// # Shapes and units
+/// `(z, y, x)` of `image.volume`, in the file's own orientation.
+///
+/// # Errors
+/// As [`read_mask`].
+pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
     const TOLERANCE_VOXELS: f64 = 0.05;
     let mask = Scan::read(path, &ReadOptions::default())?;
     let (expected, got) = (&image.volume.grid, &mask.volume.grid);
@@ -41,5 +53,5 @@ pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
             distance_mm,
         });
     }
-    Ok(nonzero_mask(mask.volume.data.view()))
+    Ok(mask.volume)
 }

@@ -3,10 +3,9 @@ use std::path::Path;
 use disyre_core::Key;
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
-use disyre_volume::{ReadOptions, Scan, find_scans, scan_name};
-use rayon::prelude::*;
+use disyre_volume::find_scans;
 
-use crate::{Error, PrepareConfig, Prepared};
+use crate::{Error, Prepared, RunConfig, Segmentation, SourceScan};
 
 /// A healthy scan, prepared.
 #[derive(Debug, Clone)]
@@ -15,13 +14,15 @@ pub struct Subject {
     pub name: String,
     /// Intensities in `[0, 1]`, `(c, z, y, x)` with one channel, cropped to the brain; background 0.
     pub image: ArcArray<f32, Ix4>,
+    /// Its anatomical segmentation, if tissues are told by one.
+    pub segmentation: Option<Segmentation>,
 }
 
 impl Subject {
     /// Takes a prepared scan.
     pub fn new(name: impl Into<String>, prepared: Prepared) -> Self {
         let image = prepared.volume.data.insert_axis(Axis(0));
-        Self { name: name.into(), image: image.into_shared() }
+        Self { name: name.into(), image: image.into_shared(), segmentation: None }
     }
 }
 
@@ -35,19 +36,15 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Reads and prepares every scan of a folder, several at a time, then splits them.
+    /// Reads and prepares every scan of a folder, several at a time, with their segmentations if the settings ask for
+    /// label maps, then splits them.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::CohortTooSmall`] below two.
-    pub fn load(
-        folder: &Path,
-        config: &PrepareConfig,
-        hold_out: usize,
-        key: Key,
-    ) -> Result<Self, Error> {
-        let subjects: Result<Vec<Subject>, Error> =
-            find_scans(folder)?.par_iter().map(|path| load_subject(path, config)).collect();
-        Self::split(subjects?, hold_out, key)
+    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Segmentation`] for a scan without
+    /// its segmentation; [`Error::CohortTooSmall`] below two.
+    pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
+        let scans = SourceScan::read_all(&find_scans(folder)?, config)?;
+        Self::split(scans.iter().map(Subject::from).collect(), config.pairs.hold_out, key)
     }
 
     /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
@@ -74,12 +71,11 @@ impl Cohort {
     }
 }
 
-fn load_subject(path: &Path, config: &PrepareConfig) -> Result<Subject, Error> {
-    let name = scan_name(path);
-    let scan = Scan::read(path, &ReadOptions::default())?;
-    let prepared =
-        config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
-    Ok(Subject::new(name, prepared))
+impl From<&SourceScan> for Subject {
+    fn from(scan: &SourceScan) -> Self {
+        let subject = Self::new(scan.source.name.as_str(), scan.prepared.clone());
+        Self { segmentation: scan.segmentation.clone(), ..subject }
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +84,13 @@ mod tests {
 
     fn subjects(count: usize) -> Vec<Subject> {
         let image = ArcArray::zeros((1, 1, 1, 1));
-        (0..count).map(|i| Subject { name: format!("sub-{i:03}"), image: image.clone() }).collect()
+        (0..count)
+            .map(|i| Subject {
+                name: format!("sub-{i:03}"),
+                image: image.clone(),
+                segmentation: None,
+            })
+            .collect()
     }
 
     fn names(subjects: &[Subject]) -> Vec<&str> {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_augment::AugmentConfig;
 use disyre_core::Severity;
-use disyre_dag::DagConfig;
+use disyre_dag::{DagConfig, Family};
 use disyre_diffusion::{Engine, ModelConfig, TrainConfig, UNetConfig};
 use disyre_score::PUBLISHED_SEVERITIES;
 use disyre_volume::IntensityScaling;
@@ -16,13 +16,16 @@ use crate::{Error, PrepareConfig};
 pub struct RunConfig {
     /// Root of all random numbers.
     pub seed: u64,
+    /// Family of the anomalies; published: dag.
+    #[serde(default)]
+    pub family: Family,
     /// From a scan to what the network sees.
     pub prepare: PrepareConfig,
     /// Tissue classes of the bias step.
     pub tissue: TissueConfig,
     /// Training patches.
     pub pairs: PairConfig,
-    /// Their corruption.
+    /// Their corruption: the window of every family, and texture and bias of those that have DAG's.
     pub dag: DagConfig,
     /// The restoration network.
     pub network: UNetConfig,
@@ -32,8 +35,8 @@ pub struct RunConfig {
     pub detect: DetectConfig,
 }
 
-/// How tissue classes are fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Where the tissue classes of the bias step come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TissueConfig {
     /// The kind of model; published: k-means, or rather five fixed centres of one.
@@ -43,11 +46,30 @@ pub struct TissueConfig {
     pub classes: usize,
     /// Brain voxels drawn from each scan for the fit, ≥ 1; ours: bounds memory for any cohort.
     pub voxels_per_scan: usize,
+    /// For label maps, a folder with the segmentation of each scan, by its name: see [`Segmentations::find`].
+    ///
+    /// [`Segmentations::find`]: crate::Segmentations::find
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentations: Option<PathBuf>,
+}
+
+impl TissueConfig {
+    /// That classes are to be fitted, before any scan is read.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for label maps.
+    pub fn ensure_fitted(&self) -> Result<(), Error> {
+        let expected = "k-means or gaussian-mixture where classes are fitted";
+        match self.model {
+            TissueKind::LabelMaps => Err(Error::Setting { field: "tissue.model", expected }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for TissueConfig {
     fn default() -> Self {
-        Self { model: TissueKind::KMeans, classes: 5, voxels_per_scan: 20_000 }
+        Self { model: TissueKind::KMeans, classes: 5, voxels_per_scan: 20_000, segmentations: None }
     }
 }
 
@@ -58,8 +80,10 @@ pub enum TissueKind {
     /// The nearest of K centres.
     #[default]
     KMeans,
-    /// Posteriors of K Gaussians: classes that overlap.
+    /// Posteriors of K Gaussians: classes that overlap, counted by their soft memberships.
     GaussianMixture,
+    /// The segmentation of each scan, out of the folder `segmentations`; nothing is fitted.
+    LabelMaps,
 }
 
 /// How training patches are cut.
@@ -72,7 +96,8 @@ pub struct PairConfig {
     pub mirror: [f64; 3],
     /// Subjects kept from training for validation; at most a fifth of the cohort is kept, at least one.
     pub hold_out: usize,
-    /// A folder of masks to draw shapes from, in place of noise blobs.
+    /// A folder of masks to draw shapes from, in place of noise blobs; with it, families that have patches as shapes take
+    /// the published mixture too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_masks: Option<PathBuf>,
     /// How healthy patches are varied; its own `mirror` counts then. None: they are cut and mirrored only.
@@ -135,6 +160,7 @@ impl RunConfig {
     pub fn reference() -> Self {
         Self {
             seed: 0,
+            family: Family::Dag,
             prepare: PrepareConfig {
                 spacing_mm: 1.0,
                 scaling: IntensityScaling::Published { upper: 0.98 },
@@ -228,6 +254,11 @@ impl RunConfig {
             ),
             (self.pairs.hold_out == 0, "pairs.hold_out", "at least 1 subject"),
             (!(1..=255).contains(&self.tissue.classes), "tissue.classes", "1 to 255 classes"),
+            (
+                (self.tissue.model == TissueKind::LabelMaps) != self.tissue.segmentations.is_some(),
+                "tissue.segmentations",
+                "a folder where tissue.model is label-maps, and not given elsewhere",
+            ),
             (self.tissue.voxels_per_scan == 0, "tissue.voxels_per_scan", "at least 1 voxel"),
             (self.detect.batch == 0, "detect.batch", "at least 1 window"),
             (self.detect.severities.is_empty(), "detect.severities", "at least one severity"),

@@ -56,6 +56,37 @@ pub enum Error {
         /// What it may hold.
         expected: &'static str,
     },
+    /// No or several segmentations go with a scan.
+    #[error(
+        "{count} segmentations of {} in {}, expected 1, named one of {expected} (.nii or .nii.gz)",
+        scan.display(), folder.display()
+    )]
+    Segmentation {
+        /// The scan.
+        scan: PathBuf,
+        /// Where segmentations were looked for.
+        folder: PathBuf,
+        /// How many were found.
+        count: usize,
+        /// What it may be called.
+        expected: String,
+    },
+    /// A segmentation holds something else than codes.
+    #[error("segmentation {} holds {value}, expected whole numbers; give label maps, not probabilities", path.display())]
+    Codes {
+        /// The file.
+        path: PathBuf,
+        /// The first such value.
+        value: f32,
+    },
+    /// Tissues are told by segmentations, and a scan has none.
+    #[error(
+        "{name} has no segmentation, which tissue.model = \"label-maps\" needs; set tissue.segmentations"
+    )]
+    Unsegmented {
+        /// The scan.
+        name: String,
+    },
     /// A file holds no recipe.
     #[error("{} is not a recipe; give a NAME_recipe.json that `disyre synth` wrote", path.display())]
     Recipe {

@@ -1,20 +1,19 @@
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
 
-use disyre_augment::{AugmentConfig, AugmentError, Augmenter};
-use disyre_core::ndarray::{Array3, ArrayView4, ArrayViewMut4, Axis, AxisDescription};
+use disyre_augment::{AugmentConfig, AugmentError, AugmentParams, Augmenter};
+use disyre_core::ndarray::{
+    Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, AxisDescription, Slice,
+};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
-use disyre_dag::{
-    Dag, DiscShapes, MaskConfig, MaskFrame, PublishedShapes, PublishedShapesConfig,
-    RectangleShapes, ShapeSource, VolumeBank,
-};
-use disyre_volume::{ReadOptions, Scan, find_scans};
+use disyre_dag::{Anomalies, Scene};
+use disyre_tissue::LabelMap;
 
-use crate::{Error, PairConfig, RunConfig, Subject};
+use crate::anomaly::sources;
+use crate::segmentation::label_map;
+use crate::{Error, PairConfig, RunConfig, Subject, Tissues};
 
-/// Training pairs: random patches of healthy scans, and the same patches corrupted by DAG.
+/// Training pairs: random patches of healthy scans, and the same patches corrupted by the run's family of anomalies.
 ///
 /// Pair `i` depends on the key and `i` alone: any order, any thread.
 ///
@@ -24,9 +23,11 @@ use crate::{Error, PairConfig, RunConfig, Subject};
 #[derive(Debug)]
 pub struct DagPairs {
     subjects: Vec<Subject>,
+    /// Of each subject, if tissues are told by segmentations.
+    label_maps: Option<Vec<LabelMap>>,
     config: PairConfig,
     augmenter: Option<Augmenter>,
-    dag: Dag,
+    anomalies: Anomalies,
     key: Key,
 }
 
@@ -35,73 +36,159 @@ impl DagPairs {
     ///
     /// # Errors
     /// [`Error::CohortTooSmall`] without subjects; the DAG and augmentation crates' errors for settings they cannot
-    /// serve; errors of reading the shape masks, if a folder of them is set.
+    /// serve; errors of reading the shape masks, if a folder of them is set; [`Error::Unsegmented`] for a subject without
+    /// segmentation where those tell tissues.
     pub fn new(
         subjects: &[Subject],
         config: &RunConfig,
-        tissues: Arc<dyn TissueModel>,
+        tissues: Option<&Tissues>,
         key: Key,
     ) -> Result<Self, Error> {
         if subjects.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
         let images = subjects.iter().map(|subject| subject.image.clone()).collect();
-        let (shapes, textures) =
-            (build_shapes(config.pairs.shape_masks.as_deref())?, VolumeBank::new(images)?);
-        let dag = config.dag.clone().build(shapes, Arc::new(textures), tissues)?;
+        let sources = sources(images, config.pairs.shape_masks.as_deref(), tissues)?;
+        let anomalies = config.anomaly(config.dag.window, tissues).build(&sources)?;
+        let label_maps = match tissues {
+            Some(Tissues::LabelMaps { codes }) => {
+                let maps = subjects.iter().map(|subject| label_map(subject, codes));
+                Some(maps.collect::<Result<_, _>>()?)
+            }
+            _ => None,
+        };
         let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
         let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
-        Ok(Self { subjects, config, augmenter, dag, key })
+        Ok(Self { subjects, label_maps, config, augmenter, anomalies, key })
     }
 
-    /// Cuts patch `key` out of one of the subjects, background where the patch exceeds the brain.
-    fn cut(&self, key: Key, patch: ArrayViewMut4<'_, f32>) -> Result<(), AugmentError> {
+    /// Draws which subject patch `key` is cut out of, and how.
+    fn draw(&self, key: Key) -> (usize, Cutout) {
         let mut rng = key.rng();
-        let image = self.subjects[rng.random_range(0..self.subjects.len())].image.view();
-        match &self.augmenter {
-            None => self.crop(image, rng, patch),
+        let which = rng.random_range(0..self.subjects.len());
+        let image = self.subjects[which].image.view();
+        let cutout = match &self.augmenter {
+            None => Cutout::Plain(self.draw_cut(image, rng)),
             Some(augmenter) => {
-                let slices = image.len_of(Axis(1));
                 // A patch of one slice is cut inside the box of that slice.
+                let slices = image.len_of(Axis(1));
                 let z = if self.config.patch[0] == 1 {
                     let z = rng.random_range(0..slices);
                     z..z + 1
                 } else {
                     0..slices
                 };
-                let mut part = image;
-                part.slice_axis_inplace(Axis(1), z.into());
-                for axis in [Axis(2), Axis(3)] {
-                    let extent = extent(&part, axis);
-                    part.slice_axis_inplace(axis, extent.into());
+                let part = image.slice_axis(Axis(1), z.clone().into());
+                let within = [z, extent(&part, Axis(2)), extent(&part, Axis(3))];
+                Cutout::Augmented(within, Box::new(augmenter.draw(key.child("augment"))))
+            }
+        };
+        (which, cutout)
+    }
+
+    fn draw_cut(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> PlainCut {
+        let size = self.config.patch;
+        let z = Cut::draw(0..image.len_of(Axis(1)), size[0], &mut rng);
+        let slab = image.slice_axis(Axis(1), z.from.clone().into());
+        let y = Cut::draw(extent(&slab, Axis(2)), size[1], &mut rng);
+        let x = Cut::draw(extent(&slab, Axis(3)), size[2], &mut rng);
+        PlainCut { cuts: [z, y, x], mirror: self.config.mirror.map(|p| rng.random_bool(p)) }
+    }
+
+    /// The label map of a patch.
+    fn tissues(&self, which: usize, cutout: &Cutout) -> Result<Option<LabelMap>, Error> {
+        let Some(map) = self.label_maps.as_ref().map(|maps| &maps[which]) else { return Ok(None) };
+        let mut labels = Array3::zeros(self.config.patch);
+        cutout.cut_labels(map.voxels(), labels.view_mut())?;
+        Ok(Some(map.with_voxels(labels)?))
+    }
+
+    fn fill(
+        &self,
+        key: Key,
+        corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, Error> {
+        let (which, cutout) = self.draw(key.child("patch"));
+        cutout.cut(self.subjects[which].image.view(), clean.view_mut())?;
+        let tissues = self.tissues(which, &cutout)?;
+        let tissues = tissues.as_ref().map(|map| map as &dyn TissueModel);
+        let scene = Scene { tissues, ..clean.view().into() };
+        let drawn = self.anomalies.draw(key.child("dag"));
+        Ok(self.anomalies.apply(&drawn, scene, corrupted)?.severity)
+    }
+}
+
+/// How a patch comes out of a subject.
+enum Cutout {
+    Plain(PlainCut),
+    /// Inside a box `(z, y, x)`.
+    Augmented([Range<usize>; 3], Box<AugmentParams>),
+}
+
+impl Cutout {
+    fn cut(
+        &self,
+        mut image: ArrayView4<'_, f32>,
+        patch: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), AugmentError> {
+        match self {
+            Self::Plain(cut) => cut.apply(image, patch),
+            Self::Augmented(within, params) => {
+                for (axis, range) in within.iter().enumerate() {
+                    image.slice_axis_inplace(Axis(axis + 1), range.clone().into());
                 }
-                augmenter.draw(key.child("augment")).apply(part, patch)?;
+                params.apply(image, patch)?;
             }
         }
         Ok(())
     }
 
-    /// Cuts and mirrors.
-    fn crop(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng, mut patch: ArrayViewMut4<'_, f32>) {
-        let size = self.config.patch;
-        let channels = Cut { from: 0..image.len_of(Axis(0)), to: 0..image.len_of(Axis(0)) };
-        let z = Cut::draw(0..image.len_of(Axis(1)), size[0], &mut rng);
-        let slab = image.slice_axis(Axis(1), z.from.clone().into());
-        let y = Cut::draw(extent(&slab, Axis(2)), size[1], &mut rng);
-        let x = Cut::draw(extent(&slab, Axis(3)), size[2], &mut rng);
-        let cuts = [channels, z, y, x];
-        let cut_of = |axis: AxisDescription| &cuts[axis.axis.index()];
-        patch.fill(0.0);
-        patch
-            .slice_each_axis_mut(|axis| cut_of(axis).to.clone().into())
-            .assign(&image.slice_each_axis(|axis| cut_of(axis).from.clone().into()));
-        for (axis, &probability) in self.config.mirror.iter().enumerate() {
-            if rng.random_bool(probability) {
-                let original = patch.to_owned();
-                let mut mirrored = original.view();
-                mirrored.invert_axis(Axis(axis + 1));
-                patch.assign(&mirrored);
+    /// The same of a segmentation.
+    fn cut_labels(
+        &self,
+        mut labels: ArrayView3<'_, u8>,
+        patch: ArrayViewMut3<'_, u8>,
+    ) -> Result<(), AugmentError> {
+        match self {
+            Self::Plain(cut) => {
+                cut.apply(labels.insert_axis(Axis(0)), patch.insert_axis(Axis(0)));
             }
+            Self::Augmented(within, params) => {
+                for (axis, range) in within.iter().enumerate() {
+                    labels.slice_axis_inplace(Axis(axis), range.clone().into());
+                }
+                params.apply_to_labels(labels, patch)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whole voxels, mirrored or not.
+struct PlainCut {
+    cuts: [Cut; 3],
+    mirror: [bool; 3],
+}
+
+impl PlainCut {
+    /// Cuts and mirrors, background where the patch exceeds the brain.
+    fn apply<T: Clone + Default>(&self, image: ArrayView4<'_, T>, mut patch: ArrayViewMut4<'_, T>) {
+        let part = |axis: AxisDescription, of: fn(&Cut) -> &Range<usize>| match axis.axis.index() {
+            0 => Slice::from(..),
+            axis => of(&self.cuts[axis - 1]).clone().into(),
+        };
+        patch.fill(T::default());
+        patch
+            .slice_each_axis_mut(|axis| part(axis, |cut| &cut.to))
+            .assign(&image.slice_each_axis(|axis| part(axis, |cut| &cut.from)));
+        if self.mirror.contains(&true) {
+            let original = patch.to_owned();
+            let mut mirrored = original.view();
+            for axis in (0..3).filter(|&axis| self.mirror[axis]) {
+                mirrored.invert_axis(Axis(axis + 1));
+            }
+            patch.assign(&mirrored);
         }
     }
 }
@@ -111,48 +198,13 @@ impl PairSource for DagPairs {
         &self,
         index: u64,
         corrupted: ArrayViewMut4<'_, f32>,
-        mut clean: ArrayViewMut4<'_, f32>,
+        clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, PairError> {
         let [z, y, x] = self.config.patch;
         ensure_same_shape("clean patch", &[1, z, y, x], clean.shape())?;
-        let key = self.key.child(index);
-        self.cut(key.child("patch"), clean.view_mut())
-            .map_err(|source| PairError::Source { index, source: Box::new(source) })?;
-        let applied = self
-            .dag
-            .corrupt(key.child("dag"), clean.view(), corrupted)
-            .map_err(|source| PairError::Source { index, source: Box::new(source) })?;
-        Ok(applied.severity)
+        self.fill(self.key.child(index), corrupted, clean)
+            .map_err(|source| PairError::Source { index, source: Box::new(source) })
     }
-}
-
-/// The configured shapes: the published mixture, with the masks of a folder in place of noise blobs if there is one.
-pub(crate) fn build_shapes(masks: Option<&Path>) -> Result<Arc<dyn ShapeSource>, Error> {
-    Ok(match masks {
-        Some(folder) => Arc::new(shapes_with(load_masks(folder)?)?),
-        None => Arc::new(PublishedShapes::default()),
-    })
-}
-
-/// The published mixture with given masks, filling half to all of the window, in place of its noise blobs.
-fn shapes_with(masks: Vec<Array3<u8>>) -> Result<PublishedShapes, Error> {
-    let frame = MaskFrame::BoundingBox;
-    let masks =
-        MaskConfig { frame, span: [[1.0, 2.0]; 2], ..MaskConfig::default() }.build(masks)?;
-    let kinds: Vec<Arc<dyn ShapeSource>> = vec![
-        Arc::new(RectangleShapes::default()),
-        Arc::new(DiscShapes::default()),
-        Arc::new(masks),
-    ];
-    Ok(PublishedShapesConfig::default().build(kinds)?)
-}
-
-fn load_masks(folder: &Path) -> Result<Vec<Array3<u8>>, Error> {
-    let read = |path| -> Result<_, Error> {
-        let scan = Scan::read(path, &ReadOptions::default())?;
-        Ok(disyre_volume::to_ras(&scan.volume).data.mapv(|value| u8::from(value > 0.5)))
-    };
-    find_scans(folder)?.iter().map(|path| read(path)).collect()
 }
 
 /// Along one axis, which voxels of an image go where in a patch.
@@ -201,12 +253,13 @@ mod tests {
         let image = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
             0.2 + ((z * 31 + y * 7 + x * 3) % 80) as f32 / 100.0
         });
-        let subject = Subject { name: "a".into(), image: image.into_shared() };
+        let subject = Subject { name: "a".into(), image: image.into_shared(), segmentation: None };
         let mut config = RunConfig::cpu_2mm();
         config.pairs.patch = patch;
         config.pairs.augment = augment;
         config.dag = disyre_dag::DagConfig::for_window([1, 8, 8]);
-        DagPairs::new(&[subject], &config, Arc::new(Codebook::published()), Key::new(3)).unwrap()
+        let tissues = Tissues::Fitted(Codebook::published().into());
+        DagPairs::new(&[subject], &config, Some(&tissues), Key::new(3)).unwrap()
     }
 
     fn pair(source: &DagPairs, index: u64) -> (Array4<f32>, Array4<f32>, Severity) {

@@ -1,15 +1,19 @@
 use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
-use disyre_dag::{DagConfig, DagParams};
-use disyre_tissue::FittedTissues;
+use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
 use disyre_volume::{ReadOptions, Scan, find_scans, scan_name};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::synth::{Parts, corrupt};
-use crate::{Error, Family, PrepareConfig, Prepared, Sample};
+use crate::anomaly::sources;
+use crate::segmentation::label_map;
+use crate::synth::corrupt;
+use crate::{
+    Error, PrepareConfig, Prepared, RunConfig, Sample, Segmentation, Segmentations, Subject,
+    TissueKind, Tissues,
+};
 
 /// How a sample was made: with the files that it names, it gives the same sample again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,7 +21,7 @@ use crate::{Error, Family, PrepareConfig, Prepared, Sample};
 pub struct Recipe {
     /// Version of disyre.
     pub version: String,
-    /// Which parts the anomaly has.
+    /// Which family the anomaly is of.
     pub family: Family,
     /// The corrupted scan, by name; one of the `sources`.
     pub source: String,
@@ -27,24 +31,26 @@ pub struct Recipe {
     pub key: Key,
     /// The severity that the corruption realised: the greatest of its parts.
     pub severity: Severity,
-    /// What the texture realised.
-    pub texture: Severity,
-    /// What the intensity bias realised.
-    pub bias: Severity,
+    /// What each part of the family realised.
+    pub parts: Vec<Severity>,
     /// The window of the anomaly `(z, y, x)` in the corrupted scan, in voxels.
     pub origin: [usize; 3],
     /// Everything drawn.
-    pub drawn: DagParams,
-    /// The settings of the corruption.
-    pub dag: DagConfig,
+    pub drawn: AnomalyParams,
+    /// The settings of the family.
+    pub anomaly: AnomalyConfig,
     /// How scans were prepared.
     pub prepare: PrepareConfig,
-    /// Tissue classes of the bias.
-    pub tissues: FittedTissues,
-    /// The masks that shapes come from, if not from noise.
+    /// What told the tissues of the bias, if the family has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape_masks: Option<ShapeMasks>,
-    /// The scans that textures come from, in order.
+    pub tissues: Option<Tissues>,
+    /// The segmentation of the corrupted scan, if that told tissues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<SourceFolder>,
+    /// The masks that shapes come from, if a folder of them was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape_masks: Option<SourceFolder>,
+    /// The scans that textures come from, in order; the corrupted one alone for a family without foreign textures.
     pub sources: Vec<Source>,
 }
 
@@ -58,13 +64,13 @@ pub struct Source {
     pub sha256: String,
 }
 
-/// A folder of masks that shapes come from.
+/// Files of a folder other than that of the scans: masks that shapes come from, or segmentations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ShapeMasks {
+pub struct SourceFolder {
     /// Where it was.
     pub folder: PathBuf,
-    /// Its masks, in order.
+    /// The files, in order.
     pub sources: Vec<Source>,
 }
 
@@ -75,6 +81,8 @@ pub struct SourceScan {
     pub source: Source,
     /// The scan.
     pub prepared: Prepared,
+    /// Its segmentation, if tissues are told by one.
+    pub segmentation: Option<Segmentation>,
 }
 
 impl Source {
@@ -103,17 +111,27 @@ impl Source {
     }
 }
 
-impl ShapeMasks {
-    /// Names and hashes the masks of a folder.
+impl SourceFolder {
+    /// Names and hashes all NIfTI files of a folder.
     ///
     /// # Errors
-    /// [`Error::Volume`] for a folder without masks, [`Error::Io`] naming a mask.
+    /// [`Error::Volume`] for a folder without any, [`Error::Io`] naming a file.
     pub fn of(folder: &Path) -> Result<Self, Error> {
         let sources = find_scans(folder)?.into_iter().map(|path| Source::of(&path));
         Ok(Self { folder: folder.to_owned(), sources: sources.collect::<Result<_, _>>()? })
     }
 
-    /// That the folder holds these masks and no others.
+    /// The only file, as it was.
+    fn only(&self) -> Result<PathBuf, Error> {
+        let files = find_scans(&self.folder)?;
+        let missing = || Error::MissingSource {
+            name: "(a segmentation)".into(),
+            folder: self.folder.clone(),
+        };
+        self.sources.first().ok_or_else(missing)?.find(&self.folder, &files)
+    }
+
+    /// That the folder holds these files and no others.
     fn ensure_unchanged(&self) -> Result<(), Error> {
         let now = Self::of(&self.folder)?;
         let both = self.sources.iter().zip(&now.sources);
@@ -132,15 +150,42 @@ impl ShapeMasks {
 }
 
 impl SourceScan {
-    /// Reads and prepares a scan.
+    /// Reads and prepares a scan, and its segmentation if it is given some.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the file, or those of reading.
-    pub fn read(path: &Path, config: &PrepareConfig) -> Result<Self, Error> {
+    /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentations::find`] and
+    /// [`Segmentation::read`].
+    pub fn read(
+        path: &Path,
+        config: &PrepareConfig,
+        segmentation: Option<&Path>,
+    ) -> Result<Self, Error> {
         let scan = Scan::read(path, &ReadOptions::default())?;
         let prepared =
             config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
-        Ok(Self { source: Source::of(path)?, prepared })
+        let grid = &prepared.volume.grid;
+        let segmentation =
+            segmentation.map(|path| Segmentation::read(path, &scan, grid)).transpose()?;
+        Ok(Self { source: Source::of(path)?, prepared, segmentation })
+    }
+
+    /// Reads some scans, several at a time, with their segmentations if the settings ask for label maps.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), of the first scan that fails; [`Error::Segmentation`] before any is read.
+    pub fn read_all(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<Self>, Error> {
+        let folder = config.tissue.segmentations.as_deref();
+        let folder = folder.filter(|_| config.tissue.model == TissueKind::LabelMaps);
+        let segmentations = folder.map(Segmentations::of).transpose()?;
+        let find = |path: &PathBuf| {
+            let found = segmentations.as_ref().map(|all| all.find(path)).transpose()?;
+            Ok((path.clone(), found.map(Path::to_owned)))
+        };
+        let files = paths.iter().map(find).collect::<Result<Vec<_>, Error>>()?;
+        let read = |(path, segmentation): &(PathBuf, Option<PathBuf>)| {
+            Self::read(path, &config.prepare, segmentation.as_deref())
+        };
+        files.par_iter().map(read).collect()
     }
 }
 
@@ -169,19 +214,27 @@ impl Recipe {
         if let Some(masks) = &self.shape_masks {
             masks.ensure_unchanged()?;
         }
-        let scans: Vec<SourceScan> = paths
-            .par_iter()
-            .map(|path| SourceScan::read(path, &self.prepare))
-            .collect::<Result<_, _>>()?;
+        let segmentation = self.segmentation.as_ref().map(SourceFolder::only).transpose()?;
+        let read = |path: &PathBuf| {
+            let own = segmentation.as_deref().filter(|_| scan_name(path) == self.source);
+            SourceScan::read(path, &self.prepare, own)
+        };
+        let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
         let which = scans.iter().position(|scan| scan.source.name == self.source);
         let which = which.ok_or_else(|| Error::MissingSource {
             name: self.source.clone(),
             folder: folder.to_owned(),
         })?;
+        let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
+        let tissues = match &self.tissues {
+            Some(Tissues::LabelMaps { codes }) => Some(label_map(&subjects[which], codes)?),
+            _ => None,
+        };
         let masks = self.shape_masks.as_ref().map(|masks| masks.folder.as_path());
-        let parts = Parts::new(&scans, masks, &self.tissues)?;
-        let dag = parts.build(&self.dag)?;
-        let sample = corrupt(&scans[which].prepared, &dag, self.clone())?;
+        let images = subjects.into_iter().map(|subject| subject.image).collect();
+        let sources = sources(images, masks, self.tissues.as_ref())?;
+        let anomalies = self.anomaly.clone().build(&sources)?;
+        let sample = corrupt(&scans[which].prepared, &anomalies, tissues.as_ref(), self.clone())?;
         self.ensure_same(&sample.recipe)?;
         Ok(sample)
     }
@@ -189,8 +242,7 @@ impl Recipe {
     fn ensure_same(&self, again: &Self) -> Result<(), Error> {
         let pairs = [
             (self.severity == again.severity, "severity"),
-            (self.texture == again.texture, "texture"),
-            (self.bias == again.bias, "bias"),
+            (self.parts == again.parts, "severity of a part"),
             (self.origin == again.origin, "origin"),
         ];
         match pairs.into_iter().find(|(same, _)| !same) {

@@ -1,16 +1,14 @@
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use disyre_core::Key;
 use disyre_diffusion::{
     Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
 };
-use disyre_tissue::{FittedTissues, KMeansConfig, MixtureConfig, sample_cohort};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cohort, DagPairs, Error, RunConfig, Subject, TissueConfig, TissueKind};
+use crate::{Cohort, DagPairs, Error, RunConfig, Subject, Tissues};
 
 /// Name of the settings in a model's folder.
 const SETTINGS: &str = "run.toml";
@@ -38,28 +36,6 @@ pub struct TrainReport {
     pub errors: Option<ValidationErrors>,
 }
 
-/// Fits tissue classes on some subjects: the same number of brain voxels from each.
-///
-/// # Errors
-/// [`Error::Tissue`] if there are fewer distinct intensities than classes.
-pub fn fit_tissue(
-    subjects: &[Subject],
-    config: &TissueConfig,
-    key: Key,
-) -> Result<FittedTissues, Error> {
-    let images: Vec<_> = subjects.iter().map(|subject| subject.image.view()).collect();
-    let samples = sample_cohort(&images, config.voxels_per_scan, key.child("sample"))?;
-    let (samples, key, classes) = (samples.view(), key.child("fit"), config.classes);
-    Ok(match config.model {
-        TissueKind::KMeans => {
-            KMeansConfig { classes, ..KMeansConfig::default() }.fit(samples, key)?.codebook.into()
-        }
-        TissueKind::GaussianMixture => {
-            MixtureConfig { classes, ..MixtureConfig::default() }.fit(samples, key)?.mixture.into()
-        }
-    })
-}
-
 /// What to train, on whom, and where to leave it.
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
@@ -79,7 +55,7 @@ pub struct Training<'a> {
 
 /// Trains a model on a cohort and leaves all that detection needs in its folder.
 ///
-/// Writes `run.toml` (the settings), `tissue.json`, `run.json` (a [`TrainReport`]) beside the weights and logs of
+/// Writes `run.toml` (the settings), `tissue.json` (classes, if any were fitted), `run.json` (a [`TrainReport`]) beside the weights and logs of
 /// [`disyre_diffusion::train`]. `observer` hears of every step.
 ///
 /// # Errors
@@ -92,11 +68,13 @@ pub fn train(
     let Training { cohort, config, folder, resume, stop, device } = *training;
     config.check()?;
     let key = Key::new(config.seed);
-    let tissues = fit_tissue(&cohort.training, &config.tissue, key.child("tissue"))?;
-    prepare_folder(training, &tissues)?;
-    let tissues = Arc::new(tissues);
-    let pairs = DagPairs::new(&cohort.training, config, tissues.clone(), key.child("training"))?;
-    let validation = DagPairs::new(&cohort.validation, config, tissues, key.child("validation"))?;
+    let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
+    let pairs_of = |subjects: &[Subject], purpose: &str| {
+        DagPairs::new(subjects, config, tissues.as_ref(), key.child(purpose))
+    };
+    let pairs = pairs_of(&cohort.training, "training")?;
+    let validation = pairs_of(&cohort.validation, "validation")?;
+    prepare_folder(training, tissues.as_ref())?;
     let run = TrainRun {
         config: &TrainConfig { seed: config.seed, ..config.train.clone() },
         model: &config.model(),
@@ -118,7 +96,7 @@ pub fn train(
     Ok(report)
 }
 
-fn prepare_folder(training: &Training<'_>, tissues: &FittedTissues) -> Result<(), Error> {
+fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<(), Error> {
     let Training { cohort, config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let settings = folder.join(SETTINGS);
@@ -134,7 +112,10 @@ fn prepare_folder(training: &Training<'_>, tissues: &FittedTissues) -> Result<()
     }
     let text = toml::to_string(config).expect("settings are plain values");
     write_whole(&settings, text.as_bytes())?;
-    Ok(tissues.save(&folder.join(TISSUE))?)
+    match tissues {
+        Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE))?),
+        _ => Ok(()),
+    }
 }
 
 impl TrainReport {

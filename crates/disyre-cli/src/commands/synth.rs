@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use disyre::core::{Key, Volume};
 use disyre::tissue::FittedTissues;
 use disyre::volume::{find_scans, write_labels, write_volume};
-use disyre::{Family, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, fit_tissue};
+use disyre::{Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues};
 use rayon::prelude::*;
 
+use crate::anomaly::AnomalyArguments;
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
@@ -34,42 +35,18 @@ pub(crate) struct Synth {
     /// Number of samples; they go round the scans
     #[arg(short = 'n', long = "n", alias = "samples", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "replay")]
     samples: Option<u64>,
-    /// Which parts the anomalies have
-    #[arg(long, value_enum, default_value_t = FamilyArgument::Dag)]
-    family: FamilyArgument,
     /// Make the sample of a recipe again, byte by byte, from the scans it was made from
-    #[arg(long, value_name = "RECIPE", conflicts_with_all = ["samples", "family", "tissue", "preset", "config", "seed"])]
+    #[arg(long, value_name = "RECIPE", conflicts_with_all = ["samples", "family", "tissue", "tissue_model", "segmentations", "preset", "config", "seed"])]
     replay: Option<PathBuf>,
     /// Tissue classes from `disyre tissue` [default: fitted to the scans]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tissue_model", "segmentations"])]
     tissue: Option<PathBuf>,
+    #[command(flatten)]
+    anomaly: AnomalyArguments,
     #[command(flatten)]
     config: ConfigArguments,
     #[command(flatten)]
     threads: ThreadArguments,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FamilyArgument {
-    /// A foreign texture, then a shift of some tissues
-    Dag,
-    /// A foreign texture, then a shift of all that lies under the mask
-    DagNoTissue,
-    /// A foreign texture alone
-    TextureOnly,
-    /// A shift of some tissues alone
-    BiasOnly,
-}
-
-impl From<FamilyArgument> for Family {
-    fn from(argument: FamilyArgument) -> Self {
-        match argument {
-            FamilyArgument::Dag => Self::Dag,
-            FamilyArgument::DagNoTissue => Self::DagNoTissue,
-            FamilyArgument::TextureOnly => Self::TextureOnly,
-            FamilyArgument::BiasOnly => Self::BiasOnly,
-        }
-    }
 }
 
 impl Synth {
@@ -82,19 +59,16 @@ impl Synth {
     }
 
     fn make(&self, samples: u64) -> Result<(), CliError> {
-        let config = self.config.resolve()?;
+        let mut config = self.config.resolve()?;
+        self.anomaly.over(&mut config);
         config.check()?;
         let paths = find_scans(&self.input)?;
-        let scans: Vec<SourceScan> = paths
-            .par_iter()
-            .map(|path| SourceScan::read(path, &config.prepare))
-            .collect::<Result<_, _>>()?;
+        let scans = SourceScan::read_all(&paths, &config)?;
         let names: Vec<&str> = scans.iter().map(|scan| scan.source.name.as_str()).collect();
         self.check_outputs(samples, &paths, &names)?;
         let key = Key::new(config.seed);
         let tissues = self.tissues(&scans, &config, key.child("tissue"))?;
-        let (family, key) = (self.family.into(), key.child("synth"));
-        let synthesiser = Synthesiser::new(scans, &config, family, tissues, key)?;
+        let synthesiser = Synthesiser::new(scans, &config, tissues, key.child("synth"))?;
         create_folder(&self.output)?;
         let write = |index| self.write(&synthesiser.sample(index)?);
         (0..samples).into_par_iter().map(write).collect::<Result<Vec<()>, _>>()?;
@@ -119,14 +93,12 @@ impl Synth {
         scans: &[SourceScan],
         config: &RunConfig,
         key: Key,
-    ) -> Result<FittedTissues, CliError> {
+    ) -> Result<Option<Tissues>, CliError> {
         if let Some(path) = &self.tissue {
-            return Ok(FittedTissues::load(path)?);
+            return Ok(Some(Tissues::Fitted(FittedTissues::load(path)?)));
         }
-        let subject =
-            |scan: &SourceScan| Subject::new(scan.source.name.as_str(), scan.prepared.clone());
-        let subjects: Vec<Subject> = scans.iter().map(subject).collect();
-        Ok(fit_tissue(&subjects, &config.tissue, key)?)
+        let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
+        Ok(Tissues::of(config, &subjects, &[], key)?)
     }
 
     fn check_outputs(

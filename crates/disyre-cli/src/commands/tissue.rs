@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use disyre::core::Key;
-use disyre::{Cohort, TissueKind, fit_tissue};
+use disyre::{Cohort, fit_tissue};
 
+use crate::anomaly::ModelArgument;
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
@@ -30,33 +31,18 @@ pub(crate) struct Tissue {
     threads: ThreadArguments,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ModelArgument {
-    /// The nearest of K centres
-    #[value(name = "k-means")]
-    KMeans,
-    /// K Gaussians, fitted by expectation maximisation
-    GaussianMixture,
-}
-
-impl From<ModelArgument> for TissueKind {
-    fn from(argument: ModelArgument) -> Self {
-        match argument {
-            ModelArgument::KMeans => Self::KMeans,
-            ModelArgument::GaussianMixture => Self::GaussianMixture,
-        }
-    }
-}
-
 impl Tissue {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         let mut config = self.config.resolve()?;
         config.tissue.classes = self.classes.map_or(config.tissue.classes, usize::from);
-        config.tissue.model = self.model.map_or(config.tissue.model, TissueKind::from);
+        if let Some(model) = self.model {
+            (config.tissue.model, config.tissue.segmentations) = (model.into(), None);
+        }
         config.check()?;
+        config.tissue.ensure_fitted()?;
         let key = Key::new(config.seed);
-        let cohort = Cohort::load(&self.input, &config.prepare, 1, key.child("cohort"))?;
+        let cohort = Cohort::load(&self.input, &config, key.child("cohort"))?;
         let subjects = [cohort.training, cohort.validation].concat();
         let tissues = fit_tissue(&subjects, &config.tissue, key.child("tissue"))?;
         if let Some(folder) = self.output.parent() {

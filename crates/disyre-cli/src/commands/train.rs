@@ -5,6 +5,7 @@ use disyre::core::Key;
 use disyre::diffusion::TrainEvent;
 use disyre::{Cohort, RunConfig, TrainReport, Training};
 
+use crate::anomaly::AnomalyArguments;
 use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
@@ -34,6 +35,8 @@ pub(crate) struct Train {
     /// Compute results within blocks anew for the gradient: less memory, more time, the same weights
     #[arg(long)]
     recompute: bool,
+    #[command(flatten)]
+    anomaly: AnomalyArguments,
     #[command(flatten)]
     engine: EngineArguments,
     #[command(flatten)]
@@ -77,6 +80,7 @@ impl Train {
         } else {
             self.config.resolve()?
         };
+        self.anomaly.over(&mut config);
         config.train.steps = self.steps.unwrap_or(config.train.steps);
         config.train.engine = self.engine.over(config.train.engine);
         config.train.recompute |= self.recompute;
@@ -87,7 +91,7 @@ impl Train {
 /// Reads the healthy scans and says how many train and validate.
 pub(super) fn load_cohort(folder: &Path, config: &RunConfig) -> Result<Cohort, CliError> {
     let key = Key::new(config.seed).child("cohort");
-    let cohort = Cohort::load(folder, &config.prepare, config.pairs.hold_out, key)?;
+    let cohort = Cohort::load(folder, config, key)?;
     let (training, validation) = (cohort.training.len(), cohort.validation.len());
     eprintln!("cohort: {training} scans train, {validation} validate");
     Ok(cohort)

@@ -5,4 +5,5 @@ mod errors;
 mod evaluation;
 mod pipeline;
 mod support;
+mod synth;
 mod threads;

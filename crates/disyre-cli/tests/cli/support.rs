@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use disyre::core::Key;
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{nonzero_mask, write_labels, write_volume};
+use disyre::volume::{ReadOptions, Scan, nonzero_mask, write_labels, write_volume};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A network that trains in moments, on phantoms of 8 mm.
@@ -132,4 +133,17 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+pub(crate) fn read(path: &Path) -> Scan {
+    Scan::read(path, &ReadOptions::default()).unwrap()
+}
+
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The files of a folder and their bytes.
+pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    names(folder).into_iter().map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect()
 }
