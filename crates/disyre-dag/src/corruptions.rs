@@ -22,7 +22,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Canvas, DagError, PlacedMask, Scene, check};
+use crate::{Canvas, DagError, PlacedMask, Scene, TextureSource, check};
 
 /// A change of intensities under a mask: what the families of anomalies are made of.
 ///
@@ -57,7 +57,8 @@ pub trait Corruption: Send + Sync {
     /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
     ///
     /// # Errors
-    /// [`DagError`] if the arrays, the mask and the corruption do not fit each other; `out` is then untouched.
+    /// [`DagError`] if the arrays, the mask and the corruption do not fit each other, [`DagError::EmptyMask`] for a mask
+    /// that is 0 everywhere; `out` is then untouched.
     fn corrupt(
         &self,
         key: Key,
@@ -133,7 +134,7 @@ impl CorruptionParams {
     }
 }
 
-/// Corrupts a canvas and writes it, if all goes well.
+/// Corrupts under a given mask and writes, if all goes well.
 fn write<T>(
     clean: ArrayView4<'_, f32>,
     mask: &PlacedMask,
@@ -143,10 +144,31 @@ fn write<T>(
 ) -> Result<T, DagError> {
     let scene = Scene::from(clean);
     scene.check(&out)?;
+    mask.check(&clean)?;
+    if mask.voxels_above(0.0) == 0 {
+        return Err(DagError::EmptyMask);
+    }
     let mut canvas = Canvas::new(scene.reborrow(), mask, margin)?;
     let result = corrupt(&mut canvas)?;
     canvas.finish(out);
     Ok(result)
+}
+
+/// Fills a texture and checks that it holds numbers.
+fn fill(
+    textures: &dyn TextureSource,
+    key: Key,
+    canvas: &Canvas<'_>,
+    mut texture: ArrayViewMut4<'_, f32>,
+) -> Result<(), DagError> {
+    textures.fill(key, canvas.clean(), texture.view_mut())?;
+    // Without early exit, the sum vectorises; it is finite for all that a texture may hold.
+    if texture.iter().fold(0.0, |sum: f32, value| sum + value * 0.0) == 0.0 {
+        return Ok(());
+    }
+    let wrong = texture.indexed_iter().find(|(_, value)| !value.is_finite());
+    let ((c, z, y, x), &value) = wrong.unwrap_or(((0, 0, 0, 0), &f32::NAN));
+    Err(DagError::Texture { index: vec![c, z, y, x], value })
 }
 
 /// A severity that is present with a probability, from a configured interval.

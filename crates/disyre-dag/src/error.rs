@@ -39,6 +39,21 @@ pub enum DagError {
         /// Extents of the image.
         image: [usize; 3],
     },
+    /// A mask was given that marks nothing.
+    #[error(
+        "the mask is 0 everywhere, or only background lies under it; give one with a voxel above 0 on the object"
+    )]
+    EmptyMask,
+    /// A texture source gave something that is not a finite number.
+    #[error(
+        "the texture holds {value} at index {index:?} (c, z, y, x), expected finite numbers; correct its source"
+    )]
+    Texture {
+        /// Index of the first such value.
+        index: Vec<usize>,
+        /// The value.
+        value: f32,
+    },
     /// An intensity or a mask value is outside `[0, 1]` or not a number.
     #[error(
         "{array} holds {value} at index {index:?}, expected values in [0, 1]; scale the intensities first"

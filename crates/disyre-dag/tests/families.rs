@@ -11,9 +11,10 @@ use disyre_core::{
     ndarray::{self, Array3, Array4, ArrayView4, ArrayViewMut4, Axis, Slice},
 };
 use disyre_dag::{
-    Anomalies, AnomalyConfig, AnomalyParams, BiasDirection, BiasPart, CorruptionParams, DagError,
-    Family, Memberships, NoiseTextureConfig, PartConfig, PlacedMask, PoissonConfig, Scene,
-    ShapeConfig, Sources, TextureSource, TissueFrom, VolumeBank,
+    Anomalies, AnomalyConfig, AnomalyParams, BiasConfig, BiasDirection, BiasPart, Corruption,
+    CorruptionParams, DagError, DeformationConfig, Family, Memberships, NoiseTextureConfig,
+    PartConfig, PlacedMask, PoissonConfig, Scene, ShapeConfig, SharpnessConfig, Sources,
+    TextureConfig, TextureSource, TissueFrom, VolumeBank,
 };
 use disyre_tissue::{GaussianMixture, LabelMap};
 use proptest::prelude::*;
@@ -344,6 +345,60 @@ fn bad_input_is_refused_before_the_output_is_touched() {
         }
         clean[[0, 0, 3, 4]] = f32::NAN;
         assert!(matches!(refuse(&anomalies, clean.view().into()), DagError::OutOfRange { .. }));
+    }
+}
+
+#[test]
+fn an_empty_mask_is_refused_by_every_corruption() {
+    let clean = brain(1, [1, 16, 16], 1);
+    let untouched = Array4::from_elem(clean.dim(), 9.0);
+    // Nothing anywhere, and something in the background alone.
+    let mut corner = Array3::zeros((1, 4, 4));
+    corner[[0, 0, 0]] = 1.0;
+    for values in [Array3::zeros((1, 4, 4)), corner] {
+        let mask = PlacedMask::on_foreground([0; 3], values, clean.view()).unwrap();
+        let source: Arc<dyn TextureSource> = Arc::new(Offset);
+        let kinds: [Box<dyn Corruption>; 5] = [
+            Box::new(TextureConfig::default().build(source.clone()).unwrap()),
+            Box::new(PoissonConfig::default().build(source).unwrap()),
+            Box::new(BiasConfig::default().build_without_tissues().unwrap()),
+            Box::new(DeformationConfig::default().build().unwrap()),
+            Box::new(SharpnessConfig::default().build().unwrap()),
+        ];
+        for kind in kinds {
+            let mut out = untouched.clone();
+            let error = kind.corrupt(Key::new(1), clean.view(), &mask, out.view_mut()).unwrap_err();
+            assert_eq!((error, &out), (DagError::EmptyMask, &untouched), "{}", kind.name());
+        }
+    }
+}
+
+/// A source that divides by zero.
+struct Broken;
+
+impl TextureSource for Broken {
+    fn fill(
+        &self,
+        _: Key,
+        _: ArrayView4<'_, f32>,
+        mut texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
+        texture.fill(0.5);
+        texture[[0, 0, 2, 3]] = f32::INFINITY;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_texture_that_is_no_number_is_refused() {
+    let clean = brain(1, [1, 16, 16], 1);
+    let sources = Sources { textures: Some(Arc::new(Broken)), ..sources(1) };
+    for family in [Family::Dag, Family::Fpi, Family::Pii, Family::Nsa] {
+        let mut out = Array4::from_elem(clean.dim(), 9.0);
+        let anomalies = family.config([1, 8, 8]).build(&sources).unwrap();
+        let error = anomalies.corrupt(Key::new(1), clean.view(), out.view_mut()).unwrap_err();
+        let DagError::Texture { .. } = error else { panic!("{family}: {error}") };
+        assert!(out.iter().all(|&value| value == 9.0));
     }
 }
 

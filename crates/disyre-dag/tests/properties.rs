@@ -96,6 +96,7 @@ proptest! {
         let mut values = disyre_core::ndarray::Array3::zeros((2, 12, 12));
         PublishedShapes::default().fill(Key::new(seed), values.view_mut()).unwrap();
         let mask = PlacedMask::on_foreground([0, 4, 4], values, clean.view()).unwrap();
+        prop_assume!(mask.voxels_above(0.0) > 0);
         let mut out = Array4::zeros(clean.dim());
         let severity = bias.corrupt(Key::new(seed), clean.view(), &mask, out.view_mut()).unwrap();
         let change = (&out - &clean).fold(0f32, |a, b| a.max(b.abs()));

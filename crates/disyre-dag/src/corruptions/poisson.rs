@@ -6,7 +6,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_severities, draw_present, solver, write};
+use super::{Corruption, CorruptionParams, check_severities, draw_present, fill, solver, write};
 use crate::{Canvas, DagError, PlacedMask, TextureSource, canvas::severity_of, check};
 
 /// Which gradients a Poisson blend follows; x: image, f: foreign texture, α: severity.
@@ -125,7 +125,7 @@ impl PoissonBlend {
         }
         // The texture covers the margin too: gradients across the window's border are its own.
         let mut foreign = Array4::zeros(canvas.around().dim());
-        self.textures.fill(params.source, canvas.clean(), foreign.view_mut())?;
+        fill(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let domain = self.domain(canvas, foreign.view());
         let mut target = canvas.window().to_owned();
         let inner = canvas.inner();

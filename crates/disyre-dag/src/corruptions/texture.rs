@@ -6,7 +6,9 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, Normalisation, check_severities, draw_present, write};
+use super::{
+    Corruption, CorruptionParams, Normalisation, check_severities, draw_present, fill, write,
+};
 use crate::{Canvas, DagError, PlacedMask, TextureSource, check, scratch::Buffer};
 
 /// How foreign textures are blended in.
@@ -103,7 +105,7 @@ impl TextureBlend {
         let mut texture = Buffer::zeros(canvas.window().len());
         let mut foreign = ArrayViewMut4::from_shape(canvas.window().dim(), &mut texture)
             .expect("a buffer of the window's size");
-        self.textures.fill(params.source, canvas.clean(), foreign.view_mut())?;
+        fill(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let mask = canvas.mask().values.view();
         for (channel, foreign) in canvas.window().outer_iter().zip(foreign.outer_iter_mut()) {
             self.config.normalisation.apply(foreign, channel, mask);
