@@ -13,8 +13,8 @@ pub(crate) struct AnomalyArguments {
     /// What tells tissues where a bias has some [default: the settings', k-means unless they say otherwise]
     #[arg(long, value_name = "MODEL")]
     tissue_model: Option<ModelArgument>,
-    /// A folder of anatomical segmentations that tell tissues, one for each scan: of its name, or with _seg, _dseg or
-    /// _aseg added
+    /// A folder of anatomical segmentations that tell tissues, one for each scan, whose name starts with the scan's; for
+    /// BIDS names, with the part before the suffix
     #[arg(long, value_name = "DIR", conflicts_with = "tissue_model")]
     segmentations: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use disyre::volume::{companion_names, find_scans, scan_name};
+use disyre::volume::{find_scans, scan_name};
 
 use crate::error::CliError;
 
@@ -47,7 +47,7 @@ impl Masks {
 }
 
 fn find(scan: &Path, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, CliError> {
-    let expected = companion_names(scan, &ENDINGS, "_desc-brain_mask");
+    let expected = names(scan);
     let is_mask = |file: &&PathBuf| file.as_path() != scan && expected.contains(&scan_name(file));
     let found: Vec<&PathBuf> = files.iter().filter(is_mask).collect();
     match found.as_slice() {
@@ -70,6 +70,20 @@ fn find(scan: &Path, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, CliErr
                 .join(", "),
         }),
     }
+}
+
+/// What the mask of a scan may be called, without extensions: with the scan's whole name, or, for a BIDS name, with
+/// the part before its suffix (`sub-01_T1w` → `sub-01_desc-brain_mask`).
+fn names(scan: &Path) -> Vec<String> {
+    let name = scan_name(scan);
+    let mut names: Vec<String> = ENDINGS.iter().map(|ending| format!("{name}{ending}")).collect();
+    if let Some((subject, suffix)) = name.rsplit_once('_')
+        && subject.contains('-')
+        && !suffix.contains('-')
+    {
+        names.push(format!("{subject}_desc-brain_mask"));
+    }
+    names
 }
 
 #[cfg(test)]

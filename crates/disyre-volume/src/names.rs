@@ -52,27 +52,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What a file that belongs to a scan may be called, without extensions: the scan's name with an ending, or, for a BIDS
-/// name, the part before its suffix with an ending of its own.
-///
-/// ```
-/// # use disyre_volume::companion_names;
-/// # use std::path::Path;
-/// let names = companion_names(Path::new("scans/sub-01_T1w.nii.gz"), &["", "_seg"], "_dseg");
-/// assert_eq!(names, ["sub-01_T1w", "sub-01_T1w_seg", "sub-01_dseg"]);
-/// ```
-pub fn companion_names(scan: &Path, endings: &[&str], bids_ending: &str) -> Vec<String> {
-    let name = scan_name(scan);
-    let mut names: Vec<String> = endings.iter().map(|ending| format!("{name}{ending}")).collect();
-    if let Some((subject, suffix)) = name.rsplit_once('_')
-        && subject.contains('-')
-        && !suffix.contains('-')
-    {
-        names.push(format!("{subject}{bids_ending}"));
-    }
-    names
-}
-
 /// The file name of something derived from a scan, in the manner of BIDS: `desc-DESCRIPTION`, the suffix last.
 ///
 /// A `desc` that the name already has is kept in front of the new one, so that different inputs get different names.

@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// No or several segmentations go with a scan.
     #[error(
-        "{count} segmentations of {} in {}, expected 1, named one of {expected} (.nii or .nii.gz)",
+        "{count} segmentations of {} in {}, expected 1 whose name starts with {subject}",
         scan.display(), folder.display()
     )]
     Segmentation {
@@ -68,8 +68,8 @@ pub enum Error {
         folder: PathBuf,
         /// How many were found.
         count: usize,
-        /// What it may be called.
-        expected: String,
+        /// How its name has to start.
+        subject: String,
     },
     /// A segmentation holds something else than codes.
     #[error("segmentation {} holds {value}, expected whole numbers; give label maps, not probabilities", path.display())]

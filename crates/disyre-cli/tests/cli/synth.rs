@@ -286,7 +286,10 @@ fn segmentations_that_do_not_fit_are_named_before_any_work() {
     let maps = folder.path().join("segmentations");
     let path = segmentations(world, &maps);
     fs::remove_file(maps.join("h3_seg.nii.gz")).unwrap();
-    refuse(&["0 segmentations of", "h3.nii.gz", "h3_seg"], synth(["--segmentations", &path]));
+    refuse(
+        &["0 segmentations of", "h3.nii.gz", "starts with h3"],
+        synth(["--segmentations", &path]),
+    );
     let mut volume = read(&maps.join("h2_seg.nii.gz")).volume;
     volume.data[[1, 2, 3]] = 0.5;
     write_volume(&maps.join("h3_seg.nii.gz"), &volume).unwrap();
