@@ -2,6 +2,8 @@
 
 mod bias;
 mod deformation;
+mod lattice;
+mod multigrid;
 mod normalisation;
 mod poisson;
 mod sharpness;
