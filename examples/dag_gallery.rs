@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use disyre::volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
-use disyre_core::ndarray::{Array3, Array4, Axis, Slice};
+use disyre_core::ndarray::{Array3, Array4};
 use disyre_core::{Key, Severity};
 use disyre_dag::{BlobConfig, EllipsoidConfig, Family, Scene, ShapeConfig, Sources, VolumeBank};
 use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Slices of one size, `(1, 1, y, x)`.
+/// Slices of 104 × 88 voxels, `(1, 1, y, x)`.
 fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
     let Some(folder) = std::env::var_os("DISYRE_GALLERY_SCANS") else {
         return Ok((0..8u64).map(|index| brain_slice(Key::new(1).child(index), 104, 88)).collect());
@@ -66,22 +66,17 @@ fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
     paths.iter().take(8).map(|path| slice_of(path)).collect()
 }
 
-/// The axial slice a little above the middle of a scan, with y downwards, cut or filled to 104 × 88.
+/// The axial slice a little above the middle of a scan, with y downwards, in the middle of the picture.
 fn slice_of(path: &Path) -> Result<Array4<f32>, Box<dyn Error>> {
     let mut volume = to_ras(&Scan::read(path, &ReadOptions::default())?.volume).data;
     let mask = nonzero_mask(volume.view());
     let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view())?;
     range.apply(&mut volume.view_mut());
-    let mut slice = volume.index_axis(Axis(0), volume.len_of(Axis(0)) * 11 / 20);
-    slice.invert_axis(Axis(0));
-    let mut cut = Array4::zeros((1, 1, 104, 88));
-    let size = [slice.nrows().min(104), slice.ncols().min(88)];
-    let (mut to, mut from) = (cut.view_mut(), slice);
-    for (axis, size) in size.into_iter().enumerate() {
-        let middle = |length: usize| Slice::from((length - size) / 2..(length - size) / 2 + size);
-        to.slice_axis_inplace(Axis(axis + 2), middle([104, 88][axis]));
-        from.slice_axis_inplace(Axis(axis), middle(from.len_of(Axis(axis))));
-    }
-    to.index_axis_move(Axis(0), 0).index_axis_move(Axis(0), 0).assign(&from);
-    Ok(cut)
+    let (depth, height, width) = volume.dim();
+    Ok(Array4::from_shape_fn((1, 1, 104, 88), |(_, _, y, x)| {
+        // What lies before the first voxel wraps to where there is none.
+        let (y, x) = ((height / 2 + 51).wrapping_sub(y), (width / 2 + x).wrapping_sub(44));
+        let at = [depth * 11 / 20, y, x];
+        volume.get(at).copied().unwrap_or(0.0)
+    }))
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre::RunConfig;
-use disyre_benches::{brain, key, time};
-use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
-use disyre_core::{PairError, PairSource, Restorer, Severity};
+use disyre_benches::{OnePair, brain, key, time};
+use disyre_core::ndarray::{Array4, Array5, Axis, stack};
+use disyre_core::{Restorer, Severity};
 use disyre_diffusion::{
     ColdRestorer, Device, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
 };
@@ -43,22 +43,6 @@ fn restore(c: &mut Criterion) {
         }
     }
     group.finish();
-}
-
-/// The same pair over and over, so that making pairs costs nothing.
-struct OnePair(Array4<f32>);
-
-impl PairSource for OnePair {
-    fn pair(
-        &self,
-        _: u64,
-        mut corrupted: ArrayViewMut4<'_, f32>,
-        mut clean: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, PairError> {
-        clean.assign(&self.0);
-        corrupted.assign(&self.0.mapv(|value| 0.5 * value));
-        Ok(Severity::FULL)
-    }
 }
 
 /// Runs as many steps as asked and adds up what the steps themselves took, without validation and checkpoint.

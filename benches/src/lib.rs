@@ -6,9 +6,9 @@
 use std::fmt::Debug;
 
 use criterion::Bencher;
-use disyre_core::Key;
-use disyre_core::ndarray::Array4;
+use disyre_core::ndarray::{Array4, ArrayViewMut4};
 use disyre_core::rand::RngExt;
+use disyre_core::{Key, PairError, PairSource, Severity};
 
 /// The key of a stage's data.
 pub fn key(stage: &str) -> Key {
@@ -30,6 +30,23 @@ pub fn brain(key: Key, shape: [usize; 3]) -> Array4<f32> {
         let folds = (40.0 * x + 9.0 * y).sin() * (35.0 * y - 12.0 * z).cos();
         0.55 + 0.25 * folds + rng.random_range(-0.1..0.1)
     })
+}
+
+/// The same pair over and over, so that making pairs costs nothing.
+#[derive(Debug)]
+pub struct OnePair(pub Array4<f32>);
+
+impl PairSource for OnePair {
+    fn pair(
+        &self,
+        _: u64,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError> {
+        clean.assign(&self.0);
+        corrupted.assign(&self.0.mapv(|value| 0.5 * value));
+        Ok(Severity::FULL)
+    }
 }
 
 /// Times an operation that must not fail: the time of an early error would look like a gain.

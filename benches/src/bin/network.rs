@@ -8,9 +8,9 @@ use std::process::{ExitCode, exit};
 use std::time::Instant;
 
 use disyre::RunConfig;
-use disyre_benches::{brain, key};
-use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
-use disyre_core::{PairError, PairSource, Restorer, Severity};
+use disyre_benches::{OnePair, brain, key};
+use disyre_core::ndarray::{Array4, Array5, Axis, stack};
+use disyre_core::{Restorer, Severity};
 use disyre_diffusion::{
     ColdRestorer, Device, Engine, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
 };
@@ -130,22 +130,6 @@ fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Client::answer(start.elapsed().as_secs_f64());
     }
     Ok(())
-}
-
-/// The same pair over and over, so that making pairs costs nothing.
-struct OnePair(Array4<f32>);
-
-impl PairSource for OnePair {
-    fn pair(
-        &self,
-        _: u64,
-        mut corrupted: ArrayViewMut4<'_, f32>,
-        mut clean: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, PairError> {
-        clean.assign(&self.0);
-        corrupted.assign(&self.0.mapv(|value| 0.5 * value));
-        Ok(Severity::FULL)
-    }
 }
 
 /// An iteration is a step of training, without a moving average: the peers keep none.

@@ -13,7 +13,7 @@ mod texture;
 pub use bias::{BiasConfig, BiasDirection, BiasParams, Memberships, TissueBias};
 pub use deformation::{Deformation, DeformationConfig, DeformationDirection, DeformationParams};
 pub use normalisation::Normalisation;
-pub use poisson::{Gradients, PoissonBlend, PoissonConfig, PoissonParams};
+pub use poisson::{Gradients, PoissonBlend, PoissonConfig};
 pub use sharpness::{Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams};
 pub use texture::{TextureBlend, TextureConfig, TextureParams};
 
@@ -87,7 +87,7 @@ pub enum CorruptionParams {
     /// Of a [`TissueBias`].
     Bias(BiasParams),
     /// Of a [`PoissonBlend`].
-    Poisson(PoissonParams),
+    Poisson(TextureParams),
     /// Of a [`Deformation`].
     Deformation(DeformationParams),
     /// Of a [`Sharpness`].
@@ -186,7 +186,8 @@ fn draw_severity([least, greatest]: [f32; 2], fraction: f32) -> Severity {
     Severity::new(value).unwrap_or(Severity::CLEAN)
 }
 
-/// Checks a configured interval of severities.
-fn check_severities(severity: [f32; 2]) -> Result<(), DagError> {
+/// Checks how often and how strongly a corruption is configured to be there.
+fn check_strength(probability: f64, severity: [f32; 2]) -> Result<(), DagError> {
+    check::probability("probability", probability)?;
     check::interval("severity", severity.map(f64::from), [0.0, 1.0], "0 ≤ least ≤ greatest ≤ 1")
 }

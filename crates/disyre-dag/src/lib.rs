@@ -55,8 +55,8 @@ pub use canvas::{Canvas, Scene};
 pub use corruptions::{
     BiasConfig, BiasDirection, BiasParams, Corruption, CorruptionParams, Deformation,
     DeformationConfig, DeformationDirection, DeformationParams, Gradients, Memberships,
-    Normalisation, PoissonBlend, PoissonConfig, PoissonParams, Sharpness, SharpnessConfig,
-    SharpnessDirection, SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
+    Normalisation, PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection,
+    SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
 pub use dag::{Applied, Dag, DagConfig, DagParams};
 pub use error::DagError;

@@ -7,7 +7,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_severities, draw_present, write};
+use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
 use crate::{
     Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
@@ -88,8 +88,7 @@ impl BiasConfig {
     }
 
     fn with(self, tissues: Tissues) -> Result<TissueBias, DagError> {
-        check::probability("probability", self.probability)?;
-        check_severities(self.severity)?;
+        check_strength(self.probability, self.severity)?;
         check::in_range("count_offset", self.count_offset, [0.0, f64::MAX], "a count ≥ 0")?;
         check_sigma("blur_sigma_voxels", self.blur_sigma_voxels)?;
         check::in_range("tissue classes", tissues.classes() as f64, [1.0, 256.0], "1 to 256")?;

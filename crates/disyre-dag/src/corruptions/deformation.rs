@@ -5,8 +5,8 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_severities, draw_present, write};
-use crate::{Canvas, DagError, PlacedMask, canvas::severity_of, check};
+use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
+use crate::{Canvas, DagError, PlacedMask, canvas::severity_of};
 
 /// How tissue is pushed inside a shape.
 ///
@@ -34,8 +34,7 @@ impl DeformationConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self) -> Result<Deformation, DagError> {
-        check::probability("probability", self.probability)?;
-        check_severities(self.severity)?;
+        check_strength(self.probability, self.severity)?;
         Ok(Deformation { config: self })
     }
 }

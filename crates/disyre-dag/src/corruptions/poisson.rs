@@ -6,8 +6,8 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_severities, draw_present, fill, solver, write};
-use crate::{Canvas, DagError, PlacedMask, TextureSource, canvas::severity_of, check};
+use super::{Corruption, CorruptionParams, TextureParams, check_strength, fill, solver, write};
+use crate::{Canvas, DagError, PlacedMask, TextureSource, canvas::severity_of};
 
 /// Which gradients a Poisson blend follows; x: image, f: foreign texture, α: severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,20 +55,9 @@ impl PoissonConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self, textures: Arc<dyn TextureSource>) -> Result<PoissonBlend, DagError> {
-        check::probability("probability", self.probability)?;
-        check_severities(self.severity)?;
+        check_strength(self.probability, self.severity)?;
         Ok(PoissonBlend { config: self, textures })
     }
-}
-
-/// What [`PoissonBlend::draw`] draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoissonParams {
-    /// α: the weight of the foreign gradients.
-    pub severity: Severity,
-    /// The key that the texture source is asked with.
-    pub source: Key,
 }
 
 /// Replaces an image under a mask by the one whose gradients are nearest to given ones and that meets the image at the
@@ -97,9 +86,8 @@ impl fmt::Debug for PoissonBlend {
 
 impl PoissonBlend {
     /// Draws a severity and the key of a texture.
-    pub fn draw(&self, key: Key) -> PoissonParams {
-        let severity = draw_present(&mut key.rng(), self.config.probability, self.config.severity);
-        PoissonParams { severity, source: key.child("source") }
+    pub fn draw(&self, key: Key) -> TextureParams {
+        TextureParams::draw(key, self.config.probability, self.config.severity)
     }
 
     /// Blends; returns the greatest change of any voxel.
@@ -111,7 +99,7 @@ impl PoissonBlend {
     /// [`DagError`] if the arrays, the mask and the texture source do not fit each other; `out` is then untouched.
     pub fn apply(
         &self,
-        params: &PoissonParams,
+        params: &TextureParams,
         clean: ArrayView4<'_, f32>,
         mask: &PlacedMask,
         out: ArrayViewMut4<'_, f32>,
@@ -119,7 +107,7 @@ impl PoissonBlend {
         write(clean, mask, out, [1; 3], |canvas| self.blend(params, canvas))
     }
 
-    fn blend(&self, params: &PoissonParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
+    fn blend(&self, params: &TextureParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
         }

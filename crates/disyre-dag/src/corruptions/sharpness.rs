@@ -5,7 +5,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_severities, draw_present, write};
+use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
 use crate::{
     Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
@@ -50,9 +50,8 @@ impl SharpnessConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self) -> Result<Sharpness, DagError> {
-        check::probability("probability", self.probability)?;
         check::probability("sharpen_probability", self.sharpen_probability)?;
-        check_severities(self.severity)?;
+        check_strength(self.probability, self.severity)?;
         let expected = "0 ≤ least ≤ greatest ≤ 1000 voxels";
         check::interval("sigma_voxels", self.sigma_voxels, [0.0, 1000.0], expected)?;
         check::in_range("gain", self.gain.into(), [0.0, 100.0], "a factor in [0, 100]")?;

@@ -7,9 +7,9 @@ use disyre_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Corruption, CorruptionParams, Normalisation, check_severities, draw_present, fill, write,
+    Corruption, CorruptionParams, Normalisation, check_strength, draw_present, fill, write,
 };
-use crate::{Canvas, DagError, PlacedMask, TextureSource, check, scratch::Buffer};
+use crate::{Canvas, DagError, PlacedMask, TextureSource, scratch::Buffer};
 
 /// How foreign textures are blended in.
 ///
@@ -38,20 +38,26 @@ impl TextureConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self, textures: Arc<dyn TextureSource>) -> Result<TextureBlend, DagError> {
-        check::probability("probability", self.probability)?;
-        check_severities(self.severity)?;
+        check_strength(self.probability, self.severity)?;
         Ok(TextureBlend { config: self, textures })
     }
 }
 
-/// What [`TextureBlend::draw`] draws.
+/// What [`TextureBlend::draw`] and [`PoissonBlend::draw`](crate::PoissonBlend::draw) draw.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextureParams {
-    /// The paper's alpha: how far the voxels go towards the texture.
+    /// The papers' alpha: how far the voxels, or their gradients, go towards the texture.
     pub severity: Severity,
     /// The key that the texture source is asked with.
     pub source: Key,
+}
+
+impl TextureParams {
+    pub(super) fn draw(key: Key, probability: f64, severity: [f32; 2]) -> Self {
+        let severity = draw_present(&mut key.rng(), probability, severity);
+        Self { severity, source: key.child("source") }
+    }
 }
 
 /// Blends a foreign texture into an image under a soft mask: `out = clean + a·m·(foreign − clean)`.
@@ -73,8 +79,7 @@ impl fmt::Debug for TextureBlend {
 impl TextureBlend {
     /// Draws a severity and the key of a texture.
     pub fn draw(&self, key: Key) -> TextureParams {
-        let severity = draw_present(&mut key.rng(), self.config.probability, self.config.severity);
-        TextureParams { severity, source: key.child("source") }
+        TextureParams::draw(key, self.config.probability, self.config.severity)
     }
 
     /// Blends; returns the severity, or 0 if no voxel changed.
