@@ -17,8 +17,7 @@ use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
 use disyre_tissue::Codebook;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = output_folder("dag_gallery")?;
-    let slices = slices()?;
+    let (folder, slices) = (output_folder("dag_gallery")?, slices()?);
     let clean = &slices[0];
     let base = Sources {
         shapes: None,
@@ -53,8 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         write_png(&folder.join(format!("{family}.png")), &montage(&[row[..4].to_vec()]))?;
         rows.push(row);
     }
-    write_png(&folder.join("gallery.png"), &montage(&rows))?;
-    Ok(())
+    Ok(write_png(&folder.join("gallery.png"), &montage(&rows))?)
 }
 
 /// Slices of 104 × 88 voxels, `(1, 1, y, x)`.

@@ -64,14 +64,20 @@ fn assert_alike(what: &str, samples: &[f64], stored: &Value, probabilities: &[f6
     assert!(distance <= limit, "{what}: distance {distance:.3}, limit {limit:.3}");
 }
 
+/// What is measured of a mask.
+type Measure = fn(&Array3<f32>) -> f64;
+
+fn above(mask: &Array3<f32>, level: f32) -> f64 {
+    mask.iter().filter(|&&m| m > level).count() as f64
+}
+
 #[test]
 fn areas_of_every_kind_of_mask_are_distributed_as_published() {
-    let above = |mask: &Array3<f32>, level: f32| mask.iter().filter(|&&m| m > level).count() as f64;
-    let measures: [(&str, &dyn Fn(&Array3<f32>) -> f64); 4] = [
-        ("area_gt0", &|mask| above(mask, 0.0)),
-        ("area_gt05", &|mask| above(mask, 0.5)),
-        ("sum", &|mask| mask.iter().copied().map(f64::from).sum()),
-        ("max", &|mask| mask.fold(0f32, |greatest, &m| greatest.max(m)).into()),
+    let measures: [(&str, Measure); 4] = [
+        ("area_gt0", |mask| above(mask, 0.0)),
+        ("area_gt05", |mask| above(mask, 0.5)),
+        ("sum", |mask| mask.iter().copied().map(f64::from).sum()),
+        ("max", |mask| mask.fold(0f32, |greatest, &m| greatest.max(m)).into()),
     ];
     for file in ["dag_stats.json", "dag_stats_real2mm.json"] {
         let Some(stored) = published(file) else { return };

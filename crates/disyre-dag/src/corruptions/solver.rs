@@ -191,7 +191,7 @@ mod tests {
             let domain = Domain::new(extents, axes, &notched(extents), known);
             let guide = |p: usize, q: usize| {
                 let value = |index: usize| (index * 7 % 11) as f64 / 11.0;
-                (value(p) - value(q)) * if p % 2 == 0 { 0.5 } else { 1.0 }
+                (value(p) - value(q)) * if p.is_multiple_of(2) { 0.5 } else { 1.0 }
             };
             let u = domain.solve(guide);
             assert!(u.iter().any(|u| u.abs() > 0.1));
