@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let shapes = shape.clone().map(ShapeConfig::build).transpose()?;
             let sources = Sources { shapes, ..base.clone() };
             let anomalies = family.config([1, 44, 44]).build(&sources)?;
-            let recipe = anomalies.draw(Key::new(5).child("gallery").child(index));
+            let recipe = anomalies.draw(Key::new(8).child("gallery").child(index));
             for severity in [0.25, 0.5, 1.0] {
                 let recipe = recipe.clone().at(Severity::new(severity)?);
                 let realised = anomalies.apply(&recipe, scene, corrupted.view_mut())?;
