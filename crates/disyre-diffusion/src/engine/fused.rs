@@ -29,13 +29,22 @@ struct Pass<B: Backend> {
 }
 
 impl<B: Backend> Fused<B> {
+    /// Of weights that do not change.
     pub(super) fn new(parameters: &Parameters, backend: B) -> Result<Self, DiffusionError> {
+        Self::with(parameters, backend, B::upload_lasting)
+    }
+
+    fn with(
+        parameters: &Parameters,
+        backend: B,
+        upload: fn(&B, &[f32]) -> B::Values,
+    ) -> Result<Self, DiffusionError> {
         let network = FusedNetwork::new(parameters.network());
         let mut weights = vec![0.0; network.layout().len()];
         for entry in network.layout().entries() {
             entry.write(&parameters.values(&entry.name)?, &mut weights);
         }
-        let weights = backend.upload(&weights);
+        let weights = upload(&backend, &weights);
         Ok(Self { network, backend, weights, passes: Mutex::default() })
     }
 
@@ -127,7 +136,7 @@ impl<B: Backend> FusedTrainee<B> {
         backend: B,
         training: Training,
     ) -> Result<Self, DiffusionError> {
-        let fused = Fused::new(parameters, backend)?;
+        let fused = Fused::with(parameters, backend, B::upload)?;
         let weights = fused.backend.download(&fused.weights)?;
         let optimiser = Optimiser::new(&fused.backend, &weights, training.averaged);
         Ok(Self { fused, optimiser, recompute: training.recompute, step: None })

@@ -1,6 +1,6 @@
 use candle_core::{Device, Tensor};
-use disyre_kernels::backend::Backend;
-use disyre_kernels::{AdamW, Buffer, Cpu, mean_squared_error};
+use disyre_kernels::backend::{Backend, Numbers};
+use disyre_kernels::{AdamW, Cpu, mean_squared_error};
 
 use super::optimiser::Optimiser;
 use super::{Example, Runner, State, StepResult, Trainee, Training};
@@ -60,7 +60,7 @@ pub(super) struct PlainTrainee {
     plain: Plain,
     trainable: UNet,
     cpu: Cpu,
-    weights: Buffer,
+    weights: Numbers,
     optimiser: Optimiser<Cpu>,
 }
 

@@ -1,7 +1,7 @@
 //! The processor: every operation is done when it returns, and none fails.
 
 use super::{
-    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, Numbers, PartGradients, State,
 };
 use crate::{
     AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Backend for Cpu {
-    type Values = Buffer;
+    type Values = Numbers;
     type Map = Buffer;
     type Moments = Vec<[f64; 2]>;
     type Normalised = Normalised;
@@ -30,17 +30,19 @@ impl Backend for Cpu {
         size_of::<f32>()
     }
 
-    fn zeros(&self, len: usize) -> Buffer {
-        self.pool.zeros(len)
+    fn zeros(&self, len: usize) -> Numbers {
+        Numbers::new(self.pool.zeros(len))
     }
 
-    fn upload(&self, values: &[f32]) -> Buffer {
-        let mut out = self.pool.take(values.len());
-        out.copy_from_slice(values);
-        out
+    fn upload(&self, values: &[f32]) -> Numbers {
+        Numbers::new(copy(self, values))
     }
 
-    fn download(&self, values: &Buffer) -> Result<Vec<f32>, BackendError> {
+    fn upload_lasting(&self, values: &[f32]) -> Numbers {
+        Numbers::lasting(copy(self, values))
+    }
+
+    fn download(&self, values: &Numbers) -> Result<Vec<f32>, BackendError> {
         Ok(values.to_vec())
     }
 
@@ -72,7 +74,7 @@ impl Backend for Cpu {
         Normalised { scale: ones, shift: zeros.clone(), spread: zeros.clone(), level: zeros }
     }
 
-    fn normalise(&self, affine: &Affine, weights: &Buffer, parts: &[&Maps<Self>]) -> Normalised {
+    fn normalise(&self, affine: &Affine, weights: &Numbers, parts: &[&Maps<Self>]) -> Normalised {
         let moments: Vec<&[[f64; 2]]> =
             parts.iter().map(|part| part.moments.as_deref().unwrap_or_default()).collect();
         let (weight, bias) = (&weights[affine.weight.clone()], &weights[affine.bias.clone()]);
@@ -83,7 +85,7 @@ impl Backend for Cpu {
     fn convolve(
         &self,
         conv: &Conv,
-        weights: &Buffer,
+        weights: &Numbers,
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
@@ -98,10 +100,11 @@ impl Backend for Cpu {
             by_image: by_image.as_deref(),
             images: addends.map.map(|map| &map[..]),
         };
-        let weight = &weights[conv.weight.clone()];
-        let (parts, extent) = (parts(input), input.extent());
+        let (parts, extent, layer) = (parts(input), input.extent(), &conv.layer);
+        let weight = weights.packed(self, layer, extent, &conv.weight);
+        let source = source(input, &parts);
         let Images { count, height, width, channels, values, moments } =
-            conv.layer.forward(self, extent, &source(input, &parts), weight, &addends, moments);
+            layer.forward_packed(self, extent, &source, &weight, &addends, moments);
         let moments = (!moments.is_empty()).then_some(moments);
         Maps { extent: Extent { count, height, width }, channels, values, moments }
     }
@@ -109,7 +112,7 @@ impl Backend for Cpu {
     fn by_data(
         &self,
         conv: &Conv,
-        weights: &Buffer,
+        weights: &Numbers,
         extent: Extent,
         gradient: &Buffer,
         onto: Option<Buffer>,
@@ -127,7 +130,7 @@ impl Backend for Cpu {
     fn by_data_through(
         &self,
         conv: &Conv,
-        weights: &Buffer,
+        weights: &Numbers,
         input: &Input<'_, Self>,
         gradient: &Buffer,
     ) -> (Buffer, Vec<[f64; 2]>) {
@@ -145,7 +148,7 @@ impl Backend for Cpu {
         conv: &Conv,
         input: &Input<'_, Self>,
         gradient: &Buffer,
-        out: &mut Buffer,
+        out: &mut Numbers,
         by_image: Option<Columns<&mut Maps<Self>>>,
     ) {
         let (parts, outputs) = (parts(input), conv.layer.outputs);
@@ -165,10 +168,10 @@ impl Backend for Cpu {
     fn by_parts(
         &self,
         affine: &Affine,
-        weights: &Buffer,
+        weights: &Numbers,
         input: &Input<'_, Self>,
         (mut by_z, sums): (Buffer, Vec<[f64; 2]>),
-        out: &mut Buffer,
+        out: &mut Numbers,
         to: PartGradients<'_, Self>,
     ) {
         let PartGradients { addend, by_parts } = to;
@@ -211,7 +214,13 @@ impl Backend for Cpu {
         *into = Some(*update);
     }
 
-    fn update(&self, update: &AdamW, loss: &f64, gradient: &Buffer, state: State<'_, Self>) -> f64 {
+    fn update(
+        &self,
+        update: &AdamW,
+        loss: &f64,
+        gradient: &Numbers,
+        state: State<'_, Self>,
+    ) -> f64 {
         let norm = sum_of_squares(&self.compute, gradient).sqrt();
         if loss.is_finite() && norm.is_finite() {
             let State { weights, first, second, average } = state;
@@ -228,6 +237,12 @@ impl Backend for Cpu {
     }
 
     fn replay(&self, (): &()) {}
+}
+
+fn copy(cpu: &Cpu, values: &[f32]) -> Buffer {
+    let mut out = cpu.pool.take(values.len());
+    out.copy_from_slice(values);
+    out
 }
 
 /// Pixels of one image.

@@ -11,6 +11,9 @@
 //! error, and nobody uses what lies between.
 
 mod cpu;
+mod numbers;
+
+pub use numbers::Numbers;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -57,6 +60,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// A copy of numbers on the machine.
     fn upload(&self, values: &[f32]) -> Self::Values;
+
+    /// The same of numbers that will hardly change: the machine may keep what operations make of them for the next
+    /// that ask for it, until they do.
+    fn upload_lasting(&self, values: &[f32]) -> Self::Values {
+        self.upload(values)
+    }
 
     /// Numbers from the machine, after all that came before is done.
     ///

@@ -81,9 +81,32 @@ impl Convolution {
         addends: &Addends<'_>,
         moments: bool,
     ) -> Images {
-        self.check(extent, source, weight);
+        let weights = self.packed(cpu, extent, weight);
+        self.forward_packed(cpu, extent, source, &weights, addends, moments)
+    }
+
+    /// The weight as [`forward_packed`](Self::forward_packed) reads it, for images of this size.
+    ///
+    /// # Panics
+    /// If the weight has another length.
+    pub(crate) fn packed(&self, cpu: &Cpu, extent: Extent, weight: &[f32]) -> Packed {
+        assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
+        self.pack(cpu, extent, weight, Way::Forward)
+    }
+
+    /// As [`forward`](Self::forward), with weights that were packed before.
+    pub(crate) fn forward_packed(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        source: &Source<'_>,
+        weights: &Packed,
+        addends: &Addends<'_>,
+        moments: bool,
+    ) -> Images {
+        self.check(extent, source);
+        assert_eq!(weights.form, self.form(cpu, extent, Way::Forward), "packed for such images");
         let [from, to] = self.sides(extent);
-        let weights = self.pack(cpu, extent, weight, Way::Forward);
         let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
         let fits = addends.images.is_none_or(|images| images.len() == values.len());
         assert!(fits, "the images added have the result's shape");
@@ -95,7 +118,7 @@ impl Convolution {
             from,
             to,
             source: *source,
-            weights: &weights,
+            weights,
             start: &self.start(extent.count, addends),
             addend: addends.images.map_or(Addend::Nothing, Addend::Images),
             finish: if moments { Finish::Moments } else { Finish::Nothing },
@@ -153,7 +176,7 @@ impl Convolution {
         source: &Source<'_>,
         (spread, level): (&[f32], &[f32]),
     ) -> NormGradient {
-        self.check(extent, source, weight);
+        self.check(extent, source);
         let transform = source.transform.expect("the source is normalised");
         let [to, _] = self.sides(extent);
         let mut by_z = cpu.pool.take(extent.count * to.pixels() * to.channels);
@@ -176,7 +199,8 @@ impl Convolution {
         gradient: &[f32],
         out: &mut [f32],
     ) -> Vec<f64> {
-        self.check(extent, source, out);
+        self.check(extent, source);
+        assert_eq!(out.len(), self.weight_len(), "the gradient has the weight's shape");
         let [input, output] = self.sides(extent);
         assert_eq!(gradient.len(), extent.count * output.pixels() * output.channels, "gradient");
         ByWeight {
@@ -232,7 +256,7 @@ impl Convolution {
         Packed::new(&cpu.compute, &cpu.pool, (self.kind, form), weight, channels, way)
     }
 
-    fn form(&self, cpu: &Cpu, extent: Extent, way: Way) -> Form {
+    pub(crate) fn form(&self, cpu: &Cpu, extent: Extent, way: Way) -> Form {
         let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
         match Tiling::best(self.kind, size, channels, way) {
             Some(tiling) if !cpu.compute.isa().multiplies_bf16() => Form::Tiles(tiling),
@@ -256,11 +280,10 @@ impl Convolution {
         start
     }
 
-    fn check(&self, extent: Extent, source: &Source<'_>, weight: &[f32]) {
+    fn check(&self, extent: Extent, source: &Source<'_>) {
         let pixels = extent.count * extent.height * extent.width;
         assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
         assert_eq!(source.channels(), self.inputs, "the source has the layer's channels");
-        assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         for part in source.parts {
             assert_eq!(part.values.len(), pixels * part.stride, "each part has the source's size");
             assert!(part.channels > 0 && part.first + part.channels <= part.stride, "its channels");

@@ -17,3 +17,4 @@ pub use lattice::Kind;
 pub use layer::{Addends, Convolution, NormGradient};
 pub use op::conv2d;
 pub use source::{Part, Source, Transform};
+pub(crate) use weights::{Form, Packed, Way};

@@ -36,7 +36,7 @@ pub(crate) struct Packed {
 }
 
 /// Which matrices of weights a convolution multiplies by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// One for each tap.
     Taps,

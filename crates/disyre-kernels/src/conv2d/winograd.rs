@@ -23,7 +23,7 @@ const STRIP_WORDS: usize = 64 * 1024;
 const MOST_SUMS: usize = 400 * 1024;
 
 /// Sizes of tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tiling {
     /// 2×2 pixels of the result, from 4×4: 16 products instead of 36.
     Two,
