@@ -15,8 +15,10 @@ use crate::{Buffer, Convolution, Cpu, Extent};
 pub struct Numbers {
     values: Buffer,
     /// By where a weight begins.
-    packed: Option<Mutex<HashMap<(usize, Form), Arc<Packed>>>>,
+    packed: Option<Mutex<Kept>>,
 }
+
+type Kept = HashMap<(usize, Form), Arc<Packed>>;
 
 impl Numbers {
     pub(super) fn new(values: Buffer) -> Self {
@@ -38,7 +40,7 @@ impl Numbers {
         let pack = || Arc::new(layer.packed(cpu, extent, &self.values[weight.clone()]));
         let Some(packed) = &self.packed else { return pack() };
         let key = (weight.start, layer.form(cpu, extent, Way::Forward));
-        let known = |packed: &Mutex<HashMap<_, _>>| {
+        let known = |packed: &Mutex<Kept>| {
             packed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone)
         };
         // Packed without the lock: threads of rayon that wait for it could be asked to pack.
