@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre::RunConfig;
 use disyre_benches::{OnePair, brain, key, time};
-use disyre_core::ndarray::{Array4, Array5, Axis, stack};
+use disyre_core::ndarray::{Array5, Axis, stack};
 use disyre_core::{Restorer, Severity};
 use disyre_diffusion::{
     ColdRestorer, Device, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
