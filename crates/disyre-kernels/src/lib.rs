@@ -22,7 +22,7 @@
 //! - [`GroupNorm`], [`Attention`], [`mean_squared_error`], [`AdamW`]: the rest of a network and of its training;
 //! - [`mod@backend`]: what a network needs of the machine it runs on, the processor or another;
 //! - [`Cpu`]: with which [`Compute`] (instructions and precision, found at run time) and on which memory ([`Pool`]);
-//! - [`conv2d`], [`group_norm()`], [`attention()`]: the same as differentiable operations on candle tensors;
+//! - [`conv2d`], [`group_norm()`], [`attention()`], [`squared_error`]: the same as differentiable operations on candle tensors;
 //! - [`mod@reference`]: the plain functions that the tests compare with, on any device and type of candle;
 //! - [`peak`]: the ceiling of this machine.
 //!
@@ -59,6 +59,6 @@ pub use cpu::Cpu;
 pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient, group_norm};
 pub use images::{Extent, Images};
 pub use isa::Isa;
-pub use loss::mean_squared_error;
+pub use loss::{mean_squared_error, squared_error};
 pub use peak::peak;
 pub use pool::{Buffer, Pool};

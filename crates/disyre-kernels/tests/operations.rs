@@ -8,7 +8,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var, safetensors};
 use common::{assert_close, numbers, tolerance};
-use disyre_kernels::{Compute, Cpu, GroupNorm, Kind, attention, conv2d, group_norm, reference};
+use disyre_kernels::{
+    AdamW, Compute, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference,
+    squared_error, sum_of_squares,
+};
 
 fn var(dims: &[usize], seed: u64) -> Var {
     let values = numbers(dims.iter().product(), seed);
@@ -119,6 +122,49 @@ fn attention_and_its_gradient_agree_with_candles() {
             };
             let ours = |v: &[Var]| attention(&cpu, head, &v[0]);
             assert_same(&format!("{h}x{w} on {compute}"), &v, 2e-5, ours, plain);
+        }
+    }
+}
+
+#[test]
+fn the_loss_and_its_gradients_agree_with_candles() {
+    let v = [var(&[3, 5, 7, 2], 6), var(&[3, 5, 7, 2], 7)];
+    let ours = |v: &[Var]| squared_error(&v[0], &v[1]);
+    assert_same("loss", &v, 1e-6, ours, |v| reference::squared_error(&v[0], &v[1]));
+    assert_gradients_are_differences(&v, ours);
+}
+
+#[test]
+fn updates_agree_with_the_plain_form_on_every_instruction_set() {
+    let update = AdamW {
+        clip_norm: 1.0,
+        keep: 0.999,
+        betas: [0.9, 0.999],
+        step_size: 2e-3,
+        correction: 0.3,
+        epsilon: 1e-8,
+        average: 0.01,
+    };
+    let n = (1 << 14) + 37;
+    let gradient = numbers(n, 3);
+    let mut origin = [1, 2, 5, 4].map(|seed| numbers(n, seed));
+    origin[2].iter_mut().for_each(|second| *second *= *second);
+    for compute in Compute::all() {
+        let norm = sum_of_squares(&compute, &gradient).sqrt();
+        let plain = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        assert!((norm / plain - 1.0).abs() < 1e-12, "{compute}");
+        let mut state = origin.clone();
+        let [weights, first, second, average] = &mut state;
+        update.apply(&compute, Moments { weights, first, second, average }, &gradient, norm);
+        let of = |values: &[f32], i: usize| f64::from(values[i]);
+        for (which, name) in ["weight", "first", "second", "average"].into_iter().enumerate() {
+            let expected: Vec<f32> = (0..n)
+                .map(|i| {
+                    let before = origin.each_ref().map(|values| of(values, i));
+                    reference::adamw(&update, before, of(&gradient, i), norm)[which] as f32
+                })
+                .collect();
+            assert_close(&format!("{name} on {compute}"), &state[which], &expected, 1e-6);
         }
     }
 }

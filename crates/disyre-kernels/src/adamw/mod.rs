@@ -1,5 +1,7 @@
 //! The optimiser.
 
+pub(crate) mod reference;
+
 use rayon::prelude::*;
 
 use crate::Compute;

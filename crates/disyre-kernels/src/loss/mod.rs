@@ -1,5 +1,10 @@
 //! The loss of the restoration.
 
+mod op;
+pub(crate) mod reference;
+
+pub use op::squared_error;
+
 use rayon::prelude::*;
 
 /// Numbers of one piece of work.
