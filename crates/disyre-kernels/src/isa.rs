@@ -8,7 +8,7 @@ use crate::lanes::{Amx, Avx2, Avx512, Avx512Bf16};
 use crate::lanes::{Lanes, Portable};
 
 /// Vector instructions that products of numbers run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// Plain Rust, which the compiler turns into what every processor of the target has (SSE2, NEON).
     Portable,

@@ -29,7 +29,8 @@
 //! Results have the same bits for any number of threads.
 //!
 //! # What this crate does not do
-//! It holds no layers, weights or models, and keeps no state between calls but memory for use again.
+//! It holds no layers or models, and keeps nothing between calls but memory for use again and, where weights were said
+//! to last, their packed form.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![expect(unsafe_code, reason = "the one crate for it; every block says why it is sound")]
 

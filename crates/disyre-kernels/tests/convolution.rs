@@ -257,6 +257,8 @@ fn large() -> Vec<Case> {
         case(Kind::Same, [96, 32], [1, 64, 65]),
         case(Kind::Same, [33, 20], [2, 35, 39]),
         case(Kind::Same, [40, 70], [1, 17, 15]),
+        // By weight in tiles of another size, and in the shortest strips.
+        case(Kind::Same, [130, 112], [1, 33, 34]),
         case(Kind::Same, [64, 160], [9, 4, 4]),
         case(Kind::Halving, [40, 33], [2, 63, 33]),
         case(Kind::Doubling, [34, 64], [2, 20, 31]),

@@ -243,9 +243,10 @@ impl Task<'_> {
     /// Adds up the gradient over the pixels of each image of a chunk.
     #[inline(always)]
     fn sum_images(&self, chunk: &Chunk, by_image: &mut Vec<(usize, Vec<f64>)>) {
-        let plane = chunk.panel_positions() * BLOCK;
+        let (plane, known) = (chunk.panel_positions() * BLOCK, by_image.len());
+        // Chunk by chunk, so that the order of an image's sum does not depend on how many images a run has.
         for (start, row) in chunk.result_rows() {
-            if by_image.last().is_none_or(|(image, _)| *image != row.image) {
+            if by_image[known..].last().is_none_or(|(image, _)| *image != row.image) {
                 by_image.push((row.image, vec![0.0; self.columns.len()]));
             }
             let Some((_, sums)) = by_image.last_mut() else { continue };
@@ -331,7 +332,7 @@ impl Task<'_> {
     ) {
         let (inputs, side, pool) = (self.of.input, self.gradient_side(), self.of.pool);
         let [x_blocks, g_blocks] = [&inputs, &side].map(|side| side.channels.div_ceil(BLOCK));
-        let room = tiling.strip(x_blocks.max(g_blocks));
+        let room = tiling.strip(x_blocks.max(g_blocks), L::ROWS);
         let scratch = &mut *self.scratch;
         ensure_len(&mut scratch.input_tiles, pool, tiling.matrices() * x_blocks * room * BLOCK);
         ensure_len(&mut scratch.gradient_tiles, pool, tiling.matrices() * g_blocks * room * BLOCK);

@@ -1,8 +1,9 @@
-use super::apply::{Addend, Apply, Finish, Pairs, ThroughNorm};
+use super::apply::{Addend, Apply};
 use super::by_weight::ByWeight;
+use super::finish::{Finish, Pairs, ThroughNorm};
 use super::lattice::{Kind, Side, Tap};
 use super::source::Source;
-use super::weights::{Form, Packed, Way};
+use super::weights::{Form, Packed, Purpose, Way};
 use super::winograd::Tiling;
 use crate::{Buffer, Cpu, Extent, Images};
 
@@ -105,7 +106,7 @@ impl Convolution {
         moments: bool,
     ) -> Images {
         self.check(extent, source);
-        assert_eq!(weights.form, self.form(cpu, extent, Way::Forward), "packed for such images");
+        assert_eq!(weights.purpose, self.purpose(cpu, extent, Way::Forward), "packed for this");
         let [from, to] = self.sides(extent);
         let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
         let fits = addends.images.is_none_or(|images| images.len() == values.len());
@@ -251,17 +252,18 @@ impl Convolution {
     }
 
     fn pack(&self, cpu: &Cpu, extent: Extent, weight: &[f32], way: Way) -> Packed {
-        let channels = [self.inputs, self.outputs];
-        let form = self.form(cpu, extent, way);
-        Packed::new(&cpu.compute, &cpu.pool, (self.kind, form), weight, channels, way)
+        Packed::new(self.purpose(cpu, extent, way), &cpu.pool, weight)
     }
 
-    pub(crate) fn form(&self, cpu: &Cpu, extent: Extent, way: Way) -> Form {
+    /// How weights are packed for images of this size.
+    pub(crate) fn purpose(&self, cpu: &Cpu, extent: Extent, way: Way) -> Purpose {
+        let (kind, compute) = (self.kind, cpu.compute);
         let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
-        match Tiling::best(self.kind, size, channels, way) {
-            Some(tiling) if !cpu.compute.isa().multiplies_bf16() => Form::Tiles(tiling),
+        let form = match Tiling::best(kind, size, channels, way) {
+            Some(tiling) if !compute.isa().multiplies_bf16() => Form::Tiles(tiling),
             _ => Form::Taps,
-        }
+        };
+        Purpose { compute, kind, form, channels, way }
     }
 
     /// What each channel of each image starts from.

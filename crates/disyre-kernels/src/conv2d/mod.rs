@@ -3,6 +3,7 @@
 mod apply;
 mod by_weight;
 mod chunk;
+mod finish;
 mod lattice;
 mod layer;
 mod op;
@@ -10,6 +11,7 @@ mod panel;
 pub(crate) mod product;
 pub(crate) mod reference;
 mod source;
+mod tiles;
 mod weights;
 mod winograd;
 
@@ -17,4 +19,4 @@ pub use lattice::Kind;
 pub use layer::{Addends, Convolution, NormGradient};
 pub use op::conv2d;
 pub use source::{Part, Source, Transform};
-pub(crate) use weights::{Form, Packed, Way};
+pub(crate) use weights::{Packed, Purpose, Way};

@@ -11,7 +11,7 @@ use crate::lanes::Lanes;
 use crate::{Buffer, Compute, Pool};
 
 /// Which way a matrix of weights is multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
     /// Inputs are summed over: the convolution.
     Forward,
@@ -31,8 +31,19 @@ pub(crate) struct Packed {
     step: usize,
     /// Blocks of depth.
     pub(crate) blocks: usize,
-    /// What the matrices are.
+    /// What they were packed for.
+    pub(crate) purpose: Purpose,
+}
+
+/// All that the order of packed weights depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Purpose {
+    pub(crate) compute: Compute,
+    pub(crate) kind: Kind,
     pub(crate) form: Form,
+    /// Inputs and outputs.
+    pub(crate) channels: [usize; 2],
+    pub(crate) way: Way,
 }
 
 /// Which matrices of weights a convolution multiplies by.
@@ -46,14 +57,8 @@ pub(crate) enum Form {
 
 impl Packed {
     /// Packs `weights` (kernel, input, output).
-    pub(crate) fn new(
-        compute: &Compute,
-        pool: &Pool,
-        (kind, form): (Kind, Form),
-        weights: &[f32],
-        [inputs, outputs]: [usize; 2],
-        way: Way,
-    ) -> Self {
+    pub(crate) fn new(purpose: Purpose, pool: &Pool, weights: &[f32]) -> Self {
+        let Purpose { compute, kind, form, channels: [inputs, outputs], way } = purpose;
         let sums = match (kind, form) {
             (_, Form::Tiles(tiling)) => Some(tiling.sums(way)),
             (Kind::Doubling, _) => Some(kind.sums()),
@@ -81,7 +86,7 @@ impl Packed {
             let matrix = &weights[matrix * inputs * outputs..][..inputs * outputs];
             isa.elementwise().run(PackBlocks { layout: &layout, matrix, column, part, out });
         });
-        Self { words, part, columns: of_columns, step, blocks, form }
+        Self { words, part, columns: of_columns, step, blocks, purpose }
     }
 
     /// The words of one block of columns and those behind it.

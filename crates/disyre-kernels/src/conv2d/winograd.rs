@@ -16,11 +16,13 @@ use crate::lanes::Vectors;
 
 /// Channels below which the transformations cost more than they save.
 const LEAST_CHANNELS: usize = 16;
+/// Height and width below which reading more matrices costs what the products save.
+const LEAST_SIDE: usize = 8;
 /// Words of transformed input that stay in the second-level cache beside products and weights.
 const STRIP_WORDS: usize = 64 * 1024;
 
 /// Words of the sums of one gradient by the weights that stay in the second-level cache.
-const MOST_SUMS: usize = 400 * 1024;
+const CACHED_SUMS: usize = 400 * 1024;
 
 /// Sizes of tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,10 +48,10 @@ impl Tiling {
         if channels.iter().any(|&channels| channels < LEAST_CHANNELS) {
             return None;
         }
-        match (kind, height * width) {
-            (Kind::Same, 1024..) => Some(Self::Four),
-            (Kind::Same, 64..) => Some(Self::Two),
-            (Kind::Doubling, 64..) if way == Way::Forward => Some(Self::Doubled),
+        match (kind, height.min(width)) {
+            (Kind::Same, 32..) => Some(Self::Four),
+            (Kind::Same, LEAST_SIDE..) => Some(Self::Two),
+            (Kind::Doubling, LEAST_SIDE..) if way == Way::Forward => Some(Self::Doubled),
             _ => None,
         }
     }
@@ -78,9 +80,9 @@ impl Tiling {
         self.read() - 2
     }
 
-    /// Tiles that are transformed at a time.
-    pub(crate) fn strip(self, blocks: usize) -> usize {
-        (STRIP_WORDS / (self.matrices() * blocks * BLOCK)).clamp(16, 64) / 8 * 8
+    /// Tiles that are transformed at a time: a multiple of those that are multiplied at a time.
+    pub(crate) fn strip(self, blocks: usize, rows: usize) -> usize {
+        (STRIP_WORDS / (self.matrices() * blocks * BLOCK)).clamp(16, 64).next_multiple_of(rows)
     }
 
     /// G.
@@ -116,14 +118,21 @@ impl Tiling {
     }
 
     /// All tiles of a chunk.
+    ///
+    /// # Panics
+    /// If the chunk has several images: a tile over the last rows of one would read the next, and though what it reads
+    /// cancels, the last bits of a result would depend on the neighbour. Images that share a chunk are smaller than
+    /// [`LEAST_SIDE`].
     pub(crate) fn places(self, chunk: &Chunk) -> impl Iterator<Item = Place> + '_ {
+        assert_eq!(
+            chunk.images.len(),
+            1,
+            "images that are cut into tiles have chunks of their own"
+        );
         let (rows, step) = (chunk.rows.clone(), self.step());
-        chunk.images.clone().enumerate().flat_map(move |(index, image)| {
-            let first = index * (rows.len() + 1);
-            rows.clone().step_by(step).flat_map(move |y| {
-                let row = (first + y - chunk.rows.start) * chunk.pitch();
-                (0..chunk.width).step_by(step).map(move |x| Place { from: row + x, image, y, x })
-            })
+        rows.step_by(step).flat_map(move |y| {
+            let row = (y - chunk.rows.start) * chunk.pitch();
+            (0..chunk.width).step_by(step).map(move |x| Place { from: row + x, y, x })
         })
     }
 
@@ -135,7 +144,7 @@ impl Tiling {
     ) -> Option<Self> {
         let best = Self::best(kind, size, channels, Way::Forward)?;
         let sums = best.matrices() * channels[0] * channels[1];
-        Some(if best == Self::Four && sums > MOST_SUMS { Self::Two } else { best })
+        Some(if best == Self::Four && sums > CACHED_SUMS { Self::Two } else { best })
     }
 
     /// Transforms the input of some tiles, from a panel whose blocks of channels are `of_block` words each:
@@ -218,7 +227,6 @@ impl Tiling {
 pub(crate) struct Place {
     /// Position in the panel of the first pixel that it reads.
     pub(crate) from: usize,
-    pub(crate) image: usize,
     /// Row and column on the coarse grid of its first result.
     pub(crate) y: usize,
     pub(crate) x: usize,

@@ -3,7 +3,7 @@ use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
 
 use super::{Avx512, Lanes};
-use crate::conv2d::product::{Outer, Tile};
+use crate::conv2d::product::{Outer, Step, Tile};
 use crate::isa::Work;
 
 /// Bytes of one tile: 16 rows of 64 bytes.
@@ -105,6 +105,11 @@ impl Drop for Configured {
         unsafe { asm!("tilerelease", options(nostack, nomem)) }
     }
 }
+
+// The loop below reads steps in this form.
+const _: () = assert!(size_of::<Step>() == 24 && size_of::<usize>() == 8);
+const _: () =
+    assert!(std::mem::offset_of!(Step, panel) == 0 && std::mem::offset_of!(Step, weights) == 8);
 
 impl Lanes for Amx {
     const COUNT: usize = 16;

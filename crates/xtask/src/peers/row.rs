@@ -15,16 +15,23 @@ pub(super) struct Row {
 pub(super) const THREADS: usize = 2;
 
 /// In the order of the table.
-pub(super) const ROWS: [Row; 9] = [
-    Row { network: "published", what: "train", batch: 8, precision: "f32" },
-    Row { network: "published", what: "forward", batch: 8, precision: "f32" },
+pub(super) const ROWS: [Row; 16] = [
     Row { network: "published", what: "train", batch: 1, precision: "f32" },
     Row { network: "published", what: "forward", batch: 1, precision: "f32" },
+    Row { network: "published", what: "train", batch: 8, precision: "f32" },
+    Row { network: "published", what: "forward", batch: 8, precision: "f32" },
+    Row { network: "published", what: "train", batch: 32, precision: "f32" },
+    Row { network: "published", what: "forward", batch: 32, precision: "f32" },
+    Row { network: "cpu-2mm", what: "train", batch: 1, precision: "f32" },
+    Row { network: "cpu-2mm", what: "forward", batch: 1, precision: "f32" },
+    Row { network: "cpu-2mm", what: "train", batch: 8, precision: "f32" },
+    Row { network: "cpu-2mm", what: "forward", batch: 8, precision: "f32" },
+    Row { network: "cpu-2mm", what: "train", batch: 32, precision: "f32" },
+    Row { network: "cpu-2mm", what: "forward", batch: 32, precision: "f32" },
+    Row { network: "published", what: "train", batch: 1, precision: "bf16" },
+    Row { network: "published", what: "forward", batch: 1, precision: "bf16" },
     Row { network: "published", what: "train", batch: 8, precision: "bf16" },
     Row { network: "published", what: "forward", batch: 8, precision: "bf16" },
-    Row { network: "published", what: "train", batch: 32, precision: "f32" },
-    Row { network: "cpu-2mm", what: "train", batch: 16, precision: "f32" },
-    Row { network: "cpu-2mm", what: "forward", batch: 16, precision: "f32" },
 ];
 
 impl Row {
