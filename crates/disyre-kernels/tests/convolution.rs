@@ -261,6 +261,8 @@ fn large() -> Vec<Case> {
         case(Kind::Same, [130, 112], [1, 33, 34]),
         case(Kind::Same, [64, 160], [9, 4, 4]),
         case(Kind::Halving, [40, 33], [2, 63, 33]),
+        // Half of the sub-grids have no column.
+        case(Kind::Halving, [3, 16], [2, 5, 1]),
         case(Kind::Doubling, [34, 64], [2, 20, 31]),
         case(Kind::Pointwise, [130, 48], [3, 30, 16]),
     ]

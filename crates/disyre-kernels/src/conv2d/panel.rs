@@ -98,11 +98,11 @@ fn fill_line<L: Lanes>(
         let y = usize::try_from(row.row).ok()? * side.fineness + oy;
         (y < side.height).then_some((row.image, y))
     });
-    let Some((image, y)) = y else {
+    let columns = (side.width - ox.min(side.width)).div_ceil(side.fineness);
+    let Some((image, y)) = y.filter(|_| columns > 0) else {
         line.fill(0.0);
         return;
     };
-    let columns = (side.width - ox.min(side.width)).div_ceil(side.fineness);
     let start = (image * side.pixels() + y * side.width + ox) * segment.stride + segment.first;
     let step = side.fineness * segment.stride;
     let (inner, outer) = line.split_at_mut(columns * BLOCK);
