@@ -1,9 +1,10 @@
 //! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`,
-//! `cargo xtask bench-peers`.
+//! `cargo xtask bench-peers`, `cargo xtask cuda-env`.
 #![forbid(unsafe_code)]
 
 mod budget;
 mod ci;
+mod cuda_env;
 mod examples;
 mod failure;
 mod peers;
@@ -20,23 +21,30 @@ const USAGE: &str = "usage: cargo xtask <command>
   budget    dependencies that disyre-dag and disyre-score may have
   examples  builds and runs every examples/*.rs
   bench-peers [--quick]
-            times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch";
+            times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
+  cuda-env [--install DIR [--libraries]]
+            the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let command: fn(&Workspace) -> Result<(), Failure> = match arguments.join(" ").as_str() {
-        "ci" => ci::run,
-        "budget" => budget::check,
-        "examples" => examples::run,
-        "bench-peers" => peers::run,
-        "bench-peers --quick" => peers::run_quick,
-        "" | "help" | "--help" => return print_usage(),
-        other => {
-            eprintln!("error: unknown command `{other}`\n\n{USAGE}");
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let workspace = Workspace::find();
+    let result = match words[..] {
+        ["ci"] => ci::run(&workspace),
+        ["budget"] => budget::check(&workspace),
+        ["examples"] => examples::run(&workspace),
+        ["bench-peers"] => peers::run(&workspace),
+        ["bench-peers", "--quick"] => peers::run_quick(&workspace),
+        ["cuda-env"] => cuda_env::print(),
+        ["cuda-env", "--install", folder] => cuda_env::install(folder, false),
+        ["cuda-env", "--install", folder, "--libraries"] => cuda_env::install(folder, true),
+        [] | ["help" | "--help"] => print_usage(),
+        _ => {
+            eprintln!("error: unknown command `{}`\n\n{USAGE}", words.join(" "));
             return ExitCode::from(2);
         }
     };
-    match command(&Workspace::find()) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -45,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_usage() -> ExitCode {
+fn print_usage() -> Result<(), Failure> {
     println!("{USAGE}");
-    ExitCode::SUCCESS
+    Ok(())
 }

@@ -1,0 +1,123 @@
+//! The CUDA toolchain from packages of the Python index, for machines without a CUDA installation.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::workspace::run as show;
+
+/// What feature `cuda` is compiled with: the compiler, its headers, and the assembler for every architecture. Of CUDA
+/// 13.0, since the drivers of the 580 series reject what newer compilers emit.
+const COMPILER: [&str; 4] = [
+    "nvidia-cuda-nvcc==13.0.88",
+    "nvidia-cuda-crt==13.0.88",
+    "nvidia-nvvm==13.0.88",
+    "nvidia-cuda-runtime==13.0.96",
+];
+
+/// What candle's own CUDA backend is compiled and linked with beside that.
+const LIBRARIES: [&str; 4] = [
+    "nvidia-cuda-cccl==13.0.*",
+    "nvidia-cuda-nvrtc==13.0.88",
+    "nvidia-curand",
+    "nvidia-cublas==13.0.*",
+];
+
+/// Folders of a CUDA installation that the packages have under the same name.
+const FOLDERS: [&str; 3] = ["bin", "include", "nvvm"];
+
+/// Names that linkers ask for, and the files of the packages.
+const LINKS: [(&str, &str); 5] = [
+    ("libcudart.a", "libcudart_static.a"),
+    ("libnvrtc.so", "libnvrtc.so.13"),
+    ("libcurand.so", "libcurand.so.10"),
+    ("libcublas.so", "libcublas.so.13"),
+    ("libcublasLt.so", "libcublasLt.so.13"),
+];
+
+/// Prints what would be installed, and how.
+pub(crate) fn print() -> Result<(), Failure> {
+    println!(
+        "a CUDA 13.0 toolchain from the Python index: `cargo xtask cuda-env --install DIR`\n\
+         sets up DIR/venv with\n  {}\nand DIR/home, whose variables it prints. For candle's own CUDA backend add \
+         --libraries:\n  {}",
+        COMPILER.join("\n  "),
+        LIBRARIES.join("\n  ")
+    );
+    Ok(())
+}
+
+/// Installs into `folder`, without effect where everything is there, and prints the variables to set.
+pub(crate) fn install(folder: &str, libraries: bool) -> Result<(), Failure> {
+    let home = set_up(Path::new(folder), libraries)?;
+    println!("\nexport CUDA_HOME={0} CUDA_PATH={0} PATH={0}/bin:$PATH", home.display());
+    Ok(())
+}
+
+/// Installs into `folder` and returns the CUDA_HOME in it.
+pub(crate) fn set_up(folder: &Path, libraries: bool) -> Result<PathBuf, Failure> {
+    let at = |source| Failure::Path { path: folder.into(), source };
+    std::fs::create_dir_all(folder).map_err(at)?;
+    let folder = folder.canonicalize().map_err(at)?;
+    let venv = folder.join("venv");
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        show(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    let packages = COMPILER.iter().chain(LIBRARIES.iter().filter(|_| libraries));
+    let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"];
+    show(Command::new(&python).args(pip).args(packages))?;
+    let home = folder.join("home");
+    link_home(&find_packages(&venv)?, &home)?;
+    Ok(home)
+}
+
+/// The folder of the packages' files; its path has the version of Python in it.
+fn find_packages(venv: &Path) -> Result<PathBuf, Failure> {
+    let lib = venv.join("lib");
+    let at = |source| Failure::Path { path: lib.clone(), source };
+    for entry in std::fs::read_dir(&lib).map_err(at)? {
+        let found = entry.map_err(at)?.path().join("site-packages/nvidia/cu13");
+        if found.exists() {
+            return Ok(found);
+        }
+    }
+    Err(at(std::io::Error::other("no folder nvidia/cu13 of packages in it")))
+}
+
+/// Makes the folder that compilers expect: the packages have no lib64, and no names without a version.
+fn link_home(packages: &Path, home: &Path) -> Result<(), Failure> {
+    let lib = home.join("lib64");
+    std::fs::create_dir_all(&lib).map_err(|source| Failure::Path { path: lib.clone(), source })?;
+    for name in FOLDERS {
+        link(&packages.join(name), &home.join(name))?;
+    }
+    link(&lib, &home.join("lib"))?;
+    for (name, file) in LINKS {
+        let file = packages.join("lib").join(file);
+        if file.exists() {
+            link(&file, &lib.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Links `to` to `from`, in place of a link that is there.
+fn link(from: &Path, to: &Path) -> Result<(), Failure> {
+    if to.is_symlink() {
+        std::fs::remove_file(to).map_err(|source| Failure::Path { path: to.into(), source })?;
+    }
+    let result = symlink(from.as_os_str(), to);
+    result.map_err(|source| Failure::Path { path: to.into(), source })
+}
+
+#[cfg(unix)]
+fn symlink(from: &OsStr, to: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(from, to)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &OsStr, _: &Path) -> std::io::Result<()> {
+    Err(std::io::Error::other("the packages are for Linux"))
+}
