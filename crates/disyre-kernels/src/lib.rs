@@ -40,6 +40,8 @@ pub mod backend;
 mod compute;
 mod conv2d;
 mod cpu;
+#[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
+pub mod cuda;
 mod group_norm;
 mod images;
 mod isa;

@@ -1,0 +1,210 @@
+//! A CUDA device as the machine of a network.
+
+use super::device::Device;
+use super::group_norm::DeviceNormalised;
+use super::memory::{Element, Numbers};
+use super::{Cuda, f32_bytes};
+use crate::backend::{
+    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State,
+};
+use crate::{AdamW, Attention, Extent};
+
+impl<D: Device> Backend for Cuda<D> {
+    type Values = Numbers<D>;
+    type Map = Numbers<D>;
+    type Moments = Numbers<D>;
+    type Normalised = DeviceNormalised<D>;
+    type Sums = Numbers<D>;
+    type Scalar = Numbers<D>;
+    type Update = Numbers<D>;
+    type Recording = D::Recording;
+
+    fn describe(&self) -> String {
+        format!("{} on {}", self.precision(), self.device().describe())
+    }
+
+    fn free_memory(&self) -> Option<usize> {
+        Some(self.device().free_memory()? + self.pool.kept())
+    }
+
+    fn zeros(&self, len: usize) -> Numbers<D> {
+        self.put(Element::F32, len, &vec![0; 4 * len])
+    }
+
+    fn upload(&self, values: &[f32]) -> Numbers<D> {
+        self.put(Element::F32, values.len(), &f32_bytes(values))
+    }
+
+    fn download(&self, values: &Numbers<D>) -> Result<Vec<f32>, BackendError> {
+        let bytes = self.bytes(values)?;
+        Ok(match values.element() {
+            Element::Bf16 => bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&pair| f32::from_bits(u32::from(u16::from_ne_bytes(pair)) << 16))
+                .collect(),
+            Element::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_ne_bytes(b)).collect(),
+            Element::F64 => f64s(&bytes).map(|value| value as f32).collect(),
+        })
+    }
+
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self> {
+        let mut maps = self.blank(extent, channels);
+        self.replace(values, &mut maps);
+        maps
+    }
+
+    fn replace(&self, values: &[f32], maps: &mut Maps<Self>) {
+        self.write(&f32_bytes(values), &maps.values);
+    }
+
+    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self> {
+        let len = extent.count * extent.height * extent.width * channels;
+        Maps { extent, channels, values: self.take(Element::F32, len), moments: None }
+    }
+
+    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError> {
+        self.download(&maps.values)
+    }
+
+    fn read(&self, scalars: &[&Numbers<D>]) -> Result<Vec<f64>, BackendError> {
+        let mut found = Vec::with_capacity(scalars.len());
+        for scalar in scalars {
+            found.extend(f64s(&self.bytes(scalar)?));
+        }
+        Ok(found)
+    }
+
+    fn identity(&self, channels: usize) -> DeviceNormalised<D> {
+        self.no_normalisation(channels)
+    }
+
+    fn normalise(
+        &self,
+        affine: &Affine,
+        weights: &Numbers<D>,
+        parts: &[&Maps<Self>],
+    ) -> DeviceNormalised<D> {
+        self.coefficients(affine, weights, parts)
+    }
+
+    fn convolve(
+        &self,
+        conv: &Conv,
+        weights: &Numbers<D>,
+        input: &Input<'_, Self>,
+        addends: &Added<'_, Self>,
+        moments: bool,
+    ) -> Maps<Self> {
+        let [height, width] =
+            conv.layer.kind.output_size([input.extent().height, input.extent().width]);
+        let (values, moments) = self.forward(conv, weights, input, addends, moments);
+        let extent = Extent { count: input.extent().count, height, width };
+        Maps { extent, channels: conv.layer.outputs, values, moments }
+    }
+
+    fn by_data(
+        &self,
+        conv: &Conv,
+        weights: &Numbers<D>,
+        extent: Extent,
+        gradient: &Numbers<D>,
+        onto: Option<Numbers<D>>,
+    ) -> Numbers<D> {
+        self.transposed(conv, weights, extent, gradient, onto)
+    }
+
+    fn by_data_through(
+        &self,
+        conv: &Conv,
+        weights: &Numbers<D>,
+        input: &Input<'_, Self>,
+        gradient: &Numbers<D>,
+    ) -> (Numbers<D>, Numbers<D>) {
+        self.transposed_through(conv, weights, input, gradient)
+    }
+
+    fn by_weight(
+        &self,
+        conv: &Conv,
+        input: &Input<'_, Self>,
+        gradient: &Numbers<D>,
+        out: &mut Numbers<D>,
+        by_image: Option<Columns<&mut Maps<Self>>>,
+    ) {
+        self.weight_gradient(conv, input, gradient, out);
+        let Extent { count, height, width } = input.extent();
+        let [height, width] = conv.layer.kind.output_size([height, width]);
+        let extent = Extent { count, height, width };
+        self.sum_pixels(gradient, extent, (out, conv.bias.start), by_image);
+    }
+
+    fn by_parts(
+        &self,
+        affine: &Affine,
+        weights: &Numbers<D>,
+        input: &Input<'_, Self>,
+        found: (Numbers<D>, Numbers<D>),
+        out: &mut Numbers<D>,
+        to: PartGradients<'_, Self>,
+    ) {
+        self.norm_gradients(affine, weights, input, found, out, to);
+    }
+
+    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self> {
+        let values = self.attention(attention, qkv);
+        Maps { extent: qkv.extent, channels: attention.channels, values, moments: None }
+    }
+
+    fn by_attended(
+        &self,
+        attention: &Attention,
+        qkv: &Maps<Self>,
+        gradient: &Numbers<D>,
+    ) -> Numbers<D> {
+        self.attention_gradient(attention, qkv, gradient)
+    }
+
+    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
+        self.loss(y, target)
+    }
+
+    fn prepare(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
+        self.write_update(update, into);
+    }
+
+    fn update(
+        &self,
+        update: &Numbers<D>,
+        loss: &Numbers<D>,
+        gradient: &Numbers<D>,
+        state: State<'_, Self>,
+    ) -> Numbers<D> {
+        self.step(update, loss, gradient, state)
+    }
+
+    fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<D::Recording>) {
+        let started = self.keep(self.device().start_recording()).unwrap_or(false);
+        if started {
+            self.pool.recorded.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let result = work();
+        let recording = started.then(|| self.keep(self.device().end_recording())).flatten();
+        // While it was recorded nothing ran.
+        if let Some(recording) = &recording {
+            self.replay(recording);
+        }
+        (result, recording)
+    }
+
+    fn replay(&self, recording: &D::Recording) {
+        if self.failure().is_none() {
+            self.keep(self.device().replay(recording));
+        }
+    }
+}
+
+fn f64s(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.as_chunks().0.iter().map(|&bytes| f64::from_ne_bytes(bytes))
+}

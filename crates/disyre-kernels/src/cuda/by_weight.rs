@@ -1,0 +1,139 @@
+//! The gradient of a convolution by its weights: the launch code of by_weight.cu.
+
+use super::convolution::{Parts, Transform, parts, transform};
+use super::device::{Device, Kernel};
+use super::lattice::{Lattice, Side, Tiling, Way};
+use super::memory::{Array, Element, Numbers};
+use super::{Cuda, Parameters, int};
+use crate::backend::{Conv, Input};
+
+/// Blocks that keep a large device busy; no more than that share the positions of one layer. Fixed, so that the sum has
+/// the same parts on every device.
+const BLOCKS: usize = 512;
+/// Output channels of a block.
+const OUTPUTS: usize = 32;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct ByWeight {
+    lattice: Lattice,
+    from: Side,
+    to: Side,
+    source: Parts,
+    transform: Transform,
+    gradient: Array,
+    out: u64,
+    tiles: i32,
+    shares: i32,
+    matrices: i32,
+    tap_groups: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct JoinShares {
+    shares: u64,
+    out: u64,
+    count: i32,
+    matrices: i32,
+    area: i32,
+    sums: [[i32; 4]; 9],
+    counts: [i32; 9],
+}
+
+// SAFETY: these structures have the layouts of those of the same names in by_weight.cu.
+unsafe impl Parameters for ByWeight {}
+// SAFETY: as above.
+unsafe impl Parameters for JoinShares {}
+
+/// How the warps of a block divide the taps among them.
+struct Warps {
+    threads: u32,
+    tap_groups: usize,
+    taps_of_warp: usize,
+}
+
+impl Warps {
+    fn of(taps: usize) -> Self {
+        let (warps, tap_groups) = match taps {
+            1 => (4, 1),
+            9 => (3, 3),
+            _ => (4, 4),
+        };
+        Self { threads: 32 * warps, tap_groups, taps_of_warp: taps.div_ceil(tap_groups) }
+    }
+
+    /// Warps that take turns with positions, and so find sums of their own.
+    fn row_groups(&self) -> usize {
+        self.threads as usize / 32 / self.tap_groups
+    }
+}
+
+impl<D: Device> Cuda<D> {
+    /// Writes the gradient by the weight to its place in `out`.
+    pub(super) fn weight_gradient(
+        &self,
+        conv: &Conv,
+        input: &Input<'_, Self>,
+        gradient: &Numbers<D>,
+        out: &Numbers<D>,
+    ) {
+        let layer = &conv.layer;
+        let tiling = Tiling::new(layer, input.extent(), Way::Forward);
+        assert_eq!(gradient.len(), tiling.len(1), "the gradient has the result's shape");
+        assert_eq!(conv.weight.len(), layer.weight_len(), "the weight has the layer's shape");
+        let (area, matrices) = (layer.inputs * layer.outputs, layer.kind.taps().len());
+        let warps = Warps::of(matrices);
+        let in_block = if self.is_bf16() { 32 } else { 16 };
+        let blocks = [layer.inputs.div_ceil(in_block), layer.outputs.div_ceil(OUTPUTS)];
+        let shares = (BLOCKS / (blocks[0] * blocks[1])).clamp(1, tiling.tiles());
+        let found = shares * warps.row_groups();
+        let sums = self.take(Element::F32, found * matrices * area);
+        let parameters = ByWeight {
+            lattice: tiling.lattice,
+            from: tiling.sides[0],
+            to: tiling.sides[1],
+            source: parts(input, layer.inputs),
+            transform: transform(input),
+            gradient: gradient.array(),
+            out: sums.address(0),
+            tiles: int(tiling.tiles()),
+            shares: int(shares),
+            matrices: int(matrices),
+            tap_groups: int(warps.tap_groups),
+        };
+        let name = match (self.is_bf16(), warps.taps_of_warp) {
+            (false, 1) => "by_weight_f32_1",
+            (false, 3) => "by_weight_f32_3",
+            (false, _) => "by_weight_f32_4",
+            (true, 1) => "by_weight_bf16_1",
+            (true, 3) => "by_weight_bf16_3",
+            (true, _) => "by_weight_bf16_4",
+        };
+        let kernel = |name| Kernel { module: "by_weight", name };
+        self.run(kernel(name), [blocks[0], blocks[1], shares], warps.threads, &parameters);
+        let join = join(conv, &sums, found, out);
+        let grid = [area.div_ceil(256), layer.kind.weights(), 1];
+        self.run(kernel("join_shares"), grid, 256, &join);
+    }
+}
+
+fn join<D: Device>(conv: &Conv, sums: &Numbers<D>, count: usize, out: &Numbers<D>) -> JoinShares {
+    let matrices = conv.layer.kind.sums();
+    let mut join = JoinShares {
+        shares: sums.address(0),
+        out: out.address(conv.weight.start),
+        count: int(count),
+        matrices: int(matrices.len()),
+        area: int(conv.layer.inputs * conv.layer.outputs),
+        sums: [[0; 4]; 9],
+        counts: [0; 9],
+    };
+    for (matrix, weights) in matrices.iter().enumerate() {
+        for &weight in weights {
+            join.sums[weight][join.counts[weight] as usize] = int(matrix);
+            join.counts[weight] += 1;
+        }
+    }
+    join
+}

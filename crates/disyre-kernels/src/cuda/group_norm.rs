@@ -1,0 +1,246 @@
+//! Group normalisation and its gradients: the launch code of group_norm.cu.
+
+use super::device::{Device, Kernel};
+use super::memory::{Array, Element, Numbers};
+use super::{Cuda, Parameters, f32_bytes, int};
+use crate::Extent;
+use crate::backend::{Affine, Input, Maps, PartGradients};
+
+/// Blocks that keep a large device busy.
+const MOST_BLOCKS: usize = 4096;
+
+/// Coefficients of a normalisation: scale, shift, spread and level, each `(n, c)`, one behind another.
+#[derive(Debug)]
+pub struct DeviceNormalised<D: Device> {
+    numbers: Numbers<D>,
+    len: usize,
+}
+
+impl<D: Device> DeviceNormalised<D> {
+    /// Of each of the four.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn scale(&self) -> u64 {
+        self.numbers.address(0)
+    }
+
+    pub(super) fn shift(&self) -> u64 {
+        self.numbers.address(self.len)
+    }
+
+    pub(super) fn spread(&self) -> u64 {
+        self.numbers.address(2 * self.len)
+    }
+
+    pub(super) fn level(&self) -> u64 {
+        self.numbers.address(3 * self.len)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Normalise {
+    moments: [u64; 2],
+    weight: u64,
+    bias: u64,
+    out: [u64; 4],
+    epsilon: f64,
+    part_channels: [i32; 2],
+    images: i32,
+    groups: i32,
+    pixels: i32,
+    unused: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct NormGradients {
+    sums: u64,
+    weight: u64,
+    spread: u64,
+    level: u64,
+    by_weight: u64,
+    by_bias: u64,
+    out: u64,
+    images: i32,
+    channels: i32,
+    groups: i32,
+    pixels: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct ApplyGradient {
+    x: Array,
+    out: Array,
+    by_z: Array,
+    addend: Array,
+    coefficients: u64,
+    pixels: i64,
+    image_pixels: i32,
+    channels: i32,
+    all_channels: i32,
+    first: i32,
+    add: i32,
+    unused: i32,
+}
+
+// SAFETY: these structures have the layouts of those of the same names in group_norm.cu.
+unsafe impl Parameters for Normalise {}
+// SAFETY: as above.
+unsafe impl Parameters for NormGradients {}
+// SAFETY: as above.
+unsafe impl Parameters for ApplyGradient {}
+
+const fn kernel(name: &'static str) -> Kernel {
+    Kernel { module: "group_norm", name }
+}
+
+fn pixels(extent: Extent) -> usize {
+    extent.height * extent.width
+}
+
+impl<D: Device> Cuda<D> {
+    /// The normalisation of one image that changes nothing.
+    pub(super) fn no_normalisation(&self, channels: usize) -> DeviceNormalised<D> {
+        let values: Vec<f32> = (0..4 * channels).map(|i| f32::from(i < channels)).collect();
+        let numbers = self.put(Element::F32, values.len(), &f32_bytes(&values));
+        DeviceNormalised { numbers, len: channels }
+    }
+
+    /// The coefficients from the moments of maps side by side.
+    ///
+    /// # Panics
+    /// If maps have no moments.
+    pub(super) fn coefficients(
+        &self,
+        affine: &Affine,
+        weights: &Numbers<D>,
+        parts: &[&Maps<Self>],
+    ) -> DeviceNormalised<D> {
+        assert!((1..=2).contains(&parts.len()), "one or two parts");
+        let extent = parts[0].extent;
+        let channels = affine.weight.len();
+        let (mut moments, mut part_channels) = ([0; 2], [0; 2]);
+        for (index, part) in parts.iter().enumerate() {
+            let of_part = part.moments.as_ref().expect("maps that are normalised have moments");
+            assert_eq!(of_part.len(), 2 * extent.count * part.channels, "moments of each channel");
+            moments[index] = of_part.address(0);
+            part_channels[index] = int(part.channels);
+        }
+        assert_eq!(part_channels.iter().sum::<i32>(), int(channels), "weights of each channel");
+        let len = extent.count * channels;
+        let numbers = self.take(Element::F32, 4 * len);
+        let parameters = Normalise {
+            moments,
+            weight: weights.address(affine.weight.start),
+            bias: weights.address(affine.bias.start),
+            out: [0, 1, 2, 3].map(|which| numbers.address(which * len)),
+            epsilon: affine.norm.epsilon,
+            part_channels,
+            images: int(extent.count),
+            groups: int(affine.norm.groups),
+            pixels: int(pixels(extent)),
+            unused: 0,
+        };
+        let grid = [(extent.count * affine.norm.groups).div_ceil(128), 1, 1];
+        self.run(kernel("normalise"), grid, 128, &parameters);
+        DeviceNormalised { numbers, len }
+    }
+
+    /// The gradients by weight and bias to their places in `out`, and the one by the input to `to`.
+    pub(super) fn norm_gradients(
+        &self,
+        affine: &Affine,
+        weights: &Numbers<D>,
+        input: &Input<'_, Self>,
+        (by_z, sums): (Numbers<D>, Numbers<D>),
+        out: &Numbers<D>,
+        to: PartGradients<'_, Self>,
+    ) {
+        let extent = input.extent();
+        let coefficients = self.input_coefficients(affine, weights, input, &sums, out);
+        let base = ApplyGradient {
+            x: Array::default(),
+            out: Array::default(),
+            by_z: by_z.array(),
+            addend: to.addend.map_or(Array::default(), |addend| {
+                assert_eq!(addend.len(), by_z.len(), "the map added has the input's shape");
+                addend.array()
+            }),
+            coefficients: coefficients.address(0),
+            pixels: (extent.count * pixels(extent)) as i64,
+            image_pixels: int(pixels(extent)),
+            channels: 0,
+            all_channels: int(affine.weight.len()),
+            first: 0,
+            add: 0,
+            unused: 0,
+        };
+        if let ([x], [none @ None]) = (input.parts, &mut *to.by_parts) {
+            // In its place.
+            self.apply(&base, x, &by_z);
+            *none = Some(by_z);
+            return;
+        }
+        let mut first = 0;
+        for (&x, by_part) in input.parts.iter().zip(to.by_parts) {
+            let add = i32::from(by_part.is_some());
+            let out = by_part.get_or_insert_with(|| self.take(self.element(), x.values.len()));
+            self.apply(&ApplyGradient { first: int(first), add, ..base }, x, out);
+            first += x.channels;
+        }
+    }
+
+    fn apply(&self, base: &ApplyGradient, x: &Maps<Self>, out: &Numbers<D>) {
+        assert_eq!(out.len(), x.values.len(), "the gradient has the part's shape");
+        let parameters = ApplyGradient {
+            x: x.values.array(),
+            out: out.array(),
+            channels: int(x.channels),
+            ..*base
+        };
+        let blocks = out.len().div_ceil(256).min(MOST_BLOCKS);
+        self.run(kernel("apply_input_gradient"), [blocks, 1, 1], 256, &parameters);
+    }
+
+    /// Factors of the gradient by z and of x, and a constant, `(n, c, 3)`.
+    fn input_coefficients(
+        &self,
+        affine: &Affine,
+        weights: &Numbers<D>,
+        input: &Input<'_, Self>,
+        sums: &Numbers<D>,
+        out: &Numbers<D>,
+    ) -> Numbers<D> {
+        let (extent, channels) = (input.extent(), affine.weight.len());
+        let through = input.through.as_ref().expect("the input is normalised");
+        assert_eq!(
+            through.normalised.len(),
+            extent.count * channels,
+            "coefficients of each channel"
+        );
+        assert_eq!(sums.len(), 2 * extent.count * channels, "sums of each channel");
+        assert!(affine.weight.end.max(affine.bias.end) <= out.len(), "gradients have a place");
+        let found = self.take(Element::F32, 3 * extent.count * channels);
+        let parameters = NormGradients {
+            sums: sums.address(0),
+            weight: weights.address(affine.weight.start),
+            spread: through.normalised.spread(),
+            level: through.normalised.level(),
+            by_weight: out.address(affine.weight.start),
+            by_bias: out.address(affine.bias.start),
+            out: found.address(0),
+            images: int(extent.count),
+            channels: int(channels),
+            groups: int(affine.norm.groups),
+            pixels: int(pixels(extent)),
+        };
+        self.run(kernel("sum_images"), [channels.div_ceil(128), 1, 1], 128, &parameters);
+        let groups = extent.count * affine.norm.groups;
+        self.run(kernel("input_gradient"), [groups.div_ceil(128), 1, 1], 128, &parameters);
+        found
+    }
+}

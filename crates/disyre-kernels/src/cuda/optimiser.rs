@@ -1,0 +1,107 @@
+//! The norm of the gradient, and AdamW: the launch code of optimiser.cu.
+
+use super::device::{Device, Kernel};
+use super::memory::{Element, Numbers};
+use super::{Cuda, Parameters};
+use crate::AdamW;
+use crate::backend::State;
+
+/// Numbers of one partial sum.
+const PIECE: usize = 1 << 14;
+/// Blocks that keep a large device busy.
+const MOST_BLOCKS: usize = 4096;
+/// Of `Coefficients` in optimiser.cu.
+const COEFFICIENT_BYTES: usize = 40;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Squares {
+    values: u64,
+    partials: u64,
+    len: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Update {
+    coefficients: u64,
+    norm: u64,
+    loss: u64,
+    gradient: u64,
+    weights: u64,
+    first: u64,
+    second: u64,
+    average: u64,
+    len: i64,
+}
+
+// SAFETY: these structures have the layouts of those of the same names in optimiser.cu.
+unsafe impl Parameters for Squares {}
+// SAFETY: as above.
+unsafe impl Parameters for Update {}
+
+const fn kernel(name: &'static str) -> Kernel {
+    Kernel { module: "optimiser", name }
+}
+
+impl<D: Device> Cuda<D> {
+    /// Writes the coefficients of an update where kernels read them.
+    pub(super) fn write_update(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
+        let numbers = into.get_or_insert_with(|| self.take(Element::F32, COEFFICIENT_BYTES / 4));
+        // 1 − β from the exact β: that of a rounded one is off by 1e-5.
+        let shares = update.betas.map(|beta| (1.0 - beta) as f32);
+        let singles = [
+            update.keep,
+            shares[0],
+            update.betas[1] as f32,
+            shares[1],
+            update.step_size,
+            update.correction.recip(),
+            update.epsilon,
+            update.average,
+        ];
+        let mut bytes = update.clip_norm.to_ne_bytes().to_vec();
+        bytes.extend(singles.iter().flat_map(|value| value.to_ne_bytes()));
+        self.write(&bytes, numbers);
+    }
+
+    /// One step of the optimiser; returns the gradient's norm.
+    pub(super) fn step(
+        &self,
+        coefficients: &Numbers<D>,
+        loss: &Numbers<D>,
+        gradient: &Numbers<D>,
+        state: State<'_, Self>,
+    ) -> Numbers<D> {
+        let norm = self.norm(gradient);
+        let State { weights, first, second, average } = state;
+        let len = gradient.len();
+        assert!(
+            [&*weights, first, second].iter().all(|v| v.len() == len),
+            "lengths belong together"
+        );
+        assert!(average.as_ref().is_none_or(|v| v.len() == len), "an average of all weights");
+        let parameters = Update {
+            coefficients: coefficients.address(0),
+            norm: norm.address(0),
+            loss: loss.address(0),
+            gradient: gradient.address(0),
+            weights: weights.address(0),
+            first: first.address(0),
+            second: second.address(0),
+            average: average.map_or(0, |average| average.address(0)),
+            len: len as i64,
+        };
+        let blocks = len.div_ceil(256).min(MOST_BLOCKS);
+        self.run(kernel("update"), [blocks, 1, 1], 256, &parameters);
+        norm
+    }
+
+    fn norm(&self, values: &Numbers<D>) -> Numbers<D> {
+        let partials = self.take(Element::F64, values.len().div_ceil(PIECE));
+        let (values, len) = (values.address(0), values.len() as i64);
+        let parameters = Squares { values, partials: partials.address(0), len };
+        self.run(kernel("squares"), [partials.len(), 1, 1], 256, &parameters);
+        self.total(&partials, 1.0, true)
+    }
+}

@@ -1,0 +1,87 @@
+//! Sums over the pixels of each image: the launch code of sums.cu.
+
+use super::device::{Device, Kernel};
+use super::memory::{Array, Element, Numbers};
+use super::{Cuda, Parameters, int};
+use crate::Extent;
+use crate::backend::{Columns, Maps};
+
+/// Pixels of one piece.
+const PIECE: usize = 2048;
+/// Channels of one block.
+const CHANNELS: usize = 32;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct SumPixels {
+    values: Array,
+    out: u64,
+    pixels: i32,
+    pieces: i32,
+    channels: i32,
+    unused: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct JoinPieces {
+    pieces: u64,
+    out: u64,
+    by_image: Array,
+    images: i32,
+    count: i32,
+    channels: i32,
+    width: i32,
+    first: i32,
+    unused: i32,
+}
+
+// SAFETY: these structures have the layouts of those of the same names in sums.cu.
+unsafe impl Parameters for SumPixels {}
+// SAFETY: as above.
+unsafe impl Parameters for JoinPieces {}
+
+impl<D: Device> Cuda<D> {
+    /// The sums of each channel over the pixels of all images to `(c)` numbers of `out` from `start` on, and those of each
+    /// image to `by_image`.
+    pub(super) fn sum_pixels(
+        &self,
+        values: &Numbers<D>,
+        extent: Extent,
+        (out, start): (&Numbers<D>, usize),
+        by_image: Option<Columns<&mut Maps<Self>>>,
+    ) {
+        let pixels = extent.height * extent.width;
+        let (channels, count) = (values.len() / (extent.count * pixels), pixels.div_ceil(PIECE));
+        let pieces = self.take(Element::F64, extent.count * count * channels);
+        let sum = SumPixels {
+            values: values.array(),
+            out: pieces.address(0),
+            pixels: int(pixels),
+            pieces: int(count),
+            channels: int(channels),
+            unused: 0,
+        };
+        let kernel = |name| Kernel { module: "sums", name };
+        let grid = [count, channels.div_ceil(CHANNELS), extent.count];
+        self.run(kernel("sum_pixels"), grid, 256, &sum);
+        let (by_image, width, first) = by_image.map_or((Array::default(), 0, 0), |columns| {
+            assert_eq!(columns.maps.extent.width, extent.count, "a pixel for each image");
+            assert!(columns.first + channels <= columns.maps.channels, "its columns");
+            (columns.maps.values.array(), columns.maps.channels, columns.first)
+        });
+        assert!(start + channels <= out.len(), "the sums have a place");
+        let join = JoinPieces {
+            pieces: pieces.address(0),
+            out: out.address(start),
+            by_image,
+            images: int(extent.count),
+            count: int(count),
+            channels: int(channels),
+            width: int(width),
+            first: int(first),
+            unused: 0,
+        };
+        self.run(kernel("join_pieces"), [channels.div_ceil(256), 1, 1], 256, &join);
+    }
+}
