@@ -151,7 +151,7 @@ impl Lattice {
             tile(coarse.height, coarse.width).map(|exponent| exponent as i32);
         let patch_height = (1 << tile_height) + bottom - top;
         let patch_width = (1 << tile_width) + right - left;
-        debug_assert!(patch_height * patch_width << tile_images <= MOST_PATCH);
+        debug_assert!((patch_height * patch_width) << tile_images <= MOST_PATCH);
         Self {
             images: int(coarse.count),
             height: int(coarse.height),
@@ -179,7 +179,7 @@ mod tests {
             for width in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 128, 175] {
                 let [images, down, across] = tile(height, width);
                 assert_eq!(images + down + across, TILE, "{height} x {width}");
-                let patch = ((1 << down) + 2) * ((1 << across) + 2) << images;
+                let patch = (((1 << down) + 2) * ((1 << across) + 2)) << images;
                 assert!(patch <= MOST_PATCH, "{height} x {width}: {patch}");
                 // A partial sum over 16 rows never covers two images.
                 assert!(down + across >= 4);

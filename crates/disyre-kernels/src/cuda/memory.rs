@@ -171,7 +171,7 @@ mod tests {
     fn a_size_class_holds_what_was_asked_for_and_wastes_at_most_a_quarter() {
         for bytes in [1, 255, 256, 257, 5000, 65_536, 65_537, 1_000_000] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 256 == 0, "{bytes} gets {class}");
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} gets {class}");
             assert!(bytes < 2048 || class <= bytes + bytes / 4, "{bytes} gets {class}");
         }
     }
