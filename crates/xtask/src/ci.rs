@@ -1,13 +1,13 @@
 use std::time::Instant;
 
 use crate::workspace::{Workspace, run as show};
-use crate::{Failure, budget, examples};
+use crate::{Failure, budget, cuda_check, examples};
 
 /// One check: its name, and how to run it.
 type Step = (&'static str, fn(&Workspace) -> Result<(), Failure>);
 
 /// Cheapest first; the tests end the output.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     ("format", format),
     ("budget", budget::check),
     ("plain stable", plain_stable),
@@ -15,6 +15,8 @@ const STEPS: [Step; 8] = [
     ("lints", lints),
     ("docs", docs),
     ("examples", examples::run),
+    ("cuda", cuda_check::run),
+    ("emulated cuda", emulated),
     ("tests", tests),
 ];
 
@@ -65,6 +67,14 @@ fn lints(workspace: &Workspace) -> Result<(), Failure> {
 fn docs(workspace: &Workspace) -> Result<(), Failure> {
     let mut command = workspace.cargo("doc --workspace --lib --no-deps");
     show(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The CUDA kernels and the networks on them, run by the emulator.
+fn emulated(workspace: &Workspace) -> Result<(), Failure> {
+    let crates = "-p disyre-kernels -p disyre-diffusion";
+    let clippy = format!("clippy {crates} --all-targets --features cuda-emulation -- -D warnings");
+    show(&mut workspace.cargo(&clippy))?;
+    show(&mut workspace.cargo(&format!("test {crates} --features cuda-emulation")))
 }
 
 /// The command that the README gives.

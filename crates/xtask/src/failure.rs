@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Died { command: String, status: String, errors: String },
     /// A program that is timed said something else than asked.
     Answer { command: String, line: String },
+    /// Kernels need more registers than there are.
+    Spills { kernels: Vec<String> },
     /// One step of CI failed.
     Step { step: &'static str, cause: Box<Failure> },
 }
@@ -60,6 +62,11 @@ impl fmt::Display for Failure {
             Self::Answer { command, line } => {
                 write!(f, "`{command}` answered `{line}`, which no program that is timed may")
             }
+            Self::Spills { kernels } => write!(
+                f,
+                "registers are spilled by {}; give the kernel less to hold, or fewer threads",
+                kernels.join(", ")
+            ),
             Self::Step { step, cause } => write!(f, "{step}: {cause}"),
         }
     }

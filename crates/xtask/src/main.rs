@@ -1,9 +1,10 @@
 //! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`,
-//! `cargo xtask bench-peers`, `cargo xtask cuda-env`.
+//! `cargo xtask bench-peers`, `cargo xtask cuda-env`, `cargo xtask cuda-check`.
 #![forbid(unsafe_code)]
 
 mod budget;
 mod ci;
+mod cuda_check;
 mod cuda_env;
 mod examples;
 mod failure;
@@ -23,7 +24,9 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench-peers [--quick]
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
   cuda-env [--install DIR [--libraries]]
-            the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux";
+            the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux
+  cuda-check
+            assembles the CUDA kernels for every architecture, and builds the binary with feature `cuda`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ["examples"] => examples::run(&workspace),
         ["bench-peers"] => peers::run(&workspace),
         ["bench-peers", "--quick"] => peers::run_quick(&workspace),
+        ["cuda-check"] => cuda_check::run(&workspace),
         ["cuda-env"] => cuda_env::print(),
         ["cuda-env", "--install", folder] => cuda_env::install(folder, false),
         ["cuda-env", "--install", folder, "--libraries"] => cuda_env::install(folder, true),
