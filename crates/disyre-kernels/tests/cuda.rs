@@ -1,5 +1,5 @@
-//! The CUDA kernels, run by the emulator, against the processor's operations.
-#![cfg(feature = "cuda-emulation")]
+//! The CUDA kernels against the processor's operations: run by the emulator, and on a device where there is one.
+#![cfg(any(feature = "cuda", feature = "cuda-emulation"))]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod common;
@@ -8,7 +8,9 @@ use common::{assert_within, numbers};
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State, Through,
 };
-use disyre_kernels::cuda::{Cuda, Emulated};
+use disyre_kernels::cuda::Cuda;
+#[cfg(feature = "cuda-emulation")]
+use disyre_kernels::cuda::Emulated;
 use disyre_kernels::{AdamW, Attention, Convolution, Cpu, Extent, GroupNorm, Kind, Precision};
 use proptest::prelude::*;
 
@@ -27,6 +29,7 @@ fn greatest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |max, value| max.max(value.abs()))
 }
 
+#[cfg(feature = "cuda-emulation")]
 fn emulated(precision: Precision, reversed: bool) -> Cuda<Emulated> {
     Cuda::new(Emulated { reversed }, precision)
 }
@@ -37,19 +40,55 @@ fn tolerance(precision: Precision) -> f32 {
     if precision == Precision::Bf16 { 3e-2 } else { 2e-5 }
 }
 
-/// Runs operations on the processor and on the emulator, in both precisions, and in the opposite order of lanes.
-fn assert_agree(name: &str, on_cpu: &Found, on_device: impl Fn(&Cuda<Emulated>) -> Found) {
+/// Operations that run on every machine.
+trait Work: std::fmt::Debug {
+    fn run<B: Backend>(&self, backend: &B) -> Found;
+}
+
+/// Runs operations on the processor and on the devices, in both precisions.
+fn assert_agrees(work: &impl Work) {
+    let on_cpu = work.run(&Cpu::default());
     for precision in [Precision::F32, Precision::Bf16] {
-        let found = on_device(&emulated(precision, false));
-        assert_eq!(found.len(), on_cpu.len());
-        let reversed = on_device(&emulated(precision, true));
-        for (((what, values, _), (_, expected, size)), (_, other, _)) in
-            found.iter().zip(on_cpu).zip(&reversed)
+        #[cfg(feature = "cuda-emulation")]
         {
-            let name = format!("{what} of {name} in {precision}");
-            assert_within(&name, values, expected, tolerance(precision) * size);
-            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            assert!(bits(values) == bits(other), "{name} depends on the order of lanes");
+            let found = work.run(&emulated(precision, false));
+            let name = format!("{work:?} in {precision}");
+            assert_found(&name, &found, &on_cpu, precision);
+            let reversed = work.run(&emulated(precision, true));
+            assert!(bits(&found) == bits(&reversed), "{name} depends on the order of lanes");
+        }
+        #[cfg(feature = "cuda")]
+        if let Some(device) = device(precision) {
+            let name = format!("{work:?} in {precision} on a device");
+            let found = work.run(&device);
+            assert_found(&name, &found, &on_cpu, precision);
+            assert!(bits(&found) == bits(&work.run(&device)), "{name} differs from run to run");
+        }
+    }
+}
+
+fn assert_found(name: &str, found: &Found, expected: &Found, precision: Precision) {
+    assert_eq!(found.len(), expected.len());
+    for ((what, values, _), (_, expected, size)) in found.iter().zip(expected) {
+        let name = format!("{what} of {name}");
+        assert_within(&name, values, expected, tolerance(precision) * size);
+    }
+}
+
+fn bits(found: &Found) -> Vec<u32> {
+    found.iter().flat_map(|(_, values, _)| values.iter().map(|v| v.to_bits())).collect()
+}
+
+/// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
+#[cfg(feature = "cuda")]
+fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::Driver>> {
+    match disyre_kernels::cuda::Driver::new(0) {
+        Ok(driver) => Some(Cuda::new(driver, precision)),
+        Err(error) => {
+            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
+            assert!(!required, "{error}");
+            println!("skipped on a device: {error}");
+            None
         }
     }
 }
@@ -95,10 +134,6 @@ impl Case {
         let image = backend.maps(&rounded(pixels, seed + 2, 16.0), self.extent, 1);
         let input = Input { parts: &[&image], through: None };
         backend.convolve(&conv, &weights, &input, &Added::default(), true)
-    }
-
-    fn run<B: Backend>(&self, backend: &B) -> Found {
-        self.try_run(backend).unwrap()
     }
 
     fn try_run<B: Backend>(&self, backend: &B) -> Result<Found, BackendError> {
@@ -184,10 +219,11 @@ impl Case {
     fn input_maps<B: Backend>(&self, values: B::Map) -> Maps<B> {
         Maps { extent: self.extent, channels: self.layer.inputs, values, moments: None }
     }
+}
 
-    fn assert_agrees(&self) {
-        let on_cpu = self.run(&Cpu::default());
-        assert_agree(&format!("{self:?}"), &on_cpu, |device| self.run(device));
+impl Work for Case {
+    fn run<B: Backend>(&self, backend: &B) -> Found {
+        self.try_run(backend).unwrap()
     }
 }
 
@@ -210,7 +246,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn every_pass_agrees_with_the_processor(case in case()) {
-        case.assert_agrees();
+        assert_agrees(&case);
     }
 }
 
@@ -230,22 +266,31 @@ fn layers_of_many_tiles_agree_with_the_processor() {
         case(Kind::Doubling, [34, 64], [2, 10, 15]),
         case(Kind::Pointwise, [130, 48], [1, 50, 60]),
     ];
-    cases.iter().for_each(Case::assert_agrees);
+    cases.iter().for_each(assert_agrees);
 }
 
 /// Attention and its gradient.
-fn attended<B: Backend>(backend: &B, attention: Attention, extent: Extent) -> Found {
-    let len = extent.count * extent.height * extent.width * attention.channels;
-    let qkv: Vec<f32> = numbers(3 * len, 1).into_iter().map(|v| 3.0 * v).collect();
-    let qkv = backend.maps(&qkv, extent, 3 * attention.channels);
-    let gradient = backend.maps(&numbers(len, 2), extent, attention.channels);
-    let mixed = backend.attend(&attention, &qkv);
-    let values = backend.by_attended(&attention, &qkv, &gradient.values);
-    let by_qkv = Maps { extent, channels: qkv.channels, values, moments: None };
-    vec![
-        found("result", backend.download_maps(&mixed).unwrap()),
-        found("gradient", backend.download_maps(&by_qkv).unwrap()),
-    ]
+#[derive(Debug)]
+struct Attended {
+    attention: Attention,
+    extent: Extent,
+}
+
+impl Work for Attended {
+    fn run<B: Backend>(&self, backend: &B) -> Found {
+        let Self { attention, extent } = *self;
+        let len = extent.count * extent.height * extent.width * attention.channels;
+        let qkv: Vec<f32> = numbers(3 * len, 1).into_iter().map(|v| 3.0 * v).collect();
+        let qkv = backend.maps(&qkv, extent, 3 * attention.channels);
+        let gradient = backend.maps(&numbers(len, 2), extent, attention.channels);
+        let mixed = backend.attend(&attention, &qkv);
+        let values = backend.by_attended(&attention, &qkv, &gradient.values);
+        let by_qkv = Maps { extent, channels: qkv.channels, values, moments: None };
+        vec![
+            found("result", backend.download_maps(&mixed).unwrap()),
+            found("gradient", backend.download_maps(&by_qkv).unwrap()),
+        ]
+    }
 }
 
 #[test]
@@ -260,67 +305,73 @@ fn attention_agrees_with_the_processor() {
     for ([count, height, width], channels, head_channels) in cases {
         let extent = Extent { count, height, width };
         let attention = Attention { channels, head_channels };
-        let on_cpu = attended(&Cpu::default(), attention, extent);
-        let name = format!("{attention:?} on {extent:?}");
-        assert_agree(&name, &on_cpu, |device| attended(device, attention, extent));
+        assert_agrees(&Attended { attention, extent });
     }
 }
 
 /// Two updates after one loss.
-fn learned<B: Backend>(backend: &B, len: usize, clip_norm: f64) -> Found {
-    let extent = Extent { count: 1, height: 1, width: len };
-    let y = backend.maps(&numbers(len, 1), extent, 1);
-    let target = backend.maps(&numbers(len, 2), extent, 1);
-    let (loss, slope) = backend.squared_error(&y, &target);
-    let slope = Maps { extent, channels: 1, values: slope, moments: None };
-    let gradient = backend.upload(&numbers(len, 3));
-    let mut weights = backend.upload(&numbers(len, 4));
-    let (mut first, mut second) = (backend.zeros(len), backend.zeros(len));
-    let mut average = backend.upload(&numbers(len, 5));
-    let mut prepared = None;
-    let mut norms = Vec::new();
-    for number in 1..=2 {
-        let update = AdamW {
-            clip_norm,
-            keep: 0.99,
-            betas: [0.95, 0.999],
-            step_size: 0.1 / number as f32,
-            correction: 0.03,
-            epsilon: 1e-8,
-            average: 0.25,
-        };
-        backend.prepare(&update, &mut prepared);
-        let state = State {
-            weights: &mut weights,
-            first: &mut first,
-            second: &mut second,
-            average: Some(&mut average),
-        };
-        norms.push(backend.update(prepared.as_ref().unwrap(), &loss, &gradient, state));
+#[derive(Debug)]
+struct Learned {
+    len: usize,
+    clip_norm: f64,
+}
+
+impl Work for Learned {
+    fn run<B: Backend>(&self, backend: &B) -> Found {
+        let Self { len, clip_norm } = *self;
+        let extent = Extent { count: 1, height: 1, width: len };
+        let y = backend.maps(&numbers(len, 1), extent, 1);
+        let target = backend.maps(&numbers(len, 2), extent, 1);
+        let (loss, slope) = backend.squared_error(&y, &target);
+        let slope = Maps { extent, channels: 1, values: slope, moments: None };
+        let gradient = backend.upload(&numbers(len, 3));
+        let mut weights = backend.upload(&numbers(len, 4));
+        let (mut first, mut second) = (backend.zeros(len), backend.zeros(len));
+        let mut average = backend.upload(&numbers(len, 5));
+        let mut prepared = None;
+        let mut norms = Vec::new();
+        for number in 1..=2 {
+            let update = AdamW {
+                clip_norm,
+                keep: 0.99,
+                betas: [0.95, 0.999],
+                step_size: 0.1 / number as f32,
+                correction: 0.03,
+                epsilon: 1e-8,
+                average: 0.25,
+            };
+            backend.prepare(&update, &mut prepared);
+            let state = State {
+                weights: &mut weights,
+                first: &mut first,
+                second: &mut second,
+                average: Some(&mut average),
+            };
+            norms.push(backend.update(prepared.as_ref().unwrap(), &loss, &gradient, state));
+        }
+        let scalars = backend.read(&[&loss, &norms[0], &norms[1]]).unwrap();
+        let numbers = |values| backend.download(values).unwrap();
+        vec![
+            found("loss and norms", scalars.iter().map(|&v| v as f32).collect()),
+            found("slope", backend.download_maps(&slope).unwrap()),
+            found("weights", numbers(&weights)),
+            found("first moment", numbers(&first)),
+            found("second moment", numbers(&second)),
+            found("average", numbers(&average)),
+        ]
     }
-    let scalars = backend.read(&[&loss, &norms[0], &norms[1]]).unwrap();
-    let numbers = |values| backend.download(values).unwrap();
-    vec![
-        found("loss and norms", scalars.iter().map(|&v| v as f32).collect()),
-        found("slope", backend.download_maps(&slope).unwrap()),
-        found("weights", numbers(&weights)),
-        found("first moment", numbers(&first)),
-        found("second moment", numbers(&second)),
-        found("average", numbers(&average)),
-    ]
 }
 
 #[test]
 fn loss_and_updates_agree_with_the_processor() {
     for len in [1, 31, 40_001] {
         for clip_norm in [0.0, 0.5] {
-            let on_cpu = learned(&Cpu::default(), len, clip_norm);
-            let name = format!("{len} numbers, clipped at {clip_norm}");
-            assert_agree(&name, &on_cpu, |device| learned(device, len, clip_norm));
+            assert_agrees(&Learned { len, clip_norm });
         }
     }
 }
 
+#[cfg(feature = "cuda-emulation")]
 #[test]
 fn a_step_that_went_wrong_changes_nothing() {
     let device = emulated(Precision::F32, false);
@@ -350,6 +401,7 @@ fn a_step_that_went_wrong_changes_nothing() {
     assert_eq!(device.download(&first).unwrap(), [0.0; 3]);
 }
 
+#[cfg(feature = "cuda-emulation")]
 #[test]
 fn a_failure_is_told_once_and_what_follows_works() {
     let device = emulated(Precision::F32, false);
@@ -363,6 +415,7 @@ fn a_failure_is_told_once_and_what_follows_works() {
     assert_eq!(device.download_maps(&device.attend(&narrow, &qkv)).unwrap(), [0.0; 160]);
 }
 
+#[cfg(feature = "cuda-emulation")]
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
     let case = |count| Case {
