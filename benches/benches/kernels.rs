@@ -4,65 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre_benches::key;
-use disyre_core::rand::RngExt;
-use disyre_kernels::{
-    Addends, Attention, Compute, Convolution, Cpu, Extent, Kind, Part, Source, Transform, peak,
-};
-
-/// Kind, images, extent, channels in and out.
-const LAYERS: [(Kind, [usize; 4]); 7] = [
-    (Kind::Same, [8, 128, 32, 32]),
-    (Kind::Same, [8, 64, 64, 64]),
-    (Kind::Same, [8, 16, 128, 128]),
-    (Kind::Same, [8, 8, 512, 256]),
-    (Kind::Halving, [8, 128, 32, 32]),
-    (Kind::Doubling, [8, 64, 64, 64]),
-    (Kind::Pointwise, [8, 128, 96, 32]),
-];
-
-fn uniform(name: &str, len: usize) -> Vec<f32> {
-    let mut rng = key("kernels").child(name).rng();
-    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
-}
-
-/// One convolution with numbers to compute on.
-struct Layer {
-    layer: Convolution,
-    extent: Extent,
-    x: Vec<f32>,
-    weight: Vec<f32>,
-    gradient: Vec<f32>,
-    ones: Vec<f32>,
-    zeros: Vec<f32>,
-}
-
-impl Layer {
-    fn new(kind: Kind, [count, size, inputs, outputs]: [usize; 4]) -> Self {
-        let layer = Convolution { kind, inputs, outputs };
-        let extent = Extent { count, height: size, width: size };
-        let result = layer.result(extent);
-        Self {
-            layer,
-            extent,
-            x: uniform("x", count * size * size * inputs),
-            weight: uniform("weight", layer.weight_len()),
-            gradient: uniform("gradient", count * result.height * result.width * outputs),
-            ones: vec![1.0; count * inputs],
-            zeros: vec![0.0; count * inputs],
-        }
-    }
-
-    /// Multiplications and additions, as the formula counts them.
-    fn operations(&self) -> u64 {
-        let kernel = self.layer.kind.kernel();
-        (2 * kernel * kernel * self.layer.inputs * self.gradient.len()) as u64
-    }
-
-    fn transform(&self) -> Transform<'_> {
-        Transform { scale: &self.ones, shift: &self.zeros, silu: true }
-    }
-}
+use disyre_benches::layers::{LAYERS, Layer, uniform};
+use disyre_kernels::{Addends, Attention, Compute, Cpu, Extent, Part, Source, peak};
 
 fn convolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("kernels");

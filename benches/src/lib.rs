@@ -3,6 +3,8 @@
 //! Benchmarks are named `stage/op/variant/size`. All data comes from [`key`], so two runs do the same work.
 #![forbid(unsafe_code)]
 
+pub mod layers;
+
 use std::fmt::Debug;
 
 use criterion::Bencher;

