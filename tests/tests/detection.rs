@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use disyre::core::ndarray::{Array3, ArrayView5, ArrayViewMut5, Zip};
-use disyre::core::{Grid, RestoreError, Restorer, Severity, Volume};
+use disyre::core::ndarray::{Array2, Array3, Array5, ArrayView5, ArrayViewMut5, Axis, Zip};
+use disyre::core::{Grid, Key, RestoreError, Restorer, Severity, Volume};
+use disyre::diffusion::{ColdRestorer, Device, Engine, ModelConfig, Parameters};
+use disyre::patch::{TilePlan, WindowWeights};
 use disyre::volume::{ReadOptions, Scan, read_mask};
 use disyre::{Detector, Error, RunConfig};
 
@@ -118,6 +120,73 @@ fn the_map_does_not_depend_on_the_batch() {
     assert!(one.iter().any(|&score| score > 0.0));
     assert_eq!(one, map(7));
     assert_eq!(one, map(1000));
+}
+
+/// The score of one slice by the formula: every window by itself, each severity by itself, no window left out.
+fn score_by_formula(
+    config: &RunConfig,
+    restorer: &dyn Restorer,
+    image: &Array3<f32>,
+    slice: usize,
+) -> Array2<f64> {
+    let (depth, height, width) = image.dim();
+    let [_, y, x] = config.pairs.patch;
+    let shape = [depth, height, width];
+    let plan = TilePlan::new(shape, config.pairs.patch, config.detect.stride).unwrap();
+    let weights = WindowWeights::gaussian(config.pairs.patch).unwrap();
+    let mut sums = Array2::<f64>::zeros((height, width));
+    let mut weight_sums = sums.clone();
+    for window in plan.windows().filter(|window| window.start()[0] == slice as isize) {
+        let mut patch = Array5::zeros((1, 1, 1, y, x));
+        let of_image = image.view().insert_axis(Axis(0));
+        plan.extract(of_image, window, patch.index_axis_mut(Axis(0), 0)).unwrap();
+        let brain = patch.iter().filter(|&&value| value > 0.0).count() as f64 / (y * x) as f64;
+        for &severity in &config.detect.severities {
+            let mut restored = Array5::zeros(patch.dim());
+            restorer.restore(patch.view(), &[severity], restored.view_mut()).unwrap();
+            let [_, rows, columns] = window.region();
+            let [_, top, left] = window.region_in_window().map(|range| range.start);
+            for (i, row) in rows.enumerate() {
+                for (j, column) in columns.clone().enumerate() {
+                    let at = [0, 0, 0, top + i, left + j];
+                    let weight = f64::from(weights.values()[[0, top + i, left + j]]);
+                    let residual = f64::from((patch[at] - restored[at]).abs());
+                    let inside = f64::from(u8::from(patch[at] > 0.0));
+                    sums[[row, column]] += weight * residual * brain * inside;
+                    weight_sums[[row, column]] += weight;
+                }
+            }
+        }
+    }
+    sums / weight_sums
+}
+
+#[test]
+fn the_map_of_a_network_is_that_of_every_window_restored_alone_and_plainly() {
+    let mut config = config();
+    config.prepare.spacing_mm = 1.0;
+    config.pairs.patch = [1, 32, 32];
+    config.detect.stride = [1, 16, 16];
+    config.detect.batch = 7;
+    config.network.channels = vec![16, 32];
+    config.network.attention_levels = vec![1];
+    let (network, patch) = (config.network.clone(), config.pairs.patch);
+    let parameters = Parameters::seeded(&network, Key::new(5)).unwrap();
+    let model = ModelConfig { network, patch, ..ModelConfig::default() };
+    let [fused, plain] = [Engine::default(), Engine::Plain]
+        .map(|engine| ColdRestorer::with(model.clone(), &parameters, Device::Cpu, engine).unwrap());
+    let scan = scan_with_spot([12, 10, 25]);
+    let found =
+        Detector::new(&config, &fused).unwrap().detect(&scan, None, &mut |_, _| ()).unwrap();
+    let slice = 12;
+    let expected = score_by_formula(&config, &plain, &found.prepared.volume.data, slice);
+    let got = found.working_score.index_axis(Axis(0), slice);
+    assert_eq!(got.dim(), expected.dim());
+    let greatest = expected.iter().fold(0.0f64, |max, &score| max.max(score));
+    let worst = Zip::from(&got)
+        .and(&expected)
+        .fold(0.0f64, |worst, &got, &expected| worst.max((f64::from(got) - expected).abs()));
+    assert!(greatest > 0.1 && worst < 1e-4 * greatest, "off by {worst} of {greatest}");
 }
 
 #[test]

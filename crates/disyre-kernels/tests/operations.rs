@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var, safetensors};
-use common::{assert_close, numbers, tolerance};
+use common::{assert_close, every_compute, numbers, tolerance};
 use disyre_kernels::{
     AdamW, Compute, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference,
     squared_error, sum_of_squares,
@@ -69,7 +69,7 @@ fn plain_conv(kind: Kind, v: &[Var], addend: bool) -> Result<Tensor> {
 #[test]
 fn convolutions_and_their_gradients_agree_with_candles() {
     let kinds = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
-    for compute in Compute::all() {
+    for compute in every_compute() {
         let cpu = Cpu::new(compute);
         for kind in kinds {
             let k = kind.kernel();
@@ -91,7 +91,7 @@ fn convolutions_and_their_gradients_agree_with_candles() {
 
 #[test]
 fn normalisations_and_their_gradients_agree_with_candles() {
-    for compute in Compute::all() {
+    for compute in every_compute() {
         let cpu = Cpu::new(compute);
         for (groups, silu) in [(1, true), (4, true), (12, false)] {
             let norm = GroupNorm { groups, epsilon: 1e-5 };
@@ -108,7 +108,7 @@ fn normalisations_and_their_gradients_agree_with_candles() {
 
 #[test]
 fn attention_and_its_gradient_agree_with_candles() {
-    for compute in Compute::all() {
+    for compute in every_compute() {
         let cpu = Cpu::new(compute);
         for (h, w, head) in [(4, 4, 8), (3, 7, 4)] {
             let v = [var(&[2, h, w, 3 * 24], 5)];
@@ -149,7 +149,7 @@ fn updates_agree_with_the_plain_form_on_every_instruction_set() {
     let gradient = numbers(n, 3);
     let mut origin = [1, 2, 5, 4].map(|seed| numbers(n, seed));
     origin[2].iter_mut().for_each(|second| *second *= *second);
-    for compute in Compute::all() {
+    for compute in every_compute() {
         let norm = sum_of_squares(&compute, &gradient).sqrt();
         let plain = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
         assert!((norm / plain - 1.0).abs() < 1e-12, "{compute}");
@@ -225,7 +225,7 @@ fn layers() -> Option<HashMap<String, Tensor>> {
 fn layers_equal_pytorchs_on_every_instruction_set() {
     let Some(layers) = layers() else { return };
     let x = last(&layers["x"]).unwrap();
-    for compute in Compute::all() {
+    for compute in every_compute() {
         let cpu = Cpu::new(compute);
         for groups in [1, 8, 32, 64] {
             let [weight, bias, y] =

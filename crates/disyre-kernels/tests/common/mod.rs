@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test target uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
-use disyre_kernels::{Compute, Precision};
+use disyre_kernels::{Compute, Isa, Precision};
 use rayon::ThreadPoolBuilder;
 
 /// Uniform in −1 to 1, of zero mean and no pattern.
@@ -16,6 +16,14 @@ pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     };
     let _: Vec<f32> = (0..8).map(|_| next()).collect();
     (0..count).map(|_| next()).collect()
+}
+
+/// Every way in which this machine can compute; says which it cannot.
+pub(crate) fn every_compute() -> Vec<Compute> {
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        println!("skipped: this machine has no {isa}");
+    }
+    Compute::all()
 }
 
 /// How far results may be from exact ones, relative to the greatest.
