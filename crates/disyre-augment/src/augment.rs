@@ -91,17 +91,17 @@ impl AugmentParams {
         self.intensity.apply(patch)
     }
 
-    /// Cuts the same patch out of a segmentation of the image: the nearest labels, 0 outside.
+    /// Cuts the same patch out of a segmentation of the image, or another map of it: the nearest voxels, 0 outside.
     ///
     /// # Shapes and units
     /// `labels` and `patch` are `(z, y, x)`.
     ///
     /// # Errors
     /// Those of [`SpatialParams::apply_to_labels`].
-    pub fn apply_to_labels(
+    pub fn apply_to_labels<T: Copy + Default>(
         &self,
-        labels: ArrayView3<'_, u8>,
-        mut patch: ArrayViewMut3<'_, u8>,
+        labels: ArrayView3<'_, T>,
+        mut patch: ArrayViewMut3<'_, T>,
     ) -> Result<(), AugmentError> {
         self.spatial.apply_to_labels(labels, patch.view_mut())?;
         self.mirror(patch, 0);

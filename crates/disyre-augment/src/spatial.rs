@@ -150,7 +150,7 @@ impl SpatialParams {
         Ok(())
     }
 
-    /// Cuts the same patch out of a segmentation of the image: the nearest labels, 0 outside.
+    /// Cuts the same patch out of a segmentation of the image, or another map of it: the nearest voxels, 0 outside.
     ///
     /// # Shapes and units
     /// `labels` and `patch` are `(z, y, x)`.
@@ -160,10 +160,10 @@ impl SpatialParams {
     ///
     /// # Source
     /// Ours: the published code has no segmentations.
-    pub fn apply_to_labels(
+    pub fn apply_to_labels<T: Copy + Default>(
         &self,
-        labels: ArrayView3<'_, u8>,
-        mut patch: ArrayViewMut3<'_, u8>,
+        labels: ArrayView3<'_, T>,
+        mut patch: ArrayViewMut3<'_, T>,
     ) -> Result<(), AugmentError> {
         if labels.is_empty() || patch.is_empty() {
             return Err(ShapeError::Empty { array: "the labels or their patch" }.into());
@@ -176,7 +176,8 @@ impl SpatialParams {
         }
         let positions = self.positions(labels.dim().into(), patch.dim().into());
         for (label, position) in patch.iter_mut().zip(positions) {
-            *label = nearest(labels.dim().into(), position).map_or(0, |voxel| labels[voxel]);
+            *label = nearest(labels.dim().into(), position)
+                .map_or_else(T::default, |voxel| labels[voxel]);
         }
         Ok(())
     }

@@ -17,6 +17,14 @@ pub(crate) struct AnomalyArguments {
     /// BIDS names, with the part before the suffix
     #[arg(long, value_name = "DIR", conflicts_with = "tissue_model")]
     segmentations: Option<PathBuf>,
+    /// A folder of maps, one for each scan, named as segmentations are: how probable each voxel is as an anomaly's centre;
+    /// a mask is such a map [default: the settings', anywhere in the brain unless they say otherwise]
+    #[arg(long, value_name = "DIR")]
+    places: Option<PathBuf>,
+    /// Least and greatest extent of shapes in millimetres [default: the settings', parts of the window unless they say
+    /// otherwise]
+    #[arg(long, num_args = 2, value_names = ["LEAST", "GREATEST"])]
+    size_mm: Option<Vec<f64>>,
 }
 
 impl AnomalyArguments {
@@ -29,6 +37,12 @@ impl AnomalyArguments {
         if let Some(folder) = &self.segmentations {
             config.tissue.model = TissueKind::LabelMaps;
             config.tissue.segmentations = Some(folder.clone());
+        }
+        if let Some(folder) = &self.places {
+            config.pairs.places = Some(folder.clone());
+        }
+        if let Some([least, greatest]) = self.size_mm.as_deref() {
+            config.pairs.shape_size_mm = Some([*least, *greatest]);
         }
     }
 }

@@ -114,7 +114,7 @@ pub enum TissueFrom {
 /// What families are built from; a family takes what it needs.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// Shapes in place of the configured ones.
+    /// Shapes in place of the configured ones; a configured size in millimetres is theirs then.
     pub shapes: Option<Arc<dyn ShapeSource>>,
     /// Foreign textures.
     pub textures: Option<Arc<dyn TextureSource>>,
@@ -166,10 +166,7 @@ impl AnomalyConfig {
                 items: "parts",
             });
         }
-        let shapes = match &sources.shapes {
-            Some(shapes) => shapes.clone(),
-            None => self.shape.build()?,
-        };
+        let shapes = self.shape.build_around(sources.shapes.clone())?;
         let parts = self.parts.into_iter().map(|part| part.build(sources));
         Ok(Anomalies { window: self.window, shapes, parts: parts.collect::<Result<_, _>>()? })
     }

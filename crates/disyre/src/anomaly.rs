@@ -4,8 +4,8 @@ use std::sync::Arc;
 use disyre_core::ndarray::{ArcArray, Array3, Ix4};
 use disyre_dag::{
     AnomalyConfig, DagConfig, DiscShapes, MaskConfig, MaskFrame, Memberships, PartConfig,
-    PublishedShapes, PublishedShapesConfig, RectangleShapes, ShapeSource, Sources, TissueFrom,
-    VolumeBank,
+    PublishedShapes, PublishedShapesConfig, RectangleShapes, ShapeConfig, ShapeSource, SizeConfig,
+    Sources, TissueFrom, VolumeBank,
 };
 use disyre_tissue::FittedTissues;
 use disyre_volume::{ReadOptions, Scan, find_scans};
@@ -18,6 +18,10 @@ impl RunConfig {
     /// A Gaussian mixture counts by its soft memberships, label maps are those of each scan.
     pub fn anomaly(&self, window: [usize; 3], tissues: Option<&Tissues>) -> AnomalyConfig {
         let mut anomaly = self.family.config_with(on_window(&self.dag, window));
+        if let Some(size_mm) = self.pairs.shape_size_mm {
+            let size = SizeConfig { size_mm, spacing_mm: [self.prepare.spacing_mm; 3] };
+            anomaly.shape = ShapeConfig::Sized(size, Box::new(anomaly.shape));
+        }
         for part in &mut anomaly.parts {
             let PartConfig::Bias(part) = part else { continue };
             match tissues {

@@ -5,7 +5,7 @@ use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
 use disyre_volume::find_scans;
 
-use crate::{Error, Prepared, RunConfig, Segmentation, SourceScan};
+use crate::{Error, Places, Prepared, RunConfig, Segmentation, SourceScan};
 
 /// A healthy scan, prepared.
 #[derive(Debug, Clone)]
@@ -16,13 +16,15 @@ pub struct Subject {
     pub image: ArcArray<f32, Ix4>,
     /// Its anatomical segmentation, if tissues are told by one.
     pub segmentation: Option<Segmentation>,
+    /// Where its anomalies may lie; `None`: anywhere in the brain.
+    pub places: Option<Places>,
 }
 
 impl Subject {
     /// Takes a prepared scan.
     pub fn new(name: impl Into<String>, prepared: Prepared) -> Self {
         let image = prepared.volume.data.insert_axis(Axis(0));
-        Self { name: name.into(), image: image.into_shared(), segmentation: None }
+        Self { name: name.into(), image: image.into_shared(), segmentation: None, places: None }
     }
 }
 
@@ -36,12 +38,12 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Reads and prepares every scan of a folder, several at a time, with their segmentations if the settings ask for
-    /// label maps, then splits them.
+    /// Reads and prepares every scan of a folder, several at a time, with their segmentations and maps of places if the
+    /// settings ask for them, then splits them.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Segmentation`] for a scan without
-    /// its segmentation; [`Error::CohortTooSmall`] below two.
+    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Companion`] for a scan without
+    /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
         let scans = SourceScan::read_all(&find_scans(folder)?, config)?;
         Self::split(scans.iter().map(Subject::from).collect(), config.pairs.hold_out, key)
@@ -74,7 +76,8 @@ impl Cohort {
 impl From<&SourceScan> for Subject {
     fn from(scan: &SourceScan) -> Self {
         let subject = Self::new(scan.source.name.as_str(), scan.prepared.clone());
-        Self { segmentation: scan.segmentation.clone(), ..subject }
+        let (segmentation, places) = (scan.segmentation.clone(), scan.places.clone());
+        Self { segmentation, places, ..subject }
     }
 }
 
@@ -89,6 +92,7 @@ mod tests {
                 name: format!("sub-{i:03}"),
                 image: image.clone(),
                 segmentation: None,
+                places: None,
             })
             .collect()
     }

@@ -46,9 +46,9 @@ pub struct TissueConfig {
     pub classes: usize,
     /// Brain voxels drawn from each scan for the fit, ≥ 1; ours: bounds memory for any cohort.
     pub voxels_per_scan: usize,
-    /// For label maps, a folder with the segmentation of each scan, by its name: see [`Segmentations::find`].
+    /// For label maps, a folder with the segmentation of each scan, by its name: see [`Companions::find`].
     ///
-    /// [`Segmentations::find`]: crate::Segmentations::find
+    /// [`Companions::find`]: crate::Companions::find
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentations: Option<PathBuf>,
 }
@@ -100,6 +100,16 @@ pub struct PairConfig {
     /// the published mixture too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_masks: Option<PathBuf>,
+    /// Least and greatest extent of shapes along every axis, in millimetres, no larger than the window; none: shapes fill
+    /// their window as their family says, whatever the spacing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape_size_mm: Option<[f64; 2]>,
+    /// A folder with a map of places for each scan, by its name (see [`Companions::find`]): how probable each voxel is as
+    /// the centre of an anomaly, ≥ 0; a mask is such a map. None: anywhere in the brain.
+    ///
+    /// [`Companions::find`]: crate::Companions::find
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<PathBuf>,
     /// How healthy patches are varied; its own `mirror` counts then. None: they are cut and mirrored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
@@ -112,6 +122,8 @@ impl Default for PairConfig {
             mirror: [0.0, 0.5, 0.5],
             hold_out: 16,
             shape_masks: None,
+            shape_size_mm: None,
+            places: None,
             augment: Some(AugmentConfig::default()),
         }
     }
@@ -252,6 +264,11 @@ impl RunConfig {
                 "dag.window",
                 "a window no larger than pairs.patch",
             ),
+            (
+                !self.shape_size_fits(),
+                "pairs.shape_size_mm",
+                "least ≤ greatest, from 0.001 mm to the longest side of dag.window",
+            ),
             (self.pairs.hold_out == 0, "pairs.hold_out", "at least 1 subject"),
             (!(1..=255).contains(&self.tissue.classes), "tissue.classes", "1 to 255 classes"),
             (
@@ -274,6 +291,12 @@ impl RunConfig {
             Some((_, field, expected)) => Err(Error::Setting { field, expected }),
             None => Ok(()),
         }
+    }
+
+    fn shape_size_fits(&self) -> bool {
+        let Some([least, greatest]) = self.pairs.shape_size_mm else { return true };
+        let longest = self.dag.window.into_iter().max().unwrap_or_default() as f64;
+        1e-3 <= least && least <= greatest && greatest <= longest * self.prepare.spacing_mm
     }
 
     /// Checks that a run with these settings may continue one with `earlier` ones: only `detect` may differ.
@@ -344,6 +367,21 @@ mod tests {
         config.detect.stride = [1, 65, 16];
         let error = config.check().unwrap_err();
         assert!(error.to_string().starts_with("setting detect.stride must be"));
+    }
+
+    #[test]
+    fn a_shape_larger_than_the_window_is_refused() {
+        let mut config = RunConfig::cpu_2mm();
+        for (size_mm, fits) in [
+            ([64.0; 2], true),
+            ([3.0, 64.1], false),
+            ([9.0, 8.0], false),
+            ([0.0, 8.0], false),
+            ([f64::NAN, 8.0], false),
+        ] {
+            config.pairs.shape_size_mm = Some(size_mm);
+            assert_eq!(config.check().is_ok(), fits, "{size_mm:?}");
+        }
     }
 
     #[test]

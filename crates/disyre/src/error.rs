@@ -56,15 +56,17 @@ pub enum Error {
         /// What it may hold.
         expected: &'static str,
     },
-    /// No or several segmentations go with a scan.
+    /// No or several files of a folder go with a scan.
     #[error(
-        "{count} segmentations of {} in {}, expected 1 whose name starts with {subject}",
+        "{count} {what} of {} in {}, expected 1 whose name starts with {subject}",
         scan.display(), folder.display()
     )]
-    Segmentation {
+    Companion {
+        /// What was looked for, in the plural.
+        what: &'static str,
         /// The scan.
         scan: PathBuf,
-        /// Where segmentations were looked for.
+        /// Where it was looked for.
         folder: PathBuf,
         /// How many were found.
         count: usize,
@@ -78,6 +80,20 @@ pub enum Error {
         path: PathBuf,
         /// The first such value.
         value: f32,
+    },
+    /// A map of places holds something else than weights.
+    #[error("map of places {} holds {value}, expected finite weights ≥ 0; give a mask or a map of probabilities", path.display())]
+    Weight {
+        /// The file.
+        path: PathBuf,
+        /// The first such value.
+        value: f32,
+    },
+    /// A map of places leaves none.
+    #[error("map of places {} is 0 in the whole brain of its scan, expected a weight above 0; widen the map", path.display())]
+    NoPlace {
+        /// The file.
+        path: PathBuf,
     },
     /// Tissues are told by segmentations, and a scan has none.
     #[error(

@@ -6,16 +6,20 @@ use disyre_core::ndarray::{
 };
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
-use disyre_dag::{Anomalies, Scene};
+use disyre_dag::{Anomalies, DagError, Scene};
 use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;
 use crate::segmentation::label_map;
 use crate::{Error, PairConfig, RunConfig, Subject, Tissues};
 
+/// Patches drawn for a pair, one after the other, until one holds a place where its map allows an anomaly.
+const PATCHES: u64 = 32;
+
 /// Training pairs: random patches of healthy scans, and the same patches corrupted by the run's family of anomalies.
 ///
-/// Pair `i` depends on the key and `i` alone: any order, any thread.
+/// Pair `i` depends on the key and `i` alone: any order, any thread. Where a subject has a map of places, a patch without
+/// any is drawn anew; the last of 32 such stays healthy, severity 0.
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635): patch extraction and DAG. Differences, ours: the last slice is drawn too, and the
@@ -95,6 +99,14 @@ impl DagPairs {
         PlainCut { cuts: [z, y, x], mirror: self.config.mirror.map(|p| rng.random_bool(p)) }
     }
 
+    /// The map of places of a patch.
+    fn places(&self, which: usize, cutout: &Cutout) -> Result<Option<Array3<f32>>, Error> {
+        let Some(places) = &self.subjects[which].places else { return Ok(None) };
+        let mut weights = Array3::zeros(self.config.patch);
+        cutout.cut_labels(places.weights.view(), weights.view_mut())?;
+        Ok(Some(weights))
+    }
+
     /// The label map of a patch.
     fn tissues(&self, which: usize, cutout: &Cutout) -> Result<Option<LabelMap>, Error> {
         let Some(map) = self.label_maps.as_ref().map(|maps| &maps[which]) else { return Ok(None) };
@@ -106,16 +118,37 @@ impl DagPairs {
     fn fill(
         &self,
         key: Key,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, Error> {
+        for attempt in 0..PATCHES {
+            let patch = key.child("patch");
+            let patch = if attempt == 0 { patch } else { patch.child(attempt) };
+            let dag = key.child("dag");
+            match self.fill_with(patch, dag, corrupted.view_mut(), clean.view_mut()) {
+                Err(Error::Dag(DagError::NoPlace { .. })) => {}
+                done => return done,
+            }
+        }
+        corrupted.assign(&clean);
+        Ok(Severity::CLEAN)
+    }
+
+    /// The pair of one patch.
+    fn fill_with(
+        &self,
+        patch: Key,
+        dag: Key,
         corrupted: ArrayViewMut4<'_, f32>,
         mut clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, Error> {
-        let (which, cutout) = self.draw(key.child("patch"));
+        let (which, cutout) = self.draw(patch);
         cutout.cut(self.subjects[which].image.view(), clean.view_mut())?;
-        let tissues = self.tissues(which, &cutout)?;
+        let (tissues, places) = (self.tissues(which, &cutout)?, self.places(which, &cutout)?);
         let tissues = tissues.as_ref().map(|map| map as &dyn TissueModel);
-        let scene = Scene { tissues, ..clean.view().into() };
-        let drawn = self.anomalies.draw(key.child("dag"));
-        Ok(self.anomalies.apply(&drawn, scene, corrupted)?.severity)
+        let places = places.as_ref().map(|weights| weights.view());
+        let scene = Scene { clean: clean.view(), places, tissues };
+        Ok(self.anomalies.apply(&self.anomalies.draw(dag), scene, corrupted)?.severity)
     }
 }
 
@@ -144,11 +177,11 @@ impl Cutout {
         Ok(())
     }
 
-    /// The same of a segmentation.
-    fn cut_labels(
+    /// The same of a segmentation or a map: whole voxels.
+    fn cut_labels<T: Copy + Default>(
         &self,
-        mut labels: ArrayView3<'_, u8>,
-        patch: ArrayViewMut3<'_, u8>,
+        mut labels: ArrayView3<'_, T>,
+        patch: ArrayViewMut3<'_, T>,
     ) -> Result<(), AugmentError> {
         match self {
             Self::Plain(cut) => {
@@ -237,23 +270,28 @@ fn extent(slab: &ArrayView4<'_, f32>, axis: Axis) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Places, Source};
     use disyre_core::ndarray::Array4;
     use disyre_tissue::Codebook;
     use rayon::prelude::*;
 
     fn source(shape: [usize; 3], patch: [usize; 3]) -> DagPairs {
-        source_with(shape, patch, None)
+        source_with(shape, patch, None, None)
     }
 
     fn source_with(
         shape: [usize; 3],
         patch: [usize; 3],
         augment: Option<AugmentConfig>,
+        places: Option<Array3<f32>>,
     ) -> DagPairs {
+        let source = Source { name: "map".into(), sha256: String::new() };
+        let places = places.map(|weights| Places { source, weights: weights.into_shared() });
         let image = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
             0.2 + ((z * 31 + y * 7 + x * 3) % 80) as f32 / 100.0
         });
-        let subject = Subject { name: "a".into(), image: image.into_shared(), segmentation: None };
+        let subject =
+            Subject { name: "a".into(), image: image.into_shared(), segmentation: None, places };
         let mut config = RunConfig::cpu_2mm();
         config.pairs.patch = patch;
         config.pairs.augment = augment;
@@ -294,7 +332,7 @@ mod tests {
         augment.spatial.elastic_probability = 0.5;
         augment.intensity.noise_probability = 0.5;
         for patch in [[1, 16, 16], [4, 16, 16]] {
-            let source = source_with([6, 20, 24], patch, Some(augment.clone()));
+            let source = source_with([6, 20, 24], patch, Some(augment.clone()), None);
             let runs = [1, 3].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {
@@ -304,7 +342,7 @@ mod tests {
             assert_eq!(runs[0], runs[1]);
             // In the reverse order, one by one: what came before does not matter.
             assert!((0..24).rev().all(|index| pair(&source, index) == runs[0][index as usize]));
-            let plain = source_with([6, 20, 24], patch, None);
+            let plain = source_with([6, 20, 24], patch, None, None);
             assert!((0..24).all(|index| pair(&plain, index).1 != runs[0][index as usize].1));
         }
     }
@@ -316,6 +354,66 @@ mod tests {
             let (corrupted, clean, severity) = pair(&source, index);
             assert_eq!(severity == Severity::CLEAN, corrupted == clean);
         }
+    }
+
+    #[test]
+    fn anomalies_of_pairs_lie_where_the_map_allows() {
+        let shape = [9, 20, 24];
+        let image = source(shape, [1, 16, 16]).subjects[0].image.clone();
+        // One voxel of one slice: the anomaly's window around it is all that may change.
+        let mut place = Array3::zeros(shape);
+        place[[4, 9, 13]] = 2.0;
+        let mut augment = AugmentConfig::default();
+        (augment.spatial.elastic_probability, augment.spatial.rotation_probability) = (0.0, 0.0);
+        augment.spatial.scale_probability = 0.0;
+        for augment in [None, Some(augment)] {
+            let augmented = augment.is_some();
+            let source = source_with(shape, [1, 16, 16], augment, Some(place.clone()));
+            let mut changed = 0;
+            for index in 0..40 {
+                let (corrupted, clean, severity) = pair(&source, index);
+                if severity == Severity::CLEAN {
+                    assert_eq!(corrupted, clean);
+                    continue;
+                }
+                changed += 1;
+                let (which, cutout) = found(&source, index);
+                let mut centre = Array3::<f32>::zeros((1, 16, 16));
+                cutout.cut_labels(place.view(), centre.view_mut()).unwrap();
+                let at = centre.indexed_iter().find(|(_, weight)| **weight > 0.0).unwrap().0;
+                assert_eq!(which, 0);
+                for ((_, _, y, x), &value) in corrupted.indexed_iter() {
+                    let near = y.abs_diff(at.1) <= 4 && x.abs_diff(at.2) <= 4;
+                    assert!(near || value == clean[[0, 0, y, x]], "{y} {x} around {at:?}");
+                }
+                if !augmented {
+                    let value = image[[0, 4, 9, 13]];
+                    assert_eq!(clean[[0, 0, at.1, at.2]], value);
+                }
+            }
+            assert!(changed > 30, "{changed} of 40 have an anomaly");
+        }
+        // No window fits around a corner: all pairs stay healthy.
+        let mut corner = Array3::zeros(shape);
+        corner[[4, 0, 0]] = 1.0;
+        let source = source_with(shape, [1, 16, 16], None, Some(corner));
+        assert!((0..10).all(|index| pair(&source, index).2 == Severity::CLEAN));
+    }
+
+    /// The first patch of a pair that holds the place.
+    fn found(source: &DagPairs, index: u64) -> (usize, Cutout) {
+        let key = source.key.child(index).child("patch");
+        let mut attempts = (0..PATCHES).map(|n| if n == 0 { key } else { key.child(n) });
+        let holds = |key: Key| {
+            let (which, cutout) = source.draw(key);
+            let weights = source.places(which, &cutout).unwrap().unwrap();
+            // Where a window of 8 voxels fits around it.
+            let inner = |&((_, y, x), &weight): &((usize, usize, usize), &f32)| {
+                weight > 0.0 && (4..12).contains(&y) && (4..12).contains(&x)
+            };
+            weights.indexed_iter().any(|voxel| inner(&voxel)).then_some((which, cutout))
+        };
+        attempts.find_map(holds).unwrap()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::anomaly::sources;
 use crate::segmentation::label_map;
 use crate::synth::corrupt;
 use crate::{
-    Error, PrepareConfig, Prepared, RunConfig, Sample, Segmentation, Segmentations, Subject,
+    Companions, Error, Places, PrepareConfig, Prepared, RunConfig, Sample, Segmentation, Subject,
     TissueKind, Tissues,
 };
 
@@ -47,6 +47,9 @@ pub struct Recipe {
     /// The segmentation of the corrupted scan, if that told tissues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<SourceFolder>,
+    /// The map of places of the corrupted scan, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<SourceFolder>,
     /// The masks that shapes come from, if a folder of them was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_masks: Option<SourceFolder>,
@@ -64,7 +67,7 @@ pub struct Source {
     pub sha256: String,
 }
 
-/// Files of a folder other than that of the scans: masks that shapes come from, or segmentations.
+/// Files of a folder other than that of the scans: masks that shapes come from, segmentations, or maps of places.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFolder {
@@ -83,6 +86,17 @@ pub struct SourceScan {
     pub prepared: Prepared,
     /// Its segmentation, if tissues are told by one.
     pub segmentation: Option<Segmentation>,
+    /// Where its anomalies may lie; `None`: anywhere in the brain.
+    pub places: Option<Places>,
+}
+
+/// The files that are read with a scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Its segmentation.
+    pub segmentation: Option<PathBuf>,
+    /// Its map of places.
+    pub places: Option<PathBuf>,
 }
 
 impl Source {
@@ -125,7 +139,7 @@ impl SourceFolder {
     fn only(&self) -> Result<PathBuf, Error> {
         let files = find_scans(&self.folder)?;
         let missing = || Error::MissingSource {
-            name: "(a segmentation)".into(),
+            name: "(the file of the scan)".into(),
             folder: self.folder.clone(),
         };
         self.sources.first().ok_or_else(missing)?.find(&self.folder, &files)
@@ -150,41 +164,44 @@ impl SourceFolder {
 }
 
 impl SourceScan {
-    /// Reads and prepares a scan, and its segmentation if it is given some.
+    /// Reads and prepares a scan, and the files beside it.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentations::find`] and
-    /// [`Segmentation::read`].
-    pub fn read(
-        path: &Path,
-        config: &PrepareConfig,
-        segmentation: Option<&Path>,
-    ) -> Result<Self, Error> {
+    /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentation::read`] and [`Places::read`].
+    pub fn read(path: &Path, config: &PrepareConfig, beside: &Beside) -> Result<Self, Error> {
         let scan = Scan::read(path, &ReadOptions::default())?;
         let prepared =
             config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
+        let segmentation = beside.segmentation.as_deref();
         let grid = &prepared.volume.grid;
         let segmentation =
             segmentation.map(|path| Segmentation::read(path, &scan, grid)).transpose()?;
-        Ok(Self { source: Source::of(path)?, prepared, segmentation })
+        let places = beside.places.as_deref();
+        let places = places.map(|path| Places::read(path, &scan, &prepared)).transpose()?;
+        Ok(Self { source: Source::of(path)?, prepared, segmentation, places })
     }
 
-    /// Reads some scans, several at a time, with their segmentations if the settings ask for label maps.
+    /// Reads some scans, several at a time, with their segmentations if the settings ask for label maps, and their maps
+    /// of places if there are some.
     ///
     /// # Errors
-    /// As [`read`](Self::read), of the first scan that fails; [`Error::Segmentation`] before any is read.
+    /// As [`read`](Self::read), of the first scan that fails; [`Error::Companion`] before any is read.
     pub fn read_all(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<Self>, Error> {
-        let folder = config.tissue.segmentations.as_deref();
-        let folder = folder.filter(|_| config.tissue.model == TissueKind::LabelMaps);
-        let segmentations = folder.map(Segmentations::of).transpose()?;
+        let list = |folder: Option<&Path>, what| {
+            folder.map(|folder| Companions::of(folder, what)).transpose()
+        };
+        let segmentations = config.tissue.segmentations.as_deref();
+        let segmentations = segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps);
+        let segmentations = list(segmentations, "segmentations")?;
+        let places = list(config.pairs.places.as_deref(), "maps of places")?;
         let find = |path: &PathBuf| {
-            let found = segmentations.as_ref().map(|all| all.find(path)).transpose()?;
-            Ok((path.clone(), found.map(Path::to_owned)))
+            let of = |all: &Option<Companions>| {
+                all.as_ref().map(|all| all.find(path).map(Path::to_owned)).transpose()
+            };
+            Ok((path.clone(), Beside { segmentation: of(&segmentations)?, places: of(&places)? }))
         };
         let files = paths.iter().map(find).collect::<Result<Vec<_>, Error>>()?;
-        let read = |(path, segmentation): &(PathBuf, Option<PathBuf>)| {
-            Self::read(path, &config.prepare, segmentation.as_deref())
-        };
+        let read = |(path, beside): &(PathBuf, Beside)| Self::read(path, &config.prepare, beside);
         files.par_iter().map(read).collect()
     }
 }
@@ -214,10 +231,12 @@ impl Recipe {
         if let Some(masks) = &self.shape_masks {
             masks.ensure_unchanged()?;
         }
-        let segmentation = self.segmentation.as_ref().map(SourceFolder::only).transpose()?;
-        let read = |path: &PathBuf| {
-            let own = segmentation.as_deref().filter(|_| scan_name(path) == self.source);
-            SourceScan::read(path, &self.prepare, own)
+        let only =
+            |folder: &Option<SourceFolder>| folder.as_ref().map(SourceFolder::only).transpose();
+        let own = Beside { segmentation: only(&self.segmentation)?, places: only(&self.places)? };
+        let read = |path: &PathBuf| match scan_name(path) == self.source {
+            true => SourceScan::read(path, &self.prepare, &own),
+            false => SourceScan::read(path, &self.prepare, &Beside::default()),
         };
         let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
         let which = scans.iter().position(|scan| scan.source.name == self.source);
@@ -234,7 +253,7 @@ impl Recipe {
         let images = subjects.into_iter().map(|subject| subject.image).collect();
         let sources = sources(images, masks, self.tissues.as_ref())?;
         let anomalies = self.anomaly.clone().build(&sources)?;
-        let sample = corrupt(&scans[which].prepared, &anomalies, tissues.as_ref(), self.clone())?;
+        let sample = corrupt(&scans[which], &anomalies, tissues.as_ref(), self.clone())?;
         self.ensure_same(&sample.recipe)?;
         Ok(sample)
     }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use disyre_core::ndarray::{Array3, Axis, Zip};
 use disyre_core::{Key, Severity, TissueModel, Volume};
 use disyre_dag::{Anomalies, AnomalyConfig, Scene};
@@ -5,7 +7,7 @@ use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;
 use crate::segmentation::label_map;
-use crate::{Error, Prepared, Recipe, RunConfig, SourceFolder, SourceScan, Subject, Tissues};
+use crate::{Error, Recipe, RunConfig, Source, SourceFolder, SourceScan, Subject, Tissues};
 
 /// Corrupts prepared scans, one anomaly each: training data for other methods, and a look at what a family does.
 ///
@@ -101,7 +103,13 @@ impl Synthesiser {
             false => &self.scans[which..=which],
         };
         let segmentation = of_scan.tissues.as_ref().and(scan.segmentation.as_ref());
-        let segmentation = segmentation.zip(self.config.tissue.segmentations.as_ref());
+        let beside = |source: Option<&Source>, folder: &Option<PathBuf>| {
+            let both = source.zip(folder.as_ref());
+            both.map(|(source, folder)| SourceFolder {
+                folder: folder.clone(),
+                sources: vec![source.clone()],
+            })
+        };
         let recipe = Recipe {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             family: self.config.family,
@@ -115,38 +123,45 @@ impl Synthesiser {
             anomaly: of_scan.config.clone(),
             prepare: self.config.prepare,
             tissues: self.tissues.clone(),
-            segmentation: segmentation.map(|(segmentation, folder)| SourceFolder {
-                folder: folder.clone(),
-                sources: vec![segmentation.source.clone()],
-            }),
+            segmentation: beside(
+                segmentation.map(|segmentation| &segmentation.source),
+                &self.config.tissue.segmentations,
+            ),
+            places: beside(
+                scan.places.as_ref().map(|places| &places.source),
+                &self.config.pairs.places,
+            ),
             shape_masks: self.shape_masks.clone(),
             sources: sources.iter().map(|scan| scan.source.clone()).collect(),
         };
-        corrupt(&scan.prepared, &of_scan.anomalies, of_scan.tissues.as_ref(), recipe)
+        corrupt(scan, &of_scan.anomalies, of_scan.tissues.as_ref(), recipe)
     }
 }
 
 /// Puts what a recipe has drawn on a scan, and into the recipe what that realised.
 pub(crate) fn corrupt(
-    scan: &Prepared,
+    scan: &SourceScan,
     anomalies: &Anomalies,
     tissues: Option<&LabelMap>,
     recipe: Recipe,
 ) -> Result<Sample, Error> {
-    let clean = scan.volume.data.view().insert_axis(Axis(0));
+    let volume = &scan.prepared.volume;
+    let clean = volume.data.view().insert_axis(Axis(0));
     let mut corrupted = clean.to_owned();
-    let scene = Scene { tissues: tissues.map(|map| map as &dyn TissueModel), ..clean.into() };
+    let places = scan.places.as_ref().map(|places| places.weights.view());
+    let tissues = tissues.map(|map| map as &dyn TissueModel);
+    let scene = Scene { clean, places, tissues };
     let realised = anomalies
         .apply(&recipe.drawn, scene, corrupted.view_mut())
         .map_err(|error| Error::case(&recipe.source)(error.into()))?;
-    let corrupted = Volume { data: corrupted.index_axis_move(Axis(0), 0), grid: scan.volume.grid };
-    let mask = realised.mask.to_image(scan.volume.grid.shape)?;
+    let corrupted = Volume { data: corrupted.index_axis_move(Axis(0), 0), grid: volume.grid };
+    let mask = realised.mask.to_image(volume.grid.shape)?;
     let half = 0.5 * mask.fold(0f32, |greatest, &m| greatest.max(m));
-    let severity_map = Zip::from(&mask).and(&corrupted.data).and(&scan.volume.data).map_collect(
+    let severity_map = Zip::from(&mask).and(&corrupted.data).and(&volume.data).map_collect(
         |&m, &after, &before| if after == before { 0.0 } else { m * realised.severity.get() },
     );
     Ok(Sample {
-        clean: scan.volume.clone(),
+        clean: volume.clone(),
         corrupted,
         binary: mask.mapv(|m| u8::from(m > 0.0 && m >= half)),
         mask,

@@ -267,6 +267,110 @@ fn a_model_is_trained_with_any_family_and_any_tissues() {
     assert!(fs::read(world.at("trained-by-keys/model.safetensors")).unwrap() == labelled);
 }
 
+/// A folder of maps of the healthy scans: one column in the middle of the brain.
+fn places(world: &World, folder: &Path) -> String {
+    fs::create_dir(folder).unwrap();
+    for name in names(&world.at("healthy")) {
+        let mut volume: Volume = read(&world.at("healthy").join(&name)).volume;
+        volume.data.fill(0.0);
+        volume.data.slice_mut(disyre::core::ndarray::s![.., 12, 10]).fill(0.25);
+        write_volume(&folder.join(name.replace(".nii", "_places.nii")), &volume).unwrap();
+    }
+    text(folder)
+}
+
+#[test]
+fn anomalies_lie_where_a_map_says_and_have_a_size_in_millimetres() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, out, again, keyed] =
+        ["plain", "out", "again", "keyed"].map(|name| folder.path().join(name));
+    let [plain_path, out_path, again_path, keyed_path] =
+        [&plain, &out, &again, &keyed].map(|p| text(p));
+    let (healthy, config) = (world.path("healthy"), world.path("tiny.toml"));
+    let maps = places(world, &folder.path().join("maps"));
+    let synth = |out, config| ["synth", "-i", &healthy, "-o", out, "-n", "30", "--config", config];
+    let more = ["--places", &maps, "--size-mm", "16", "24"];
+    succeed(synth(&plain_path, &config));
+    succeed(synth(&out_path, &config).into_iter().chain(more));
+    let origins = |folder: &Path| {
+        let recipe = |n| json(&folder.join(format!("h1_sample-{n:04}_recipe.json")));
+        [1, 7, 13, 19, 25].map(|n| recipe(n)["origin"].as_array().unwrap()[1..].to_vec())
+    };
+    assert!(origins(&plain).iter().any(|origin| *origin != origins(&plain)[0]));
+    assert!(origins(&out).iter().all(|origin| *origin == origins(&out)[0]));
+    // 16 to 24 mm are 2 or 3 voxels of 8 mm; blurs stay inside.
+    let extent = |folder: &Path, n: u64| {
+        let mask = read(&folder.join(format!("h1_sample-{n:04}_mask.nii.gz"))).volume.data;
+        let lit = mask.indexed_iter().filter(|(_, m)| **m > 0.0).map(|((_, _, x), _)| x);
+        lit.clone().max().unwrap_or(0) + 1 - lit.min().unwrap_or(0)
+    };
+    assert!([1, 7, 13, 19, 25].into_iter().all(|n| extent(&out, n) <= 3));
+    assert!([1, 7, 13, 19, 25].into_iter().any(|n| extent(&plain, n) > 3));
+    // The same by keys of the settings.
+    let keys = format!("[pairs]\nplaces = {maps:?}\nshape_size_mm = [16.0, 24.0]\n");
+    let by_keys = folder.path().join("keys.toml");
+    fs::write(&by_keys, TINY.replace("[pairs]\n", &keys)).unwrap();
+    succeed(synth(&keyed_path, &text(&by_keys)));
+    assert!(contents(&keyed) == contents(&out));
+    let recipe = text(&out.join("h2_sample-0008_recipe.json"));
+    assert_eq!(json(recipe.as_ref())["places"]["sources"][0]["name"], "h2_places");
+    let replay = || ["synth", "-i", &healthy, "-o", &again_path, "--replay", &recipe];
+    succeed(replay());
+    assert!(contents(&again).iter().all(|file| contents(&out).contains(file)));
+    fs::copy(world.at("healthy/h1.nii.gz"), Path::new(&maps).join("h2_places.nii.gz")).unwrap();
+    fail(1, &["h2_places.nii.gz is not the file"], replay());
+}
+
+#[test]
+fn a_model_is_trained_with_places_and_sizes() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let maps = places(world, &folder.path().join("maps"));
+    let weights = |name: &str, more: &[&str]| {
+        world.train(name, more);
+        fs::read(world.at(name).join("model.safetensors")).unwrap()
+    };
+    let (placed, sized) = (["--places", &maps], ["--size-mm", "8", "30"]);
+    let models = [
+        weights("without-places", &[]),
+        weights("with-places", &placed),
+        weights("with-size", &sized),
+        weights("with-both", &[placed.as_slice(), &sized].concat()),
+    ];
+    for (index, model) in models.iter().enumerate() {
+        assert!(!models[..index].contains(model), "{index}");
+    }
+    let settings = fs::read_to_string(world.at("with-both/run.toml")).unwrap();
+    assert!(settings.contains("shape_size_mm = [8.0, 30.0]"), "{settings}");
+    assert!(settings.contains("places = "), "{settings}");
+}
+
+#[test]
+fn places_and_sizes_that_do_not_fit_are_named_before_any_work() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let (healthy, config) = (world.path("healthy"), world.path("tiny.toml"));
+    let (maps, out) = (folder.path().join("maps"), folder.path().join("out"));
+    let (path, out_path) = (places(world, &maps), text(&out));
+    let refuse = |parts: &[&str], more: &[&str]| {
+        let make = ["synth", "-i", &healthy, "-o", &out_path, "-n", "1", "--config", &config];
+        fail(1, parts, make.into_iter().chain(more.iter().copied()));
+        assert!(!out.exists());
+    };
+    refuse(&["pairs.shape_size_mm must be"], &["--size-mm", "20", "10"]);
+    refuse(&["pairs.shape_size_mm must be", "dag.window"], &["--size-mm", "20", "65"]);
+    let mut volume = read(&maps.join("h2_places.nii.gz")).volume;
+    volume.data.fill(0.0);
+    write_volume(&maps.join("h3_places.nii.gz"), &volume).unwrap();
+    refuse(&["h3_places.nii.gz is 0 in the whole brain"], &["--places", &path]);
+    volume.data[[1, 2, 3]] = -0.5;
+    write_volume(&maps.join("h3_places.nii.gz"), &volume).unwrap();
+    refuse(&["h3_places.nii.gz holds -0.5, expected finite"], &["--places", &path]);
+    fs::remove_file(maps.join("h3_places.nii.gz")).unwrap();
+    refuse(&["0 maps of places of", "starts with h3"], &["--places", &path]);
+}
+
 #[test]
 fn segmentations_that_do_not_fit_are_named_before_any_work() {
     let world = World::get();

@@ -40,6 +40,24 @@ impl ShapeConfig {
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self) -> Result<Arc<dyn ShapeSource>, DagError> {
+        self.build_around(None)
+    }
+
+    /// The same with `given` shapes in place of the configured ones; a size in millimetres is theirs then.
+    pub(crate) fn build_around(
+        self,
+        given: Option<Arc<dyn ShapeSource>>,
+    ) -> Result<Arc<dyn ShapeSource>, DagError> {
+        match (self, given) {
+            (Self::Sized(size, shape), given) => {
+                Ok(Arc::new(size.build(shape.build_around(given)?)?))
+            }
+            (_, Some(given)) => Ok(given),
+            (shape, None) => shape.build_configured(),
+        }
+    }
+
+    fn build_configured(self) -> Result<Arc<dyn ShapeSource>, DagError> {
         Ok(match self {
             Self::Published => Arc::new(PublishedShapes::default()),
             Self::Rectangle(config) => Arc::new(config.build()?),

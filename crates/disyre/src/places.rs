@@ -1,0 +1,39 @@
+use std::path::Path;
+
+use disyre_core::ndarray::{ArcArray, Ix3, Zip};
+use disyre_volume::{Interpolation, Scan, read_on_grid, resample_to_grid};
+
+use crate::{Error, Prepared, Source};
+
+/// Where anomalies of a prepared scan may lie.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Places {
+    /// The file of the map.
+    pub source: Source,
+    /// How probable each voxel of the prepared scan is as the centre of an anomaly's window, `(z, y, x)`: ≥ 0, of any sum,
+    /// 0 outside the brain.
+    pub weights: ArcArray<f32, Ix3>,
+}
+
+impl Places {
+    /// Reads a map that lies on the grid of a scan and brings it to the grid on which that scan was prepared: the mean
+    /// weight of each new voxel.
+    ///
+    /// # Errors
+    /// [`Error::Volume`] for a file on another grid, [`Error::Weight`] for a weight below 0, [`Error::NoPlace`] for a map
+    /// that is 0 in the whole brain.
+    pub fn read(path: &Path, scan: &Scan, prepared: &Prepared) -> Result<Self, Error> {
+        let map = read_on_grid(path, scan)?;
+        let wrong = |weight: &&f32| !(weight.is_finite() && **weight >= 0.0);
+        if let Some(&value) = map.data.iter().find(wrong) {
+            return Err(Error::Weight { path: path.to_owned(), value });
+        }
+        let means = resample_to_grid(&map, &prepared.volume.grid, Interpolation::Area)?.data;
+        let inside = |&mean: &f32, &inside: &u8| if inside == 0 { 0.0 } else { mean.max(0.0) };
+        let weights = Zip::from(&means).and(&prepared.mask).map_collect(inside).into_shared();
+        match weights.iter().any(|&weight| weight > 0.0) {
+            true => Ok(Self { source: Source::of(path)?, weights }),
+            false => Err(Error::NoPlace { path: path.to_owned() }),
+        }
+    }
+}
