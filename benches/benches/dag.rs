@@ -7,9 +7,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::{Array3, Array4};
 use disyre_dag::{
-    BlobShapes, Dag, DagConfig, DiscShapes, EllipsoidShapes, Family, NoiseTexture, PatchShapes,
-    PublishedShapes, RectangleShapes, ShapeSource, Sources, TextureSource, VolumeBank,
-    gaussian_blur,
+    BlobShapes, DiscShapes, EllipsoidShapes, Family, NoiseTexture, PatchShapes, PublishedShapes,
+    RectangleShapes, ShapeSource, Sources, TextureSource, VolumeBank, gaussian_blur,
 };
 use disyre_tissue::Codebook;
 
@@ -18,33 +17,8 @@ fn bank() -> VolumeBank {
     VolumeBank::new(scans.collect()).expect("scans with foreground")
 }
 
-fn dag(config: DagConfig, textures: Arc<dyn TextureSource>) -> Dag {
-    let (shapes, tissues) = (Arc::new(PublishedShapes::default()), Arc::new(Codebook::published()));
-    config.build(shapes, textures, tissues).expect("a configuration in range")
-}
-
 /// Draw and apply; every iteration another anomaly, so the time is the mean over what is drawn.
-fn corrupt(c: &mut Criterion) {
-    let bank: Arc<dyn TextureSource> = Arc::new(bank());
-    let half = dag(DagConfig::for_window([1, 32, 32]), bank.clone());
-    let cases =
-        [("typed/128x128", dag(DagConfig::default(), bank), 128), ("typed/64x64", half, 64)];
-    let mut group = c.benchmark_group("dag");
-    group.throughput(Throughput::Elements(1));
-    for (name, dag, size) in cases {
-        let clean = brain(key("dag"), [1, size, size]);
-        let mut corrupted = Array4::zeros(clean.raw_dim());
-        let mut sample = 0u64;
-        group.bench_function(name, |b| {
-            time(b, || {
-                sample += 1;
-                dag.corrupt(key("sample").child(sample), clean.view(), corrupted.view_mut())
-            });
-        });
-    }
-    group.finish();
-}
-
+///
 /// Every family with its published values, on slices and on volumes, in windows of half their extents.
 fn families(c: &mut Criterion) {
     let sources = Sources {
@@ -54,9 +28,11 @@ fn families(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    for (size, shape, window) in
-        [("128x128", [1, 128, 128], [1, 64, 64]), ("128x128x128", [128; 3], [64; 3])]
-    {
+    for (size, shape, window) in [
+        ("64x64", [1, 64, 64], [1, 32, 32]),
+        ("128x128", [1, 128, 128], [1, 64, 64]),
+        ("128x128x128", [128; 3], [64; 3]),
+    ] {
         let clean = brain(key("dag"), shape);
         let mut corrupted = Array4::zeros(clean.raw_dim());
         for family in Family::ALL {
@@ -130,5 +106,5 @@ fn blur(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, corrupt, families, shapes, textures, blur);
+criterion_group!(benches, families, shapes, textures, blur);
 criterion_main!(benches);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BiasConfig, Corruption, CorruptionParams, DagError, DeformationConfig, NoiseTextureConfig,
     PlacedMask, PlacementParams, PoissonConfig, RescaledConfig, SameImage, Scene, ShapeConfig,
-    ShapeSource, SharpnessConfig, TextureConfig, TextureSource, check, dag::Place,
+    ShapeSource, SharpnessConfig, TextureConfig, TextureSource, check, place::Place,
 };
 
 /// A family of anomalies: a shape, and what happens inside it, one part after the other.

@@ -21,8 +21,7 @@
 //! Main types: [`Family`] names the known families; its configuration builds [`Anomalies`] from [`Sources`]: shapes
 //! ([`ShapeSource`]), foreign textures ([`TextureSource`]) and tissues ([`TissueModel`]). What happens inside a shape is
 //! a list of [`Corruption`]s: [`TextureBlend`], [`TissueBias`], [`PoissonBlend`], [`Deformation`], [`Sharpness`], or one's
-//! own. [`Dag`] is the published generator with typed parameters. Drawing needs only a key; applying is deterministic. No
-//! features.
+//! own. Drawing needs only a key; applying is deterministic. No features.
 //!
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
@@ -39,6 +38,7 @@ mod family;
 mod fractal;
 mod mask;
 mod order;
+mod place;
 mod placement;
 mod rank;
 mod region;
@@ -58,7 +58,7 @@ pub use corruptions::{
     Normalisation, PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection,
     SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
-pub use dag::{Applied, Dag, DagConfig, DagParams};
+pub use dag::DagConfig;
 pub use error::DagError;
 pub use family::Family;
 pub use mask::PlacedMask;

@@ -11,17 +11,23 @@ use disyre_core::{
     ndarray::{Array4, Axis},
 };
 use disyre_dag::{
-    Corruption, Dag, DagConfig, DagError, DagParams, NoiseTexture, PlacedMask, PublishedShapes,
-    ShapeSource, TextureConfig, TissueBias,
+    Anomalies, AnomalyParams, Corruption, CorruptionParams, DagConfig, DagError, Family,
+    NoiseTexture, PlacedMask, PublishedShapes, ShapeSource, Sources, TextureConfig, TissueBias,
 };
 use proptest::prelude::*;
 use support::Nearest;
 
-fn dag(window: [usize; 3]) -> Dag {
-    let (shapes, textures) = (PublishedShapes::default(), NoiseTexture::default());
-    DagConfig::for_window(window)
-        .build(Arc::new(shapes), Arc::new(textures), Arc::new(Nearest::published()))
-        .unwrap()
+fn dag(window: [usize; 3]) -> Anomalies {
+    dag_with(DagConfig::for_window(window))
+}
+
+fn dag_with(settings: DagConfig) -> Anomalies {
+    let sources = Sources {
+        shapes: Some(Arc::new(PublishedShapes::default())),
+        textures: Some(Arc::new(NoiseTexture::default())),
+        tissues: Some(Arc::new(Nearest::published())),
+    };
+    Family::Dag.config_with(settings).build(&sources).unwrap()
 }
 
 /// Noise inside an ellipsoid, exactly 0 outside.
@@ -67,8 +73,9 @@ proptest! {
             prop_assert!(mask[[z, y, x]] > 0.0 || value == clean[[c, z, y, x]]);
             prop_assert!((0.0..=1.0).contains(&value));
         }
-        prop_assert_eq!(applied.severity, applied.texture.max(applied.bias));
-        prop_assert_eq!(applied.severity.get() > 0.0, applied.texture.get() > 0.0 || out != clean);
+        let [texture, bias] = applied.parts[..] else { panic!("a texture and a bias") };
+        prop_assert_eq!(applied.severity, texture.max(bias));
+        prop_assert_eq!(applied.severity.get() > 0.0, texture.get() > 0.0 || out != clean);
     }
 
     #[test]
@@ -79,11 +86,11 @@ proptest! {
         let mut outs = [0, 1, 2].map(|_| Array4::zeros(clean.dim()));
         let params = dag.draw(Key::new(seed));
         let text = serde_json::to_string(&params).unwrap();
-        let replayed: DagParams = serde_json::from_str(&text).unwrap();
+        let replayed: AnomalyParams = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&replayed, &params);
         let first = dag.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
         let again = dag.corrupt(Key::new(seed), clean.view(), outs[1].view_mut()).unwrap();
-        let replay = dag.apply(&replayed, clean.view(), outs[2].view_mut()).unwrap();
+        let replay = dag.apply(&replayed, clean.view().into(), outs[2].view_mut()).unwrap();
         prop_assert!(first == again && again == replay);
         prop_assert!(outs[0] == outs[1] && outs[1] == outs[2]);
     }
@@ -109,9 +116,7 @@ proptest! {
         let mut config = DagConfig::for_window(window);
         config.texture.severity = [0.0; 2];
         config.bias.severity = [0.0; 2];
-        let (shapes, textures) = (PublishedShapes::default(), NoiseTexture::default());
-        let tissues = Nearest::published();
-        let dag = config.build(Arc::new(shapes), Arc::new(textures), Arc::new(tissues)).unwrap();
+        let dag = dag_with(config);
         let mut out = Array4::zeros(clean.dim());
         let applied = dag.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
         prop_assert_eq!(applied.severity.get(), 0.0);
@@ -131,8 +136,8 @@ fn a_slice_of_a_volume_is_corrupted_as_the_slice_alone() {
     let mut params = dag.draw(Key::new(5));
     // The last place excludes the last slice: all eligible voxels lie in the only slice that is not empty.
     params.placement.voxel = 0.4;
-    let alone = dag.apply(&params, slice, out.view_mut()).unwrap();
-    let within = dag.apply(&params, clean.view(), among_empty.view_mut()).unwrap();
+    let alone = dag.apply(&params, slice.into(), out.view_mut()).unwrap();
+    let within = dag.apply(&params, clean.view().into(), among_empty.view_mut()).unwrap();
     assert_eq!(alone, within);
     assert_eq!(out.index_axis(Axis(1), 0), among_empty.index_axis(Axis(1), 0));
     assert!(alone.severity.get() > 0.0);
@@ -147,16 +152,18 @@ fn bad_input_is_refused_before_the_output_is_touched() {
     let params = dag.draw(Key::new(1));
     let small = brain(1, [1, 4, 16], 1);
     let mut small_out = small.clone();
-    let error = dag.apply(&params, small.view(), small_out.view_mut()).unwrap_err();
+    let error = dag.apply(&params, small.view().into(), small_out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::WindowTooLarge { window: [1, 8, 8], image: [1, 4, 16] });
-    assert!(matches!(dag.apply(&params, small.view(), out.view_mut()), Err(DagError::Shape(_))));
+    let error = dag.apply(&params, small.view().into(), out.view_mut()).unwrap_err();
+    assert!(matches!(error, DagError::Shape(_)));
     let mut fewer = params.clone();
-    fewer.bias.selection.pop();
-    let error = dag.apply(&fewer, clean.view(), out.view_mut()).unwrap_err();
+    let CorruptionParams::Bias(bias) = &mut fewer.parts[1] else { panic!("a bias") };
+    bias.selection.pop();
+    let error = dag.apply(&fewer, clean.view().into(), out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::Classes { expected: 5, got: 4 });
     for value in [f32::NAN, 1.5, -0.1] {
         clean[[0, 0, 3, 4]] = value;
-        let error = dag.apply(&params, clean.view(), out.view_mut()).unwrap_err();
+        let error = dag.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
         assert!(matches!(error, DagError::OutOfRange { .. }), "{error}");
     }
     assert_eq!(out, untouched);

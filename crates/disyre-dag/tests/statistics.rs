@@ -19,8 +19,8 @@ use disyre_core::{
     rand::RngExt,
 };
 use disyre_dag::{
-    BlobShapes, DagConfig, DiscShapes, PublishedShapes, PublishedShapesConfig, RectangleShapes,
-    ShapeSource, VolumeBank,
+    BlobShapes, DagConfig, DiscShapes, Family, PublishedShapes, PublishedShapesConfig,
+    RectangleShapes, ShapeSource, Sources, VolumeBank,
 };
 use disyre_volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
 use serde_json::Value;
@@ -170,9 +170,12 @@ fn severities_and_changes_on_real_slices_are_distributed_as_published() {
         return;
     };
     let probabilities = numbers(&stored["quantiles"]);
-    let bank = Arc::new(VolumeBank::new(volumes.clone()).unwrap());
-    let shapes = Arc::new(PublishedShapes::default());
-    let dag = DagConfig::default().build(shapes, bank, Arc::new(Nearest::published())).unwrap();
+    let sources = Sources {
+        shapes: None,
+        textures: Some(Arc::new(VolumeBank::new(volumes.clone()).unwrap())),
+        tissues: Some(Arc::new(Nearest::published())),
+    };
+    let dag = Family::Dag.config_with(DagConfig::default()).build(&sources).unwrap();
     let names = [
         "alpha_texture",
         "alpha_bias",
@@ -191,8 +194,8 @@ fn severities_and_changes_on_real_slices_are_distributed_as_published() {
         let applied = dag.corrupt(key.child("anomaly"), clean.view(), out.view_mut()).unwrap();
         let change = (&out - &clean).mapv(f32::abs);
         let row = [
-            f64::from(applied.texture.get()),
-            f64::from(applied.bias.get()),
+            f64::from(applied.parts[0].get()),
+            f64::from(applied.parts[1].get()),
             f64::from(applied.severity.get()),
             conditioning(f64::from(applied.severity.get())),
             f64::from(change.fold(0f32, |a, &b| a.max(b))),
