@@ -9,13 +9,8 @@ use crate::error::CliError;
 
 /// Writes a file so that its final name never holds half of it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || {
-        let mut file = temporary_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(drop).map_err(CliError::file("write", path))
+    disyre::core::write_whole(path, |file| file.write_all(bytes))
+        .map_err(CliError::file("write", path))
 }
 
 /// Removes a file; one that is not there is no error.
@@ -26,18 +21,6 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
-}
-
-/// A temporary file with the permissions that the user's other files get.
-fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".disyre-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// Writes a value as indented JSON.

@@ -21,15 +21,19 @@
 //! ```
 //!
 //! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
-//! No features. It reads no files, knows no model and computes nothing beyond index arithmetic.
+//! Feature `files` adds `write_whole`, by which every crate writes its files. It reads none, knows no model and computes nothing beyond index arithmetic.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "files")]
+mod files;
 mod grid;
 mod key;
 mod severity;
 mod shape;
 mod traits;
 
+#[cfg(feature = "files")]
+pub use files::write_whole;
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
 pub use severity::{Severity, SeverityError};

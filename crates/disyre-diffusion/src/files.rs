@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use disyre_core::write_whole;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,10 +70,11 @@ pub(crate) fn write_tensors(
     metadata: (&str, String),
 ) -> Result<(), DiffusionError> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
-    atomically(path, |temporary| {
-        safetensors::serialize_to_file(tensors, Some(metadata), temporary)
-            .map_err(|source| DiffusionError::Weights { path: path.to_path_buf(), source })
+    write_whole(path, |file| {
+        safetensors::serialize_to_file(tensors, Some(metadata), file.path())
+            .map_err(io::Error::other)
     })
+    .map_err(DiffusionError::file(path))
 }
 
 /// Shape and values of tensors by name.
@@ -121,23 +123,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Diffusion
 }
 
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), DiffusionError> {
-    atomically(path, |temporary| fs::write(temporary, bytes).map_err(DiffusionError::file(path)))
-}
-
-/// Lets `write` fill a file beside `path`, then gives it the name.
-fn atomically(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), DiffusionError>,
-) -> Result<(), DiffusionError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file_error = DiffusionError::file(path);
-    // A folder of our own rather than a file: files made inside it get the usual permissions.
-    let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder);
-    let temporary = temporary.map_err(&file_error)?;
-    let part = temporary.path().join("part");
-    write(&part)?;
-    File::open(&part).and_then(|file| file.sync_all()).map_err(&file_error)?;
-    fs::rename(&part, path).map_err(&file_error)
+    write_whole(path, |file| file.write_all(bytes)).map_err(DiffusionError::file(path))
 }
 
 #[cfg(test)]
@@ -155,20 +141,6 @@ mod tests {
         }
         assert_eq!(read_tensors(&path).unwrap()["a"], (vec![2, 1], vec![1.5, -2.0]));
         assert_eq!(read_metadata(&path, "format").unwrap().as_deref(), Some("pt"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("note");
-        write_bytes(&path, b"old").unwrap();
-        let failed = atomically(&path, |temporary| {
-            fs::write(temporary, b"ne").unwrap();
-            Err(DiffusionError::NotFinite { what: "loss", step: 1 })
-        });
-        assert!(failed.is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

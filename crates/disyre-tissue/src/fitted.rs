@@ -3,7 +3,7 @@ use std::io::{BufReader, Write};
 use std::path::Path;
 
 use disyre_core::ndarray::{ArrayView2, ArrayViewMut2};
-use disyre_core::{ShapeError, TissueModel};
+use disyre_core::{ShapeError, TissueModel, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::{Codebook, GaussianMixture, TissueError};
@@ -45,29 +45,16 @@ impl FittedTissues {
         })
     }
 
-    /// Writes the classes as JSON: to a temporary file beside `path`, which then takes its name.
+    /// Writes the classes as JSON, all of them or nothing.
     ///
     /// # Errors
     /// [`TissueError::Write`] naming the file.
     pub fn save(&self, path: &Path) -> Result<(), TissueError> {
-        self.write(path).map_err(|source| TissueError::Write { path: path.to_owned(), source })
-    }
-
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            // Like any other file: the temporary's default is to be readable by its owner alone.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        let written = write_whole(path, |file| {
+            serde_json::to_writer_pretty(&mut *file, self)?;
+            file.write_all(b"\n")
+        });
+        written.map_err(|source| TissueError::Write { path: path.to_owned(), source })
     }
 }
 

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use disyre_core::Key;
+use disyre_core::{Key, write_whole};
 use disyre_diffusion::{
     Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
 };
@@ -111,7 +111,7 @@ fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<
         None => begun.save(folder)?,
     }
     let text = toml::to_string(config).expect("settings are plain values");
-    write_whole(&settings, text.as_bytes())?;
+    write_bytes(&settings, text.as_bytes())?;
     match tissues {
         Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE))?),
         _ => Ok(()),
@@ -140,7 +140,7 @@ impl TrainReport {
 
     fn save(&self, folder: &Path) -> Result<(), Error> {
         let json = serde_json::to_string_pretty(self).expect("a report is plain values");
-        write_whole(&folder.join(RECORD), json.as_bytes())
+        write_bytes(&folder.join(RECORD), json.as_bytes())
     }
 
     fn ensure_same_subjects(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
@@ -157,21 +157,6 @@ impl TrainReport {
     }
 }
 
-/// Writes a file so that its final name never holds half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            // Like any other file: the temporary's default is to be readable by its owner alone.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(drop).map_err(Error::io("write", path))
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_whole(path, |file| file.write_all(bytes)).map_err(Error::io("write", path))
 }

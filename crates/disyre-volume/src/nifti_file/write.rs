@@ -1,12 +1,10 @@
-use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use disyre_core::ndarray::{ArrayView3, Axis};
-use disyre_core::{Grid, Volume, ensure_finite, ensure_same_shape};
+use disyre_core::{Grid, Volume, ensure_finite, ensure_same_shape, write_whole};
 use flate2::{Compression, GzBuilder};
-use tempfile::{Builder, NamedTempFile};
 
 use super::datatype::Datatype;
 use super::header::{Endian, Version};
@@ -172,7 +170,7 @@ fn write_bytes(out: &mut dyn Write, mask: ArrayView3<'_, u8>) -> io::Result<()> 
     Ok(())
 }
 
-/// Writes head and voxels to a temporary beside `path`, then renames it.
+/// Writes head and voxels, all of them or nothing.
 fn write_file(
     path: &Path,
     head: &[u8],
@@ -183,49 +181,20 @@ fn write_file(
     if !compress && !name.ends_with(".nii") {
         return Err(VolumeError::Suffix { path: path.to_owned() });
     }
-    let write = || -> io::Result<()> {
-        let mut file = temporary_beside(path)?;
-        let buffered = BufWriter::with_capacity(1 << 16, &mut file);
+    let written = write_whole(path, |file| {
+        let buffered = BufWriter::with_capacity(1 << 16, file);
         if compress {
             // Level 3: maps are mostly background, and a higher level gains little. No time stamp: equal bytes.
             let mut out = GzBuilder::new().mtime(0).write(buffered, Compression::new(3));
             out.write_all(head)?;
             voxels(&mut out)?;
-            out.finish()?.flush()?;
+            out.finish()?.flush()
         } else {
             let mut out = buffered;
             out.write_all(head)?;
             voxels(&mut out)?;
-            out.flush()?;
+            out.flush()
         }
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| VolumeError::Write { path: path.to_owned(), source })
-}
-
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = Builder::new();
-    builder.prefix(".disyre-");
-    if let Some(permissions) = usual_permissions() {
-        builder.permissions(permissions);
-    }
-    builder.tempfile_in(folder)
-}
-
-/// What a new file usually gets: temporaries are private otherwise, and the rename would keep that.
-#[cfg(unix)]
-fn usual_permissions() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn usual_permissions() -> Option<Permissions> {
-    None
+    });
+    written.map_err(|source| VolumeError::Write { path: path.to_owned(), source })
 }
