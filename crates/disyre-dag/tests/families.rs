@@ -147,18 +147,80 @@ proptest! {
     }
 }
 
+/// Voxels in which patch, object and foreign object of an NSA anomaly meet: there alone it may change anything.
+fn meeting(params: &AnomalyParams, mask: &PlacedMask, clean: &Array4<f32>) -> usize {
+    let CorruptionParams::Poisson(drawn) = &params.parts[0] else { panic!("a Poisson blend") };
+    let PartConfig::Poisson(part) = &Family::Nsa.config([1, 32, 32]).parts[0] else {
+        panic!("a Poisson blend")
+    };
+    let textures = part.from.change.build(sources(1).textures.unwrap()).unwrap();
+    // The texture covers the window and a voxel around it, as far as the image reaches.
+    let (_, _, height, width) = clean.dim();
+    let [_, top, left] = mask.origin;
+    let before = [top.min(1), left.min(1)];
+    let after = [(height - top - 32).min(1), (width - left - 32).min(1)];
+    let extents = (1, 1, 32 + before[0] + after[0], 32 + before[1] + after[1]);
+    let mut texture = Array4::zeros(extents);
+    textures.fill(drawn.source, clean.view(), texture.view_mut()).unwrap();
+    let foreign = |y: usize, x: usize| texture[[0, 0, y + before[0], x + before[1]]] > 0.0;
+    mask.values.indexed_iter().filter(|((_, y, x), m)| **m > 0.0 && foreign(*y, *x)).count()
+}
+
 #[test]
-fn every_family_changes_most_images() {
+fn nsa_changes_an_image_exactly_where_patch_and_both_objects_meet() {
     let clean = brain(1, [1, 64, 64], 4);
-    for family in Family::ALL {
+    let anomalies = anomalies(Family::Nsa, [1, 32, 32], 1);
+    let mut out = Array4::zeros(clean.dim());
+    let mut apart = 0;
+    for index in 0..400u64 {
+        let params = anomalies.draw(Key::new(1).child(index));
+        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        let none = meeting(&params, &realised.mask, &clean) == 0;
+        assert_eq!(none, out == clean, "{index}");
+        apart += usize::from(none);
+    }
+    assert!((20..60).contains(&apart), "{apart}");
+}
+
+/// Share of images that change by more than 0.02, counted over 2000 other keys. What the others lack:
+///
+/// - Texture, bias, deformation, blur and sharpening draw their severity from 0 on: 2 % lie below 0.02, and of those above
+///   some meet a texture or a tissue like their own, or little detail.
+/// - 3 % of the scars lie in the background as a whole: they are thin, and only the window's centre is on the object.
+/// - 9 % of NSA's patches meet no foreign object: slices near the end of a volume hold a small one, which the window
+///   contains somewhere, and the patch covers 8 % to 60 % of the window.
+const CHANGED: [(Family, f64); 13] = [
+    (Family::Dag, 0.9985),
+    (Family::DagNoTissue, 0.999),
+    (Family::TextureOnly, 0.9325),
+    (Family::BiasOnly, 0.977),
+    (Family::Fpi, 0.9975),
+    (Family::Pii, 0.9865),
+    (Family::CutPaste, 1.0),
+    (Family::CutPasteScar, 0.969),
+    (Family::Nsa, 0.906),
+    (Family::Deformation, 0.942),
+    (Family::NoiseTexture, 0.9115),
+    (Family::Blur, 0.8655),
+    (Family::Sharpen, 0.91),
+];
+
+#[test]
+fn every_family_changes_its_share_of_images() {
+    let clean = brain(1, [1, 64, 64], 4);
+    assert_eq!(CHANGED.map(|(family, _)| family), Family::ALL);
+    for (family, share) in CHANGED {
         let anomalies = anomalies(family, [1, 32, 32], 1);
         let mut out = Array4::zeros(clean.dim());
-        let changed = (0..200u64).filter(|&index| {
-            anomalies.corrupt(Key::new(index), clean.view(), out.view_mut()).unwrap();
+        let changed = (0..400u64).filter(|&index| {
+            let key = Key::new(1).child(index);
+            anomalies.corrupt(key, clean.view(), out.view_mut()).unwrap();
             greatest_change(&out, &clean) > 0.02
         });
-        let changed = changed.count();
-        assert!(changed > 100, "{family}: {changed}");
+        let (changed, expected) = (changed.count() as f64, 400.0 * share);
+        // Three standard deviations, and one image for shares next to 1.
+        let margin = 3.0 * (expected * (1.0 - share)).sqrt() + 1.0;
+        assert!((changed - expected).abs() <= margin, "{family}: {changed}, expected {expected}");
     }
 }
 
