@@ -2,7 +2,7 @@
 //!
 //! Compared are, of each kind of mask, both areas, sum and greatest value (300 published masks, 2000 of ours), and, of
 //! whole anomalies, the severities of texture, bias and both, the conditioning step, the greatest and mean change and
-//! the areas of the mask (576 published samples on 2 mm slices, 960 on phantoms, 1200 of ours).
+//! the areas of the mask (576 published samples on 2 mm slices, 960 on phantoms but for the greatest change, 1200 of ours).
 //!
 //! The test is Kolmogorov and Smirnov's of two samples at the level 0.001 for each comparison, its distance taken at the
 //! stored quantiles (a lower bound of the full distance). Keys are fixed, so the outcome is too.
@@ -15,7 +15,7 @@ use std::{path::Path, sync::Arc};
 
 use disyre_core::{
     Key,
-    ndarray::{Array3, Array4, Axis, Slice},
+    ndarray::{Array3, Array4, ArrayView4, Axis, Slice},
     rand::RngExt,
 };
 use disyre_dag::{
@@ -158,9 +158,85 @@ fn conditioning(severity: f64) -> f64 {
     levels.fold((0.0, f64::INFINITY), |best, level| if level.1 < best.1 { level } else { best }).0
 }
 
-/// What depends on how much of the image is foreground: the published phantoms, which are not at hand, fill more of
-/// their patches than slices of 2 mm do.
-const OF_FOREGROUND: [&str; 3] = ["mask_area", "mask_area_half", "max_abs_change"];
+/// A patch as the published generator's loader cuts it at 1 mm: a random slice cropped to its foreground, then 128 x 128
+/// of it at random along an axis that is longer, centred and padded with background along one that is not.
+///
+/// The volumes have 2 mm: every voxel stands for 2 x 2.
+fn patch_at_1mm(volume: &Array4<f32>, key: Key) -> Array4<f32> {
+    let mut rng = key.rng();
+    let lit = |view: &ArrayView4<'_, f32>, axis: Axis| {
+        let lines = view.axis_iter(axis).enumerate();
+        let mut lit = lines.filter(|(_, line)| line.iter().any(|&v| v > 0.0)).map(|(at, _)| at);
+        let first = lit.next().unwrap();
+        first..lit.next_back().map_or(first, |last| last) + 1
+    };
+    let slices = lit(&volume.view(), Axis(1));
+    let z = rng.random_range(slices.start..slices.end - 1);
+    let mut slice = volume.slice_axis(Axis(1), Slice::from(z..z + 1));
+    let mut offsets = [0isize; 2];
+    for (axis, offset) in [Axis(2), Axis(3)].into_iter().zip(&mut offsets) {
+        let range = lit(&slice, axis);
+        slice.slice_axis_inplace(axis, Slice::from(range.clone()));
+        let extent = 2 * range.len() as isize;
+        *offset = match extent > 128 {
+            true => rng.random_range(0..extent as i64 - 127) as isize,
+            false => -((128 - extent) / 2),
+        };
+    }
+    Array4::from_shape_fn((1, 1, 128, 128), |(_, _, y, x)| {
+        let at = |index: usize, offset: isize| usize::try_from(index as isize + offset).ok();
+        let voxel = at(y, offsets[0]).zip(at(x, offsets[1]));
+        voxel.and_then(|(y, x)| slice.get([0, 0, y / 2, x / 2])).copied().unwrap_or(0.0)
+    })
+}
+
+/// What is measured of a whole anomaly, by the names of the stored distributions.
+const OF_ANOMALIES: [&str; 8] = [
+    "alpha_texture",
+    "alpha_bias",
+    "alpha_max",
+    "t",
+    "mean_abs_change",
+    "max_abs_change",
+    "mask_area",
+    "mask_area_half",
+];
+
+/// Values of each measure over 1200 anomalies on images cut out of some volumes, and of each image the share of foreground
+/// and its mean.
+fn samples(
+    volumes: &[Array4<f32>],
+    cut: fn(&Array4<f32>, Key) -> Array4<f32>,
+) -> (Vec<Vec<f64>>, Vec<(f64, f64)>) {
+    let sources = Sources {
+        shapes: None,
+        textures: Some(Arc::new(VolumeBank::new(volumes.to_vec()).unwrap())),
+        tissues: Some(Arc::new(Nearest::published())),
+    };
+    let dag = Family::Dag.config_with(DagConfig::default()).build(&sources).unwrap();
+    let (mut samples, mut images) = (vec![Vec::new(); OF_ANOMALIES.len()], Vec::new());
+    for index in 0..1200 {
+        let key = Key::new(12).child(index as u64);
+        let clean = cut(&volumes[index % volumes.len()], key.child("slice"));
+        let mut out = Array4::zeros(clean.dim());
+        let applied = dag.corrupt(key.child("anomaly"), clean.view(), out.view_mut()).unwrap();
+        let change = (&out - &clean).mapv(f32::abs);
+        let row = [
+            f64::from(applied.parts[0].get()),
+            f64::from(applied.parts[1].get()),
+            f64::from(applied.severity.get()),
+            conditioning(f64::from(applied.severity.get())),
+            change.iter().copied().map(f64::from).sum::<f64>() / change.len() as f64,
+            f64::from(change.fold(0f32, |a, &b| a.max(b))),
+            applied.mask.voxels_above(0.0) as f64,
+            applied.mask.voxels_above(0.5) as f64,
+        ];
+        samples.iter_mut().zip(row).for_each(|(samples, value)| samples.push(value));
+        let lit = clean.iter().filter(|&&value| value > 0.0).count() as f64;
+        images.push((lit / clean.len() as f64, f64::from(clean.sum()) / lit.max(1.0)));
+    }
+    (samples, images)
+}
 
 /// The stored samples were augmented before (noise in the background of some, elastic changes of others), ours are
 /// not: the area of the foreground is not comparable, what follows from it only roughly.
@@ -170,50 +246,34 @@ fn severities_and_changes_on_real_slices_are_distributed_as_published() {
         return;
     };
     let probabilities = numbers(&stored["quantiles"]);
-    let sources = Sources {
-        shapes: None,
-        textures: Some(Arc::new(VolumeBank::new(volumes.clone()).unwrap())),
-        tissues: Some(Arc::new(Nearest::published())),
-    };
-    let dag = Family::Dag.config_with(DagConfig::default()).build(&sources).unwrap();
-    let names = [
-        "alpha_texture",
-        "alpha_bias",
-        "alpha_max",
-        "t",
-        "max_abs_change",
-        "mask_area",
-        "mask_area_half",
-        "mean_abs_change",
-    ];
-    let mut samples = vec![Vec::new(); names.len()];
-    for index in 0..1200 {
-        let key = Key::new(12).child(index as u64);
-        let clean = random_slice(&volumes[index % volumes.len()], key.child("slice"));
-        let mut out = Array4::zeros(clean.dim());
-        let applied = dag.corrupt(key.child("anomaly"), clean.view(), out.view_mut()).unwrap();
-        let change = (&out - &clean).mapv(f32::abs);
-        let row = [
-            f64::from(applied.parts[0].get()),
-            f64::from(applied.parts[1].get()),
-            f64::from(applied.severity.get()),
-            conditioning(f64::from(applied.severity.get())),
-            f64::from(change.fold(0f32, |a, &b| a.max(b))),
-            applied.mask.voxels_above(0.0) as f64,
-            applied.mask.voxels_above(0.5) as f64,
-            change.iter().copied().map(f64::from).sum::<f64>() / change.len() as f64,
-        ];
-        samples.iter_mut().zip(row).for_each(|(samples, value)| samples.push(value));
-    }
-    for (name, samples) in names.iter().zip(&samples) {
+    let (samples, _) = samples(&volumes, random_slice);
+    for (name, samples) in OF_ANOMALIES.iter().zip(&samples) {
         assert_alike(name, samples, &stored[name]["q"], &probabilities, 576);
     }
-    let Some(stored) = published("dag_stats.json") else { return };
-    let comparable = names.iter().zip(&samples).filter(|(name, _)| !OF_FOREGROUND.contains(name));
-    for (name, samples) in comparable {
-        let what = format!("phantom {name}");
-        assert_alike(&what, samples, &stored[name]["q"], &probabilities, 960);
+}
+
+/// The phantoms are not at hand. Slices cut as theirs were hold about as much foreground, and then the areas agree; but
+/// the phantoms are brighter, and how far an intensity can go depends on where it starts.
+#[test]
+fn severities_changes_and_areas_on_patches_of_1_mm_are_distributed_as_on_phantoms() {
+    let (Some(stored), Some(volumes)) = (published("dag_stats.json"), volumes(40)) else { return };
+    let probabilities = numbers(&stored["quantiles"]);
+    let (samples, images) = samples(&volumes, patch_at_1mm);
+    for (name, samples) in OF_ANOMALIES.iter().zip(&samples) {
+        if *name != "max_abs_change" {
+            let what = format!("phantom {name}");
+            assert_alike(&what, samples, &stored[name]["q"], &probabilities, 960);
+        }
     }
+    let to_phantoms = |name: &str, values: Vec<f64>| {
+        let distance = distance(&values, &probabilities, &numbers(&stored[name]["q"]));
+        println!("phantom {name}: distance {distance:.3}");
+        distance
+    };
+    let (foreground, mean): (Vec<f64>, Vec<f64>) = images.into_iter().unzip();
+    // Whole slices of 2 mm in the same patch are 0.75 away.
+    assert!(to_phantoms("foreground", foreground) < 0.15);
+    assert!(to_phantoms("img_mean_fg", mean) > 2.0 * limit(1200, 960));
 }
 
 #[test]
