@@ -28,7 +28,7 @@ use crate::{Canvas, DagError, PlacedMask, Scene, TextureSource, check};
 
 /// A change of intensities under a mask: what the families of anomalies are made of.
 ///
-/// All channels share one draw. Drawing needs a key alone; realising is deterministic.
+/// Drawing needs a key alone and serves any number of channels; realising is deterministic.
 pub trait Corruption: Send + Sync {
     /// What it is called: parts of a family draw from keys of their names.
     fn name(&self) -> &'static str;

@@ -357,6 +357,35 @@ fn a_bias_by_a_mixture_follows_its_soft_memberships() {
 }
 
 #[test]
+fn a_bias_shifts_each_channel_by_a_draw_of_its_own_and_the_first_as_if_alone() {
+    let alone = brain(1, [1, 40, 40], 5).mapv(|value| 0.5 * value);
+    let both = ndarray::concatenate![Axis(0), alone, alone];
+    let config = AnomalyConfig {
+        parts: vec![PartConfig::Bias(BiasPart {
+            tissues: TissueFrom::None,
+            ..BiasPart::default()
+        })],
+        ..Family::BiasOnly.config([1, 24, 24])
+    };
+    let anomalies = config.build(&Sources::default()).unwrap();
+    let (mut one, mut two) = (Array4::zeros(alone.dim()), Array4::zeros(both.dim()));
+    let (mut opposite, mut weaker) = (0, 0);
+    for index in 0..100u64 {
+        let params = anomalies.draw(Key::new(index)).at(Severity::new(0.2).unwrap());
+        let text = serde_json::to_string(&params).unwrap();
+        let params: AnomalyParams = serde_json::from_str(&text).unwrap();
+        anomalies.apply(&params, alone.view().into(), one.view_mut()).unwrap();
+        anomalies.apply(&params, both.view().into(), two.view_mut()).unwrap();
+        assert_eq!(one.index_axis(Axis(0), 0), two.index_axis(Axis(0), 0));
+        let change = [0, 1].map(|c| (&two - &both).index_axis(Axis(0), c).sum());
+        opposite += usize::from(change[0] * change[1] < 0.0);
+        weaker += usize::from(change[1].abs() < 0.5 * change[0].abs());
+    }
+    // Each a fair coin: Binomial(100, ½), standard deviation 5.
+    assert!((30..=70).contains(&opposite) && (30..=70).contains(&weaker), "{opposite} {weaker}");
+}
+
+#[test]
 fn soft_memberships_of_a_hard_model_are_its_labels() {
     let clean = brain(1, [1, 40, 40], 5);
     let out = [Memberships::Hard, Memberships::Soft].map(|memberships| {

@@ -117,7 +117,8 @@ fn tissues_shift_as_published_in_both_directions() {
     for (tissues, selection) in cases {
         for (direction, sign) in [(BiasDirection::Brighten, "+1"), (BiasDirection::Darken, "-1")] {
             let severity = Severity::new(0.6).unwrap();
-            let params = BiasParams { severity, direction, selection: selection.to_vec() };
+            let (selection, channels) = (selection.to_vec(), Key::new(0));
+            let params = BiasParams { severity, direction, channels, selection };
             let mut out = Array4::zeros(clean.dim());
             let realised = bias.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
             let change = (&out - &clean).mapv(f32::abs);

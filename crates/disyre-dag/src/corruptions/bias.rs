@@ -106,16 +106,44 @@ pub enum BiasDirection {
     Darken,
 }
 
+impl BiasDirection {
+    fn of(brighten: bool) -> Self {
+        if brighten { Self::Brighten } else { Self::Darken }
+    }
+}
+
 /// What [`TissueBias::draw`] draws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BiasParams {
-    /// The drawn shift; what is realised depends on mask, tissue and clipping.
+    /// The drawn shift of the first channel, and the most that another may draw; what is realised depends on mask,
+    /// tissue and clipping.
     pub severity: Severity,
-    /// Its sign.
+    /// The sign of the first channel's shift.
     pub direction: BiasDirection,
+    /// The key that the shifts of further channels are drawn with.
+    pub channels: Key,
     /// For each tissue a number in `[0, 1)`: the tissue is selected if it lies below `n / (N + offset)`.
     pub selection: Vec<f64>,
+}
+
+impl BiasParams {
+    /// The signed shift of a fully selected voxel of a channel: of the first one the severity, of others a uniform
+    /// part of it.
+    fn shift_of(&self, channel: usize) -> f32 {
+        let (amount, direction) = match channel {
+            0 => (self.severity.get(), self.direction),
+            _ => {
+                let mut rng = self.channels.child(channel).rng();
+                let amount = self.severity.get() * rng.random::<f32>();
+                (amount, BiasDirection::of(rng.random_bool(0.5)))
+            }
+        };
+        match direction {
+            BiasDirection::Brighten => amount,
+            BiasDirection::Darken => -amount,
+        }
+    }
 }
 
 /// Where tissues come from.
@@ -138,10 +166,11 @@ impl Tissues {
 
 /// Shifts the intensities of some tissues under a soft mask: `out = clip(clean ± a·m·b)`.
 ///
-/// b is the blurred indicator of the selected tissues; of none selected, of all. All channels share one shift.
+/// b is the blurred indicator of the selected tissues; of none selected, of all. It is the same for all channels; a and
+/// the sign are drawn for each: a lesion may be dark in T1 and bright in T2.
 ///
 /// # Source
-/// DISYRE v2 (arXiv 2407.06635), intensity bias by tissue.
+/// DISYRE v2 (arXiv 2407.06635), intensity bias by tissue, of one channel; several are ours.
 #[derive(Clone)]
 pub struct TissueBias {
     config: BiasConfig,
@@ -162,7 +191,8 @@ impl TissueBias {
         let brighten = rng.random_bool(0.5);
         BiasParams {
             severity,
-            direction: if brighten { BiasDirection::Brighten } else { BiasDirection::Darken },
+            direction: BiasDirection::of(brighten),
+            channels: key.child("channels"),
             selection: (0..self.tissues.classes()).map(|_| rng.random()).collect(),
         }
     }
@@ -318,13 +348,10 @@ fn add(
     weights: Option<Array3<f32>>,
     mut image: ArrayViewMut4<'_, f32>,
 ) -> Severity {
-    let amount = match params.direction {
-        BiasDirection::Brighten => params.severity.get(),
-        BiasDirection::Darken => -params.severity.get(),
-    };
     let weights: Option<ArrayView3<'_, f32>> = weights.as_ref().map(|weights| weights.view());
     let mut greatest = 0;
-    for channel in image.outer_iter_mut() {
+    for (index, channel) in image.outer_iter_mut().enumerate() {
+        let amount = params.shift_of(index);
         let mut masks = mask.rows().into_iter();
         let mut indicators = weights.as_ref().map(|weights| weights.rows().into_iter());
         for_each_row(channel, |row| {
