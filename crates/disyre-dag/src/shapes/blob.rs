@@ -1,10 +1,12 @@
+use std::{cmp::Reverse, collections::BinaryHeap};
+
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::ShapeSource;
 use crate::{
-    DagError, check, component::keep_largest_component, fractal::Fractal, rank::value_at,
-    scratch::Buffer,
+    DagError, check, component::keep_largest_component, fractal::Fractal, order::number,
+    rank::value_at, scratch::Buffer,
 };
 
 /// Fraction of the window that a published stored shape covers: `[probability, fraction]`, linear in between.
@@ -83,9 +85,10 @@ fn check_quantiles(area: &[[f64; 2]]) -> Result<(), DagError> {
     Err(DagError::Config { parameter: "area", expected, got: area.len() as f64 })
 }
 
-/// Random blobs, each connected: fractal noise around a centre, cut at the level that gives the drawn area.
+/// Random blobs, each connected and of the drawn area, to the voxel: fractal noise around a centre.
 ///
-/// Values are 0 or 1.
+/// The noise is cut at the level that gives the area; what is not connected to the largest part is made up for by the
+/// lowest voxels around that part. No level alone would do: where two parts meet, the area leaps. Values are 0 or 1.
 #[derive(Debug, Clone, Default)]
 pub struct BlobShapes {
     config: BlobConfig,
@@ -128,6 +131,9 @@ impl BlobShapes {
 
 impl ShapeSource for BlobShapes {
     fn fill(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError> {
+        if shape.is_empty() {
+            return Ok(());
+        }
         let fraction = self.area(key.child("area").rng().random());
         let mut field = Buffer::zeros(shape.len());
         self.fill_field(key.child("field"), shape.dim().into(), &mut field);
@@ -137,8 +143,48 @@ impl ShapeSource for BlobShapes {
         shape.iter_mut().zip(field.iter()).for_each(|(to, value)| {
             *to = if *value <= level { 1.0 } else { 0.0 };
         });
-        keep_largest_component(shape);
+        keep_largest_component(shape.view_mut());
+        grow(shape, &field, voxels);
         Ok(())
+    }
+}
+
+/// Adds the lowest of the neighbouring voxels, one after the other, until a part has so many; an empty one stays empty.
+///
+/// # Source
+/// Barnes, Lehman and Mulla, "Priority-flood" (2014), ended by volume.
+fn grow(mut part: ArrayViewMut3<'_, f32>, field: &[f32], voxels: usize) {
+    let covered = part.iter().filter(|&&value| value > 0.0).count();
+    let missing = voxels.saturating_sub(covered);
+    if missing == 0 {
+        return;
+    }
+    let extents: [usize; 3] = part.dim().into();
+    let mut seen: Vec<bool> = part.iter().map(|&value| value > 0.0).collect();
+    let mut rim = BinaryHeap::new();
+    let visit = |at: [usize; 3], seen: &mut [bool], rim: &mut BinaryHeap<_>| {
+        for (axis, step) in
+            [(0, 1), (0, usize::MAX), (1, 1), (1, usize::MAX), (2, 1), (2, usize::MAX)]
+        {
+            let mut next = at;
+            // Before the first voxel it wraps to beyond the last.
+            next[axis] = at[axis].wrapping_add(step);
+            if next[axis] >= extents[axis] {
+                continue;
+            }
+            let index = (next[0] * extents[1] + next[1]) * extents[2] + next[2];
+            if !std::mem::replace(&mut seen[index], true) {
+                rim.push(Reverse((number(field[index]), next)));
+            }
+        }
+    };
+    for ((z, y, x), _) in part.indexed_iter().filter(|(_, value)| **value > 0.0) {
+        visit([z, y, x], &mut seen, &mut rim);
+    }
+    for _ in 0..missing {
+        let Some(Reverse((_, at))) = rim.pop() else { return };
+        part[at] = 1.0;
+        visit(at, &mut seen, &mut rim);
     }
 }
 
@@ -146,6 +192,25 @@ impl ShapeSource for BlobShapes {
 mod tests {
     use super::*;
     use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn a_blob_is_one_part_of_the_drawn_area_however_rough() {
+        for (extents, roughness) in
+            [([1, 64, 64], 1.1), ([1, 64, 64], 4.0), ([16, 20, 18], 1.1), ([16, 20, 18], 4.0)]
+        {
+            let blobs = BlobConfig { roughness, ..Default::default() }.build().unwrap();
+            let mut mask = Array3::zeros(extents);
+            for index in 0..40u64 {
+                let key = Key::new(5).child(index);
+                blobs.fill(key, mask.view_mut()).unwrap();
+                let drawn = blobs.area(key.child("area").rng().random()) * mask.len() as f64;
+                assert_eq!(mask.sum(), drawn.round() as f32);
+                let mut largest = mask.clone();
+                keep_largest_component(largest.view_mut());
+                assert_eq!(largest, mask, "{roughness} {index}");
+            }
+        }
+    }
 
     #[test]
     fn areas_between_two_quantiles_are_interpolated() {
