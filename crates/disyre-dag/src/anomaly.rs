@@ -156,19 +156,9 @@ impl AnomalyConfig {
     /// [`DagError::Config`] naming the field that is out of range; [`DagError::Missing`] naming a source that the family
     /// needs; [`DagError::NoItems`] without parts.
     pub fn build(self, sources: &Sources) -> Result<Anomalies, DagError> {
-        for extent in self.window {
-            let expected = "at least 1 voxel along each axis";
-            check::in_range("window", extent as f64, [1.0, f64::MAX], expected)?;
-        }
-        if self.parts.is_empty() {
-            return Err(DagError::NoItems {
-                source_name: "the family of anomalies",
-                items: "parts",
-            });
-        }
         let shapes = self.shape.build_around(sources.shapes.clone())?;
         let parts = self.parts.into_iter().map(|part| part.build(sources));
-        Ok(Anomalies { window: self.window, shapes, parts: parts.collect::<Result<_, _>>()? })
+        Anomalies::new(self.window, shapes, parts.collect::<Result<_, _>>()?)
     }
 }
 
@@ -258,13 +248,24 @@ impl fmt::Debug for Anomalies {
 }
 
 impl Anomalies {
-    /// Makes a family of corruptions of one's own.
+    /// Makes a family of corruptions of one's own, on a window of these extents, `(z, y, x)` in voxels.
+    ///
+    /// # Errors
+    /// [`DagError::Config`] for a window without voxels; [`DagError::NoItems`] without parts.
     pub fn new(
         window: [usize; 3],
         shapes: Arc<dyn ShapeSource>,
         parts: Vec<Arc<dyn Corruption>>,
-    ) -> Self {
-        Self { window, shapes, parts }
+    ) -> Result<Self, DagError> {
+        for extent in window {
+            let expected = "at least 1 voxel along each axis";
+            check::in_range("window", extent as f64, [1.0, f64::MAX], expected)?;
+        }
+        if parts.is_empty() {
+            let source_name = "the family of anomalies";
+            return Err(DagError::NoItems { source_name, items: "parts" });
+        }
+        Ok(Self { window, shapes, parts })
     }
 
     /// Draws an anomaly.

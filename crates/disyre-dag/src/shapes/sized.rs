@@ -53,6 +53,9 @@ impl ShapeSource for SizedShapes {
             let voxels = (size_mm / self.config.spacing_mm[axis]).round() as usize;
             voxels.clamp(1, window[axis].max(1))
         });
+        if shape.is_empty() {
+            return Ok(());
+        }
         let start = std::array::from_fn(|axis| (window[axis] - extents[axis]) / 2);
         shape.fill(0.0);
         self.shapes.fill(key.child("shape"), Region::at(start, extents).of(shape))
