@@ -87,9 +87,7 @@ proptest! {
         match family {
             Family::Fpi | Family::TextureOnly | Family::NoiseTexture | Family::CutPaste
             | Family::CutPasteScar => prop_assert!(change <= realised.severity.get() + 1e-6),
-            Family::Dag | Family::DagNoTissue => {
-                prop_assert_eq!(realised.severity, realised.parts[0].max(realised.parts[1]));
-            }
+            Family::Dag | Family::DagNoTissue => {} // below
             _ => prop_assert_eq!(realised.severity.get(), change),
         }
     }
@@ -127,7 +125,11 @@ proptest! {
         family in families(), seed: u64,
     ) {
         let slice = brain(1, [1, 26, 28], seed);
-        let mut volume = Array4::zeros((1, 3, 26, 28));
+        // Other tissue around it, but where patches are taken from elsewhere in the same image.
+        let mut volume = match family {
+            Family::CutPaste | Family::CutPasteScar => Array4::zeros((1, 3, 26, 28)),
+            _ => brain(1, [1, 26, 28], seed ^ 1).broadcast((1, 3, 26, 28)).unwrap().mapv(|v| 1.0 - v),
+        };
         volume.index_axis_mut(Axis(1), 1).assign(&slice.index_axis(Axis(1), 0));
         let mut places = [Array3::zeros((1, 26, 28)), Array3::zeros((3, 26, 28))];
         places[0].fill(1.0);
@@ -144,6 +146,60 @@ proptest! {
         prop_assert_eq!(alone, within);
         let middle = deep.slice_axis(Axis(1), Slice::from(1..2));
         prop_assert_eq!(flat.view(), middle);
+    }
+
+    #[test]
+    fn a_linear_blend_realises_the_part_of_the_way_that_its_voxels_went(
+        index in 0..LINEAR.len(), alpha in 0.05..0.95f32, seed: u64,
+    ) {
+        let clean = brain(2, [2, 24, 26], seed);
+        let anomalies = anomalies(LINEAR[index], [2, 14, 15], 2);
+        let params = anomalies.draw(Key::new(seed));
+        let apply = |alpha| {
+            let (mut out, severity) = (Array4::zeros(clean.dim()), Severity::new(alpha).unwrap());
+            let params = params.clone().at(severity);
+            (anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap().severity, out)
+        };
+        let ((realised, out), (_, whole)) = (apply(alpha), apply(1.0));
+        for ((out, whole), clean) in out.iter().zip(&whole).zip(&clean) {
+            let way = whole - clean;
+            prop_assert!((out - clean - realised.get() * way).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_whole_way_of_a_linear_blend_is_the_texture_itself(seed: u64, alpha in 0.05..0.95f32) {
+        let clean = brain(1, [1, 24, 26], seed);
+        let sources = Sources { textures: Some(Arc::new(White)), ..sources(1) };
+        let anomalies = Family::Fpi.config([1, 14, 15]).build(&sources).unwrap();
+        let params = anomalies.draw(Key::new(seed)).at(Severity::new(alpha).unwrap());
+        let mut out = Array4::zeros(clean.dim());
+        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        let mask = realised.mask.to_image([1, 24, 26]).unwrap();
+        for ((_, z, y, x), &value) in out.indexed_iter() {
+            let (m, before) = (mask[[z, y, x]], clean[[0, z, y, x]]);
+            if m > 0.0 {
+                prop_assert!(((value - before) / (m * (1.0 - before)) - alpha).abs() < 1e-5);
+            }
+        }
+        prop_assert_eq!(realised.severity.get(), if mask.sum() > 0.0 { alpha } else { 0.0 });
+    }
+
+    #[test]
+    fn each_part_of_a_disentangled_anomaly_realises_what_its_pixels_say(
+        tissue: bool, (shape, window) in extents(), seed: u64,
+    ) {
+        let family = if tissue { Family::Dag } else { Family::DagNoTissue };
+        let clean = brain(2, shape, seed);
+        let [mut textured, mut out] = [0, 1].map(|_| Array4::zeros(clean.dim()));
+        let corrupt = |family, out: &mut Array4<f32>| {
+            anomalies(family, window, 2).corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap()
+        };
+        let texture = corrupt(Family::TextureOnly, &mut textured);
+        let both = corrupt(family, &mut out);
+        prop_assert_eq!(both.parts[0], texture.severity);
+        prop_assert_eq!(both.parts[1].get(), greatest_change(&out, &textured));
+        prop_assert_eq!(both.severity, both.parts[0].max(both.parts[1]));
     }
 }
 
@@ -221,6 +277,30 @@ fn every_family_changes_its_share_of_images() {
         // Three standard deviations, and one image for shares next to 1.
         let margin = 3.0 * (expected * (1.0 - share)).sqrt() + 1.0;
         assert!((changed - expected).abs() <= margin, "{family}: {changed}, expected {expected}");
+    }
+}
+
+/// Families that are one linear blend.
+const LINEAR: [Family; 5] = [
+    Family::Fpi,
+    Family::TextureOnly,
+    Family::NoiseTexture,
+    Family::CutPaste,
+    Family::CutPasteScar,
+];
+
+/// The greatest intensity everywhere.
+struct White;
+
+impl TextureSource for White {
+    fn fill(
+        &self,
+        _: Key,
+        _: ArrayView4<'_, f32>,
+        mut texture: ArrayViewMut4<'_, f32>,
+    ) -> Result<(), DagError> {
+        texture.fill(1.0);
+        Ok(())
     }
 }
 
