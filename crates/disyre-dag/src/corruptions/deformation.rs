@@ -1,6 +1,6 @@
 use disyre_core::{
     Key, Severity,
-    ndarray::{Array3, Array4, ArrayView3, ArrayView4, ArrayViewMut4},
+    ndarray::{Array3, Array4, ArrayView4, ArrayViewMut4, Axis},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub struct DeformationParams {
 /// Moves the tissue inside a mask away from its centre or towards it.
 ///
 /// A voxel at distance r from the mask's centre of mass, 1 at the ellipsoid around its box, shows what was at
-/// `r (1 ∓ s (1 − r²)²)`, interpolated linearly. The severity it reports is the greatest change of any voxel.
+/// `r (1 ∓ s (1 − r²)²)`, interpolated linearly, beyond the window too. The severity it reports is the greatest change of any voxel.
 #[derive(Debug, Clone)]
 pub struct Deformation {
     config: DeformationConfig,
@@ -103,12 +103,13 @@ fn deform(params: &DeformationParams, canvas: &mut Canvas<'_>) -> Severity {
         DeformationDirection::Bulge => -f64::from(params.severity.get()),
         DeformationDirection::Shrink => f64::from(params.severity.get()),
     };
-    let window = canvas.window();
-    let mut target: Array4<f32> = window.to_owned();
+    let seen =
+        Seen { clean: canvas.clean(), window: canvas.window(), origin: canvas.mask().origin };
+    let mut target: Array4<f32> = seen.window.to_owned();
     for ((z, y, x), _) in canvas.mask().values.indexed_iter().filter(|(_, m)| **m > 0.0) {
         let from = ball.source([z, y, x], strength);
-        for (channel, image) in window.outer_iter().enumerate() {
-            target[[channel, z, y, x]] = interpolate(image, from);
+        for channel in 0..target.len_of(Axis(0)) {
+            target[[channel, z, y, x]] = seen.interpolate(channel, from);
         }
     }
     severity_of(canvas.blend_towards(target.view(), 1.0))
@@ -150,24 +151,43 @@ impl Ball {
     }
 }
 
-/// Linear between voxels; a position outside has the nearest voxel's value.
-fn interpolate(image: ArrayView3<'_, f32>, position: [f64; 3]) -> f32 {
-    let extents: [usize; 3] = image.dim().into();
-    let place = |axis: usize| {
-        let last = extents[axis] - 1;
-        let position = position[axis].clamp(0.0, last as f64);
-        let lower = position as usize;
-        [(lower, 1.0 - (position - lower as f64)), ((lower + 1).min(last), position - lower as f64)]
-    };
-    let mut sum = 0.0;
-    for (z, a) in place(0) {
-        for (y, b) in place(1) {
-            for (x, c) in place(2) {
-                sum += a * b * c * f64::from(image[[z, y, x]]);
-            }
+/// What an image shows now: earlier corruptions have changed the window alone.
+#[derive(Debug)]
+struct Seen<'a> {
+    clean: ArrayView4<'a, f32>,
+    window: ArrayView4<'a, f32>,
+    origin: [usize; 3],
+}
+
+impl Seen<'_> {
+    /// At a voxel of the image.
+    fn at(&self, channel: usize, voxel: [usize; 3]) -> f32 {
+        // What lies before the window wraps to beyond it.
+        let [z, y, x] = std::array::from_fn(|axis| voxel[axis].wrapping_sub(self.origin[axis]));
+        match self.window.get([channel, z, y, x]) {
+            Some(value) => *value,
+            None => self.clean[[channel, voxel[0], voxel[1], voxel[2]]],
         }
     }
-    sum as f32
+
+    /// Linear between voxels, at a position in the window or beyond; outside the image, the nearest voxel's value.
+    fn interpolate(&self, channel: usize, position: [f64; 3]) -> f32 {
+        let place = |axis: usize| {
+            let last = self.clean.len_of(Axis(axis + 1)) - 1;
+            let position = (self.origin[axis] as f64 + position[axis]).clamp(0.0, last as f64);
+            let (lower, rest) = (position as usize, position.fract());
+            [(lower, 1.0 - rest), ((lower + 1).min(last), rest)]
+        };
+        let mut sum = 0.0;
+        for (z, a) in place(0) {
+            for (y, b) in place(1) {
+                for (x, c) in place(2) {
+                    sum += a * b * c * f64::from(self.at(channel, [z, y, x]));
+                }
+            }
+        }
+        sum as f32
+    }
 }
 
 impl Corruption for Deformation {
@@ -194,6 +214,31 @@ impl Corruption for Deformation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::region::Region;
+
+    #[test]
+    fn a_tighter_window_around_the_same_mask_changes_nothing() {
+        let clean = Array4::from_shape_fn((1, 1, 40, 40), |(_, _, y, x)| {
+            0.1 + ((y * 7 + x * 5) % 13) as f32 / 15.0
+        });
+        // A block and an arm: the ellipsoid around both reaches far beyond the block's side.
+        let values =
+            Array3::from_shape_fn((1, 20, 20), |(_, y, x)| f32::from(u8::from(x < 8 || y == 10)));
+        let mut padded = Array3::zeros((1, 40, 40));
+        Region::at([0, 10, 10], [1, 20, 20]).of(padded.view_mut()).assign(&values);
+        let deformation = DeformationConfig::default().build().unwrap();
+        for direction in [DeformationDirection::Bulge, DeformationDirection::Shrink] {
+            let params = DeformationParams { severity: Severity::FULL, direction };
+            let out = |origin, values: &Array3<f32>| {
+                let mask = PlacedMask { origin, values: values.clone() };
+                let mut out = Array4::zeros(clean.dim());
+                deformation.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
+                out
+            };
+            let difference = &out([0, 10, 10], &values) - &out([0; 3], &padded);
+            assert!(difference.iter().all(|difference| difference.abs() < 1e-5));
+        }
+    }
 
     #[test]
     fn a_dot_off_the_centre_moves_outwards_or_inwards() {
