@@ -115,7 +115,7 @@ impl Family {
             Self::Pii => (patch(PatchConfig::fpi()), vec![pii()]),
             Self::CutPaste => (patch(PatchConfig::cut_paste()), vec![cut_paste()]),
             Self::CutPasteScar => (patch(PatchConfig::cut_paste_scar()), vec![cut_paste()]),
-            Self::Nsa => (patch(PatchConfig::cut_paste()), vec![nsa()]),
+            Self::Nsa => (patch(PatchConfig::nsa()), vec![nsa()]),
             Self::Deformation => {
                 (published, vec![PartConfig::Deformation(DeformationConfig::default())])
             }
@@ -170,9 +170,10 @@ fn cut_paste() -> PartConfig {
     PartConfig::Texture(TexturePart { from, blend })
 }
 
-/// Published: enlarged by 0.7 to 1.3, all of the foreign gradients.
+/// Published: enlarged by N(1, 0.5) clipped to 0.7 to 1.3, all of the foreign gradients.
 fn nsa() -> PartConfig {
-    let change = RescaledConfig { zoom: [0.7, 1.3], ..RescaledConfig::default() };
+    let change =
+        RescaledConfig { zoom: [0.7, 1.3], zoom_sd: Some(0.5), ..RescaledConfig::default() };
     let from = TextureFrom { change, ..TextureFrom::default() };
     let blend =
         PoissonConfig { severity: [1.0, 1.0], clip_to_foreign: true, ..PoissonConfig::default() };

@@ -13,6 +13,11 @@ pub enum PatchSides {
         /// Least and greatest.
         side: [f64; 2],
     },
+    /// A length of its own for each side.
+    Box {
+        /// Least and greatest.
+        side: [f64; 2],
+    },
     /// A fraction of the window's area, and the ratio of height to width, or of width to height with p = ½; the depth
     /// is the geometric mean of both. A side longer than the window is cut.
     Area {
@@ -64,6 +69,15 @@ impl PatchConfig {
         Self { sides, rotation_degrees: 0.0 }
     }
 
+    /// The patches of NSA: each side 10 % to 40 % of an image whose half is the window.
+    ///
+    /// # Source
+    /// Schlüter et al., "Natural synthetic anomalies" (ECCV 2022, arXiv 2109.15222): half sides of 5 % to 20 %, the
+    /// default of its published code.
+    pub fn nsa() -> Self {
+        Self { sides: PatchSides::Box { side: [12.8, 51.2] }, rotation_degrees: 0.0 }
+    }
+
     /// The scars of CutPaste: 2 to 16 by 10 to 25 pixels of an image of 256, whose half is the window.
     ///
     /// # Source
@@ -85,7 +99,7 @@ impl PatchConfig {
             check::interval(name, interval, [1e-4, 1.0], "0.0001 ≤ least ≤ greatest ≤ 1")
         };
         match self.sides {
-            PatchSides::Square { side } => length("side", side)?,
+            PatchSides::Square { side } | PatchSides::Box { side } => length("side", side)?,
             PatchSides::Area { area, aspect } => {
                 fraction("area", area)?;
                 fraction("aspect", aspect)?;
@@ -115,6 +129,7 @@ impl PatchShapes {
             |[least, greatest]: [f64; 2]| least + (greatest - least) * rng.random::<f64>();
         let sides = match self.config.sides {
             PatchSides::Square { side } => [between(side); 3],
+            PatchSides::Box { side } => [between(side), between(side), between(side)],
             PatchSides::Area { area, aspect } => {
                 let (side, ratio) = (UNITS * between(area).sqrt(), between(aspect).sqrt());
                 let tall = between([0.0, 1.0]) < 0.5;
@@ -173,6 +188,8 @@ mod tests {
     fn areas_span_the_published_intervals() {
         let (least, greatest) = areas(PatchConfig::fpi());
         assert!((144.0..250.0).contains(&least) && (2400.0..2705.0).contains(&greatest));
+        let (least, greatest) = areas(PatchConfig::nsa());
+        assert!((144.0..250.0).contains(&least) && (2200.0..2705.0).contains(&greatest));
         let (least, greatest) = areas(PatchConfig::cut_paste());
         assert!((280.0..430.0).contains(&least) && (1900.0..2600.0).contains(&greatest));
         let (least, greatest) = areas(PatchConfig::cut_paste_scar());

@@ -1,7 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{f64::consts::TAU, fmt, sync::Arc};
 
 use disyre_core::{
-    Key,
+    Key, KeyRng,
     ndarray::{Array4, ArrayView3, ArrayView4, ArrayViewMut4},
     rand::RngExt,
 };
@@ -16,13 +16,16 @@ use crate::{DagError, check};
 pub struct RescaledConfig {
     /// Least and greatest enlargement, in `[0.1, 10]`; below 1 the texture becomes smaller.
     pub zoom: [f64; 2],
+    /// Standard deviation of the enlargement around 1 before it is clipped to these two, in `[0, 10]`; `None`: uniform
+    /// between them.
+    pub zoom_sd: Option<f64>,
     /// Least and greatest factor of all intensities, in `[0, 10]`; the product is clipped to `[0, 1]`.
     pub gain: [f64; 2],
 }
 
 impl Default for RescaledConfig {
     fn default() -> Self {
-        Self { zoom: [1.0; 2], gain: [1.0; 2] }
+        Self { zoom: [1.0; 2], zoom_sd: None, gain: [1.0; 2] }
     }
 }
 
@@ -33,9 +36,25 @@ impl RescaledConfig {
     /// [`DagError::Config`] naming the field that is out of range.
     pub fn build(self, source: Arc<dyn TextureSource>) -> Result<Rescaled, DagError> {
         check::interval("zoom", self.zoom, [0.1, 10.0], "0.1 ≤ least ≤ greatest ≤ 10")?;
+        let deviation = self.zoom_sd.unwrap_or_default();
+        check::in_range("zoom_sd", deviation, [0.0, 10.0], "a deviation in [0, 10]")?;
         check::interval("gain", self.gain, [0.0, 10.0], "0 ≤ least ≤ greatest ≤ 10")?;
         Ok(Rescaled { config: self, source })
     }
+}
+
+impl RescaledConfig {
+    fn draw_zoom(&self, rng: &mut KeyRng) -> f64 {
+        let [least, greatest] = self.zoom;
+        let Some(deviation) = self.zoom_sd else { return between(self.zoom, rng) };
+        // Box and Muller's one line, not another dependency.
+        let (radius, turn) = (-2.0 * (1.0 - rng.random::<f64>()).ln(), rng.random::<f64>());
+        (1.0 + deviation * radius.sqrt() * (TAU * turn).cos()).clamp(least, greatest)
+    }
+}
+
+fn between([least, greatest]: [f64; 2], rng: &mut KeyRng) -> f64 {
+    least + (greatest - least) * rng.random::<f64>()
 }
 
 /// Textures of another source, enlarged by linear interpolation and brightened at random; all channels alike.
@@ -63,9 +82,8 @@ impl TextureSource for Rescaled {
         mut texture: ArrayViewMut4<'_, f32>,
     ) -> Result<(), DagError> {
         let mut rng = key.rng();
-        let mut between =
-            |[least, greatest]: [f64; 2]| least + (greatest - least) * rng.random::<f64>();
-        let (zoom, gain) = (between(self.config.zoom), between(self.config.gain) as f32);
+        let zoom = self.config.draw_zoom(&mut rng);
+        let gain = between(self.config.gain, &mut rng) as f32;
         let (channels, depth, height, width) = texture.dim();
         let smaller = [depth, height, width].map(|extent| match extent {
             1 => 1,
@@ -144,12 +162,26 @@ mod tests {
 
     #[test]
     fn a_zoom_of_two_halves_the_slope_and_a_gain_scales_it() {
-        let config = RescaledConfig { zoom: [2.0; 2], gain: [0.5; 2] };
+        let config = RescaledConfig { zoom: [2.0; 2], zoom_sd: None, gain: [0.5; 2] };
         let texture = fill(&config.build(Arc::new(Ramp)).unwrap());
         for x in 1..18 {
             let step = texture[[0, 0, 5, x + 1]] - texture[[0, 0, 5, x]];
             assert!((step - 0.0025).abs() < 1e-6, "{step}");
         }
+    }
+
+    #[test]
+    fn a_clipped_normal_zoom_lies_at_its_bounds_as_often_as_the_tails_say() {
+        let config = RescaledConfig { zoom: [0.7, 1.3], zoom_sd: Some(0.5), gain: [1.0; 2] };
+        let mut rng = Key::new(2).rng();
+        let zooms: Vec<f64> = (0..2000).map(|_| config.draw_zoom(&mut rng)).collect();
+        let share =
+            |is: &dyn Fn(f64) -> bool| zooms.iter().filter(|z| is(**z)).count() as f64 / 2e3;
+        // Φ(−0.6) = 0.274, Φ(0.3) − Φ(−0.3) = 0.236; standard deviation 0.01.
+        assert!((share(&|z| z == 0.7) - 0.274).abs() < 0.03);
+        assert!((share(&|z| z == 1.3) - 0.274).abs() < 0.03);
+        assert!((share(&|z| (0.85..1.15).contains(&z)) - 0.236).abs() < 0.03);
+        assert!(zooms.iter().all(|zoom| (0.7..=1.3).contains(zoom)));
     }
 
     #[test]
