@@ -1,80 +1,80 @@
-//! A gallery of synthetic anomalies. One row a family; columns: the clean slice, then for the family's own shapes, for
-//! ellipses and for blobs the severities ¼, ½ and 1 of the same draw, then what has changed in the last one. The first
-//! four of each row are also pictures of their own.
+//! A gallery of synthetic anomalies, close up. One row a family; for the family's own shapes, for ellipses and for blobs
+//! five columns: the clean window, severities ¼, ½ and 1 of the same draw, and what has changed in the last one. The
+//! first five of each row are also a picture of their own.
 //!
-//! Shows a T1 scan out of the folder `DISYRE_GALLERY_SCANS` with textures of others there, else drawn slices. The same
-//! seed draws the same gallery.
+//! Of each family the first key whose draw is visible already at severity ¼; where a bias selects tissues, the first
+//! whose selection is. Fails where there is none, and where two families look the same.
+//!
+//! Shows a T1 scan out of the folder `DISYRE_GALLERY_SCANS` with textures of others there, else drawn slices.
 
 use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
 
-use disyre::volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
-use disyre_core::ndarray::{Array3, Array4};
+use disyre_core::ndarray::{Array2, Array4};
 use disyre_core::{Key, Severity};
-use disyre_dag::{BlobConfig, EllipsoidConfig, Family, Scene, ShapeConfig, Sources, VolumeBank};
-use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
-use disyre_tissue::Codebook;
+use disyre_dag::{
+    AnomalyConfig, BlobConfig, EllipsoidConfig, Family, PartConfig, Scene, ShapeConfig, Sources,
+    TissueFrom,
+};
+use disyre_examples::gallery::{close_up, middle, slices, sources, visible};
+use disyre_examples::{enlarged, montage, output_folder, write_png};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (folder, slices) = (output_folder("dag_gallery")?, slices()?);
-    let clean = &slices[0];
-    let base = Sources {
-        shapes: None,
-        textures: Some(Arc::new(VolumeBank::new(slices[1..].to_vec())?)),
-        tissues: Some(Arc::new(Codebook::published())),
-    };
+    let (places, base) = (middle(), sources(&slices)?);
+    let scene = Scene { places: Some(places.view()), ..slices[0].view().into() };
     let blobs = BlobConfig { area: vec![[0.0, 0.1], [1.0, 0.35]], ..BlobConfig::default() };
     let ellipses = EllipsoidConfig { diameter: [14.0, 44.0], ..EllipsoidConfig::default() };
     let shapes = [None, Some(ShapeConfig::Ellipsoid(ellipses)), Some(ShapeConfig::Blob(blobs))];
-    // Near the middle: an anomaly on the rim shows little.
-    let places = Array3::from_shape_fn((1, 104, 88), |(_, y, x)| {
-        f32::from(u8::from((38..66).contains(&y) && (32..56).contains(&x)))
-    });
-    let scene = Scene { places: Some(places.view()), ..clean.view().into() };
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<Array2<f32>>> = Vec::new();
     for family in Family::ALL {
-        let mut row = vec![picture(clean)];
-        let mut corrupted = clean.clone();
-        for (index, shape) in shapes.iter().enumerate() {
+        let mut row = Vec::new();
+        for shape in &shapes {
             let shapes = shape.clone().map(ShapeConfig::build).transpose()?;
             let sources = Sources { shapes, ..base.clone() };
-            let anomalies = family.config([1, 44, 44]).build(&sources)?;
-            let recipe = anomalies.draw(Key::new(8).child("gallery").child(index));
-            for severity in [0.25, 0.5, 1.0] {
-                let recipe = recipe.clone().at(Severity::new(severity)?);
-                let realised = anomalies.apply(&recipe, scene, corrupted.view_mut())?;
-                row.push(picture(&corrupted));
-                println!("{family} {index} at {severity}: realised {:.2}", realised.severity);
-            }
+            let (key, panels) = (0..1000u64)
+                .find_map(|key| Some((key, draw(family, key, &sources, scene).transpose()?)))
+                .ok_or_else(|| format!("{family}: no key shows anything"))?;
+            println!("{family}: key {key}");
+            row.extend(panels?);
         }
-        row.push(picture(&(&corrupted - clean).mapv(f32::abs)));
-        write_png(&folder.join(format!("{family}.png")), &montage(&[row[..4].to_vec()]))?;
+        if let Some(same) = rows.iter().position(|other| other[..5] == row[..5]) {
+            return Err(format!("{family} looks like {}", Family::ALL[same]).into());
+        }
+        let picture = enlarged(&montage(&[row[..5].to_vec()]));
+        write_png(&folder.join(format!("{family}.png")), &picture)?;
         rows.push(row);
     }
     Ok(write_png(&folder.join("gallery.png"), &montage(&rows))?)
 }
 
-/// Slices of 104 × 88 voxels, `(1, 1, y, x)`.
-fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
-    let Some(folder) = std::env::var_os("DISYRE_GALLERY_SCANS") else {
-        return Ok((0..8u64).map(|index| brain_slice(Key::new(1).child(index), 104, 88)).collect());
+/// The clean window, the severities, the change; `None` if too little shows.
+fn draw(
+    family: Family,
+    key: u64,
+    sources: &Sources,
+    scene: Scene<'_>,
+) -> Result<Option<Vec<Array2<f32>>>, Box<dyn Error>> {
+    let key = Key::new(8).child("gallery").child(key);
+    let (config, clean) = (family.config([1, 44, 44]), scene.clean.to_owned());
+    let at = |config: AnomalyConfig, severity| -> Result<_, Box<dyn Error>> {
+        let (anomalies, mut out) = (config.build(sources)?, Array4::zeros(clean.dim()));
+        let recipe = anomalies.draw(key).at(Severity::new(severity)?);
+        let origin = anomalies.apply(&recipe, scene, out.view_mut())?.mask.origin;
+        Ok((out, origin))
     };
-    let paths = find_scans(Path::new(&folder))?;
-    paths.iter().take(8).map(|path| slice_of(path)).collect()
-}
-
-/// The axial slice a little above the middle of a scan, with y downwards, in the middle of the picture.
-fn slice_of(path: &Path) -> Result<Array4<f32>, Box<dyn Error>> {
-    let mut volume = to_ras(&Scan::read(path, &ReadOptions::default())?.volume).data;
-    let mask = nonzero_mask(volume.view());
-    let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view())?;
-    range.apply(&mut volume.view_mut());
-    let (depth, height, width) = volume.dim();
-    Ok(Array4::from_shape_fn((1, 1, 104, 88), |(_, _, y, x)| {
-        // What lies before the first voxel wraps to where there is none.
-        let (y, x) = ((height / 2 + 51).wrapping_sub(y), (width / 2 + x).wrapping_sub(44));
-        let at = [depth * 11 / 20, y, x];
-        volume.get(at).copied().unwrap_or(0.0)
-    }))
+    let (mild, origin) = at(config.clone(), 0.25)?;
+    let mut images = vec![clean.clone(), mild];
+    let mut plain = config.clone();
+    for part in &mut plain.parts {
+        if let PartConfig::Bias(part) = part {
+            part.tissues = TissueFrom::None;
+        }
+    }
+    let hidden = config.takes_tissues() && !visible(&at(plain, 0.25)?.0, &images[1]);
+    if hidden || !visible(&clean, &images[1]) {
+        return Ok(None);
+    }
+    images.extend([at(config.clone(), 0.5)?.0, at(config, 1.0)?.0]);
+    images.push((&images[3] - &clean).mapv(f32::abs));
+    Ok(Some(images.iter().map(|image| close_up(image, origin)).collect()))
 }

@@ -1,6 +1,8 @@
 //! What the examples share: where they write, a slice to work on, and a picture to look at.
 #![forbid(unsafe_code)]
 
+pub mod gallery;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -80,18 +82,24 @@ fn join(axis: Axis, pictures: &[Array2<f32>]) -> Array2<f32> {
     concatenate(axis, &parts).expect("pictures of one size")
 }
 
+/// Every voxel as 2 × 2.
+pub fn enlarged(picture: &Array2<f32>) -> Array2<f32> {
+    let size = (2 * picture.nrows(), 2 * picture.ncols());
+    Array2::from_shape_fn(size, |(row, column)| picture[[row / 2, column / 2]])
+}
+
 /// Writes a grey PNG, every voxel 2 × 2 pixels: 0 black, 1 white, beyond clipped.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn write_png(path: &Path, picture: &Array2<f32>) -> io::Result<()> {
-    let (height, width) = (2 * picture.nrows(), 2 * picture.ncols());
+    let enlarged = enlarged(picture);
+    let (height, width) = enlarged.dim();
     let file = BufWriter::new(File::create(path)?);
     let mut encoder = png::Encoder::new(file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
-    let grey = |row: usize, column: usize| (picture[[row / 2, column / 2]] * 255.0).round() as u8;
-    let bytes = Array2::from_shape_fn((height, width), |(row, column)| grey(row, column));
-    encoder.write_header()?.write_image_data(&bytes.into_iter().collect::<Vec<_>>())?;
+    let bytes: Vec<u8> = enlarged.iter().map(|value| (value * 255.0).round() as u8).collect();
+    encoder.write_header()?.write_image_data(&bytes)?;
     Ok(())
 }
