@@ -61,9 +61,9 @@ pub fn middle() -> Array3<f32> {
     })
 }
 
-/// Whether two images differ visibly: in at least 30 voxels by at least 0.05, 13 of 255 grey levels.
+/// Whether two images differ visibly: in at least 30 voxels by at least 0.06, 15 of 255 grey levels.
 pub fn visible(a: &Array4<f32>, b: &Array4<f32>) -> bool {
-    a.iter().zip(b).filter(|(a, b)| (*a - *b).abs() >= 0.05).count() >= 30
+    a.iter().zip(b).filter(|(a, b)| (*a - *b).abs() >= 0.06).count() >= 30
 }
 
 /// A window of 44² at an origin, and a margin, as far as the image reaches.
