@@ -21,6 +21,7 @@
 //! - [`Schedule`]: severity becomes what the network is told, here and nowhere else;
 //! - [`UNet`], [`UNetConfig`], [`Parameters`]: the network, with the tensor names of the diffusers library;
 //! - [`train`], [`TrainConfig`], [`TrainEvent`]: training from any [`PairSource`](disyre_core::PairSource);
+//! - [`Batches`]: pairs made ahead of their use, for a training of your own;
 //! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
 //! - [`select_device`], [`weights_sha256`]: where to compute, and which weights it was.
 //!
@@ -64,6 +65,7 @@ pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};
 pub use schedule::{Conditioning, ConditioningOrder, Schedule, ScheduleConfig};
 pub use train::{
-    LOG_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary, ValidationErrors, train,
+    Batch, BatchQueue, Batches, LOG_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary,
+    ValidationErrors, train,
 };
 pub use unet::{UNet, UNetConfig};

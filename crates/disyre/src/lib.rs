@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Main types: [`RunConfig`] (every setting of a run), [`Cohort`] (healthy scans, ready for training),
-//! [`DagPairs`] (training pairs), [`train()`], [`Detector`], [`evaluate()`], [`phantom`].
+//! [`DagPairs`] (training pairs), [`Batches`] (made ahead of their use), [`train()`], [`Detector`], [`evaluate()`], [`phantom`].
 //! Feature `cuda` runs the model on an NVIDIA GPU. It handles one channel per scan and parses no arguments.
 #![forbid(unsafe_code)]
 
@@ -60,6 +60,7 @@ pub use companions::Companions;
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use detector::{Detection, Detector};
 pub use disyre_dag::Family;
+pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use error::Error;
 pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};
 pub use pairs::DagPairs;

@@ -16,12 +16,12 @@ use std::time::Instant;
 use disyre_core::{Key, PairSource};
 use serde::{Deserialize, Serialize};
 
-use batches::{Batch, Pairs};
 use checkpoint::Settings;
 use learner::Learner;
 use log::TrainLog;
 use validation::Validation;
 
+pub use batches::{Batch, BatchQueue, Batches};
 pub use config::TrainConfig;
 pub use log::LOG_FILE;
 pub use validation::ValidationErrors;
@@ -162,7 +162,7 @@ impl<'a, 'o> Session<'a, 'o> {
         let settings = Settings { model: run.model.clone(), train: run.config.clone() };
         let learner = learner(run, &settings)?;
         std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
-        let pairs = Pairs { source: run.validation, shape: shape(run.model) };
+        let pairs = Batches::new(run.validation, shape(run.model), run.config.batch);
         let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
         let log = TrainLog::open(run.dir, learner.steps())?;
         run.model.save(run.dir)?;
@@ -186,13 +186,13 @@ impl<'a, 'o> Session<'a, 'o> {
         let config = self.run.config;
         let steps = self.learner.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
-        let pairs = Pairs { source: self.run.pairs, shape: shape(self.run.model) };
+        let batches = Batches::new(self.run.pairs, shape(self.run.model), config.batch);
         std::thread::scope(|scope| {
-            let batches = pairs.ahead(scope, steps.clone(), config.batch);
+            let mut batches = batches.ahead(scope, steps.clone());
             for _ in steps {
                 let started = Instant::now();
-                // The channel closes early only if the maker of pairs panics, which the scope passes on.
-                let Ok(batch) = batches.recv() else { break };
+                // The queue ends early only if the maker of pairs panics, which the scope passes on.
+                let Some(batch) = batches.next() else { break };
                 self.step(&batch?, started)?;
                 if self.follow_up()? {
                     break;

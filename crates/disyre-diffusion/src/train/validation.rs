@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batch, Pairs};
 use super::learner::Learner;
+use super::{Batch, Batches};
 use crate::{DiffusionError, Schedule};
 
 /// Mean squared errors over the fixed validation pairs.
@@ -25,11 +25,15 @@ pub(crate) struct Validation {
 
 impl Validation {
     /// Makes pairs 0 to `count` of a source, in batches of at most `batch`.
-    pub(crate) fn new(pairs: Pairs<'_>, count: u64, batch: usize) -> Result<Self, DiffusionError> {
+    pub(crate) fn new(
+        pairs: Batches<'_>,
+        count: u64,
+        batch: usize,
+    ) -> Result<Self, DiffusionError> {
         let mut batches = Vec::new();
         for first in (0..count).step_by(batch) {
             let n = (count - first).min(batch as u64) as usize;
-            batches.push(pairs.batch(first, n)?);
+            batches.push(pairs.make(first, n)?);
         }
         let voxels = batches.iter().map(|batch| batch.clean.len()).sum::<usize>() as f64;
         let unrestored = batches.iter().map(unrestored).sum::<f64>() / voxels;
