@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use disyre_core::{
     Key,
@@ -17,7 +20,8 @@ type Open = dyn Fn(usize) -> Result<ArcArray<f32, Ix4>, DagError> + Send + Sync;
 /// A [`VolumeBank`](crate::VolumeBank) that opens a volume when a sample asks for it.
 ///
 /// This crate reads no files: the caller says how a volume is opened, and may keep volumes open, as long as an index
-/// always gives the same one. The bank itself keeps nothing, so a sample does not depend on those before it.
+/// always gives the same one. The bank itself keeps where the foreground of each volume is once it was opened, which
+/// depends on that volume alone: a sample does not depend on those before it.
 ///
 /// ```
 /// use disyre_core::{Key, ndarray::Array4};
@@ -33,13 +37,14 @@ type Open = dyn Fn(usize) -> Result<ArcArray<f32, Ix4>, DagError> + Send + Sync;
 /// ```
 #[derive(Clone)]
 pub struct LazyBank {
-    count: usize,
+    /// Of each volume that was opened and found right.
+    foregrounds: Arc<[OnceLock<Foreground>]>,
     open: Arc<Open>,
 }
 
 impl fmt::Debug for LazyBank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LazyBank").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("LazyBank").field("count", &self.foregrounds.len()).finish_non_exhaustive()
     }
 }
 
@@ -64,7 +69,24 @@ impl LazyBank {
             Ok(volume) => Ok(volume.into()),
             Err(error) => Err(DagError::Open { index, reason: error.to_string() }),
         };
-        Ok(Self { count, open: Arc::new(open) })
+        let foregrounds = (0..count).map(|_| OnceLock::new()).collect();
+        Ok(Self { foregrounds, open: Arc::new(open) })
+    }
+
+    /// Checks a volume and finds its foreground when it is opened first.
+    fn foreground(
+        &self,
+        index: usize,
+        volume: ArrayView4<'_, f32>,
+    ) -> Result<&Foreground, DagError> {
+        let known = &self.foregrounds[index];
+        if let Some(foreground) = known.get() {
+            return Ok(foreground);
+        }
+        check::unit_interval("a volume of the bank", &volume)?;
+        let missing = DagError::EmptyItem { index, source_name: "the volume bank" };
+        let foreground = Foreground::of(volume).ok_or(missing)?;
+        Ok(known.get_or_init(|| foreground))
     }
 }
 
@@ -76,14 +98,12 @@ impl TextureSource for LazyBank {
         texture: ArrayViewMut4<'_, f32>,
     ) -> Result<(), DagError> {
         let mut rng = key.rng();
-        let index = rng.random_range(0..self.count);
+        let index = rng.random_range(0..self.foregrounds.len());
         let volume = (self.open)(index)?;
         let channels = texture.dim().0;
         check_channels("a volume of the bank", volume.view(), channels, "the image")?;
-        check::unit_interval("a volume of the bank", &volume.view())?;
-        let missing = DagError::EmptyItem { index, source_name: "the volume bank" };
-        let foreground = Foreground::of(volume.view()).ok_or(missing)?;
-        fill_from(volume.view(), &foreground, &mut rng, texture);
+        let foreground = self.foreground(index, volume.view())?;
+        fill_from(volume.view(), foreground, &mut rng, texture);
         Ok(())
     }
 }
@@ -91,7 +111,7 @@ impl TextureSource for LazyBank {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VolumeBank;
+    use crate::{VolumeBank, region::Region};
     use disyre_core::ndarray::Array4;
 
     fn volume(index: usize) -> Array4<f32> {
@@ -113,6 +133,24 @@ mod tests {
         for key in 0..20 {
             assert_eq!(texture(&lazy, key), texture(&loaded, key));
         }
+    }
+
+    #[test]
+    fn a_sample_does_not_depend_on_those_before_it() {
+        // Foregrounds that differ: one taken for another would show.
+        let framed = |index: usize| {
+            let mut volume = Array4::zeros((1, 3, 20, 20));
+            let (first, last) = (index, 18 - 2 * index);
+            let side = last - first;
+            Region::at([index, first, first], [1, side, side]).of(volume.view_mut()).fill(0.5);
+            volume
+        };
+        let used = LazyBank::new(3, move |index| Ok::<_, DagError>(framed(index))).unwrap();
+        for key in (0..40).chain((0..40).rev()) {
+            let fresh = LazyBank::new(3, move |index| Ok::<_, DagError>(framed(index))).unwrap();
+            assert_eq!(texture(&used, key), texture(&fresh, key));
+        }
+        assert!(used.foregrounds.iter().all(|foreground| foreground.get().is_some()));
     }
 
     #[test]
