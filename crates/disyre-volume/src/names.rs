@@ -28,6 +28,41 @@ pub fn find_scans(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     Ok(scans)
 }
 
+/// All scans below a path: those of [`find_scans`], and those of its subfolders at any depth.
+///
+/// Sorted by path; hidden files and folders are left out, links to folders are not followed.
+///
+/// # Errors
+/// [`VolumeError::Read`] for what cannot be read, [`VolumeError::NoScans`] if there are none at all.
+pub fn find_scans_below(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    let mut scans = Vec::new();
+    collect_below(path, &mut scans)?;
+    if scans.is_empty() {
+        return Err(VolumeError::NoScans { path: path.to_owned() });
+    }
+    scans.sort();
+    Ok(scans)
+}
+
+fn collect_below(path: &Path, scans: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
+    match find_scans(path) {
+        Err(VolumeError::NoScans { .. }) => {}
+        found => scans.extend(found?),
+    }
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let fail = |source| VolumeError::Read { path: path.to_owned(), source };
+    for entry in fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && entry.file_type().map_err(fail)?.is_dir() {
+            collect_below(&entry.path(), scans)?;
+        }
+    }
+    Ok(())
+}
+
 /// The name of a scan: its file's without `.nii` or `.nii.gz`, in either case.
 ///
 /// ```
@@ -112,6 +147,18 @@ mod tests {
         fs::create_dir(at("deeper.nii")).unwrap();
         assert_eq!(find_scans(folder.path()).unwrap(), [at("a.nii"), at("b.nii.gz")]);
         assert_eq!(find_scans(&at("notes.txt")).unwrap(), [at("notes.txt")]);
+        fs::create_dir_all(at("deeper.nii/still/.hidden")).unwrap();
+        for name in ["deeper.nii/still/c.nii", "deeper.nii/still/.hidden/d.nii"] {
+            fs::write(at(name), []).unwrap();
+        }
+        assert_eq!(
+            find_scans_below(folder.path()).unwrap(),
+            [at("a.nii"), at("b.nii.gz"), at("deeper.nii/still/c.nii")]
+        );
+        assert!(matches!(
+            find_scans_below(&at("deeper.nii/still/.hidden/none")),
+            Err(VolumeError::Read { .. })
+        ));
         assert!(matches!(find_scans(&at("nowhere")), Err(VolumeError::Read { .. })));
     }
 }

@@ -1,6 +1,7 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use disyre_core::Volume;
 use disyre_core::ndarray::{ArcArray, Array3, Ix4};
 use disyre_dag::{
     AnomalyConfig, DagConfig, DiscShapes, MaskConfig, MaskFrame, Memberships, PartConfig,
@@ -8,7 +9,10 @@ use disyre_dag::{
     Sources, TissueFrom, VolumeBank,
 };
 use disyre_tissue::FittedTissues;
-use disyre_volume::{ReadOptions, Scan, find_scans};
+use disyre_volume::{
+    ReadOptions, Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras,
+};
+use rayon::prelude::*;
 
 use crate::{Error, RunConfig, Tissues};
 
@@ -67,11 +71,13 @@ pub(crate) fn sources(
     Ok(sources)
 }
 
+/// Masks that fill half to all of the window.
+const MASKS: MaskConfig =
+    MaskConfig { frame: MaskFrame::BoundingBox, span: [[1.0, 2.0]; 2], rotation_degrees: 15.0 };
+
 /// The published mixture with the masks of a folder, filling half to all of the window, in place of its noise blobs.
 fn shapes_of(folder: &Path) -> Result<Arc<dyn ShapeSource>, Error> {
-    let frame = MaskFrame::BoundingBox;
-    let masks = MaskConfig { frame, span: [[1.0, 2.0]; 2], ..MaskConfig::default() }
-        .build(load_masks(folder)?)?;
+    let masks = MASKS.build(load_masks(&find_scans_below(folder)?)?)?;
     let kinds: Vec<Arc<dyn ShapeSource>> = vec![
         Arc::new(RectangleShapes::default()),
         Arc::new(DiscShapes::default()),
@@ -81,17 +87,25 @@ fn shapes_of(folder: &Path) -> Result<Arc<dyn ShapeSource>, Error> {
     Ok(Arc::new(mixture))
 }
 
-fn load_masks(folder: &Path) -> Result<Vec<Array3<u8>>, Error> {
-    let read = |path| -> Result<_, Error> {
-        let scan = Scan::read(path, &ReadOptions::default())?;
-        Ok(disyre_volume::to_ras(&scan.volume).data.mapv(|value| u8::from(value > 0.5)))
+/// Reads masks as RAS+, each cut to the box around it: of a lesion in a brain little more remains.
+fn load_masks(files: &[PathBuf]) -> Result<Vec<Array3<u8>>, Error> {
+    let read = |path: &PathBuf| -> Result<_, Error> {
+        let Volume { mut data, grid } = Scan::read(path, &ReadOptions::default())?.volume;
+        data.mapv_inplace(|value| f32::from(u8::from(value > 0.5)));
+        let mask = Volume { data, grid };
+        let boxed = match foreground_box(nonzero_mask(mask.data.view()).view()) {
+            Some(around) => crop(&mask, around),
+            None => mask,
+        };
+        Ok(to_ras(&boxed).data.mapv(|value| value as u8))
     };
-    find_scans(folder)?.iter().map(|path| read(path)).collect()
+    files.par_iter().map(read).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use disyre_core::Key;
 
     #[test]
     fn settings_follow_the_window_and_nothing_else_is_lost() {
@@ -101,6 +115,44 @@ mod tests {
         let mut expected = DagConfig::for_window([32, 32, 32]);
         expected.texture.probability = 0.25;
         assert_eq!(deep, expected);
+    }
+
+    #[test]
+    fn real_lesions_are_shapes_in_two_and_three_dimensions() {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/lesion_shapes");
+        if !folder.is_dir() {
+            println!("skipped: {} is not there", folder.display());
+            return;
+        }
+        let files = find_scans_below(&folder).unwrap();
+        let of = |name: &str| -> Vec<PathBuf> {
+            files.iter().filter(|file| file.parent().unwrap().ends_with(name)).cloned().collect()
+        };
+        let (acute, chronic) = (of("soop_acute_stroke"), of("lesymap_chronic_stroke"));
+        assert_eq!((acute.len(), chronic.len()), (240, 66));
+        let some = acute.into_iter().step_by(40).chain(chronic.into_iter().step_by(11));
+        let some: Vec<PathBuf> = some.collect();
+        let masks = load_masks(&some).unwrap();
+        for mask in &masks {
+            let shape: [usize; 3] = mask.dim().into();
+            let around = foreground_box(mask.view()).unwrap();
+            assert_eq!((around.start, around.end), ([0; 3], shape), "cut to its box");
+        }
+        let shapes = MASKS.build(masks).unwrap();
+        for window in [[1, 32, 32], [24, 32, 32]] {
+            let mut shape = Array3::zeros(window);
+            let areas = (0..24u64).map(|key| {
+                shapes.fill(Key::new(key), shape.view_mut()).unwrap();
+                assert!(shape.iter().all(|&value| value == 0.0 || value == 1.0));
+                shape.sum() as u32
+            });
+            let areas: std::collections::BTreeSet<u32> = areas.collect();
+            // Lesions of many sizes, none of which is the whole window.
+            assert!(areas.len() > 12, "{areas:?}");
+            assert!(*areas.last().unwrap() < window.iter().product::<usize>() as u32);
+            assert!(*areas.last().unwrap() > 60);
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub struct PairConfig {
     pub mirror: [f64; 3],
     /// Subjects kept from training for validation; at most a fifth of the cohort is kept, at least one.
     pub hold_out: usize,
-    /// A folder of masks to draw shapes from, in place of noise blobs; with it, families that have patches as shapes take
+    /// A folder of masks to draw shapes from, its subfolders included, in place of noise blobs; with it, families that have patches as shapes take
     /// the published mixture too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_masks: Option<PathBuf>,

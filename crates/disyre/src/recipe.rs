@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
-use disyre_volume::{ReadOptions, Scan, find_scans, scan_name};
+use disyre_volume::{ReadOptions, Scan, find_scans, find_scans_below, scan_name};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -126,12 +126,21 @@ impl Source {
 }
 
 impl SourceFolder {
-    /// Names and hashes all NIfTI files of a folder.
+    /// Names and hashes all NIfTI files of a folder and its subfolders; the latter stand before a name, with slashes.
     ///
     /// # Errors
     /// [`Error::Volume`] for a folder without any, [`Error::Io`] naming a file.
     pub fn of(folder: &Path) -> Result<Self, Error> {
-        let sources = find_scans(folder)?.into_iter().map(|path| Source::of(&path));
+        let source = |path: &PathBuf| {
+            let source = Source::of(path)?;
+            let inside = path.strip_prefix(folder).ok().and_then(Path::parent);
+            let folders = inside.into_iter().flat_map(Path::components);
+            let folders = folders.map(|part| format!("{}/", part.as_os_str().to_string_lossy()));
+            let name = folders.collect::<String>() + &source.name;
+            Ok::<_, Error>(Source { name, ..source })
+        };
+        let files = find_scans_below(folder)?;
+        let sources = files.par_iter().map(source);
         Ok(Self { folder: folder.to_owned(), sources: sources.collect::<Result<_, _>>()? })
     }
 
