@@ -35,7 +35,7 @@ pub struct Recipe {
     pub parts: Vec<Severity>,
     /// The window of the anomaly `(z, y, x)` in the corrupted scan, in voxels.
     pub origin: [usize; 3],
-    /// Everything drawn.
+    /// What was drawn: numbers, and the keys that shape and textures are made from.
     pub drawn: AnomalyParams,
     /// The settings of the family.
     pub anomaly: AnomalyConfig,

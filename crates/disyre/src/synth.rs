@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use disyre_core::ndarray::{Array3, Axis, Zip};
 use disyre_core::{Key, Severity, TissueModel, Volume};
-use disyre_dag::{Anomalies, AnomalyConfig, Scene};
+use disyre_dag::{Anomalies, AnomalyConfig, PartConfig, Scene};
 use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;
@@ -41,7 +41,11 @@ pub struct Sample {
     pub mask: Array3<f32>,
     /// 1 where the mask is at least half its greatest value, which may lie below 1; 0 elsewhere.
     pub binary: Array3<u8>,
-    /// Severity of each voxel: the anomaly's severity times m where the voxel changed, 0 elsewhere.
+    /// Severity of each voxel, in `[0, 1]`; 0 where nothing changed.
+    ///
+    /// Families that blend a texture in linearly (dag, dag-no-tissue, texture-only, fpi, cut-paste, cut-paste-scar,
+    /// noise-texture): m times the severity of the sample, how far the blend went there. All others: how much the voxel
+    /// changed, so that the greatest value is the severity of the sample.
     pub severity_map: Array3<f32>,
     /// How it was made.
     pub recipe: Recipe,
@@ -157,8 +161,12 @@ pub(crate) fn corrupt(
     let corrupted = Volume { data: corrupted.index_axis_move(Axis(0), 0), grid: volume.grid };
     let mask = realised.mask.to_image(volume.grid.shape)?;
     let half = 0.5 * mask.fold(0f32, |greatest, &m| greatest.max(m));
+    let blends = recipe.anomaly.parts.iter().any(|part| matches!(part, PartConfig::Texture(_)));
     let severity_map = Zip::from(&mask).and(&corrupted.data).and(&volume.data).map_collect(
-        |&m, &after, &before| if after == before { 0.0 } else { m * realised.severity.get() },
+        |&m, &after, &before| match blends && after != before {
+            true => m * realised.severity.get(),
+            false => (after - before).abs(),
+        },
     );
     Ok(Sample {
         clean: volume.clone(),

@@ -16,11 +16,16 @@ use crate::output::{create_folder, ensure_distinct, remove_if_there, write_json}
 const OUTPUTS: &str = "\
 For sample 1 of scan NAME, in the output folder (files of that name are replaced):
   NAME_sample-0001_corrupted.nii.gz  RAS+, at the preset's spacing, cropped to the brain, intensities 0 to 1
+  NAME_sample-0001_clean.nii.gz      the same before the anomaly: what a restoration should give
   NAME_sample-0001_mask.nii.gz       the anomaly on the same grid, soft: 0 to 1
   NAME_sample-0001_binary.nii.gz     the same, 0 or 1: at least half of the mask's greatest value
-  NAME_sample-0001_severity.nii.gz   severity of each voxel, 0 to 1: that of the anomaly times the mask
-  NAME_sample-0001_recipe.json       every number drawn, the severities realised, the scans by name and SHA-256;
-                                     written last, so a sample with a recipe is whole";
+  NAME_sample-0001_severity.nii.gz   severity of each voxel, 0 to 1, 0 where nothing changed: for families that blend a
+                                     texture in linearly (dag, dag-no-tissue, texture-only, fpi, cut-paste,
+                                     cut-paste-scar, noise-texture) the sample's times the mask, for all others how
+                                     much the voxel changed
+  NAME_sample-0001_recipe.json       the numbers drawn, the keys that shape and textures are made from, the severities
+                                     realised, the scans by name and SHA-256; written last, so a sample with a recipe
+                                     is whole";
 
 /// Arguments of `disyre synth`.
 #[derive(Debug, Args)]
@@ -116,12 +121,13 @@ impl Synth {
     }
 
     fn write(&self, sample: &Sample) -> Result<(), CliError> {
-        let [corrupted, mask, binary, severity, recipe] =
+        let [corrupted, clean, mask, binary, severity, recipe] =
             files(&self.output, &sample.recipe.source, sample.recipe.index);
         // An earlier recipe must not stand beside a sample that it did not make.
         remove_if_there(&recipe)?;
         let grid = sample.corrupted.grid;
         write_volume(&corrupted, &sample.corrupted)?;
+        write_volume(&clean, &sample.clean)?;
         write_volume(&mask, &Volume { data: sample.mask.clone(), grid })?;
         write_labels(&binary, sample.binary.view(), &grid)?;
         write_volume(&severity, &Volume { data: sample.severity_map.clone(), grid })?;
@@ -129,9 +135,12 @@ impl Synth {
     }
 }
 
-/// Corrupted scan, masks, severities and recipe; samples are numbered from 1 in names, as people count.
-fn files(folder: &Path, name: &str, index: u64) -> [PathBuf; 5] {
+/// Corrupted and clean scan, masks, severities and recipe; samples are numbered from 1 in names, as people count.
+fn files(folder: &Path, name: &str, index: u64) -> [PathBuf; 6] {
     let sample = format!("{name}_sample-{:04}", index + 1);
-    ["corrupted.nii.gz", "mask.nii.gz", "binary.nii.gz", "severity.nii.gz", "recipe.json"]
+    let ends =
+        ["corrupted", "clean", "mask", "binary", "severity"].map(|end| format!("{end}.nii.gz"));
+    let [corrupted, clean, mask, binary, severity] = ends;
+    [corrupted, clean, mask, binary, severity, "recipe.json".to_owned()]
         .map(|end| folder.join(format!("{sample}_{end}")))
 }

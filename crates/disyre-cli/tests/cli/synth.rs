@@ -19,11 +19,18 @@ fn a_tissue_file_serves_synth() {
     let arguments = ["synth", "-i", &healthy, "-o", &out, "-n", "8", "--tissue", &tissue];
     succeed(arguments.into_iter().chain(["--config", &config]));
     let files = names(Path::new(&out));
-    assert_eq!(files.len(), 40);
+    assert_eq!(files.len(), 48);
     assert_eq!(
-        files[..5],
-        ["binary.nii.gz", "corrupted.nii.gz", "mask.nii.gz", "recipe.json", "severity.nii.gz"]
-            .map(|end| format!("h1_sample-0001_{end}"))
+        files[..6],
+        [
+            "binary.nii.gz",
+            "clean.nii.gz",
+            "corrupted.nii.gz",
+            "mask.nii.gz",
+            "recipe.json",
+            "severity.nii.gz"
+        ]
+        .map(|end| format!("h1_sample-0001_{end}"))
     );
     // Sample 7 goes to the first scan again.
     let at = |end: &str| Path::new(&out).join(format!("h1_sample-0007_{end}"));
@@ -31,6 +38,8 @@ fn a_tissue_file_serves_synth() {
     assert_eq!(corrupted.volume.grid, mask.volume.grid);
     assert!(corrupted.volume.data.iter().all(|value| (0.0..=1.0).contains(value)));
     assert!(mask.volume.data.iter().any(|&value| value > 0.0));
+    let clean = read(&at("clean.nii.gz"));
+    assert_eq!(clean.volume.grid, corrupted.volume.grid);
     let recipe = json(&at("recipe.json"));
     assert_eq!((recipe["source"].as_str(), recipe["index"].as_u64()), (Some("h1"), Some(6)));
     let severity = recipe["severity"].as_f64().unwrap();
@@ -113,12 +122,13 @@ fn every_family_is_replayed_byte_by_byte_on_any_number_of_threads() {
         let make = ["synth", "-i", &healthy, "-o", &out_path, "--n", "2", "--family"];
         succeed(make.into_iter().chain([family.name(), "--config", &config, "--seed", "4"]));
         let made = contents(&out);
-        assert_eq!(made.len(), 10, "{family}");
+        assert_eq!(made.len(), 12, "{family}");
         for threads in ["1", "2"] {
             let again = folder.path().join(format!("{family}-{threads}"));
             for sample in ["h1_sample-0001", "h2_sample-0002"] {
                 let recipe = out.join(format!("{sample}_recipe.json"));
                 assert_is_whole(&json(&recipe), family);
+                assert_severities(&out, sample, family);
                 let (recipe, again) = (text(&recipe), text(&again));
                 let replay = ["synth", "-i", &healthy, "-o", &again, "--replay", &recipe];
                 succeed(replay.into_iter().chain(["--threads", threads]));
@@ -126,6 +136,33 @@ fn every_family_is_replayed_byte_by_byte_on_any_number_of_threads() {
             assert!(made == contents(&again), "{family} on {threads} threads");
         }
     }
+}
+
+/// That the map of severities is what its family promises, by the files alone.
+fn assert_severities(folder: &Path, sample: &str, family: Family) {
+    let data = |end: &str| read(&folder.join(format!("{sample}_{end}.nii.gz"))).volume.data;
+    let (clean, corrupted) = (data("clean"), data("corrupted"));
+    let (mask, map) = (data("mask"), data("severity"));
+    let recipe = json(&folder.join(format!("{sample}_recipe.json")));
+    let severity = recipe["severity"].as_f64().unwrap() as f32;
+    let change = (&corrupted - &clean).mapv(f32::abs);
+    let blends = !matches!(
+        family,
+        Family::BiasOnly
+            | Family::Pii
+            | Family::Nsa
+            | Family::Deformation
+            | Family::Blur
+            | Family::Sharpen
+    );
+    let expected = match blends {
+        true => mask.mapv(|m| m * severity) * change.mapv(|c| if c > 0.0 { 1.0 } else { 0.0 }),
+        false => change,
+    };
+    let furthest = (&map - &expected).iter().fold(0f32, |furthest, d| furthest.max(d.abs()));
+    assert!(furthest < 1e-6, "{family}: {furthest}");
+    let worst = map.iter().fold(0f32, |worst, &s| worst.max(s));
+    assert!(worst <= severity + 1e-6 && (blends || (worst - severity).abs() < 1e-6), "{family}");
 }
 
 /// That a recipe names its family, all that was drawn, and its sources with their hashes.

@@ -21,7 +21,7 @@ fn synthetic_samples_do_not_depend_on_threads() {
         contents(&out, "nothing")
     };
     let (one, two) = (run("1"), run("2"));
-    assert_eq!(one.len(), 35);
+    assert_eq!(one.len(), 42);
     assert!(one == two, "the same bytes for one thread and two");
 }
 
