@@ -123,6 +123,7 @@ fn the_map_does_not_depend_on_the_batch() {
 }
 
 /// The score of one slice by the formula: every window by itself, each severity by itself, no window left out.
+#[expect(clippy::unwrap_used, reason = "a failure should stop the test")]
 fn score_by_formula(
     config: &RunConfig,
     restorer: &dyn Restorer,

@@ -9,8 +9,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Result, Tensor, Var, safetensors};
 use common::{assert_close, every_compute, numbers, tolerance};
 use disyre_kernels::{
-    AdamW, Compute, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference,
-    squared_error, sum_of_squares,
+    AdamW, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference, squared_error,
+    sum_of_squares,
 };
 
 fn var(dims: &[usize], seed: u64) -> Var {
