@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{brain, key, time};
+use disyre_core::ndarray::ArrayView4;
 use disyre_core::ndarray::{Array3, Array4};
 use disyre_dag::{
-    BlobShapes, DiscShapes, EllipsoidShapes, Family, NoiseTexture, PatchShapes, PublishedShapes,
-    RectangleShapes, ShapeSource, Sources, TextureSource, VolumeBank, gaussian_blur,
+    BiasConfig, BlobShapes, Corruption, DeformationConfig, DiscShapes,
+    EllipsoidShapes, Family, NoiseTexture, PatchShapes, PlacedMask, PlacementParams, PoissonConfig,
+    PublishedShapes, RectangleShapes, ShapeSource, SharpnessConfig, Sources, TextureConfig,
+    TextureSource, VolumeBank, gaussian_blur,
 };
 use disyre_tissue::Codebook;
+use rayon::prelude::*;
 
 fn bank() -> VolumeBank {
     let scans = (0..4u64).map(|index| brain(key("bank").child(index), [16, 128, 128]));
@@ -43,6 +47,100 @@ fn families(c: &mut Criterion) {
                     sample += 1;
                     let key = key("sample").child(sample);
                     anomalies.corrupt(key, clean.view(), corrupted.view_mut())
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// What two threads make of the families together: beside one thread's, how far they go with the cores.
+fn two_threads(c: &mut Criterion) {
+    const SAMPLES: u64 = 16;
+    let sources = Sources {
+        shapes: None,
+        textures: Some(Arc::new(bank())),
+        tissues: Some(Arc::new(Codebook::published())),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(SAMPLES)).sample_size(10);
+    for (size, shape, window) in
+        [("128x128", [1, 128, 128], [1, 64, 64]), ("128x128x128", [128; 3], [64; 3])]
+    {
+        let clean = brain(key("dag"), shape);
+        // One output for each thread, as in training, where batches are written in place.
+        let outputs: Vec<_> = (0..2).map(|_| Array4::zeros(clean.raw_dim())).collect();
+        for family in Family::ALL {
+            let anomalies = family.config(window).build(&sources).expect("all sources are given");
+            let (mut first, mut outputs) = (0, outputs.clone());
+            group.bench_function(format!("{family}/{size}/2-threads"), |b| {
+                time(b, || {
+                    first += SAMPLES;
+                    pool.install(|| {
+                        outputs.par_iter_mut().enumerate().try_for_each(|(thread, out)| {
+                            (first..first + SAMPLES).skip(thread).step_by(2).try_for_each(
+                                |sample| {
+                                    let key = key("sample").child(sample);
+                                    anomalies.corrupt(key, clean.view(), out.view_mut()).map(drop)
+                                },
+                            )
+                        })
+                    })
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A soft mask in the middle of an image: half of it along each axis.
+fn middle(clean: ArrayView4<'_, f32>, window: [usize; 3]) -> PlacedMask {
+    let (_, z, y, x) = clean.dim();
+    let origin = [(z - window[0]) / 2, (y - window[1]) / 2, (x - window[2]) / 2];
+    let mut mask = Array3::zeros(window);
+    EllipsoidShapes::default().fill(key("mask"), mask.view_mut()).expect("any window will do");
+    let across = if window[0] == 1 { 0.0 } else { 1.0 };
+    gaussian_blur(mask.view_mut(), [across, 1.0, 1.0]).expect("a mask and its widths");
+    // A sum of rounded weights may pass 1.
+    mask.mapv_inplace(|m| m.min(1.0));
+    PlacedMask::on_foreground(origin, mask, clean).expect("a mask inside")
+}
+
+/// Each stage of the families alone: finding a place, and what happens inside a given mask.
+fn stages(c: &mut Criterion) {
+    let textures: Arc<dyn TextureSource> = Arc::new(bank());
+    let bias = BiasConfig::default().build(Arc::new(Codebook::published()));
+    let corruptions: [(&str, Box<dyn Corruption>); 5] = [
+        ("bias", Box::new(bias.expect("defaults"))),
+        ("linear", Box::new(TextureConfig::default().build(textures.clone()).expect("defaults"))),
+        ("poisson", Box::new(PoissonConfig::default().build(textures).expect("defaults"))),
+        ("deformation", Box::new(DeformationConfig::default().build().expect("defaults"))),
+        ("sharpness", Box::new(SharpnessConfig::default().build().expect("defaults"))),
+    ];
+    let mut group = c.benchmark_group("dag");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    for (size, shape, window) in
+        [("128x128", [1, 128, 128], [1, 64, 64]), ("128x128x128", [128; 3], [64; 3])]
+    {
+        let clean = brain(key("dag"), shape);
+        let mut sample = 0u64;
+        group.bench_function(format!("stage/placement/{size}"), |b| {
+            time(b, || {
+                sample += 1;
+                let placement = PlacementParams::draw(key("place").child(sample));
+                placement.origin(window, clean.view())
+            });
+        });
+        let mask = middle(clean.view(), window);
+        let mut corrupted = Array4::zeros(clean.raw_dim());
+        for (stage, corruption) in &corruptions {
+            let mut sample = 0u64;
+            group.bench_function(format!("stage/{stage}/{size}"), |b| {
+                time(b, || {
+                    sample += 1;
+                    let key = key("stage").child(sample);
+                    corruption.corrupt(key, clean.view(), &mask, corrupted.view_mut())
                 });
             });
         }
@@ -106,5 +204,5 @@ fn blur(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, families, shapes, textures, blur);
+criterion_group!(benches, families, two_threads, stages, shapes, textures, blur);
 criterion_main!(benches);
