@@ -4,10 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre::RunConfig;
+use disyre::tissue::Codebook;
+use disyre::{DagPairs, RunConfig, Subject, Tissues};
 use disyre_benches::{OnePair, brain, key, time};
 use disyre_core::ndarray::{Array5, Axis, stack};
-use disyre_core::{Restorer, Severity};
+use disyre_core::{PairSource, Restorer, Severity};
 use disyre_diffusion::{
     ColdRestorer, Device, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
 };
@@ -46,7 +47,7 @@ fn restore(c: &mut Criterion) {
 }
 
 /// Runs as many steps as asked and adds up what the steps themselves took, without validation and checkpoint.
-fn steps(count: u64, config: &RunConfig, pairs: &OnePair) -> Duration {
+fn steps(count: u64, config: &RunConfig, pairs: &dyn PairSource) -> Duration {
     let model = model(config);
     let dir = tempfile::tempdir().expect("a temporary folder");
     let config = TrainConfig { steps: count, validation_pairs: 1, ..config.train.clone() };
@@ -70,16 +71,33 @@ fn steps(count: u64, config: &RunConfig, pairs: &OnePair) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
+/// Pairs of the preset's family, cut out of a few scans.
+fn real_pairs(config: &RunConfig) -> DagPairs {
+    let subject = |index: u64| Subject {
+        name: format!("scan-{index}"),
+        image: brain(key("pairs").child(index), [80, 96, 80]).into_shared(),
+        segmentation: None,
+    };
+    let subjects: Vec<Subject> = (0..4).map(subject).collect();
+    let tissues = Tissues::Fitted(Codebook::published().into());
+    DagPairs::new(&subjects, config, Some(&tissues), key("pairs")).expect("a preset")
+}
+
+/// A step whose pairs cost nothing, and one whose pairs are made meanwhile: the difference is what making them costs.
 fn learn(c: &mut Criterion) {
     let config = RunConfig::cpu_2mm();
-    let pairs = OnePair(brain(key("diffusion"), config.pairs.patch));
+    let repeated = OnePair(brain(key("diffusion"), config.pairs.patch));
+    let real = real_pairs(&config);
+    let sources: [(&str, &dyn PairSource); 2] = [("cpu-2mm", &repeated), ("cpu-2mm-dag", &real)];
     let batch = config.train.batch;
     let mut group = c.benchmark_group("diffusion");
     group.sample_size(10);
     group.throughput(Throughput::Elements(batch as u64));
-    group.bench_function(format!("train_step/cpu-2mm/b{batch}"), |b| {
-        b.iter_custom(|count| steps(count, &config, &pairs));
-    });
+    for (name, pairs) in sources {
+        group.bench_function(format!("train_step/{name}/b{batch}"), |b| {
+            b.iter_custom(|count| steps(count, &config, pairs));
+        });
+    }
     group.finish();
 }
 
