@@ -8,10 +8,10 @@ use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::ArrayView4;
 use disyre_core::ndarray::{Array3, Array4};
 use disyre_dag::{
-    BiasConfig, BlobShapes, Corruption, DeformationConfig, DiscShapes,
-    EllipsoidShapes, Family, NoiseTexture, PatchShapes, PlacedMask, PlacementParams, PoissonConfig,
-    PublishedShapes, RectangleShapes, ShapeSource, SharpnessConfig, Sources, TextureConfig,
-    TextureSource, VolumeBank, gaussian_blur,
+    BiasConfig, BlobShapes, Corruption, DeformationConfig, DiscShapes, EllipsoidShapes, Family,
+    NoiseTexture, PatchShapes, PlacedMask, PlacementParams, PoissonConfig, PublishedShapes,
+    RectangleShapes, ShapeSource, SharpnessConfig, Sources, TextureConfig, TextureSource,
+    VolumeBank, gaussian_blur,
 };
 use disyre_tissue::Codebook;
 use rayon::prelude::*;
