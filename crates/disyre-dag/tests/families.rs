@@ -235,7 +235,8 @@ fn nsa_changes_an_image_exactly_where_patch_and_both_objects_meet() {
         assert_eq!(none, out == clean, "{index}");
         apart += usize::from(none);
     }
-    assert!((20..60).contains(&apart), "{apart}");
+    // 12.35 % of 2000 others, give or take three standard deviations.
+    assert!((29..=69).contains(&apart), "{apart}");
 }
 
 /// Share of images that change by more than 0.02, counted over 2000 other keys. What the others lack:
@@ -243,22 +244,22 @@ fn nsa_changes_an_image_exactly_where_patch_and_both_objects_meet() {
 /// - Texture, bias, deformation, blur and sharpening draw their severity from 0 on: 2 % lie below 0.02, and of those above
 ///   some meet a texture or a tissue like their own, or little detail.
 /// - 3 % of the scars lie in the background as a whole: they are thin, and only the window's centre is on the object.
-/// - 9 % of NSA's patches meet no foreign object: slices near the end of a volume hold a small one, which the window
-///   contains somewhere, and the patch covers 8 % to 60 % of the window.
+/// - 12 % of NSA's patches meet no foreign object (247 of the 2000): slices near the end of a volume hold a small one,
+///   which the window contains somewhere, and the patch covers 4 % to 64 % of the window.
 const CHANGED: [(Family, f64); 13] = [
-    (Family::Dag, 0.9985),
-    (Family::DagNoTissue, 0.999),
-    (Family::TextureOnly, 0.9325),
-    (Family::BiasOnly, 0.977),
-    (Family::Fpi, 0.9975),
-    (Family::Pii, 0.9865),
+    (Family::Dag, 0.9975),
+    (Family::DagNoTissue, 0.998),
+    (Family::TextureOnly, 0.9365),
+    (Family::BiasOnly, 0.9815),
+    (Family::Fpi, 0.995),
+    (Family::Pii, 0.9845),
     (Family::CutPaste, 1.0),
     (Family::CutPasteScar, 0.969),
-    (Family::Nsa, 0.906),
-    (Family::Deformation, 0.942),
-    (Family::NoiseTexture, 0.9115),
-    (Family::Blur, 0.8655),
-    (Family::Sharpen, 0.91),
+    (Family::Nsa, 0.8765),
+    (Family::Deformation, 0.937),
+    (Family::NoiseTexture, 0.922),
+    (Family::Blur, 0.862),
+    (Family::Sharpen, 0.9),
 ];
 
 #[test]
