@@ -27,6 +27,10 @@ impl<D: Device> Backend for Cuda<D> {
         Some(self.device().free_memory()? + self.pool.kept())
     }
 
+    fn map_bytes(&self) -> usize {
+        self.element().bytes()
+    }
+
     fn zeros(&self, len: usize) -> Numbers<D> {
         self.put(Element::F32, len, &vec![0; 4 * len])
     }

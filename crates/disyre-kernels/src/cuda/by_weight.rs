@@ -130,7 +130,7 @@ fn join<D: Device>(conv: &Conv, sums: &Numbers<D>, count: usize, out: &Numbers<D
         counts: [0; 9],
     };
     for (matrix, weights) in matrices.iter().enumerate() {
-        for &weight in weights {
+        for &(weight, _) in weights {
             join.sums[weight][join.counts[weight] as usize] = int(matrix);
             join.counts[weight] += 1;
         }

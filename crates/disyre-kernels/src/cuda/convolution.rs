@@ -326,7 +326,7 @@ impl<D: Device> Cuda<D> {
             parameters.counts[matrix] = int(sum.len());
             sum.iter()
                 .zip(&mut parameters.sums[matrix])
-                .for_each(|(&weight, to)| *to = int(weight));
+                .for_each(|(&(weight, _), to)| *to = int(weight));
         }
         let name = if self.is_bf16() { "pack_weights_bf16" } else { "pack_weights_f32" };
         let grid = [(depth * columns).div_ceil(256), kernel_sums.len(), 1];

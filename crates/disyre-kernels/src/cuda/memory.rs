@@ -16,7 +16,7 @@ pub(super) enum Element {
 }
 
 impl Element {
-    fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         match self {
             Self::Bf16 => 2,
             Self::F32 => 4,
