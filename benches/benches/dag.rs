@@ -56,7 +56,7 @@ fn families(c: &mut Criterion) {
 
 /// What two threads make of the families together: beside one thread's, how far they go with the cores.
 fn two_threads(c: &mut Criterion) {
-    const SAMPLES: u64 = 16;
+    const SAMPLES: u64 = 128;
     let sources = Sources {
         shapes: None,
         textures: Some(Arc::new(bank())),

@@ -299,16 +299,16 @@ impl Field {
     fn counts(&self, classes: usize, inner: &Region, mask: &PlacedMask) -> Vec<f64> {
         match self {
             Self::Hard(labels) => {
-                // Two counters of each tissue: neighbours are mostly alike, and one would wait for itself.
-                let mut counts = [[0u32; 256]; 2];
+                // Four counters of each tissue: neighbours are mostly alike, and one would wait for itself.
+                let mut counts = [[0u32; 256]; 4];
                 let labels = inner.of(labels.view());
                 for (labels, mask) in labels.rows().into_iter().zip(mask.values.rows()) {
                     for (index, (&label, &m)) in labels.iter().zip(mask).enumerate() {
-                        counts[index % 2][usize::from(label)] += u32::from(m > 0.0);
+                        counts[index % 4][usize::from(label)] += u32::from(m > 0.0);
                     }
                 }
-                let both = counts[0].iter().zip(&counts[1]).map(|(a, b)| f64::from(a + b));
-                both.take(classes).collect()
+                let all = |class| counts.iter().map(|counts| f64::from(counts[class])).sum();
+                (0..classes.min(256)).map(all).collect()
             }
             Self::Soft(memberships) => {
                 let inside = inner.of(memberships.view());

@@ -1,10 +1,7 @@
 use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    canvas::{contiguous, for_each_row},
-    order::{float, number},
-};
+use crate::canvas::{contiguous, for_each_row};
 
 /// How a foreign texture is brought to the intensities of the image, channel by channel, over the voxels of the mask.
 ///
@@ -27,6 +24,8 @@ pub enum Normalisation {
     MinMax,
 }
 
+/// Voxels that are compared side by side.
+const LANES: usize = 8;
 /// Keeps the divisions finite where a texture is constant.
 const EPSILON: f64 = 1e-3;
 
@@ -72,17 +71,15 @@ struct Statistics {
 impl Statistics {
     /// Over the voxels with mask > 0; `None` if there is none. Without `moments` mean and deviation mean nothing.
     fn over(image: ArrayView3<'_, f32>, mask: ArrayView3<'_, f32>, moments: bool) -> Option<Self> {
-        let (mut min, mut max) = (i32::MAX, i32::MIN);
+        let mut range = [[f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]];
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for (values, mask) in image.rows().into_iter().zip(mask.rows()) {
             let (values, mask) = (contiguous(values), contiguous(mask));
             let inside = || values.iter().zip(mask.iter());
-            for (&value, &m) in inside() {
-                // Selections in place of a branch: the row is compared several voxels at a time.
-                let value = number(value);
-                min = min.min(if m > 0.0 { value } else { i32::MAX });
-                max = max.max(if m > 0.0 { value } else { i32::MIN });
-            }
+            let (whole, rest) = (values.chunks_exact(LANES), mask.chunks_exact(LANES));
+            let remainders = (whole.remainder(), rest.remainder());
+            whole.zip(rest).for_each(|(values, mask)| widen(&mut range, values, mask));
+            widen(&mut range, remainders.0, remainders.1);
             if moments {
                 for (&value, _) in inside().filter(|(_, m)| **m > 0.0) {
                     count += 1.0;
@@ -94,7 +91,22 @@ impl Statistics {
         let n: f64 = count;
         let mean = sum / n;
         let std = (squares / n - mean * mean).max(0.0).sqrt();
-        (min <= max).then_some(Self { min: float(min).into(), max: float(max).into(), mean, std })
+        let min = range[0].iter().copied().fold(f32::INFINITY, f32::min);
+        let max = range[1].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        (min <= max).then_some(Self { min: min.into(), max: max.into(), mean, std })
+    }
+}
+
+/// Least and greatest values so far, as many side by side as are compared at a time.
+type Range = [[f32; LANES]; 2];
+
+/// Takes up to as many voxels more, where the mask is above 0.
+fn widen([min, max]: &mut Range, values: &[f32], mask: &[f32]) {
+    for (i, (&value, &m)) in values.iter().zip(mask).enumerate().take(LANES) {
+        // Selections in place of branches, and of `f32::min`, which asks about numbers that are none.
+        let (low, high) = if m > 0.0 { (value, value) } else { (f32::INFINITY, f32::NEG_INFINITY) };
+        min[i] = if low < min[i] { low } else { min[i] };
+        max[i] = if high > max[i] { high } else { max[i] };
     }
 }
 
