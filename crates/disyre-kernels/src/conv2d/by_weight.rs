@@ -291,31 +291,16 @@ impl Task<'_> {
                     let g_plane = tap.to * gradient_blocks + column / BLOCK;
                     let g =
                         &g[g_plane * plane + (chunk.first() + position) * BLOCK + column % BLOCK..];
-                    for channel in (0..inputs.channels).step_by(L::OUTER_ROWS) {
-                        let x_plane = tap.from * blocks + channel / BLOCK;
-                        let x_position = chunk.shifted(tap.dy, tap.dx) + position;
-                        let x = &x[x_plane * plane + x_position * BLOCK + channel % BLOCK..];
-                        let sums = &mut sums[(tap.matrix * height + channel) * width + column..];
-                        let outer = Outer {
-                            x: x.as_ptr(),
-                            x_row: 1,
-                            g: g.as_ptr(),
-                            g_vector: if L::COUNT == BLOCK { plane } else { L::COUNT },
-                            count,
-                            sums: sums.as_mut_ptr(),
-                            sums_row: width,
-                            narrow: self.columns.len() - column <= L::COUNT,
-                        };
-                        let g_reach = (count - 1) * BLOCK + outer.g_vector + L::COUNT;
-                        assert!(
-                            x.len() >= (count - 1) * BLOCK + L::OUTER_ROWS && g.len() >= g_reach
-                        );
-                        assert!(sums.len() >= (L::OUTER_ROWS - 1) * width + columns);
-                        // SAFETY: as just asserted, `count` positions of `OUTER_ROWS` channels lie within the input's
-                        // panel (a block has 16, which `OUTER_ROWS` divides), as many of two vectors within the
-                        // gradient's, whose blocks come in pairs, and all rows within the sums.
-                        unsafe { lanes.outer(&outer) }
-                    }
+                    let x_position = chunk.shifted(tap.dy, tap.dx) + position;
+                    let products = Products {
+                        x: &x[tap.from * blocks * plane + x_position * BLOCK..],
+                        g,
+                        plane,
+                        count,
+                        inputs: inputs.channels,
+                        narrow: self.columns.len() - column <= L::COUNT,
+                    };
+                    products.add(lanes, &mut sums[tap.matrix * height * width + column..], width);
                 }
             }
         }
@@ -460,28 +445,62 @@ impl Tiles<'_> {
         for matrix in 0..matrices {
             for column in (0..outputs).step_by(columns) {
                 let g = &g[(matrix * g_blocks + column / BLOCK) * plane + column % BLOCK..];
-                for channel in (0..inputs).step_by(L::OUTER_ROWS) {
-                    let x = &x[(matrix * x_blocks + channel / BLOCK) * plane + channel % BLOCK..];
-                    let sums = &mut sums[(matrix * height + channel) * width + column..];
-                    let outer = Outer {
-                        x: x.as_ptr(),
-                        x_row: 1,
-                        g: g.as_ptr(),
-                        g_vector: if L::COUNT == BLOCK { plane } else { L::COUNT },
-                        count,
-                        sums: sums.as_mut_ptr(),
-                        sums_row: width,
-                        narrow: outputs - column <= L::COUNT,
-                    };
-                    let last = (count - 1) * BLOCK;
-                    assert!(x.len() >= last + L::OUTER_ROWS);
-                    assert!(g.len() >= last + outer.g_vector + L::COUNT);
-                    assert!(sums.len() >= (L::OUTER_ROWS - 1) * width + columns);
-                    // SAFETY: as just asserted, `count` tiles of `OUTER_ROWS` channels lie within the input's, as many
-                    // of two vectors within the gradient's, and all rows within the sums.
-                    unsafe { lanes.outer(&outer) }
-                }
+                let products = Products {
+                    x: &x[matrix * x_blocks * plane..],
+                    g,
+                    plane,
+                    count,
+                    inputs,
+                    narrow: outputs - column <= L::COUNT,
+                };
+                products.add(lanes, &mut sums[matrix * height * width + column..], width);
             }
+        }
+    }
+}
+
+/// Outer products of one matrix: all inputs times two vectors of columns, over positions or tiles. Factors are `f32`, in
+/// blocks of channels.
+struct Products<'a> {
+    /// From the first position of the first block of inputs on.
+    x: &'a [f32],
+    /// From the first position and column on.
+    g: &'a [f32],
+    /// Words from one block of channels to the next, of both.
+    plane: usize,
+    /// Positions.
+    count: usize,
+    inputs: usize,
+    /// Whether the second vector of columns is not needed.
+    narrow: bool,
+}
+
+impl Products<'_> {
+    /// Adds them to sums (input, column), whose rows are `width` apart.
+    #[inline(always)]
+    fn add<L: Lanes>(&self, lanes: L, sums: &mut [f32], width: usize) {
+        let Self { g, plane, count, narrow, .. } = *self;
+        let last = (count - 1) * BLOCK;
+        for channel in (0..self.inputs).step_by(L::OUTER_ROWS) {
+            let x = &self.x[channel / BLOCK * plane + channel % BLOCK..];
+            let sums = &mut sums[channel * width..];
+            let outer = Outer {
+                x: x.as_ptr(),
+                x_row: 1,
+                g: g.as_ptr(),
+                g_vector: if L::COUNT == BLOCK { plane } else { L::COUNT },
+                count,
+                sums: sums.as_mut_ptr(),
+                sums_row: width,
+                narrow,
+            };
+            assert!(x.len() >= last + L::OUTER_ROWS);
+            assert!(g.len() >= last + outer.g_vector + L::COUNT);
+            assert!(sums.len() >= (L::OUTER_ROWS - 1) * width + VECTORS * L::COUNT);
+            // SAFETY: as just asserted, `count` positions of `OUTER_ROWS` channels lie within the input's factors (a
+            // block has 16 channels, which `OUTER_ROWS` divides), as many of two vectors within the gradient's, and all
+            // rows within the sums.
+            unsafe { lanes.outer(&outer) }
         }
     }
 }
