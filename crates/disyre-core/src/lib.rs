@@ -20,10 +20,11 @@
 //! # Ok::<(), disyre_core::SeverityError>(())
 //! ```
 //!
-//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
+//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`], [`DrawnPairs`].
 //! Feature `files` adds `write_whole`, by which every crate writes its files. It reads none, knows no model and computes nothing beyond index arithmetic.
 #![forbid(unsafe_code)]
 
+mod drawing;
 #[cfg(feature = "files")]
 mod files;
 mod grid;
@@ -32,6 +33,10 @@ mod severity;
 mod shape;
 mod traits;
 
+pub use drawing::{
+    Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation, Rules, Stock,
+    StockVolume,
+};
 #[cfg(feature = "files")]
 pub use files::write_whole;
 pub use grid::{Affine, Grid, Volume};

@@ -12,7 +12,6 @@ mod texture;
 
 pub use bias::{BiasConfig, BiasDirection, BiasParams, Memberships, TissueBias};
 pub use deformation::{Deformation, DeformationConfig, DeformationDirection, DeformationParams};
-pub use normalisation::Normalisation;
 pub use poisson::{Gradients, PoissonBlend, PoissonConfig};
 pub use sharpness::{Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams};
 pub use texture::{TextureBlend, TextureConfig, TextureParams};

@@ -55,8 +55,8 @@ pub use canvas::{Canvas, Scene};
 pub use corruptions::{
     BiasConfig, BiasDirection, BiasParams, Corruption, CorruptionParams, Deformation,
     DeformationConfig, DeformationDirection, DeformationParams, Gradients, Memberships,
-    Normalisation, PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection,
-    SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
+    PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams,
+    TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
 pub use dag::DagConfig;
 pub use error::DagError;
@@ -75,4 +75,4 @@ pub use textures::{
 };
 
 // What a user needs of the vocabulary, so that this crate can be used alone.
-pub use disyre_core::{Key, Severity, TissueModel, ndarray};
+pub use disyre_core::{Key, Normalisation, Severity, TissueModel, ndarray};

@@ -1,63 +1,41 @@
-use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
-use serde::{Deserialize, Serialize};
+use disyre_core::{
+    Normalisation,
+    ndarray::{ArrayView3, ArrayViewMut3},
+};
 
 use crate::canvas::{contiguous, for_each_row};
-
-/// How a foreign texture is brought to the intensities of the image, channel by channel, over the voxels of the mask.
-///
-/// f: texture, x: image; minimum, maximum, mean and standard deviation over the voxels with mask > 0. The result is
-/// clipped to `[0, 1]`.
-///
-/// # Source
-/// DISYRE v2 (arXiv 2407.06635) uses `MinMax`; the others are options of its published code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Normalisation {
-    /// f stays as it is.
-    None,
-    /// `f − mean f + mean x`.
-    Mean,
-    /// `(f − mean f) / (std f + 0.001) · std x + mean x`.
-    Std,
-    /// `(f − min f) / (max f − min f + 0.001) · (max x − min x) + min x`.
-    #[default]
-    MinMax,
-}
 
 /// Voxels that are compared side by side.
 const LANES: usize = 8;
 /// Keeps the divisions finite where a texture is constant.
 const EPSILON: f64 = 1e-3;
 
-impl Normalisation {
-    /// Normalises one channel of a texture in place; an empty mask leaves it as it is.
-    pub(crate) fn apply(
-        self,
-        texture: ArrayViewMut3<'_, f32>,
-        image: ArrayView3<'_, f32>,
-        mask: ArrayView3<'_, f32>,
-    ) {
-        if self == Self::None {
-            return;
-        }
-        let moments = self != Self::MinMax;
-        let (Some(f), Some(x)) = (
-            Statistics::over(texture.view(), mask, moments),
-            Statistics::over(image, mask, moments),
-        ) else {
-            return;
-        };
-        let (scale, from, to) = match self {
-            Self::None => (1.0, 0.0, 0.0),
-            Self::Mean => (1.0, f.mean, x.mean),
-            Self::Std => (x.std / (f.std + EPSILON), f.mean, x.mean),
-            Self::MinMax => ((x.max - x.min) / (f.max - f.min + EPSILON), f.min, x.min),
-        };
-        let (scale, shift) = (scale as f32, (to - from * scale) as f32);
-        for_each_row(texture, |row| {
-            row.iter_mut().for_each(|value| *value = (*value * scale + shift).clamp(0.0, 1.0));
-        });
+/// Normalises one channel of a texture in place; an empty mask leaves it as it is.
+pub(crate) fn normalise(
+    rule: Normalisation,
+    texture: ArrayViewMut3<'_, f32>,
+    image: ArrayView3<'_, f32>,
+    mask: ArrayView3<'_, f32>,
+) {
+    if rule == Normalisation::None {
+        return;
     }
+    let moments = rule != Normalisation::MinMax;
+    let (Some(f), Some(x)) =
+        (Statistics::over(texture.view(), mask, moments), Statistics::over(image, mask, moments))
+    else {
+        return;
+    };
+    let (scale, from, to) = match rule {
+        Normalisation::None => (1.0, 0.0, 0.0),
+        Normalisation::Mean => (1.0, f.mean, x.mean),
+        Normalisation::Std => (x.std / (f.std + EPSILON), f.mean, x.mean),
+        Normalisation::MinMax => ((x.max - x.min) / (f.max - f.min + EPSILON), f.min, x.min),
+    };
+    let (scale, shift) = (scale as f32, (to - from * scale) as f32);
+    for_each_row(texture, |row| {
+        row.iter_mut().for_each(|value| *value = (*value * scale + shift).clamp(0.0, 1.0));
+    });
 }
 
 #[derive(Debug)]
@@ -119,7 +97,7 @@ mod tests {
         let mut texture = array![[[0.2, 0.4, 0.9]]];
         let image = array![[[0.5, 0.7, 0.0]]];
         let mask = array![[[1.0, 0.1, 0.0]]];
-        normalisation.apply(texture.view_mut(), image.view(), mask.view());
+        normalise(normalisation, texture.view_mut(), image.view(), mask.view());
         texture
     }
 
@@ -140,7 +118,7 @@ mod tests {
     fn an_empty_mask_leaves_the_texture_alone() {
         let mut texture = array![[[0.2, 0.4]]];
         let zero = Array3::zeros((1, 1, 2));
-        Normalisation::MinMax.apply(texture.view_mut(), zero.view(), zero.view());
+        normalise(Normalisation::MinMax, texture.view_mut(), zero.view(), zero.view());
         assert_eq!(texture, array![[[0.2, 0.4]]]);
     }
 }

@@ -1,13 +1,14 @@
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
-    Key, Severity,
+    Key, Normalisation, Severity,
     ndarray::{ArrayView4, ArrayViewMut4},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Corruption, CorruptionParams, Normalisation, check_strength, draw_present, fill, write,
+    Corruption, CorruptionParams, check_strength, draw_present, fill, normalisation::normalise,
+    write,
 };
 use crate::{Canvas, DagError, PlacedMask, TextureSource, scratch::Buffer};
 
@@ -113,7 +114,7 @@ impl TextureBlend {
         fill(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let mask = canvas.mask().values.view();
         for (channel, foreign) in canvas.window().outer_iter().zip(foreign.outer_iter_mut()) {
-            self.config.normalisation.apply(foreign, channel, mask);
+            normalise(self.config.normalisation, foreign, channel, mask);
         }
         let change = canvas.blend_towards(foreign.view(), params.severity.get());
         Ok(if change > 0.0 { params.severity } else { Severity::CLEAN })
