@@ -1,7 +1,12 @@
 //! The processor: every operation is done when it returns, and none fails.
 
+use std::convert::Infallible;
+
+use disyre_core::{Drawing, Stock};
+
 use super::{
-    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, Numbers, PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Input, Maps, Numbers, Pairs,
+    PartGradients, State,
 };
 use crate::{
     AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
@@ -17,6 +22,7 @@ impl Backend for Cpu {
     type Scalar = f64;
     type Update = AdamW;
     type Recording = ();
+    type Synthesis = Infallible;
 
     fn describe(&self) -> String {
         self.compute.to_string()
@@ -237,6 +243,19 @@ impl Backend for Cpu {
     }
 
     fn replay(&self, (): &()) {}
+
+    /// Never: pairs come to the processor whole.
+    fn synthesis(&self, _: &Stock<'_>, _: &Conditions<'_>, _: usize) -> Option<Infallible> {
+        None
+    }
+
+    fn draw(&self, _: &[Drawing], never: &mut Infallible) {
+        match *never {}
+    }
+
+    fn synthesise(&self, never: &Infallible) -> Pairs<Self> {
+        match *never {}
+    }
 }
 
 fn copy(cpu: &Cpu, values: &[f32]) -> Buffer {

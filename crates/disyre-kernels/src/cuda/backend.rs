@@ -4,8 +4,13 @@ use super::device::Device;
 use super::group_norm::DeviceNormalised;
 use super::memory::{Element, Numbers};
 use super::{Cuda, f32_bytes};
+use std::convert::Infallible;
+
+use disyre_core::{Drawing, Stock};
+
 use crate::backend::{
-    Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Input, Maps, Pairs,
+    PartGradients, State,
 };
 use crate::{AdamW, Attention, Extent};
 
@@ -18,6 +23,7 @@ impl<D: Device> Backend for Cuda<D> {
     type Scalar = Numbers<D>;
     type Update = Numbers<D>;
     type Recording = D::Recording;
+    type Synthesis = Infallible;
 
     fn describe(&self) -> String {
         format!("{} on {}", self.precision(), self.device().describe())
@@ -206,6 +212,18 @@ impl<D: Device> Backend for Cuda<D> {
         if self.failure().is_none() {
             self.keep(self.device().replay(recording));
         }
+    }
+
+    fn synthesis(&self, _: &Stock<'_>, _: &Conditions<'_>, _: usize) -> Option<Infallible> {
+        None
+    }
+
+    fn draw(&self, _: &[Drawing], never: &mut Infallible) {
+        match *never {}
+    }
+
+    fn synthesise(&self, never: &Infallible) -> Pairs<Self> {
+        match *never {}
     }
 }
 
