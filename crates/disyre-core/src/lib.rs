@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod drawing;
+mod ensemble;
 #[cfg(feature = "files")]
 mod files;
 mod grid;
@@ -37,6 +38,7 @@ pub use drawing::{
     Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation, Rules, Stock,
     StockVolume,
 };
+pub use ensemble::{Distance, EnsembleSums};
 #[cfg(feature = "files")]
 pub use files::write_whole;
 pub use grid::{Affine, Grid, Volume};

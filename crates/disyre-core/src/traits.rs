@@ -5,7 +5,7 @@ use ndarray::{
     ArrayViewMut5, CowArray, Ix2,
 };
 
-use crate::{DrawnPairs, Severity, ShapeError, ensure_same_shape};
+use crate::{Distance, DrawnPairs, EnsembleSums, Severity, ShapeError, ensure_same_shape};
 
 /// Restores images: takes away what it believes is an anomaly of the given severity.
 ///
@@ -27,6 +27,29 @@ pub trait Restorer: Send + Sync {
         severities: &[Severity],
         restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), RestoreError>;
+
+    /// Restores the whole batch under each of several severities and writes the sums over these restorations, each
+    /// begun at 0 and added to in the order of the severities.
+    ///
+    /// Only for speed: a restorer on another machine need not bring every restoration back. By default false, and
+    /// nothing is done: the caller then asks for one restoration after another.
+    ///
+    /// # Shapes and units
+    /// `batch` and both sums are `(n, c, z, y, x)`; `severities` are those of the ensemble, at least one, each for all
+    /// items.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); the sums then hold nothing of meaning.
+    fn restore_summed(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        distance: Distance,
+        sums: EnsembleSums<'_>,
+    ) -> Result<bool, RestoreError> {
+        let _ = (batch, severities, distance, sums);
+        Ok(false)
+    }
 }
 
 /// Why a [`Restorer`] failed.

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis, Zip};
-use disyre_core::{Restorer, Severity, ensure_finite, ensure_same_shape};
+use disyre_core::{EnsembleSums, Restorer, Severity, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
 use crate::{Residual, ScoreError};
@@ -107,9 +107,27 @@ impl Ensemble {
         if windows.is_empty() {
             return Ok(());
         }
-        self.accumulate(restorer, windows, score.view_mut(), restored.view_mut())?;
+        if !self.delegate(restorer, windows, score.view_mut(), restored.view_mut())? {
+            self.accumulate(restorer, windows, score.view_mut(), restored.view_mut())?;
+        }
         self.normalise(windows, score, restored);
         Ok(())
+    }
+
+    /// Leaves the sums to the restorer, if it can and knows the residual.
+    fn delegate(
+        &self,
+        restorer: &dyn Restorer,
+        windows: ArrayView5<'_, f32>,
+        residuals: ArrayViewMut5<'_, f32>,
+        mut restorations: ArrayViewMut5<'_, f32>,
+    ) -> Result<bool, ScoreError> {
+        let Some(distance) = self.residual.distance() else { return Ok(false) };
+        let sums = EnsembleSums { residuals, restorations: restorations.view_mut() };
+        let done = restorer.restore_summed(windows, &self.config.severities, distance, sums)?;
+        // A sum is not finite if one of its terms is not.
+        ensure_finite("restored batch", &restorations.view())?;
+        Ok(done)
     }
 
     /// Sums residuals and restorations over the severities; the two buffers serve all of them.
@@ -166,9 +184,9 @@ fn voxels(array: &Array5<f32>) -> &[f32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AbsoluteResidual;
-    use disyre_core::RestoreError;
+    use crate::{AbsoluteResidual, SquaredResidual};
     use disyre_core::ndarray::Slice;
+    use disyre_core::{Distance, RestoreError};
 
     /// Multiplies by the severity: restorations that differ between members of the ensemble.
     struct Fades;
@@ -200,6 +218,51 @@ mod tests {
         ) -> Result<(), RestoreError> {
             restored.fill(self.0);
             Ok(())
+        }
+    }
+
+    /// The same for a whole ensemble at once, and for nothing else.
+    struct AtOnce<R>(R);
+
+    impl<R: Restorer> Restorer for AtOnce<R> {
+        fn restore(
+            &self,
+            _: ArrayView5<'_, f32>,
+            _: &[Severity],
+            _: ArrayViewMut5<'_, f32>,
+        ) -> Result<(), RestoreError> {
+            Err(RestoreError::Backend("one by one".into()))
+        }
+
+        fn restore_summed(
+            &self,
+            batch: ArrayView5<'_, f32>,
+            severities: &[Severity],
+            distance: Distance,
+            mut sums: EnsembleSums<'_>,
+        ) -> Result<bool, RestoreError> {
+            let mut restored = batch.to_owned();
+            sums.residuals.fill(0.0);
+            sums.restorations.fill(0.0);
+            for &severity in severities {
+                let severities = vec![severity; batch.dim().0];
+                self.0.restore(batch, &severities, restored.view_mut())?;
+                sums.restorations += &restored;
+                sums.residuals += &match distance {
+                    Distance::Absolute => (&batch - &restored).abs(),
+                    Distance::Squared => (&batch - &restored).pow2(),
+                };
+            }
+            Ok(true)
+        }
+    }
+
+    /// A residual without a name.
+    struct Foreign;
+
+    impl Residual for Foreign {
+        fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]) {
+            AbsoluteResidual.residual(input, restored, out);
         }
     }
 
@@ -241,6 +304,29 @@ mod tests {
         let [score, restored] = run(&ensemble(&[1.0], true), &Fades, &windows);
         assert_eq!(score, window(&[0.0; 4]));
         assert_eq!(restored, windows);
+    }
+
+    #[test]
+    fn a_restorer_that_sums_by_itself_is_left_to_it() {
+        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
+        let known: [Arc<dyn Residual>; 2] = [Arc::new(AbsoluteResidual), Arc::new(SquaredResidual)];
+        for residual in known {
+            let ensemble = EnsembleConfig::default().build(residual).unwrap();
+            let one_by_one = run(&ensemble, &Fades, &windows);
+            assert_eq!(run(&ensemble, &AtOnce(Fades), &windows), one_by_one);
+        }
+    }
+
+    #[test]
+    fn a_residual_without_a_name_is_computed_here() {
+        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
+        let foreign = EnsembleConfig::default().build(Arc::new(Foreign)).unwrap();
+        let named = EnsembleConfig::default().build(Arc::new(AbsoluteResidual)).unwrap();
+        assert_eq!(run(&foreign, &Fades, &windows), run(&named, &Fades, &windows));
+        let (mut score, mut restored) = (windows.clone(), windows.clone());
+        let result =
+            foreign.score(&AtOnce(Fades), windows.view(), score.view_mut(), restored.view_mut());
+        assert!(matches!(result, Err(ScoreError::Restore(_))), "{result:?}");
     }
 
     #[test]
@@ -286,8 +372,10 @@ mod tests {
             result.unwrap_err().to_string()
         };
         assert!(run(&Fades, window(&[0.0, f32::NAN])).starts_with("windows holds a value"));
-        let error = run(&Constant(f32::INFINITY), window(&[0.0, 1.0]));
-        assert!(error.starts_with("restored batch holds a value that is not finite"));
+        for restorer in [&Constant(f32::INFINITY) as &dyn Restorer, &AtOnce(Constant(f32::NAN))] {
+            let error = run(restorer, window(&[0.0, 1.0]));
+            assert!(error.starts_with("restored batch holds a value that is not finite"));
+        }
         assert_eq!(
             run(&Fades, window(&[0.0; 3])),
             "score has shape [1, 1, 1, 1, 2], expected [1, 1, 1, 1, 3]"

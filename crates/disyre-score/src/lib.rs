@@ -33,7 +33,7 @@ mod ranking;
 pub mod reference;
 mod residual;
 
-pub use disyre_core::{RestoreError, Restorer, Severity, ndarray};
+pub use disyre_core::{Distance, EnsembleSums, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES};
 pub use error::ScoreError;
 pub use ranking::{BestDice, RankedScores, ScorePool, auroc, average_precision, best_dice};

@@ -1,3 +1,5 @@
+use disyre_core::Distance;
+
 /// Measures how far a restoration departs from its input, voxel by voxel.
 ///
 /// Non-negative, and zero where input and restoration are equal. One required method, object-safe.
@@ -8,6 +10,12 @@ pub trait Residual: Send + Sync {
     /// Three slices of one length, voxels in the same order; intensities in `[0, 1]`, though a restoration need not
     /// be clamped to it.
     fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]);
+
+    /// The distance of that name which this is exactly, if it is one: a restorer on another machine can then compute it
+    /// there. By default it is none.
+    fn distance(&self) -> Option<Distance> {
+        None
+    }
 }
 
 /// `|input − restored|`.
@@ -23,6 +31,10 @@ impl Residual for AbsoluteResidual {
             *out = (a - b).abs();
         }
     }
+
+    fn distance(&self) -> Option<Distance> {
+        Some(Distance::Absolute)
+    }
 }
 
 /// `(input − restored)²`: weighs a few large differences more than many small ones.
@@ -37,6 +49,10 @@ impl Residual for SquaredResidual {
         for ((out, a), b) in out.iter_mut().zip(input).zip(restored) {
             *out = (a - b) * (a - b);
         }
+    }
+
+    fn distance(&self) -> Option<Distance> {
+        Some(Distance::Squared)
     }
 }
 
