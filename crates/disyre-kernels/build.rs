@@ -2,8 +2,16 @@
 //! without these features it does nothing.
 
 #[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
-const OPERATIONS: [&str; 7] =
-    ["attention", "by_weight", "convolution", "group_norm", "loss", "optimiser", "sums"];
+const OPERATIONS: [&str; 8] = [
+    "attention",
+    "by_weight",
+    "convolution",
+    "ensemble",
+    "group_norm",
+    "loss",
+    "optimiser",
+    "sums",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -2,16 +2,20 @@
 
 use std::convert::Infallible;
 
-use disyre_core::{Drawing, Stock};
+use disyre_core::{Distance, Drawing, Stock};
+use rayon::prelude::*;
 
 use super::{
-    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Input, Maps, Numbers, Pairs,
-    PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Ensemble, Input, Maps,
+    Numbers, Pairs, PartGradients, State,
 };
 use crate::{
     AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
     PartGradient, Source, Transform, mean_squared_error, sum_of_squares,
 };
+
+/// Numbers that one thread adds up at a time.
+const PIECE: usize = 1 << 14;
 
 impl Backend for Cpu {
     type Values = Numbers;
@@ -214,6 +218,38 @@ impl Backend for Cpu {
     fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (f64, Buffer) {
         let mut slope = self.pool.take(y.values.len());
         (mean_squared_error(&y.values, &target.values, &mut slope), slope)
+    }
+
+    fn add_member(
+        &self,
+        distance: Distance,
+        x: &Maps<Self>,
+        y: &Maps<Self>,
+        onto: Option<Ensemble<Self>>,
+    ) -> Ensemble<Self> {
+        let zeros = || Maps {
+            extent: y.extent,
+            channels: y.channels,
+            values: self.pool.zeros(y.values.len()),
+            moments: None,
+        };
+        let mut sums = onto.unwrap_or_else(|| Ensemble { distances: zeros(), members: zeros() });
+        let Ensemble { distances, members } = &mut sums;
+        let lens = [&x.values, &distances.values, &members.values].map(|values| values.len());
+        assert_eq!(lens, [y.values.len(); 3], "lengths belong together");
+        let distances = distances.values.par_chunks_mut(PIECE);
+        let sums_of_both = distances.zip(members.values.par_chunks_mut(PIECE));
+        let both = x.values.par_chunks(PIECE).zip(y.values.par_chunks(PIECE));
+        sums_of_both.zip(both).for_each(|((distances, members), (x, y))| {
+            let add = |sum: &mut f32, value| *sum += value;
+            members.iter_mut().zip(y).for_each(|(sum, &y)| add(sum, y));
+            let pairs = distances.iter_mut().zip(x.iter().zip(y));
+            match distance {
+                Distance::Absolute => pairs.for_each(|(sum, (x, y))| add(sum, (x - y).abs())),
+                Distance::Squared => pairs.for_each(|(sum, (x, y))| add(sum, (x - y) * (x - y))),
+            }
+        });
+        sums
     }
 
     fn prepare(&self, update: &AdamW, into: &mut Option<AdamW>) {

@@ -20,7 +20,7 @@ pub use pairs::{Conditions, Pairs};
 use std::fmt::Debug;
 use std::ops::Range;
 
-use disyre_core::{Drawing, Stock};
+use disyre_core::{Distance, Drawing, Stock};
 
 use crate::{AdamW, Attention, Convolution, Extent, GroupNorm};
 
@@ -183,6 +183,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// [`mean_squared_error`](crate::mean_squared_error).
     fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Self::Scalar, Self::Map);
 
+    /// The sums over the members of an ensemble with one more, `y`: how far it is from `x`, and itself. Those before are
+    /// in `onto`; without any the sums begin at 0.
+    fn add_member(
+        &self,
+        distance: Distance,
+        x: &Maps<Self>,
+        y: &Maps<Self>,
+        onto: Option<Ensemble<Self>>,
+    ) -> Ensemble<Self>;
+
     /// The coefficients of the next [`update`](Self::update); into the same memory where there was an update before.
     fn prepare(&self, update: &AdamW, into: &mut Option<Self::Update>);
 
@@ -300,6 +310,15 @@ pub struct PartGradients<'a, B: Backend + ?Sized> {
     pub addend: Option<&'a B::Map>,
     /// For each part its gradient; added where there is one.
     pub by_parts: &'a mut [Option<B::Map>],
+}
+
+/// Sums over the members of an ensemble, each of the shape of a member.
+#[derive(Debug)]
+pub struct Ensemble<B: Backend + ?Sized> {
+    /// Of how far each member is from what all restore.
+    pub distances: Maps<B>,
+    /// Of the members.
+    pub members: Maps<B>,
 }
 
 /// What an update changes, all of one length.

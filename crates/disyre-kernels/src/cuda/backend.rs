@@ -6,10 +6,10 @@ use super::memory::{Element, Numbers};
 use super::{Cuda, f32_bytes};
 use std::convert::Infallible;
 
-use disyre_core::{Drawing, Stock};
+use disyre_core::{Distance, Drawing, Stock};
 
 use crate::backend::{
-    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Input, Maps, Pairs,
+    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Ensemble, Input, Maps, Pairs,
     PartGradients, State,
 };
 use crate::{AdamW, Attention, Extent};
@@ -178,6 +178,16 @@ impl<D: Device> Backend for Cuda<D> {
 
     fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
         self.loss(y, target)
+    }
+
+    fn add_member(
+        &self,
+        distance: Distance,
+        x: &Maps<Self>,
+        y: &Maps<Self>,
+        onto: Option<Ensemble<Self>>,
+    ) -> Ensemble<Self> {
+        self.one_more(distance, x, y, onto)
     }
 
     fn prepare(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {

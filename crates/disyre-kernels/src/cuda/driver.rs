@@ -11,10 +11,11 @@ use super::device::{Device, Kernel};
 use crate::backend::BackendError;
 
 /// Machine code and PTX of each file of kernels.
-const MODULES: [(&str, &[u8]); 7] = [
+const MODULES: [(&str, &[u8]); 8] = [
     ("attention", include_bytes!(concat!(env!("OUT_DIR"), "/attention.fatbin"))),
     ("by_weight", include_bytes!(concat!(env!("OUT_DIR"), "/by_weight.fatbin"))),
     ("convolution", include_bytes!(concat!(env!("OUT_DIR"), "/convolution.fatbin"))),
+    ("ensemble", include_bytes!(concat!(env!("OUT_DIR"), "/ensemble.fatbin"))),
     ("group_norm", include_bytes!(concat!(env!("OUT_DIR"), "/group_norm.fatbin"))),
     ("loss", include_bytes!(concat!(env!("OUT_DIR"), "/loss.fatbin"))),
     ("optimiser", include_bytes!(concat!(env!("OUT_DIR"), "/optimiser.fatbin"))),

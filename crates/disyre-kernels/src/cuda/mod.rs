@@ -17,6 +17,7 @@ mod device;
 mod driver;
 #[cfg(feature = "cuda-emulation")]
 mod emulated;
+mod ensemble;
 mod group_norm;
 mod lattice;
 mod loss;

@@ -1,0 +1,62 @@
+//! Sums over the members of an ensemble: the launch code of ensemble.cu.
+
+use disyre_core::Distance;
+
+use super::device::{Device, Kernel};
+use super::memory::{Array, Element, Numbers};
+use super::{Cuda, Parameters};
+use crate::backend::{Ensemble, Maps};
+
+/// Threads of a block, and the most blocks: more would not be on the device at once.
+const THREADS: usize = 256;
+const BLOCKS: usize = 4096;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct AddMember {
+    x: Array,
+    y: Array,
+    distances: u64,
+    members: u64,
+    len: i64,
+    squared: i32,
+    onto: i32,
+}
+
+// SAFETY: the structure has the layout of that of the same name in ensemble.cu.
+unsafe impl Parameters for AddMember {}
+
+impl<D: Device> Cuda<D> {
+    /// The sums with one more member, in 32 bits.
+    pub(super) fn one_more(
+        &self,
+        distance: Distance,
+        x: &Maps<Self>,
+        y: &Maps<Self>,
+        onto: Option<Ensemble<Self>>,
+    ) -> Ensemble<Self> {
+        let len = y.values.len();
+        let (begun, sum) = (onto.is_some(), || Maps {
+            extent: y.extent,
+            channels: y.channels,
+            values: self.take(Element::F32, len),
+            moments: None,
+        });
+        let sums = onto.unwrap_or_else(|| Ensemble { distances: sum(), members: sum() });
+        let lens = [&x.values, &sums.distances.values, &sums.members.values].map(Numbers::len);
+        assert_eq!(lens, [len; 3], "lengths belong together");
+        let parameters = AddMember {
+            x: x.values.array(),
+            y: y.values.array(),
+            distances: sums.distances.values.address(0),
+            members: sums.members.values.address(0),
+            len: len as i64,
+            squared: i32::from(distance == Distance::Squared),
+            onto: i32::from(begun),
+        };
+        let blocks = len.div_ceil(THREADS).min(BLOCKS);
+        let kernel = Kernel { module: "ensemble", name: "add_member" };
+        self.run(kernel, [blocks, 1, 1], THREADS as u32, &parameters);
+        sums
+    }
+}
