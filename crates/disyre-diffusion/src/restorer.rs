@@ -1,10 +1,13 @@
 use std::path::Path;
 
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
-use disyre_core::{RestoreError, Restorer, Severity, ensure_finite, ensure_same_shape};
+use disyre_core::{
+    Distance, EnsembleSums, RestoreError, Restorer, Severity, ShapeError, ensure_finite,
+    ensure_same_shape,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Runner;
+use crate::engine::{Runner, Sums};
 use crate::model::{EMA_FILE, MODEL_FILE};
 use crate::slices::{from_images, to_images};
 use crate::{Conditioning, Device, DiffusionError, Engine, ModelConfig, Parameters, Schedule};
@@ -117,19 +120,44 @@ impl ColdRestorer {
         conditioning: &Conditioning,
         restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), DiffusionError> {
-        let (n, c, z, y, x) = batch.dim();
-        let channels = self.config.network.in_channels;
-        ensure_same_shape("batch", &[n, channels, z, y, x], &[n, c, z, y, x])?;
+        let (n, _, z, ..) = batch.dim();
         ensure_same_shape("restored batch", batch.shape(), restored.shape())?;
         ensure_same_shape("severities", &[n], &[conditioning.len()])?;
-        ensure_finite("batch", batch)?;
+        self.ensure_fits(batch)?;
         if n * z == 0 {
             return Ok(());
         }
-        self.config.network.ensure_divisible(y, x)?;
         let images = to_images(batch);
         from_images(&self.network.forward(&images, &conditioning.repeated(z))?, restored);
         Ok(())
+    }
+
+    /// The sums over the restorations under each severity; none if the engine has no way to find them at once.
+    fn summed(
+        &self,
+        batch: &ArrayView5<'_, f32>,
+        severities: &[Severity],
+        distance: Distance,
+    ) -> Result<Option<Sums>, DiffusionError> {
+        let (n, _, z, ..) = batch.dim();
+        if severities.is_empty() {
+            return Err(ShapeError::Empty { array: "severities" }.into());
+        }
+        self.ensure_fits(batch)?;
+        if n * z == 0 {
+            return Ok(Some(Sums::default()));
+        }
+        let each = |&severity| self.schedule.conditioning(&[severity]).repeated(n * z);
+        let conditionings: Vec<Conditioning> = severities.iter().map(each).collect();
+        self.network.ensemble(&to_images(batch), &conditionings, distance)
+    }
+
+    fn ensure_fits(&self, batch: &ArrayView5<'_, f32>) -> Result<(), DiffusionError> {
+        let (n, c, z, y, x) = batch.dim();
+        let channels = self.config.network.in_channels;
+        ensure_same_shape("batch", &[n, channels, z, y, x], &[n, c, z, y, x])?;
+        ensure_finite("batch", batch)?;
+        if n * z == 0 { Ok(()) } else { self.config.network.ensure_divisible(y, x) }
     }
 }
 
@@ -142,6 +170,21 @@ impl Restorer for ColdRestorer {
     ) -> Result<(), RestoreError> {
         let conditioning = self.schedule.conditioning(severities);
         Ok(self.restore_conditioned(&batch, &conditioning, restored)?)
+    }
+
+    fn restore_summed(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        distance: Distance,
+        EnsembleSums { residuals, restorations }: EnsembleSums<'_>,
+    ) -> Result<bool, RestoreError> {
+        ensure_same_shape("residuals", batch.shape(), residuals.shape())?;
+        ensure_same_shape("restored batch", batch.shape(), restorations.shape())?;
+        let Some(sums) = self.summed(&batch, severities, distance)? else { return Ok(false) };
+        from_images(&sums.residuals, residuals);
+        from_images(&sums.restorations, restorations);
+        Ok(true)
     }
 }
 

@@ -1,11 +1,12 @@
 use std::sync::{Mutex, PoisonError};
 
+use disyre_core::Distance;
 use disyre_kernels::AdamW;
-use disyre_kernels::backend::{Backend, BackendError, Maps};
+use disyre_kernels::backend::{Backend, BackendError, Ensemble, Maps};
 
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
-use super::{Example, Runner, State, StepResult, Trainee, Training};
+use super::{Example, Runner, State, StepResult, Sums, Trainee, Training};
 use crate::fused::{Entry, FusedNetwork, Inputs, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
@@ -16,16 +17,29 @@ pub(super) struct Fused<B: Backend> {
     network: FusedNetwork,
     backend: B,
     weights: B::Values,
-    /// Passes that wait to be run again.
-    passes: Mutex<Vec<Pass<B>>>,
+    identity: B::Normalised,
+    /// Restorations that wait to be run again, and ensembles.
+    restorations: Waiting<B, Maps<B>>,
+    ensembles: Waiting<B, Ensemble<B>>,
 }
 
-/// A pass over images of one shape.
+type Waiting<B, Found> = Mutex<Vec<Pass<B, Found>>>;
+
+/// The same images under one conditioning or several.
 #[derive(Debug)]
-struct Pass<B: Backend> {
+struct Pass<B: Backend, Found> {
+    kind: Kind,
+    image: Maps<B>,
+    sinusoids: Vec<Maps<B>>,
+    run: Repeated<B, Found>,
+}
+
+/// What passes have in common that are repetitions of each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Kind {
     shape: [usize; 4],
-    inputs: Inputs<B>,
-    run: Repeated<B, Maps<B>>,
+    conditionings: usize,
+    distance: Option<Distance>,
 }
 
 impl<B: Backend> Fused<B> {
@@ -45,7 +59,15 @@ impl<B: Backend> Fused<B> {
             entry.write(&parameters.values(&entry.name)?, &mut weights);
         }
         let weights = upload(&backend, &weights);
-        Ok(Self { network, backend, weights, passes: Mutex::default() })
+        let identity = network.identity(&backend);
+        let (restorations, ensembles) = (Mutex::default(), Mutex::default());
+        Ok(Self { network, backend, weights, identity, restorations, ensembles })
+    }
+
+    /// Restores images that are on the machine.
+    fn restored(&self, weights: &B::Values, image: &Maps<B>, sinusoid: &Maps<B>) -> Maps<B> {
+        let inputs = Inputs { image, sinusoid, identity: &self.identity };
+        self.network.forward(&self.backend, weights, &inputs)
     }
 
     fn download(&self, restored: &Maps<B>) -> Result<Vec<f32>, DiffusionError> {
@@ -73,21 +95,56 @@ impl<B: Backend> Fused<B> {
     }
 
     /// A pass that waits, or a new one: no two threads get the same.
-    fn pass(&self, images: &ImageBatch, conditioning: &Conditioning) -> Pass<B> {
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = passes.iter().position(|pass| pass.shape == images.shape);
+    fn pass<Found>(
+        &self,
+        waiting: &Waiting<B, Found>,
+        kind: Kind,
+        images: &ImageBatch,
+        conditionings: &[Conditioning],
+    ) -> Pass<B, Found> {
+        let Self { network, backend, .. } = self;
+        let mut passes = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = passes.iter().position(|pass| pass.kind == kind);
         let found = found.map(|index| passes.swap_remove(index));
         drop(passes);
-        match found {
-            Some(mut pass) => {
-                self.network.replace(&self.backend, images, conditioning, &mut pass.inputs);
-                pass
-            }
-            None => {
-                let inputs = self.network.inputs(&self.backend, images, conditioning);
-                Pass { shape: images.shape, inputs, run: Repeated::default() }
-            }
+        let Some(mut pass) = found else {
+            let sinusoids = conditionings.iter().map(|each| network.sinusoids(backend, each));
+            let (image, sinusoids) = (to_maps(backend, images), sinusoids.collect());
+            return Pass { kind, image, sinusoids, run: Repeated::default() };
+        };
+        replace_maps(backend, images, &mut pass.image);
+        for (conditioning, sinusoids) in conditionings.iter().zip(&mut pass.sinusoids) {
+            network.replace_sinusoids(backend, conditioning, sinusoids);
         }
+        pass
+    }
+
+    /// Puts images and conditionings on the machine, does `work` there and reads what it found.
+    fn run<Found, R>(
+        &self,
+        waiting: &Waiting<B, Found>,
+        (images, conditionings): (&ImageBatch, &[Conditioning]),
+        distance: Option<Distance>,
+        work: impl FnOnce(&Maps<B>, &[Maps<B>]) -> Found,
+        read: impl FnOnce(&Found) -> Result<R, DiffusionError>,
+    ) -> Result<R, DiffusionError> {
+        let kind = Kind { shape: images.shape, conditionings: conditionings.len(), distance };
+        let Pass { image, sinusoids, mut run, .. } =
+            self.pass(waiting, kind, images, conditionings);
+        let found = run.run(&self.backend, || work(&image, &sinusoids), read);
+        let found = found.map_err(|error| self.explain(error, images.shape, Purpose::Restore))?;
+        let pass = Pass { kind, image, sinusoids, run };
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
+        Ok(found)
+    }
+
+    /// Sums over restorations of images that are on the machine.
+    fn summed(&self, distance: Distance, image: &Maps<B>, sinusoids: &[Maps<B>]) -> Ensemble<B> {
+        let add = |onto, sinusoid| {
+            let restored = self.restored(&self.weights, image, sinusoid);
+            Some(self.backend.add_member(distance, image, &restored, onto))
+        };
+        sinusoids.iter().fold(None, add).expect("an ensemble has a member")
     }
 }
 
@@ -101,14 +158,23 @@ impl<B: Backend> Runner for Fused<B> {
         images: &ImageBatch,
         conditioning: &Conditioning,
     ) -> Result<Vec<f32>, DiffusionError> {
-        let Self { network, backend, weights, passes } = self;
-        let Pass { shape, inputs, mut run } = self.pass(images, conditioning);
-        let work = || network.forward(backend, weights, &inputs);
-        let restored = run.run(backend, work, |restored| self.download(restored));
-        let restored = restored.map_err(|error| self.explain(error, shape, Purpose::Restore))?;
-        let pass = Pass { shape, inputs, run };
-        passes.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
-        Ok(restored)
+        let given = (images, std::slice::from_ref(conditioning));
+        let work = |image: &_, sinusoids: &[_]| self.restored(&self.weights, image, &sinusoids[0]);
+        self.run(&self.restorations, given, None, work, |restored| self.download(restored))
+    }
+
+    fn ensemble(
+        &self,
+        images: &ImageBatch,
+        conditionings: &[Conditioning],
+        distance: Distance,
+    ) -> Result<Option<Sums>, DiffusionError> {
+        let work = |image: &_, sinusoids: &[_]| self.summed(distance, image, sinusoids);
+        let read = |sums: &Ensemble<B>| {
+            let residuals = self.download(&sums.distances)?;
+            Ok(Sums { residuals, restorations: self.download(&sums.members)? })
+        };
+        self.run(&self.ensembles, (images, conditionings), Some(distance), work, read).map(Some)
     }
 }
 
@@ -125,7 +191,8 @@ pub(super) struct FusedTrainee<B: Backend> {
 #[derive(Debug)]
 struct Step<B: Backend> {
     shape: [usize; 4],
-    inputs: Inputs<B>,
+    image: Maps<B>,
+    sinusoid: Maps<B>,
     clean: Maps<B>,
     run: Repeated<B, [B::Scalar; 2]>,
 }
@@ -148,13 +215,15 @@ impl<B: Backend> FusedTrainee<B> {
         let Example { images, conditioning, clean } = *example;
         match self.step.take().filter(|step| step.shape == images.shape) {
             Some(mut step) => {
-                network.replace(backend, images, conditioning, &mut step.inputs);
+                replace_maps(backend, images, &mut step.image);
+                network.replace_sinusoids(backend, conditioning, &mut step.sinusoid);
                 replace_maps(backend, clean, &mut step.clean);
                 step
             }
             None => Step {
                 shape: images.shape,
-                inputs: network.inputs(backend, images, conditioning),
+                image: to_maps(backend, images),
+                sinusoid: network.sinusoids(backend, conditioning),
                 clean: to_maps(backend, clean),
                 run: Repeated::default(),
             },
@@ -182,10 +251,11 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         example: &Example<'_>,
         update: &AdamW,
     ) -> Result<StepResult, DiffusionError> {
-        let Step { shape, inputs, clean, mut run } = self.prepare(example);
+        let Step { shape, image, sinusoid, clean, mut run } = self.prepare(example);
         let Self { fused, optimiser, recompute, step } = self;
-        let Fused { network, backend, weights, .. } = fused;
+        let Fused { network, backend, weights, identity, .. } = fused;
         optimiser.prepare(backend, update);
+        let inputs = Inputs { image: &image, sinusoid: &sinusoid, identity };
         let work = || {
             let (restored, tape) = network.forward_taped(backend, weights, &inputs, *recompute);
             let (loss, slope) = backend.squared_error(&restored, &clean);
@@ -196,7 +266,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
         let purpose = if *recompute { Purpose::LearnAgain } else { Purpose::Learn };
         let found = found.map_err(|error| fused.explain(error, shape, purpose))?;
-        *step = Some(Step { shape, inputs, clean, run });
+        *step = Some(Step { shape, image, sinusoid, clean, run });
         Ok(StepResult { loss: found[0], grad_norm: found[1] })
     }
 
@@ -207,8 +277,9 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
     ) -> Result<Option<Vec<f32>>, DiffusionError> {
         let Some(average) = self.optimiser.average() else { return Ok(None) };
         let Fused { network, backend, .. } = &self.fused;
-        let inputs = network.inputs(backend, images, conditioning);
-        self.fused.download(&network.forward(backend, average, &inputs)).map(Some)
+        let image = to_maps(backend, images);
+        let sinusoid = network.sinusoids(backend, conditioning);
+        self.fused.download(&self.fused.restored(average, &image, &sinusoid)).map(Some)
     }
 
     fn state(&self) -> Result<State, DiffusionError> {
@@ -219,7 +290,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
     fn continue_from(&mut self, state: &State) -> Result<(), DiffusionError> {
         self.optimiser = Optimiser::from_state(&self.fused.backend, state);
         self.fused.weights = self.fused.backend.upload(&state.weights);
-        self.fused.passes = Mutex::default();
+        self.fused.restorations = Mutex::default();
         self.step = None;
         Ok(())
     }
@@ -228,7 +299,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
 #[cfg(test)]
 mod tests {
     use super::super::everywhere::{Way, ways};
-    use super::super::tests::forgetful;
+    use super::super::tests::{forgetful, images, network};
     use super::*;
     use crate::golden::{Golden, assert_close, formula};
     use crate::{Parameters, UNetConfig};
@@ -300,6 +371,53 @@ mod tests {
                 }
             }
             assert_eq!(compared, 8);
+        }
+    }
+
+    /// The sums over an ensemble, added up from one restoration after another.
+    fn summed_by_hand(
+        runner: &dyn Runner,
+        x: &ImageBatch,
+        conditionings: &[Conditioning],
+        distance: Distance,
+    ) -> Sums {
+        let zeros = || vec![0.0; x.values.len()];
+        let mut sums = Sums { residuals: zeros(), restorations: zeros() };
+        for conditioning in conditionings {
+            let restored = runner.forward(x, conditioning).unwrap();
+            for (i, (x, y)) in x.values.iter().zip(restored).enumerate() {
+                sums.residuals[i] += match distance {
+                    Distance::Absolute => (x - y).abs(),
+                    Distance::Squared => (x - y) * (x - y),
+                };
+                sums.restorations[i] += y;
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn an_ensemble_is_the_sum_over_its_members_in_every_way_to_compute() {
+        let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+        let members = [[0, 40, 99], [7; 3]];
+        let members = members.map(|levels| Conditioning::from_levels(levels.to_vec()));
+        for way in ways() {
+            let runner = way.runner(&parameters);
+            // A machine that records operations records the second and repeats it in the third.
+            let distances = ["a", "b", "c"].map(|name| (name, Distance::Squared));
+            for (name, distance) in distances.into_iter().chain([("a", Distance::Absolute)]) {
+                let x = images(name);
+                let expected = summed_by_hand(&*runner, &x, &members, distance);
+                let found = runner.ensemble(&x, &members, distance).unwrap().unwrap();
+                if let Way::Device(crate::Device::Cuda(_), _) = way {
+                    let Sums { residuals, restorations } = found;
+                    let name = format!("{distance:?} in {way}");
+                    assert_close(&name, &residuals, &expected.residuals, 1e-6);
+                    assert_close(&name, &restorations, &expected.restorations, 1e-6);
+                } else {
+                    assert!(found == expected, "{distance:?} in {way}");
+                }
+            }
         }
     }
 

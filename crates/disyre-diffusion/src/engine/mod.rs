@@ -11,6 +11,7 @@ mod repeated;
 use std::fmt::{self, Debug};
 use std::str::FromStr;
 
+use disyre_core::Distance;
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{AdamW, Precision};
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,25 @@ pub(crate) trait Runner: Debug + Send + Sync {
         images: &ImageBatch,
         conditioning: &Conditioning,
     ) -> Result<Vec<f32>, DiffusionError>;
+
+    /// Restores images under each of several conditionings, at least one, and sums over these restorations how far they
+    /// are from the images, and themselves. None where that would be no gain over [`forward`](Self::forward).
+    fn ensemble(
+        &self,
+        images: &ImageBatch,
+        conditionings: &[Conditioning],
+        distance: Distance,
+    ) -> Result<Option<Sums>, DiffusionError> {
+        let _ = (images, conditionings, distance);
+        Ok(None)
+    }
+}
+
+/// Sums over an ensemble, images `(n, c, h, w)`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Sums {
+    pub(crate) residuals: Vec<f32>,
+    pub(crate) restorations: Vec<f32>,
 }
 
 /// A network that learns. Weights, gradients and the optimiser's state stay on its machine.
@@ -222,7 +242,7 @@ mod tests {
     use crate::golden::devices;
     use disyre_core::{Key, rand::RngExt};
 
-    fn network() -> UNetConfig {
+    pub(super) fn network() -> UNetConfig {
         UNetConfig {
             channels: vec![8, 24],
             groups: 4,
@@ -233,7 +253,7 @@ mod tests {
         }
     }
 
-    fn images(name: &str) -> ImageBatch {
+    pub(super) fn images(name: &str) -> ImageBatch {
         let mut rng = Key::new(8).child(name).rng();
         let shape = [3, 2, 12, 8];
         ImageBatch { values: (0..shape.iter().product()).map(|_| rng.random()).collect(), shape }

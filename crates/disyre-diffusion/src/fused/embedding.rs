@@ -66,9 +66,9 @@ impl Embedding {
     pub(super) fn forward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        inputs: &Inputs<B>,
+        inputs: &Inputs<'_, B>,
     ) -> Embedded<B> {
-        let first = context.convolve(&self.first, &[&inputs.sinusoid], false);
+        let first = context.convolve(&self.first, &[inputs.sinusoid], false);
         let through = |conv, x: &Maps<B>| {
             let parts = [x];
             let (input, nothing) = (activated(&parts, inputs), Added::default());
@@ -83,7 +83,7 @@ impl Embedding {
     pub(super) fn backward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        inputs: &Inputs<B>,
+        inputs: &Inputs<'_, B>,
         embedded: &Embedded<B>,
         gradients: Gradients<'_, B>,
     ) {
@@ -96,14 +96,14 @@ impl Embedding {
         };
         let by_second = through(&self.blocks, &embedded.second, &embedding.values);
         let by_first = through(&self.second, &embedded.first, &by_second);
-        let input = Input { parts: &[&inputs.sinusoid], through: None };
+        let input = Input { parts: &[inputs.sinusoid], through: None };
         context.backend.by_weight(&self.first, &input, &by_first, out, None);
     }
 }
 
 /// What SiLU makes of maps.
-fn activated<'a, B: Backend>(parts: &'a [&'a Maps<B>], inputs: &'a Inputs<B>) -> Input<'a, B> {
-    Input { parts, through: Some(Through { normalised: &inputs.identity, silu: true }) }
+fn activated<'a, B: Backend>(parts: &'a [&'a Maps<B>], inputs: &'a Inputs<'a, B>) -> Input<'a, B> {
+    Input { parts, through: Some(Through { normalised: inputs.identity, silu: true }) }
 }
 
 /// n items as one row of pixels.

@@ -55,18 +55,18 @@ enum Hidden<B: Backend> {
 
 /// What a pass starts from, on the machine.
 #[derive(Debug)]
-pub(crate) struct Inputs<B: Backend> {
-    image: Maps<B>,
-    /// Of each item's conditioning, `(n, sinusoid)`.
-    sinusoid: Maps<B>,
-    /// What SiLU alone reads through.
-    identity: B::Normalised,
+pub(crate) struct Inputs<'a, B: Backend> {
+    pub(crate) image: &'a Maps<B>,
+    /// Of each image's conditioning: see [`FusedNetwork::sinusoids`].
+    pub(crate) sinusoid: &'a Maps<B>,
+    /// See [`FusedNetwork::identity`].
+    pub(crate) identity: &'a B::Normalised,
 }
 
 /// All that a pass keeps for the gradient.
 #[derive(Debug)]
 pub(crate) struct Tape<'a, B: Backend> {
-    inputs: &'a Inputs<B>,
+    inputs: &'a Inputs<'a, B>,
     embedded: Embedded<B>,
     passed: Passed<'a, B>,
     hidden: Vec<Hidden<B>>,
@@ -236,31 +236,29 @@ impl FusedNetwork {
         &self.layout
     }
 
-    /// Copies images and conditioning to the machine.
-    pub(crate) fn inputs<B: Backend>(
+    /// Conditioning on the machine, `(n, sinusoid)`.
+    pub(crate) fn sinusoids<B: Backend>(
         &self,
         backend: &B,
-        images: &ImageBatch,
         conditioning: &Conditioning,
-    ) -> Inputs<B> {
+    ) -> Maps<B> {
         let (row, length) = (row(conditioning.len()), self.embedding.sinusoid());
-        Inputs {
-            image: to_maps(backend, images),
-            sinusoid: backend.maps(&self.embedding.sinusoids(conditioning), row, length),
-            identity: backend.identity(self.embedding.inner()),
-        }
+        backend.maps(&self.embedding.sinusoids(conditioning), row, length)
     }
 
-    /// Puts others of the same shape in their place.
-    pub(crate) fn replace<B: Backend>(
+    /// Puts that of as many images in its place.
+    pub(crate) fn replace_sinusoids<B: Backend>(
         &self,
         backend: &B,
-        images: &ImageBatch,
         conditioning: &Conditioning,
-        inputs: &mut Inputs<B>,
+        sinusoids: &mut Maps<B>,
     ) {
-        replace_maps(backend, images, &mut inputs.image);
-        backend.replace(&self.embedding.sinusoids(conditioning), &mut inputs.sinusoid);
+        backend.replace(&self.embedding.sinusoids(conditioning), sinusoids);
+    }
+
+    /// What the embedding reads through where SiLU alone comes before a convolution.
+    pub(crate) fn identity<B: Backend>(&self, backend: &B) -> B::Normalised {
+        backend.identity(self.embedding.inner())
     }
 
     /// Restores a batch; `weights` is a run in the order of the layout.
@@ -268,11 +266,11 @@ impl FusedNetwork {
         &self,
         backend: &B,
         weights: &B::Values,
-        inputs: &Inputs<B>,
+        inputs: &Inputs<'_, B>,
     ) -> Maps<B> {
         let context = Context { backend, weights };
         let embedded = self.embedding.forward(&context, inputs);
-        let mut passed = Passed { image: &inputs.image, results: Vec::new() };
+        let mut passed = Passed { image: inputs.image, results: Vec::new() };
         for (index, step) in self.steps.iter().enumerate() {
             let (result, _) = step.forward(&context, &passed, &embedded);
             passed.results.push(Some(result));
@@ -291,12 +289,12 @@ impl FusedNetwork {
         &self,
         backend: &B,
         weights: &B::Values,
-        inputs: &'a Inputs<B>,
+        inputs: &'a Inputs<'a, B>,
         recompute: bool,
     ) -> (Maps<B>, Tape<'a, B>) {
         let context = Context { backend, weights };
         let embedded = self.embedding.forward(&context, inputs);
-        let mut passed = Passed { image: &inputs.image, results: Vec::new() };
+        let mut passed = Passed { image: inputs.image, results: Vec::new() };
         let mut hidden = Vec::new();
         for step in &self.steps {
             let (result, within) = step.forward(&context, &passed, &embedded);
