@@ -1,12 +1,13 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
 use disyre_core::ndarray::Array5;
 use disyre_core::{PairError, PairSource, Severity};
 use rayon::prelude::*;
+
+use super::BatchQueue;
 
 /// Pairs of corrupted and clean images, made together.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,32 +110,7 @@ impl<'a> Batches<'a> {
     where
         'a: 'scope,
     {
-        // One more finished batch waits in the hands of the thread.
-        let (sender, receiver) = sync_channel(self.depth.get() - 1);
-        scope.spawn(move || {
-            for step in steps {
-                let batch = self.of_step(step);
-                let failed = batch.is_err();
-                if sender.send(batch).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        BatchQueue { receiver }
-    }
-}
-
-/// The receiving end of [`Batches::ahead`]: waits for the next batch, and ends after the last step or a failure.
-#[derive(Debug)]
-pub struct BatchQueue {
-    receiver: Receiver<Result<Batch, PairError>>,
-}
-
-impl Iterator for BatchQueue {
-    type Item = Result<Batch, PairError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.receiver.recv().ok()
+        BatchQueue::new(scope, steps, self.depth, move |step| self.of_step(step))
     }
 }
 

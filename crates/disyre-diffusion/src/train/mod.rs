@@ -6,6 +6,7 @@ mod checkpoint;
 mod config;
 mod learner;
 mod log;
+mod queue;
 mod validation;
 
 use std::fmt;
@@ -21,9 +22,10 @@ use learner::Learner;
 use log::TrainLog;
 use validation::Validation;
 
-pub use batches::{Batch, BatchQueue, Batches};
+pub use batches::{Batch, Batches};
 pub use config::TrainConfig;
 pub use log::LOG_FILE;
+pub use queue::BatchQueue;
 pub use validation::ValidationErrors;
 
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
