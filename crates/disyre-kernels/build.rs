@@ -2,7 +2,7 @@
 //! without these features it does nothing.
 
 #[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
-const OPERATIONS: [&str; 8] = [
+const OPERATIONS: [&str; 9] = [
     "attention",
     "by_weight",
     "convolution",
@@ -11,6 +11,7 @@ const OPERATIONS: [&str; 8] = [
     "loss",
     "optimiser",
     "sums",
+    "synthesis",
 ];
 
 fn main() {
@@ -43,6 +44,8 @@ fn emulator() {
         // Lanes switch stacks by longjmp, which its checked form takes for a fault.
         .flag_if_supported("-U_FORTIFY_SOURCE")
         .flag_if_supported("-Wno-unknown-pragmas")
+        // Where kernels keep the processor's roundings, so does the emulator.
+        .flag_if_supported("-ffp-contract=off")
         .file(path)
         .compile("disyre_emulated");
 }

@@ -4,6 +4,8 @@
 
 mod common;
 
+#[cfg(feature = "cuda")]
+use common::device;
 use common::{assert_within, numbers};
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State, Through,
@@ -77,20 +79,6 @@ fn assert_found(name: &str, found: &Found, expected: &Found, precision: Precisio
 
 fn bits(found: &Found) -> Vec<u32> {
     found.iter().flat_map(|(_, values, _)| values.iter().map(|v| v.to_bits())).collect()
-}
-
-/// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
-#[cfg(feature = "cuda")]
-fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::Driver>> {
-    match disyre_kernels::cuda::Driver::new(0) {
-        Ok(driver) => Some(Cuda::new(driver, precision)),
-        Err(error) => {
-            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
-            assert!(!required, "{error}");
-            println!("skipped on a device: {error}");
-            None
-        }
-    }
 }
 
 /// A normalised convolution of a source of one or two parts, with all that can go into it.

@@ -1,12 +1,12 @@
 //! A CUDA device as the machine of a network.
 
+use disyre_core::{Distance, Drawing, Stock};
+
 use super::device::Device;
 use super::group_norm::DeviceNormalised;
 use super::memory::{Element, Numbers};
+use super::synthesis::Synthesis;
 use super::{Cuda, f32_bytes};
-use std::convert::Infallible;
-
-use disyre_core::{Distance, Drawing, Stock};
 
 use crate::backend::{
     Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Ensemble, Input, Maps, Pairs,
@@ -23,7 +23,7 @@ impl<D: Device> Backend for Cuda<D> {
     type Scalar = Numbers<D>;
     type Update = Numbers<D>;
     type Recording = D::Recording;
-    type Synthesis = Infallible;
+    type Synthesis = Synthesis<D>;
 
     fn describe(&self) -> String {
         format!("{} on {}", self.precision(), self.device().describe())
@@ -224,16 +224,21 @@ impl<D: Device> Backend for Cuda<D> {
         }
     }
 
-    fn synthesis(&self, _: &Stock<'_>, _: &Conditions<'_>, _: usize) -> Option<Infallible> {
-        None
+    fn synthesis(
+        &self,
+        stock: &Stock<'_>,
+        conditions: &Conditions<'_>,
+        batch: usize,
+    ) -> Option<Synthesis<D>> {
+        self.stock(stock, conditions, batch)
     }
 
-    fn draw(&self, _: &[Drawing], never: &mut Infallible) {
-        match *never {}
+    fn draw(&self, drawings: &[Drawing], synthesis: &mut Synthesis<D>) {
+        self.lay_drawings(drawings, synthesis);
     }
 
-    fn synthesise(&self, never: &Infallible) -> Pairs<Self> {
-        match *never {}
+    fn synthesise(&self, synthesis: &Synthesis<D>) -> Pairs<Self> {
+        self.finish(synthesis)
     }
 }
 

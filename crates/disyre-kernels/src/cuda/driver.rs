@@ -11,7 +11,7 @@ use super::device::{Device, Kernel};
 use crate::backend::BackendError;
 
 /// Machine code and PTX of each file of kernels.
-const MODULES: [(&str, &[u8]); 8] = [
+const MODULES: [(&str, &[u8]); 9] = [
     ("attention", include_bytes!(concat!(env!("OUT_DIR"), "/attention.fatbin"))),
     ("by_weight", include_bytes!(concat!(env!("OUT_DIR"), "/by_weight.fatbin"))),
     ("convolution", include_bytes!(concat!(env!("OUT_DIR"), "/convolution.fatbin"))),
@@ -20,6 +20,7 @@ const MODULES: [(&str, &[u8]); 8] = [
     ("loss", include_bytes!(concat!(env!("OUT_DIR"), "/loss.fatbin"))),
     ("optimiser", include_bytes!(concat!(env!("OUT_DIR"), "/optimiser.fatbin"))),
     ("sums", include_bytes!(concat!(env!("OUT_DIR"), "/sums.fatbin"))),
+    ("synthesis", include_bytes!(concat!(env!("OUT_DIR"), "/synthesis.fatbin"))),
 ];
 
 /// The oldest architecture that the kernels are compiled for: tensor cores for bf16, and asynchronous copies.

@@ -24,6 +24,7 @@ mod loss;
 mod memory;
 mod optimiser;
 mod sums;
+mod synthesis;
 
 pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
@@ -32,6 +33,7 @@ pub use driver::{Driver, DriverMemory, Graph};
 pub use emulated::{Emulated, EmulatedMemory};
 pub use group_norm::DeviceNormalised;
 pub use memory::Numbers;
+pub use synthesis::Synthesis;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
