@@ -1,12 +1,12 @@
 use std::sync::{Mutex, PoisonError};
 
-use disyre_core::Distance;
+use disyre_core::{Distance, Drawing};
 use disyre_kernels::AdamW;
-use disyre_kernels::backend::{Backend, BackendError, Ensemble, Maps};
+use disyre_kernels::backend::{Backend, BackendError, Conditions, Ensemble, Maps};
 
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
-use super::{Example, Runner, State, StepResult, Sums, Trainee, Training};
+use super::{Drawn, Example, Runner, State, StepResult, Sums, Trainee, Training};
 use crate::fused::{Entry, FusedNetwork, Inputs, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
@@ -184,17 +184,47 @@ pub(super) struct FusedTrainee<B: Backend> {
     fused: Fused<B>,
     optimiser: Optimiser<B>,
     recompute: bool,
-    step: Option<Step<B>>,
+    given: Option<Step<B, Given<B>>>,
+    drawn: Option<Step<B, B::Synthesis>>,
 }
 
-/// A step of training on batches of one shape; it finds the loss and the norm of the gradient.
+/// A step of training on pairs of one shape; it finds the loss and the norm of the gradient.
 #[derive(Debug)]
-struct Step<B: Backend> {
+struct Step<B: Backend, From> {
     shape: [usize; 4],
-    image: Maps<B>,
-    sinusoid: Maps<B>,
-    clean: Maps<B>,
+    pairs: From,
     run: Repeated<B, [B::Scalar; 2]>,
+}
+
+/// Pairs that were uploaded.
+#[derive(Debug)]
+struct Given<B: Backend> {
+    corrupted: Maps<B>,
+    clean: Maps<B>,
+    sinusoid: Maps<B>,
+}
+
+/// What a step reads and writes beside its pairs.
+struct Parts<'a, B: Backend> {
+    network: &'a FusedNetwork,
+    backend: &'a B,
+    identity: &'a B::Normalised,
+    weights: &'a mut B::Values,
+    optimiser: &'a mut Optimiser<B>,
+    recompute: bool,
+}
+
+impl<B: Backend> Parts<'_, B> {
+    /// The operations of a step.
+    fn descend(self, image: &Maps<B>, sinusoid: &Maps<B>, clean: &Maps<B>) -> [B::Scalar; 2] {
+        let Self { network, backend, identity, weights, optimiser, recompute } = self;
+        let inputs = Inputs { image, sinusoid, identity };
+        let (restored, tape) = network.forward_taped(backend, weights, &inputs, recompute);
+        let (loss, slope) = backend.squared_error(&restored, clean);
+        network.backward(backend, weights, tape, &slope, optimiser.gradient());
+        let norm = optimiser.update(backend, weights, &loss);
+        [loss, norm]
+    }
 }
 
 impl<B: Backend> FusedTrainee<B> {
@@ -206,28 +236,45 @@ impl<B: Backend> FusedTrainee<B> {
         let fused = Fused::with(parameters, backend, B::upload)?;
         let weights = fused.backend.download(&fused.weights)?;
         let optimiser = Optimiser::new(&fused.backend, &weights, training.averaged);
-        Ok(Self { fused, optimiser, recompute: training.recompute, step: None })
+        let recompute = training.recompute;
+        Ok(Self { fused, optimiser, recompute, given: None, drawn: None })
     }
 
     /// The step of this batch, its images on the machine.
-    fn prepare(&mut self, example: &Example<'_>) -> Step<B> {
+    fn prepare(&mut self, example: &Example<'_>) -> Step<B, Given<B>> {
         let Fused { network, backend, .. } = &self.fused;
         let Example { images, conditioning, clean } = *example;
-        match self.step.take().filter(|step| step.shape == images.shape) {
-            Some(mut step) => {
-                replace_maps(backend, images, &mut step.image);
-                network.replace_sinusoids(backend, conditioning, &mut step.sinusoid);
-                replace_maps(backend, clean, &mut step.clean);
-                step
-            }
-            None => Step {
-                shape: images.shape,
-                image: to_maps(backend, images),
-                sinusoid: network.sinusoids(backend, conditioning),
-                clean: to_maps(backend, clean),
-                run: Repeated::default(),
-            },
+        if let Some(mut step) = self.given.take().filter(|step| step.shape == images.shape) {
+            replace_maps(backend, images, &mut step.pairs.corrupted);
+            replace_maps(backend, clean, &mut step.pairs.clean);
+            network.replace_sinusoids(backend, conditioning, &mut step.pairs.sinusoid);
+            return step;
         }
+        let pairs = Given {
+            corrupted: to_maps(backend, images),
+            clean: to_maps(backend, clean),
+            sinusoid: network.sinusoids(backend, conditioning),
+        };
+        Step { shape: images.shape, pairs, run: Repeated::default() }
+    }
+
+    /// Does a step and reads what it found.
+    fn go<From>(
+        &mut self,
+        step: &mut Step<B, From>,
+        update: &AdamW,
+        work: impl FnOnce(&From, Parts<'_, B>) -> [B::Scalar; 2],
+    ) -> Result<StepResult, DiffusionError> {
+        let (Self { fused, optimiser, recompute, .. }, Step { shape, pairs, run }) = (self, step);
+        let Fused { network, backend, weights, identity, .. } = fused;
+        let (backend, recompute) = (&*backend, *recompute);
+        optimiser.prepare(backend, update);
+        let parts = Parts { network, backend, identity, weights, optimiser, recompute };
+        let work = || work(pairs, parts);
+        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
+        let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
+        let found = found.map_err(|error| fused.explain(error, *shape, purpose))?;
+        Ok(StepResult { loss: found[0], grad_norm: found[1] })
     }
 }
 
@@ -251,23 +298,47 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         example: &Example<'_>,
         update: &AdamW,
     ) -> Result<StepResult, DiffusionError> {
-        let Step { shape, image, sinusoid, clean, mut run } = self.prepare(example);
-        let Self { fused, optimiser, recompute, step } = self;
-        let Fused { network, backend, weights, identity, .. } = fused;
-        optimiser.prepare(backend, update);
-        let inputs = Inputs { image: &image, sinusoid: &sinusoid, identity };
-        let work = || {
-            let (restored, tape) = network.forward_taped(backend, weights, &inputs, *recompute);
-            let (loss, slope) = backend.squared_error(&restored, &clean);
-            network.backward(backend, weights, tape, &slope, optimiser.gradient());
-            let norm = optimiser.update(backend, weights, &loss);
-            [loss, norm]
+        let mut step = self.prepare(example);
+        let work = |Given { corrupted, clean, sinusoid }: &_, parts: Parts<'_, B>| {
+            parts.descend(corrupted, sinusoid, clean)
         };
-        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
-        let purpose = if *recompute { Purpose::LearnAgain } else { Purpose::Learn };
-        let found = found.map_err(|error| fused.explain(error, shape, purpose))?;
-        *step = Some(Step { shape, image, sinusoid, clean, run });
-        Ok(StepResult { loss: found[0], grad_norm: found[1] })
+        let found = self.go(&mut step, update, work)?;
+        self.given = Some(step);
+        Ok(found)
+    }
+
+    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> Result<bool, DiffusionError> {
+        let Fused { network, backend, .. } = &self.fused;
+        let severities: Vec<f32> = drawn.severities.iter().map(|severity| severity.get()).collect();
+        let rows = network.sinusoid_rows(drawn.conditioning);
+        let conditions = Conditions { severities: &severities, rows: &rows };
+        let synthesis = backend.synthesis(drawn.stock, &conditions, drawn.pairs);
+        // The machine tells late that it has too little memory: then the stock stays here.
+        match backend.download(&backend.zeros(1)) {
+            Err(BackendError::Memory { .. }) => return Ok(false),
+            told => told?,
+        };
+        let [z, height, width] = drawn.stock.patch;
+        let shape = [drawn.pairs * z, 1, height, width];
+        let step = |synthesis| Step { shape, pairs: synthesis, run: Repeated::default() };
+        self.drawn = synthesis.map(step);
+        Ok(self.drawn.is_some())
+    }
+
+    fn step_drawn(
+        &mut self,
+        drawings: &[Drawing],
+        update: &AdamW,
+    ) -> Result<StepResult, DiffusionError> {
+        let mut step = self.drawn.take().expect("the machine was readied for drawings");
+        self.fused.backend.draw(drawings, &mut step.pairs);
+        let work = |synthesis: &_, parts: Parts<'_, B>| {
+            let pairs = parts.backend.synthesise(synthesis);
+            parts.descend(&pairs.corrupted, &pairs.conditions, &pairs.clean)
+        };
+        let found = self.go(&mut step, update, work);
+        self.drawn = Some(step);
+        found
     }
 
     fn forward_average(
@@ -291,7 +362,11 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         self.optimiser = Optimiser::from_state(&self.fused.backend, state);
         self.fused.weights = self.fused.backend.upload(&state.weights);
         self.fused.restorations = Mutex::default();
-        self.step = None;
+        self.given = None;
+        // What was recorded works on the memory of before.
+        if let Some(step) = &mut self.drawn {
+            step.run = Repeated::default();
+        }
         Ok(())
     }
 }

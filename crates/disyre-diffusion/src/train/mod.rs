@@ -4,20 +4,23 @@ mod adamw;
 mod batches;
 mod checkpoint;
 mod config;
+mod drawings;
 mod learner;
 mod log;
 mod queue;
 mod validation;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use disyre_core::{Key, PairSource};
+use disyre_core::{DrawnPairs, Key, PairError, PairSource};
 use serde::{Deserialize, Serialize};
 
 use checkpoint::Settings;
+use drawings::Drawings;
 use learner::Learner;
 use log::TrainLog;
 use validation::Validation;
@@ -28,6 +31,7 @@ pub use log::LOG_FILE;
 pub use queue::BatchQueue;
 pub use validation::ValidationErrors;
 
+use crate::engine::StepResult;
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
 use crate::{Device, DiffusionError, ModelConfig, Parameters, Schedule};
 
@@ -147,6 +151,8 @@ struct Session<'a, 'o> {
     settings: Settings,
     schedule: Schedule,
     learner: Learner,
+    /// The pairs, if the machine finishes them by itself.
+    drawn: Option<&'a dyn DrawnPairs>,
     validation: Validation,
     log: TrainLog,
     observer: &'o mut dyn FnMut(TrainEvent),
@@ -162,19 +168,21 @@ impl<'a, 'o> Session<'a, 'o> {
     ) -> Result<Self, DiffusionError> {
         let started = Instant::now();
         let settings = Settings { model: run.model.clone(), train: run.config.clone() };
-        let learner = learner(run, &settings)?;
+        let schedule = run.model.schedule.build()?;
+        let mut learner = learner(run, &settings)?;
+        let drawn = drawn(run, &mut learner, &schedule)?;
         std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
         let pairs = Batches::new(run.validation, shape(run.model), run.config.batch);
         let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
         let log = TrainLog::open(run.dir, learner.steps())?;
         run.model.save(run.dir)?;
-        let schedule = run.model.schedule.build()?;
         let (loss, errors) = (None, None);
         Ok(Self {
             run,
             settings,
             schedule,
             learner,
+            drawn,
             validation,
             log,
             observer,
@@ -188,14 +196,34 @@ impl<'a, 'o> Session<'a, 'o> {
         let config = self.run.config;
         let steps = self.learner.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
+        if let Some(source) = self.drawn {
+            let drawings = Drawings::new(source, config.batch);
+            let learn =
+                |session: &mut Self, batch: &Vec<_>| session.learner.step_drawn(batch, config);
+            return self.go(steps, move |step| drawings.of_step(step), learn);
+        }
         let batches = Batches::new(self.run.pairs, shape(self.run.model), config.batch);
+        let learn =
+            |session: &mut Self, batch: &_| session.learner.step(batch, &session.schedule, config);
+        self.go(steps, move |step| batches.of_step(step), learn)
+    }
+
+    /// Goes through the steps on what `make` makes for each ahead.
+    fn go<T: Send>(
+        &mut self,
+        steps: Range<u64>,
+        make: impl Fn(u64) -> Result<T, PairError> + Send,
+        learn: impl Fn(&mut Self, &T) -> Result<StepResult, DiffusionError>,
+    ) -> Result<(), DiffusionError> {
         std::thread::scope(|scope| {
-            let mut batches = batches.ahead(scope, steps.clone());
+            let mut queue = BatchQueue::new(scope, steps.clone(), Batches::DEPTH, make);
             for _ in steps {
                 let started = Instant::now();
                 // The queue ends early only if the maker of pairs panics, which the scope passes on.
-                let Some(batch) = batches.next() else { break };
-                self.step(&batch?, started)?;
+                let Some(batch) = queue.next() else { break };
+                let learning_rate = self.run.config.learning_rate_at(self.learner.steps());
+                let result = learn(self, &batch?)?;
+                self.stepped(result, learning_rate, started)?;
                 if self.follow_up()? {
                     break;
                 }
@@ -204,9 +232,12 @@ impl<'a, 'o> Session<'a, 'o> {
         })
     }
 
-    fn step(&mut self, batch: &Batch, started: Instant) -> Result<(), DiffusionError> {
-        let learning_rate = self.run.config.learning_rate_at(self.learner.steps());
-        let result = self.learner.step(batch, &self.schedule, self.run.config)?;
+    fn stepped(
+        &mut self,
+        result: StepResult,
+        learning_rate: f64,
+        started: Instant,
+    ) -> Result<(), DiffusionError> {
         self.loss = Some(result.loss);
         self.emit(TrainEvent::Step {
             step: self.learner.steps(),
@@ -265,6 +296,20 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
             Learner::new(&parameters, run.config, run.device)
         }
     }
+}
+
+/// The source of pairs as one that the machine can finish, if it can and they are what the model learns from.
+fn drawn<'a>(
+    run: &TrainRun<'a>,
+    learner: &mut Learner,
+    schedule: &Schedule,
+) -> Result<Option<&'a dyn DrawnPairs>, DiffusionError> {
+    let Some(source) = run.pairs.drawn() else { return Ok(None) };
+    let stock = source.stock();
+    // Where they are not, the source says so when it is asked for a pair.
+    let fits = run.model.network.in_channels == 1 && stock.patch == run.model.patch;
+    let ready = fits && learner.prepare_drawn(&stock, schedule, run.config.batch)?;
+    Ok(ready.then_some(source))
 }
 
 /// Shape of a pair's images, `(c, z, y, x)`.
