@@ -3,7 +3,10 @@
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::{PairError, PairSource, Severity};
+use crate::{PairError, PairSource, Severity, ShapeError, ensure_same_shape};
+
+/// The widest blur that a drawing may have, in voxels: what finishes it looks 4 times as far.
+const WIDEST_BLUR_VOXELS: f64 = 1000.0;
 
 /// A source whose pairs can be drawn and finished elsewhere, such as on a graphics processor.
 ///
@@ -28,6 +31,101 @@ pub struct Stock<'a> {
     pub patch: [usize; 3],
     /// How the anomalies are finished.
     pub rules: Rules,
+}
+
+impl Stock<'_> {
+    /// Checks that each volume has as many voxels as its extents say.
+    ///
+    /// # Errors
+    /// [`ShapeError`] of the first that has not.
+    pub fn ensure_whole(&self) -> Result<(), ShapeError> {
+        let whole = |volume: &StockVolume<'_>| {
+            let expected = volume.extents.iter().product();
+            ensure_same_shape("volume of the stock", &[expected], &[volume.values.len()])
+        };
+        self.volumes.iter().try_for_each(whole)
+    }
+
+    /// Checks that a drawing refers only to what is there, so that it can be finished from this stock.
+    ///
+    /// # Errors
+    /// [`DrawingError`] naming what does not fit.
+    pub fn ensure_holds(&self, Drawing { cut, anomaly }: &Drawing) -> Result<(), DrawingError> {
+        let volume = self.volume(cut.volume)?;
+        ensure_within("the cut", cut.from, cut.size, volume.extents)?;
+        ensure_within("the cut", cut.to, cut.size, self.patch)?;
+        let Some(anomaly) = anomaly else { return Ok(()) };
+        let window = self.rules.window;
+        ensure_within("the window", anomaly.origin, window, self.patch)?;
+        ensure_same_shape("drawn shape", &window, anomaly.shape.shape())?;
+        let blur = anomaly.blur_sigma_voxels;
+        if !blur.iter().all(|sigma| (0.0..=WIDEST_BLUR_VOXELS).contains(sigma)) {
+            return Err(DrawingError::Blur { sigma_voxels: blur });
+        }
+        if let Some(texture) = anomaly.texture {
+            self.volume(texture.volume)?;
+        }
+        let Some(bias) = &anomaly.bias else { return Ok(()) };
+        let tissues = self.rules.tissue_borders.len() + 1;
+        Ok(ensure_same_shape("drawn selection", &[tissues], &[bias.selection.len()])?)
+    }
+
+    fn volume(&self, index: usize) -> Result<&StockVolume<'_>, DrawingError> {
+        let none = DrawingError::NoVolume { index, volumes: self.volumes.len() };
+        self.volumes.get(index).ok_or(none)
+    }
+}
+
+/// Checks that a box lies in an image.
+fn ensure_within(
+    part: &'static str,
+    from: [usize; 3],
+    size: [usize; 3],
+    within: [usize; 3],
+) -> Result<(), DrawingError> {
+    let fits =
+        |axis: usize| within[axis].checked_sub(from[axis]).is_some_and(|room| size[axis] <= room);
+    match (0..3).all(fits) {
+        true => Ok(()),
+        false => Err(DrawingError::Outside { part, from, size, within }),
+    }
+}
+
+/// Why a [`Drawing`] cannot be finished from a [`Stock`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DrawingError {
+    /// It refers to a volume that is not there.
+    #[error("volume {index} was drawn from a stock of {volumes}; draw one of them")]
+    NoVolume {
+        /// Which.
+        index: usize,
+        /// How many there are.
+        volumes: usize,
+    },
+    /// A part does not lie where it was drawn.
+    #[error("{part} of {size:?} voxels from {from:?} reaches beyond {within:?}; draw one inside")]
+    Outside {
+        /// Which part.
+        part: &'static str,
+        /// Its first voxel, `(z, y, x)`.
+        from: [usize; 3],
+        /// Its extents.
+        size: [usize; 3],
+        /// Extents of what it should lie in.
+        within: [usize; 3],
+    },
+    /// A blur is too wide, negative or not a number.
+    #[error(
+        "the blur is {sigma_voxels:?} voxels, expected 0 to {WIDEST_BLUR_VOXELS} along each axis"
+    )]
+    Blur {
+        /// Its standard deviation, `(z, y, x)`.
+        sigma_voxels: [f64; 3],
+    },
+    /// Arrays have another shape than the rules say.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
 }
 
 /// One image.
@@ -137,4 +235,79 @@ pub struct DrawnBias {
     /// For each tissue a number in `[0, 1)`: it is selected if that lies below the share of the mask's voxels (those with
     /// m > 0) that belong to it, where [`Rules::count_offset`] voxels are added to all.
     pub selection: Vec<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One volume of 2 × 4 × 4 voxels; patches of 2 × 3 × 3, windows of 1 × 2 × 2.
+    fn stock(values: &[f32]) -> Stock<'_> {
+        let rules = Rules {
+            window: [1, 2, 2],
+            normalisation: Normalisation::MinMax,
+            tissue_borders: vec![0.5],
+            count_offset: 1000.0,
+            tissue_blur_sigma_voxels: [1.0; 3],
+        };
+        let volume = StockVolume { extents: [2, 4, 4], values };
+        Stock { volumes: vec![volume], patch: [2, 3, 3], rules }
+    }
+
+    fn drawing() -> Drawing {
+        let cut =
+            Cut { volume: 0, from: [0, 1, 2], to: [0, 0, 1], size: [2, 3, 2], mirror: [true; 3] };
+        let texture = DrawnTexture { severity: Severity::FULL, volume: 0, start: [-9, 0, 99] };
+        let anomaly = DrawnAnomaly {
+            origin: [1, 1, 1],
+            shape: Array3::ones((1, 2, 2)),
+            blur_sigma_voxels: [0.0, 2.0, 1000.0],
+            texture: Some(texture),
+            bias: Some(DrawnBias { shift: 0.5, selection: vec![0.5; 2] }),
+        };
+        Drawing { cut, anomaly: Some(anomaly) }
+    }
+
+    /// What is said of a drawing after a change.
+    fn refused(change: impl Fn(&mut Cut, &mut DrawnAnomaly)) -> String {
+        let (values, mut drawing) = ([0.0; 32], drawing());
+        change(&mut drawing.cut, drawing.anomaly.as_mut().unwrap());
+        stock(&values).ensure_holds(&drawing).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_drawing_that_fits_in_every_corner_is_held() {
+        let values = [0.0; 32];
+        stock(&values).ensure_whole().unwrap();
+        assert_eq!(stock(&values).ensure_holds(&drawing()), Ok(()));
+        let healthy = Drawing { anomaly: None, ..drawing() };
+        assert_eq!(stock(&values).ensure_holds(&healthy), Ok(()));
+        let error = stock(&values[1..]).ensure_whole().unwrap_err().to_string();
+        assert_eq!(error, "volume of the stock has shape [31], expected [32]");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        assert_eq!(
+            refused(|cut, _| cut.from[1] = 2),
+            "the cut of [2, 3, 2] voxels from [0, 2, 2] reaches beyond [2, 4, 4]; draw one inside"
+        );
+        assert!(refused(|cut, _| cut.to[2] = usize::MAX).contains("reaches beyond [2, 3, 3]"));
+        assert!(refused(|_, anomaly| anomaly.origin[2] = 2).starts_with("the window of [1, 2, 2]"));
+        let one = "volume 1 was drawn from a stock of 1; draw one of them";
+        assert_eq!(refused(|cut, _| cut.volume = 1), one);
+        assert_eq!(refused(|_, anomaly| anomaly.texture.as_mut().unwrap().volume = 1), one);
+        for sigma in [-1.0, 1000.5, f64::NAN] {
+            let error = refused(|_, anomaly| anomaly.blur_sigma_voxels[0] = sigma);
+            assert!(error.ends_with("expected 0 to 1000 along each axis"), "{error}");
+        }
+        assert_eq!(
+            refused(|_, anomaly| anomaly.shape = Array3::ones((2, 2, 2))),
+            "drawn shape has shape [2, 2, 2], expected [1, 2, 2]"
+        );
+        assert_eq!(
+            refused(|_, anomaly| anomaly.bias.as_mut().unwrap().selection.clear()),
+            "drawn selection has shape [0], expected [2]"
+        );
+    }
 }

@@ -35,8 +35,8 @@ mod shape;
 mod traits;
 
 pub use drawing::{
-    Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation, Rules, Stock,
-    StockVolume,
+    Cut, Drawing, DrawingError, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation,
+    Rules, Stock, StockVolume,
 };
 pub use ensemble::{Distance, EnsembleSums};
 #[cfg(feature = "files")]

@@ -234,6 +234,8 @@ fn losses_on_drawn_pairs_are_those_on_made_ones() {
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found / expected - 1.0).abs() < 1e-4, "{found}, not {expected} on {device}");
         }
+        let made_here = drawn.made.into_inner();
+        assert_eq!(made_here, if device == Device::Cpu { 16 } else { 0 }, "{device}");
         if device == Device::Cpu {
             assert!(bytes(drawn_dir.path()) == bytes(made_dir.path()));
         }

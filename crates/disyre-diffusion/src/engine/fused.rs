@@ -307,22 +307,17 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         Ok(found)
     }
 
-    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> Result<bool, DiffusionError> {
+    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> bool {
         let Fused { network, backend, .. } = &self.fused;
         let severities: Vec<f32> = drawn.severities.iter().map(|severity| severity.get()).collect();
         let rows = network.sinusoid_rows(drawn.conditioning);
         let conditions = Conditions { severities: &severities, rows: &rows };
         let synthesis = backend.synthesis(drawn.stock, &conditions, drawn.pairs);
-        // The machine tells late that it has too little memory: then the stock stays here.
-        match backend.download(&backend.zeros(1)) {
-            Err(BackendError::Memory { .. }) => return Ok(false),
-            told => told?,
-        };
         let [z, height, width] = drawn.stock.patch;
         let shape = [drawn.pairs * z, 1, height, width];
         let step = |synthesis| Step { shape, pairs: synthesis, run: Repeated::default() };
         self.drawn = synthesis.map(step);
-        Ok(self.drawn.is_some())
+        self.drawn.is_some()
     }
 
     fn step_drawn(

@@ -187,16 +187,16 @@ pub(crate) trait Trainee: Runner {
     fn step(&mut self, example: &Example<'_>, update: &AdamW)
     -> Result<StepResult, DiffusionError>;
 
-    /// Readies the machine to finish drawn pairs by itself; false where it cannot.
-    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> Result<bool, DiffusionError> {
+    /// Readies the machine to finish drawn pairs by itself, from a stock of whole volumes; false where it cannot.
+    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> bool {
         let _ = drawn;
-        Ok(false)
+        false
     }
 
     /// [`step`](Self::step) on the pairs of these drawings.
     ///
     /// # Panics
-    /// If the machine was not readied for as many.
+    /// If the machine was not readied for as many, or the stock does not hold them.
     fn step_drawn(
         &mut self,
         drawings: &[Drawing],

@@ -74,9 +74,10 @@ impl Learner {
         schedule: &Schedule,
         pairs: usize,
     ) -> Result<bool, DiffusionError> {
+        stock.ensure_whole()?;
         let severities = &schedule.all();
         let conditioning = &schedule.conditioning(severities);
-        self.network.prepare_drawn(&Drawn { stock, severities, conditioning, pairs })
+        Ok(self.network.prepare_drawn(&Drawn { stock, severities, conditioning, pairs }))
     }
 
     /// The same step on pairs that the machine finishes, once it is ready for them.

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use disyre_core::{DrawnPairs, Key, PairError, PairSource};
+use disyre_core::{Key, PairError, PairSource};
 use serde::{Deserialize, Serialize};
 
 use checkpoint::Settings;
@@ -42,7 +42,8 @@ pub struct TrainRun<'a> {
     pub config: &'a TrainConfig,
     /// What to train.
     pub model: &'a ModelConfig,
-    /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch.
+    /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch. If they can be
+    /// [drawn](PairSource::drawn), a graphics processor with room for their stock finishes them by itself.
     pub pairs: &'a dyn PairSource,
     /// Pairs to judge by; 0 to `validation_pairs` are used.
     pub validation: &'a dyn PairSource,
@@ -152,7 +153,7 @@ struct Session<'a, 'o> {
     schedule: Schedule,
     learner: Learner,
     /// The pairs, if the machine finishes them by itself.
-    drawn: Option<&'a dyn DrawnPairs>,
+    drawn: Option<Drawings<'a>>,
     validation: Validation,
     log: TrainLog,
     observer: &'o mut dyn FnMut(TrainEvent),
@@ -196,8 +197,7 @@ impl<'a, 'o> Session<'a, 'o> {
         let config = self.run.config;
         let steps = self.learner.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
-        if let Some(source) = self.drawn {
-            let drawings = Drawings::new(source, config.batch);
+        if let Some(drawings) = self.drawn.take() {
             let learn =
                 |session: &mut Self, batch: &Vec<_>| session.learner.step_drawn(batch, config);
             return self.go(steps, move |step| drawings.of_step(step), learn);
@@ -298,18 +298,19 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
     }
 }
 
-/// The source of pairs as one that the machine can finish, if it can and they are what the model learns from.
+/// The pairs as drawings, if the machine can finish them and they are what the model learns from.
 fn drawn<'a>(
     run: &TrainRun<'a>,
     learner: &mut Learner,
     schedule: &Schedule,
-) -> Result<Option<&'a dyn DrawnPairs>, DiffusionError> {
+) -> Result<Option<Drawings<'a>>, DiffusionError> {
     let Some(source) = run.pairs.drawn() else { return Ok(None) };
-    let stock = source.stock();
+    let drawings = Drawings::new(source, run.config.batch);
+    let stock = drawings.stock();
     // Where they are not, the source says so when it is asked for a pair.
     let fits = run.model.network.in_channels == 1 && stock.patch == run.model.patch;
-    let ready = fits && learner.prepare_drawn(&stock, schedule, run.config.batch)?;
-    Ok(ready.then_some(source))
+    let ready = fits && learner.prepare_drawn(stock, schedule, run.config.batch)?;
+    Ok(ready.then_some(drawings))
 }
 
 /// Shape of a pair's images, `(c, z, y, x)`.
