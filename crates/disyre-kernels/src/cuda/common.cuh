@@ -4,6 +4,9 @@
 #ifdef __CUDACC__
 #define KERNEL(name, Parameters, threads) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Parameters p)
+// For few blocks: each may have all registers of its multiprocessor.
+#define KERNEL_OF_FEW_BLOCKS(name, Parameters, threads) \
+    extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Parameters p)
 #define SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
 #else
 #include "emulator/emulator.h"

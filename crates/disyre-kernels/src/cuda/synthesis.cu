@@ -430,7 +430,7 @@ __device__ __forceinline__ int level_of(const Synthesise& p, float severity, con
     return int(over_block(least == closest ? first : p.level_count, block.of_warps, Least()));
 }
 
-KERNEL(synthesise, Synthesise, THREADS) {
+KERNEL_OF_FEW_BLOCKS(synthesise, Synthesise, THREADS) {
     SHARED(float, weights, MOST_RADIUS + 1);
     SHARED(double, of_warps, THREADS / WARP);
     SHARED(float, selected, MOST_TISSUES);

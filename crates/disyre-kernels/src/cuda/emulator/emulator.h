@@ -69,6 +69,8 @@ struct Registration {
         [](const void* parameters) { name(*static_cast<const Parameters*>(parameters)); }};            \
     static void name(const Parameters& p)
 
+#define KERNEL_OF_FEW_BLOCKS KERNEL
+
 inline unsigned __float_as_uint(float value) {
     unsigned bits;
     std::memcpy(&bits, &value, sizeof bits);
