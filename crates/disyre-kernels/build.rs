@@ -1,38 +1,39 @@
 //! Compiles the CUDA kernels: with nvcc for feature `cuda`, with the host's C++ compiler for feature `cuda-emulation`;
 //! without these features it does nothing.
 
+/// The names of the files of kernels, in order.
 #[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
-const OPERATIONS: [&str; 9] = [
-    "attention",
-    "by_weight",
-    "convolution",
-    "ensemble",
-    "group_norm",
-    "loss",
-    "optimiser",
-    "sums",
-    "synthesis",
-];
+fn operations() -> Vec<String> {
+    let files = std::fs::read_dir("src/cuda").expect("the sources are there");
+    let name = |path: std::path::PathBuf| {
+        let kernels = path.extension().is_some_and(|extension| extension == "cu");
+        kernels.then(|| path.file_stem().expect("a file").to_string_lossy().into_owned())
+    };
+    let mut names: Vec<_> =
+        files.filter_map(|file| name(file.expect("it can be listed").path())).collect();
+    names.sort();
+    names
+}
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     #[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
     println!("cargo:rerun-if-changed=src/cuda");
     #[cfg(feature = "cuda-emulation")]
-    emulator();
+    emulator(&operations());
     #[cfg(feature = "cuda")]
-    nvcc::compile(&OPERATIONS);
+    nvcc::compile(&operations());
 }
 
 /// All kernels and the emulator as one unit: the kernels announce themselves, so no linker may drop them. The headers,
 /// included once, come before the names of each operation are set apart.
 #[cfg(feature = "cuda-emulation")]
-fn emulator() {
+fn emulator(operations: &[String]) {
     let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda");
     let file = |name: &str| format!("#include \"{}\"\n", sources.join(name).display());
     let mut unit = file("emulator/emulator.cpp") + &file("lattice.cuh") + &file("tensor_core.cuh");
-    let apart = |name| format!("namespace {name} {{\n{}}}\n", file(&format!("{name}.cu")));
-    unit.extend(OPERATIONS.map(apart));
+    let apart = |name: &String| format!("namespace {name} {{\n{}}}\n", file(&format!("{name}.cu")));
+    unit.extend(operations.iter().map(apart));
     let path = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
         .join("emulated.cpp");
     std::fs::write(&path, unit).expect("OUT_DIR can be written");
@@ -58,7 +59,7 @@ mod nvcc {
     /// Machine code for these architectures, and PTX of the last for later ones.
     const ARCHITECTURES: [u32; 3] = [80, 90, 100];
 
-    pub(super) fn compile(operations: &[&str]) {
+    pub(super) fn compile(operations: &[String]) {
         println!("cargo:rerun-if-env-changed=CUDA_HOME");
         println!("cargo:rerun-if-env-changed=NVCC");
         let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -67,6 +68,13 @@ mod nvcc {
                 scope.spawn(|| compile_one(operation, &out));
             }
         });
+        let module = |name: &String| {
+            let path = out.join(format!("{name}.fatbin"));
+            format!("({name:?}, include_bytes!({path:?})),\n")
+        };
+        let modules: String = operations.iter().map(module).collect();
+        std::fs::write(out.join("modules.rs"), format!("&[\n{modules}]"))
+            .expect("OUT_DIR can be written");
     }
 
     fn compile_one(operation: &str, out: &Path) {

@@ -11,17 +11,7 @@ use super::device::{Device, Kernel};
 use crate::backend::BackendError;
 
 /// Machine code and PTX of each file of kernels.
-const MODULES: [(&str, &[u8]); 9] = [
-    ("attention", include_bytes!(concat!(env!("OUT_DIR"), "/attention.fatbin"))),
-    ("by_weight", include_bytes!(concat!(env!("OUT_DIR"), "/by_weight.fatbin"))),
-    ("convolution", include_bytes!(concat!(env!("OUT_DIR"), "/convolution.fatbin"))),
-    ("ensemble", include_bytes!(concat!(env!("OUT_DIR"), "/ensemble.fatbin"))),
-    ("group_norm", include_bytes!(concat!(env!("OUT_DIR"), "/group_norm.fatbin"))),
-    ("loss", include_bytes!(concat!(env!("OUT_DIR"), "/loss.fatbin"))),
-    ("optimiser", include_bytes!(concat!(env!("OUT_DIR"), "/optimiser.fatbin"))),
-    ("sums", include_bytes!(concat!(env!("OUT_DIR"), "/sums.fatbin"))),
-    ("synthesis", include_bytes!(concat!(env!("OUT_DIR"), "/synthesis.fatbin"))),
-];
+const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 /// The oldest architecture that the kernels are compiled for: tensor cores for bf16, and asynchronous copies.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);
@@ -118,7 +108,7 @@ impl Driver {
         }
         let stream = context.new_stream().map_err(started)?;
         let mut modules = HashMap::new();
-        for (module, code) in MODULES {
+        for &(module, code) in MODULES {
             let loaded = load(code).map_err(|error| failed("load kernels", error.to_string()))?;
             modules.insert(module, loaded);
         }
