@@ -85,18 +85,7 @@ fn the_kernel_gives_the_same_bits_in_any_order_of_its_lanes() {
 #[cfg(feature = "cuda")]
 #[test]
 fn the_kernel_gives_the_same_sums_on_a_device() {
-    use disyre_kernels::Precision;
-    use disyre_kernels::cuda::{Cuda, Driver};
-    let driver = match Driver::new(0) {
-        Ok(driver) => driver,
-        Err(error) => {
-            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
-            assert!(!required, "{error}");
-            println!("skipped on a device: {error}");
-            return;
-        }
-    };
-    let device = Cuda::new(driver, Precision::F32);
+    let Some(device) = common::device(disyre_kernels::Precision::F32) else { return };
     for (extent, distance) in extents().into_iter().flat_map(|e| DISTANCES.map(|d| (e, d))) {
         let [distances, members] = by_hand(extent, distance);
         let found = summed(&device, extent, distance);
