@@ -16,19 +16,22 @@ use disyre_dag::{
     BiasConfig, BiasDirection, BiasParams, DagError, PlacedMask, TextureConfig, TextureParams,
     TextureSource, TissueBias, gaussian_blur,
 };
+#[cfg(feature = "cuda-emulation")]
+use disyre_kernels::Cpu;
+use disyre_kernels::Precision;
 use disyre_kernels::backend::{Backend, Conditions};
 #[cfg(feature = "cuda-emulation")]
 use disyre_kernels::cuda::Emulated;
 use disyre_kernels::cuda::{Cuda, Device};
-use disyre_kernels::{Cpu, Precision};
 use disyre_tissue::Codebook;
 use proptest::prelude::*;
 
 const NORMALISATIONS: [Normalisation; 4] =
     [Normalisation::None, Normalisation::Mean, Normalisation::Std, Normalisation::MinMax];
 
-/// Two of them equally far from 0.25.
+/// More than a block has threads: all of them again and again, so that many are equally close.
 const LEVELS: [f32; 4] = [0.75, 0.5, 0.0, 0.125];
+const TIMES: usize = 150;
 const WIDTH: usize = 3;
 
 /// What all pairs of a batch have in common, and their drawings.
@@ -96,8 +99,9 @@ impl Case {
 
     /// Finished by a device that finished others before.
     fn on<D: Device>(&self, device: &Cuda<D>) -> Found {
-        let rows: Vec<f32> = (0..LEVELS.len() * WIDTH).map(|i| i as f32).collect();
-        let conditions = Conditions { severities: &LEVELS, rows: &rows };
+        let levels = LEVELS.repeat(TIMES);
+        let rows: Vec<f32> = (0..levels.len() * WIDTH).map(|i| i as f32).collect();
+        let conditions = Conditions { severities: &levels, rows: &rows };
         let batch = self.drawings.len();
         let mut synthesis = device.synthesis(&self.stock(), &conditions, batch).unwrap();
         let reversed: Vec<Drawing> = self.drawings.iter().rev().cloned().collect();
@@ -178,6 +182,26 @@ impl Case {
             severity = severity.max(realised);
         }
         (image, severity)
+    }
+
+    /// The share of each tissue in the mask of a drawing without texture, as disyre-dag selects by it.
+    fn shares(&self, index: usize) -> Vec<f64> {
+        let Drawing { cut, anomaly } = &self.drawings[index];
+        let anomaly = anomaly.as_ref().unwrap();
+        let (clean, mut soft) = (self.cut(cut), anomaly.shape.clone());
+        gaussian_blur(soft.view_mut(), anomaly.blur_sigma_voxels).unwrap();
+        let mut counts = vec![0.0; self.centres.len()];
+        for ((z, y, x), _) in soft.indexed_iter().filter(|(_, m)| **m > 0.0) {
+            let [a, b, c] = anomaly.origin;
+            let value = clean[[0, a + z, b + y, c + x]];
+            let below = |border: &&f64| f64::from(value) > **border;
+            // Background is not covered.
+            if value != 0.0 {
+                counts[self.rules.tissue_borders.iter().filter(below).count()] += 1.0;
+            }
+        }
+        let total = counts.iter().sum::<f64>() + self.rules.count_offset;
+        counts.iter().map(|count| count / total).collect()
     }
 
     fn texture(&self, texture: &DrawnTexture) -> (disyre_dag::TextureBlend, TextureParams) {
@@ -355,6 +379,23 @@ fn all_none_and_one_of_the_tissues_can_be_selected() {
     // All and none are the same, and others than some.
     assert_eq!(found.corrupted[..pixels], found.corrupted[pixels..2 * pixels]);
     assert_ne!(found.corrupted[..pixels], found.corrupted[2 * pixels..3 * pixels]);
+}
+
+#[test]
+fn a_tissue_is_selected_below_its_share_and_not_at_it() {
+    let with = |selection: &[f64]| {
+        let bias = DrawnBias { shift: -0.5, selection: selection.to_vec() };
+        Case::slices(&[&|anomaly| {
+            anomaly.texture = None;
+            anomaly.bias = Some(bias.clone());
+        }])
+    };
+    let all = with(&[0.0; 4]);
+    let (shares, all) = (all.shares(0), all.on_processor());
+    // Either would shift all if a share were a hair off.
+    for selection in [[0.0, shares[1], 0.0, 0.0], [0.999, 0.999, shares[2].next_down(), 0.999]] {
+        assert_ne!(with(&selection).assert_agrees("shares").corrupted, all.corrupted);
+    }
 }
 
 #[test]
