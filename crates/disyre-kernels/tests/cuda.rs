@@ -10,9 +10,8 @@ use common::{assert_within, numbers};
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State, Through,
 };
-use disyre_kernels::cuda::Cuda;
 #[cfg(feature = "cuda-emulation")]
-use disyre_kernels::cuda::Emulated;
+use disyre_kernels::cuda::{Cuda, Emulated};
 use disyre_kernels::{AdamW, Attention, Convolution, Cpu, Extent, GroupNorm, Kind, Precision};
 use proptest::prelude::*;
 
