@@ -41,6 +41,30 @@ proptest! {
     }
 
     #[test]
+    fn the_class_of_a_voxel_is_how_many_borders_lie_below_it(
+        (centres, voxels) in codebook_and_voxels(),
+    ) {
+        let codebook = Codebook::from_centres(centres.mapv(f64::from).view());
+        prop_assume!(codebook.is_ok());
+        let codebook = codebook.unwrap();
+        let Some(borders) = codebook.borders() else {
+            prop_assert!(codebook.channels() > 1);
+            return Ok(());
+        };
+        prop_assert_eq!((codebook.channels(), borders.len()), (1, codebook.classes() - 1));
+        // The borders themselves too, as far as intensities can lie on them.
+        let on_them = borders.iter().map(|&border| border as f32);
+        let voxels: Vec<f32> = voxels.iter().copied().chain(on_them).collect();
+        let mut labels = vec![0; voxels.len()];
+        let column = Array2::from_shape_vec((voxels.len(), 1), voxels.clone()).unwrap();
+        codebook.hard(column.view(), &mut labels).unwrap();
+        for (&voxel, &label) in voxels.iter().zip(&labels) {
+            let below = borders.iter().filter(|&&border| border < f64::from(voxel)).count();
+            prop_assert_eq!(below, usize::from(label));
+        }
+    }
+
+    #[test]
     fn json_gives_the_codebook_back(centres in table(1..9, 2)) {
         let codebook = Codebook::from_centres(centres.mapv(|c| f64::from(c) / 3.0).view());
         prop_assume!(codebook.is_ok());
