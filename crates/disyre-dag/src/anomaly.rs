@@ -233,9 +233,9 @@ pub struct Realised {
 /// Makes anomalies of one family.
 #[derive(Clone)]
 pub struct Anomalies {
-    window: [usize; 3],
-    shapes: Arc<dyn ShapeSource>,
-    parts: Vec<Arc<dyn Corruption>>,
+    pub(crate) window: [usize; 3],
+    pub(crate) shapes: Arc<dyn ShapeSource>,
+    pub(crate) parts: Vec<Arc<dyn Corruption>>,
 }
 
 impl fmt::Debug for Anomalies {
@@ -307,10 +307,7 @@ impl Anomalies {
         scene: Scene<'_>,
         out: ArrayViewMut4<'_, f32>,
     ) -> Result<Realised, DagError> {
-        let (expected, got) = (self.parts.len(), params.parts.len());
-        if expected != got {
-            return Err(DagError::Parts { expected, got });
-        }
+        self.ensure_own(params)?;
         let place =
             Place { window: self.window, placement: &params.placement, shape: params.shape };
         let margin = self
@@ -324,6 +321,12 @@ impl Anomalies {
         })?;
         let severity = parts.iter().copied().fold(Severity::CLEAN, Severity::max);
         Ok(Realised { severity, parts, mask })
+    }
+
+    /// That parameters have as many parts as the family.
+    pub(crate) fn ensure_own(&self, params: &AnomalyParams) -> Result<(), DagError> {
+        let (expected, got) = (self.parts.len(), params.parts.len());
+        if expected == got { Ok(()) } else { Err(DagError::Parts { expected, got }) }
     }
 
     /// Draws an anomaly and puts it on an image: [`draw`](Self::draw), then [`apply`](Self::apply).

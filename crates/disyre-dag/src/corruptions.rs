@@ -40,6 +40,11 @@ pub trait Corruption: Send + Sync {
         [0; 3]
     }
 
+    /// This corruption as one that other machines know too; by default it is none.
+    fn portable(&self) -> Option<Portable<'_>> {
+        None
+    }
+
     /// Corrupts the window of a canvas and returns the severity that was realised: 0 exactly where nothing changed.
     ///
     /// Nothing changes where the mask is 0. Equal arguments give equal results.
@@ -69,6 +74,16 @@ pub trait Corruption: Send + Sync {
     ) -> Result<Severity, DagError> {
         write(clean, mask, out, self.margin(), |canvas| self.realise(&self.sample(key), canvas))
     }
+}
+
+/// A corruption that another machine can do, given what was drawn: see [`Anomalies::rules`](crate::Anomalies::rules).
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Portable<'a> {
+    /// Of textures that have a [`place`](TextureSource::place).
+    Texture(&'a TextureBlend),
+    /// Of tissues that are intervals of intensity, or of all as one tissue.
+    Bias(&'a TissueBias),
 }
 
 const TEXTURE: &str = "texture";

@@ -21,7 +21,8 @@
 //! Main types: [`Family`] names the known families; its configuration builds [`Anomalies`] from [`Sources`]: shapes
 //! ([`ShapeSource`]), foreign textures ([`TextureSource`]) and tissues ([`TissueModel`]). What happens inside a shape is
 //! a list of [`Corruption`]s: [`TextureBlend`], [`TissueBias`], [`PoissonBlend`], [`Deformation`], [`Sharpness`], or one's
-//! own. Drawing needs only a key; applying is deterministic. No features.
+//! own. Drawing needs only a key; applying is deterministic. [`Anomalies::drawn`] gives what was drawn as plain data, for
+//! another machine to finish, where a family allows that. No features.
 //!
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod check;
 mod component;
 mod corruptions;
 mod dag;
+mod drawing;
 mod error;
 mod family;
 mod fractal;
@@ -55,8 +57,8 @@ pub use canvas::{Canvas, Scene};
 pub use corruptions::{
     BiasConfig, BiasDirection, BiasParams, Corruption, CorruptionParams, Deformation,
     DeformationConfig, DeformationDirection, DeformationParams, Gradients, Memberships,
-    PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams,
-    TextureBlend, TextureConfig, TextureParams, TissueBias,
+    PoissonBlend, PoissonConfig, Portable, Sharpness, SharpnessConfig, SharpnessDirection,
+    SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
 pub use dag::DagConfig;
 pub use error::DagError;
@@ -70,9 +72,9 @@ pub use shapes::{
     RectangleShapes, ShapeConfig, ShapeSource, SizeConfig, SizedShapes,
 };
 pub use textures::{
-    LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TextureSource,
-    VolumeBank,
+    LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TexturePlace,
+    TextureSource, VolumeBank,
 };
 
 // What a user needs of the vocabulary, so that this crate can be used alone.
-pub use disyre_core::{Key, Normalisation, Severity, TissueModel, ndarray};
+pub use disyre_core::{DrawnAnomaly, Key, Normalisation, Rules, Severity, TissueModel, ndarray};

@@ -4,7 +4,7 @@ use disyre_core::{
     rand::RngExt,
 };
 
-use super::TextureSource;
+use super::{TexturePlace, TextureSource};
 use crate::{DagError, check, region::Region};
 
 /// Foreign patches: random windows of given volumes, inside the box around their foreground.
@@ -58,6 +58,12 @@ impl VolumeBank {
         });
         Ok(Self { volumes: stored.collect::<Result<_, DagError>>()?, channels })
     }
+
+    fn draw(&self, key: Key, window: [usize; 3]) -> TexturePlace {
+        let mut rng = key.rng();
+        let volume = rng.random_range(0..self.volumes.len());
+        TexturePlace { volume, start: self.volumes[volume].foreground.draw(&mut rng, window) }
+    }
 }
 
 pub(super) fn check_channels(
@@ -80,10 +86,13 @@ impl TextureSource for VolumeBank {
         texture: ArrayViewMut4<'_, f32>,
     ) -> Result<(), DagError> {
         check_channels("the texture", texture.view(), self.channels, "the volume bank")?;
-        let mut rng = key.rng();
-        let stored = &self.volumes[rng.random_range(0..self.volumes.len())];
-        fill_from(stored.volume.view(), &stored.foreground, &mut rng, texture);
+        let TexturePlace { volume, start } = self.draw(key, extents(&texture));
+        copy_padded(self.volumes[volume].volume.view(), start, texture);
         Ok(())
+    }
+
+    fn place(&self, key: Key, window: [usize; 3]) -> Option<TexturePlace> {
+        Some(self.draw(key, window))
     }
 }
 
@@ -94,19 +103,12 @@ pub(super) fn fill_from(
     rng: &mut KeyRng,
     texture: ArrayViewMut4<'_, f32>,
 ) {
-    let (slice, plane) = foreground.planes[rng.random_range(0..foreground.planes.len())];
+    copy_padded(volume, foreground.draw(rng, extents(&texture)), texture);
+}
+
+fn extents(texture: &ArrayViewMut4<'_, f32>) -> [usize; 3] {
     let (_, depth, height, width) = texture.dim();
-    let region = match depth {
-        1 => [[slice, slice + 1], plane[0], plane[1]],
-        _ => foreground.bounds,
-    };
-    let window = [depth, height, width];
-    let start: [isize; 3] = std::array::from_fn(|axis| {
-        let [first, end] = region[axis].map(|bound| bound as isize);
-        let other = end - window[axis] as isize;
-        rng.random_range(first.min(other) as i64..=first.max(other) as i64) as isize
-    });
-    copy_padded(volume, start, texture);
+    [depth, height, width]
 }
 
 /// Copies the window at `start`, which may lie partly or wholly outside; there it becomes 0.
@@ -163,6 +165,20 @@ impl Foreground {
         };
         let bounds = [[first, last + 1], union(0)?, union(1)?];
         Some(Self { bounds, planes })
+    }
+
+    /// The first voxel of a random window inside the box, or inside that of a slice.
+    fn draw(&self, rng: &mut KeyRng, window: [usize; 3]) -> [isize; 3] {
+        let (slice, plane) = self.planes[rng.random_range(0..self.planes.len())];
+        let region = match window[0] {
+            1 => [[slice, slice + 1], plane[0], plane[1]],
+            _ => self.bounds,
+        };
+        std::array::from_fn(|axis| {
+            let [first, end] = region[axis].map(|bound| bound as isize);
+            let other = end - window[axis] as isize;
+            rng.random_range(first.min(other) as i64..=first.max(other) as i64) as isize
+        })
     }
 }
 
