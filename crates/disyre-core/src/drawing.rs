@@ -138,7 +138,7 @@ pub struct StockVolume<'a> {
 }
 
 /// What all anomalies of a family have in common: see the crate `disyre-dag` for what they mean.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rules {
     /// Extents of the window that holds an anomaly, `(z, y, x)`; it fits into the patch.
     pub window: [usize; 3],

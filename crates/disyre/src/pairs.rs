@@ -1,3 +1,5 @@
+mod drawn;
+
 use std::ops::Range;
 
 use disyre_augment::{AugmentConfig, AugmentError, AugmentParams, Augmenter};
@@ -5,8 +7,11 @@ use disyre_core::ndarray::{
     Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, AxisDescription, Slice,
 };
 use disyre_core::rand::RngExt;
-use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
-use disyre_dag::{Anomalies, DagError, Scene};
+use disyre_core::{
+    Cut, DrawnPairs, Key, KeyRng, PairError, PairSource, Rules, Severity, TissueModel,
+    ensure_same_shape,
+};
+use disyre_dag::{Anomalies, AnomalyParams, DagError, Scene};
 use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;
@@ -32,6 +37,8 @@ pub struct DagPairs {
     config: PairConfig,
     augmenter: Option<Augmenter>,
     anomalies: Anomalies,
+    /// If another machine can finish the pairs.
+    rules: Option<Rules>,
     key: Key,
 }
 
@@ -63,7 +70,10 @@ impl DagPairs {
         };
         let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
         let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
-        Ok(Self { subjects, label_maps, config, augmenter, anomalies, key })
+        let mut pairs =
+            Self { subjects, label_maps, config, augmenter, anomalies, rules: None, key };
+        pairs.rules = pairs.rules().ok();
+        Ok(pairs)
     }
 
     /// Draws which subject patch `key` is cut out of, and how.
@@ -72,7 +82,7 @@ impl DagPairs {
         let which = rng.random_range(0..self.subjects.len());
         let image = self.subjects[which].image.view();
         let cutout = match &self.augmenter {
-            None => Cutout::Plain(self.draw_cut(image, rng)),
+            None => Cutout::Plain(self.draw_cut(which, image, rng)),
             Some(augmenter) => {
                 // A patch of one slice is cut inside the box of that slice.
                 let slices = image.len_of(Axis(1));
@@ -90,13 +100,25 @@ impl DagPairs {
         (which, cutout)
     }
 
-    fn draw_cut(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> PlainCut {
-        let size = self.config.patch;
-        let z = Cut::draw(0..image.len_of(Axis(1)), size[0], &mut rng);
-        let slab = image.slice_axis(Axis(1), z.from.clone().into());
-        let y = Cut::draw(extent(&slab, Axis(2)), size[1], &mut rng);
-        let x = Cut::draw(extent(&slab, Axis(3)), size[2], &mut rng);
-        PlainCut { cuts: [z, y, x], mirror: self.config.mirror.map(|p| rng.random_bool(p)) }
+    fn draw_cut(&self, volume: usize, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> Cut {
+        let patch = self.config.patch;
+        let z = Along::draw(0..image.len_of(Axis(1)), patch[0], &mut rng);
+        let slab = image.slice_axis(Axis(1), Slice::from(z.from..z.from + z.size));
+        let y = Along::draw(extent(&slab, Axis(2)), patch[1], &mut rng);
+        let x = Along::draw(extent(&slab, Axis(3)), patch[2], &mut rng);
+        let along = [z, y, x];
+        Cut {
+            volume,
+            from: along.map(|along| along.from),
+            to: along.map(|along| along.to),
+            size: along.map(|along| along.size),
+            mirror: self.config.mirror.map(|p| rng.random_bool(p)),
+        }
+    }
+
+    /// Draws the anomaly of pair `key`.
+    fn draw_anomaly(&self, key: Key) -> AnomalyParams {
+        self.anomalies.draw(key.child("dag"))
     }
 
     /// The map of places of a patch.
@@ -121,11 +143,10 @@ impl DagPairs {
         mut corrupted: ArrayViewMut4<'_, f32>,
         mut clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, Error> {
+        let anomaly = self.draw_anomaly(key);
         for attempt in 0..PATCHES {
-            let patch = key.child("patch");
-            let patch = if attempt == 0 { patch } else { patch.child(attempt) };
-            let dag = key.child("dag");
-            match self.fill_with(patch, dag, corrupted.view_mut(), clean.view_mut()) {
+            let patch = patch_key(key, attempt);
+            match self.fill_with(patch, &anomaly, corrupted.view_mut(), clean.view_mut()) {
                 Err(Error::Dag(DagError::NoPlace { .. })) => {}
                 done => return done,
             }
@@ -138,7 +159,7 @@ impl DagPairs {
     fn fill_with(
         &self,
         patch: Key,
-        dag: Key,
+        anomaly: &AnomalyParams,
         corrupted: ArrayViewMut4<'_, f32>,
         mut clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, Error> {
@@ -148,13 +169,20 @@ impl DagPairs {
         let tissues = tissues.as_ref().map(|map| map as &dyn TissueModel);
         let places = places.as_ref().map(|weights| weights.view());
         let scene = Scene { clean: clean.view(), places, tissues };
-        Ok(self.anomalies.apply(&self.anomalies.draw(dag), scene, corrupted)?.severity)
+        Ok(self.anomalies.apply(anomaly, scene, corrupted)?.severity)
     }
+}
+
+/// The key that a patch of pair `key` is drawn with.
+fn patch_key(key: Key, attempt: u64) -> Key {
+    let patch = key.child("patch");
+    if attempt == 0 { patch } else { patch.child(attempt) }
 }
 
 /// How a patch comes out of a subject.
 enum Cutout {
-    Plain(PlainCut),
+    /// Whole voxels, mirrored or not.
+    Plain(Cut),
     /// Inside a box `(z, y, x)`.
     Augmented([Range<usize>; 3], Box<AugmentParams>),
 }
@@ -166,7 +194,7 @@ impl Cutout {
         patch: ArrayViewMut4<'_, f32>,
     ) -> Result<(), AugmentError> {
         match self {
-            Self::Plain(cut) => cut.apply(image, patch),
+            Self::Plain(cut) => cut_plain(cut, image, patch),
             Self::Augmented(within, params) => {
                 for (axis, range) in within.iter().enumerate() {
                     image.slice_axis_inplace(Axis(axis + 1), range.clone().into());
@@ -185,7 +213,7 @@ impl Cutout {
     ) -> Result<(), AugmentError> {
         match self {
             Self::Plain(cut) => {
-                cut.apply(labels.insert_axis(Axis(0)), patch.insert_axis(Axis(0)));
+                cut_plain(cut, labels.insert_axis(Axis(0)), patch.insert_axis(Axis(0)));
             }
             Self::Augmented(within, params) => {
                 for (axis, range) in within.iter().enumerate() {
@@ -198,31 +226,27 @@ impl Cutout {
     }
 }
 
-/// Whole voxels, mirrored or not.
-struct PlainCut {
-    cuts: [Cut; 3],
-    mirror: [bool; 3],
-}
-
-impl PlainCut {
-    /// Cuts and mirrors, background where the patch exceeds the brain.
-    fn apply<T: Clone + Default>(&self, image: ArrayView4<'_, T>, mut patch: ArrayViewMut4<'_, T>) {
-        let part = |axis: AxisDescription, of: fn(&Cut) -> &Range<usize>| match axis.axis.index() {
-            0 => Slice::from(..),
-            axis => of(&self.cuts[axis - 1]).clone().into(),
-        };
-        patch.fill(T::default());
-        patch
-            .slice_each_axis_mut(|axis| part(axis, |cut| &cut.to))
-            .assign(&image.slice_each_axis(|axis| part(axis, |cut| &cut.from)));
-        if self.mirror.contains(&true) {
-            let original = patch.to_owned();
-            let mut mirrored = original.view();
-            for axis in (0..3).filter(|&axis| self.mirror[axis]) {
-                mirrored.invert_axis(Axis(axis + 1));
-            }
-            patch.assign(&mirrored);
+/// Cuts and mirrors, background where the patch exceeds the brain.
+fn cut_plain<T: Clone + Default>(
+    cut: &Cut,
+    image: ArrayView4<'_, T>,
+    mut patch: ArrayViewMut4<'_, T>,
+) {
+    let part = |axis: AxisDescription, at: [usize; 3]| match axis.axis.index() {
+        0 => Slice::from(..),
+        axis => Slice::from(at[axis - 1]..at[axis - 1] + cut.size[axis - 1]),
+    };
+    patch.fill(T::default());
+    patch
+        .slice_each_axis_mut(|axis| part(axis, cut.to))
+        .assign(&image.slice_each_axis(|axis| part(axis, cut.from)));
+    if cut.mirror.contains(&true) {
+        let original = patch.to_owned();
+        let mut mirrored = original.view();
+        for axis in (0..3).filter(|&axis| cut.mirror[axis]) {
+            mirrored.invert_axis(Axis(axis + 1));
         }
+        patch.assign(&mirrored);
     }
 }
 
@@ -238,24 +262,28 @@ impl PairSource for DagPairs {
         self.fill(self.key.child(index), corrupted, clean)
             .map_err(|source| PairError::Source { index, source: Box::new(source) })
     }
+
+    fn drawn(&self) -> Option<&dyn DrawnPairs> {
+        self.rules.as_ref().map(|_| self as _)
+    }
 }
 
-/// Along one axis, which voxels of an image go where in a patch.
-struct Cut {
-    from: Range<usize>,
-    to: Range<usize>,
+/// A [`Cut`] along one axis.
+#[derive(Clone, Copy)]
+struct Along {
+    from: usize,
+    to: usize,
+    size: usize,
 }
 
-impl Cut {
+impl Along {
     /// A foreground longer than the patch is cut at random, a shorter one centred.
-    fn draw(foreground: Range<usize>, size: usize, rng: &mut KeyRng) -> Self {
-        let length = foreground.len();
-        if length > size {
-            let start = foreground.start + rng.random_range(0..=length - size);
-            return Self { from: start..start + size, to: 0..size };
+    fn draw(foreground: Range<usize>, patch: usize, rng: &mut KeyRng) -> Self {
+        let (from, size) = (foreground.start, foreground.len());
+        if size > patch {
+            return Self { from: from + rng.random_range(0..=size - patch), to: 0, size: patch };
         }
-        let before = (size - length) / 2;
-        Self { from: foreground, to: before..before + length }
+        Self { from, to: (patch - size) / 2, size }
     }
 }
 
