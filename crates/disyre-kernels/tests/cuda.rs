@@ -3,82 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod common;
+mod devices;
 
-#[cfg(feature = "cuda")]
-use common::device;
-use common::{assert_within, numbers};
+use common::numbers;
+use devices::{Found, Work, assert_agrees, found, greatest};
+#[cfg(feature = "cuda-emulation")]
+use devices::{PRECISIONS, emulated};
+#[cfg(feature = "cuda-emulation")]
+use disyre_kernels::Precision;
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Input, Maps, PartGradients, State, Through,
 };
-#[cfg(feature = "cuda-emulation")]
-use disyre_kernels::cuda::{Cuda, Emulated};
-use disyre_kernels::{AdamW, Attention, Convolution, Cpu, Extent, GroupNorm, Kind, Precision};
+use disyre_kernels::{AdamW, Attention, Convolution, Extent, GroupNorm, Kind};
 use proptest::prelude::*;
 
 const KINDS: [Kind; 4] = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
-
-/// What a sequence of operations found, by name, and how large its values may be: the greatest one, but of sums of terms of
-/// both signs the error is that of the terms, however little is left of them.
-type Found = Vec<(&'static str, Vec<f32>, f32)>;
-
-fn found(name: &'static str, values: Vec<f32>) -> (&'static str, Vec<f32>, f32) {
-    let greatest = greatest(&values);
-    (name, values, greatest)
-}
-
-fn greatest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |max, value| max.max(value.abs()))
-}
-
-#[cfg(feature = "cuda-emulation")]
-fn emulated(precision: Precision, reversed: bool) -> Cuda<Emulated> {
-    Cuda::new(Emulated { reversed }, precision)
-}
-
-/// How far results may be from those in `f32`, relative to the greatest. In bf16 factors and results are rounded to 8 bits,
-/// and the gradient by x is what is left of terms of both signs.
-fn tolerance(precision: Precision) -> f32 {
-    if precision == Precision::Bf16 { 3e-2 } else { 2e-5 }
-}
-
-/// Operations that run on every machine.
-trait Work: std::fmt::Debug {
-    fn run<B: Backend>(&self, backend: &B) -> Found;
-}
-
-/// Runs operations on the processor and on the devices, in both precisions.
-fn assert_agrees(work: &impl Work) {
-    let on_cpu = work.run(&Cpu::default());
-    for precision in [Precision::F32, Precision::Bf16] {
-        #[cfg(feature = "cuda-emulation")]
-        {
-            let found = work.run(&emulated(precision, false));
-            let name = format!("{work:?} in {precision}");
-            assert_found(&name, &found, &on_cpu, precision);
-            let reversed = work.run(&emulated(precision, true));
-            assert!(bits(&found) == bits(&reversed), "{name} depends on the order of lanes");
-        }
-        #[cfg(feature = "cuda")]
-        if let Some(device) = device(precision) {
-            let name = format!("{work:?} in {precision} on a device");
-            let found = work.run(&device);
-            assert_found(&name, &found, &on_cpu, precision);
-            assert!(bits(&found) == bits(&work.run(&device)), "{name} differs from run to run");
-        }
-    }
-}
-
-fn assert_found(name: &str, found: &Found, expected: &Found, precision: Precision) {
-    assert_eq!(found.len(), expected.len());
-    for ((what, values, _), (_, expected, size)) in found.iter().zip(expected) {
-        let name = format!("{what} of {name}");
-        assert_within(&name, values, expected, tolerance(precision) * size);
-    }
-}
-
-fn bits(found: &Found) -> Vec<u32> {
-    found.iter().flat_map(|(_, values, _)| values.iter().map(|v| v.to_bits())).collect()
-}
 
 /// A normalised convolution of a source of one or two parts, with all that can go into it.
 #[derive(Debug, Clone)]
@@ -361,7 +300,7 @@ fn loss_and_updates_agree_with_the_processor() {
 #[cfg(feature = "cuda-emulation")]
 #[test]
 fn a_step_that_went_wrong_changes_nothing() {
-    let device = emulated(Precision::F32, false);
+    let device = emulated(Precision::F32);
     let extent = Extent { count: 1, height: 1, width: 3 };
     let y = device.maps(&[1.0, f32::NAN, 0.0], extent, 1);
     let (loss, _) = device.squared_error(&y, &device.maps(&[0.0; 3], extent, 1));
@@ -391,7 +330,7 @@ fn a_step_that_went_wrong_changes_nothing() {
 #[cfg(feature = "cuda-emulation")]
 #[test]
 fn a_failure_is_told_once_and_what_follows_works() {
-    let device = emulated(Precision::F32, false);
+    let device = emulated(Precision::F32);
     let extent = Extent { count: 1, height: 2, width: 2 };
     let qkv = device.maps(&[0.0; 4 * 3 * 40], extent, 3 * 40);
     let wide = Attention { channels: 40, head_channels: 40 };
@@ -412,8 +351,8 @@ fn an_image_does_not_depend_on_its_batch() {
         groups: 4,
         silu: true,
     };
-    for precision in [Precision::F32, Precision::Bf16] {
-        let device = emulated(precision, false);
+    for precision in PRECISIONS {
+        let device = emulated(precision);
         let forward = |count| {
             let case = case(count);
             let (first, second) = (case.part(&device, 20, 1), case.part(&device, 16, 11));

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod common;
+#[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
+mod devices;
 
 use common::numbers;
 use disyre_core::Distance;
@@ -68,16 +70,10 @@ fn the_sums_are_the_same_for_any_number_of_threads() {
 #[cfg(feature = "cuda-emulation")]
 #[test]
 fn the_kernel_gives_the_same_bits_in_any_order_of_its_lanes() {
-    use disyre_kernels::Precision;
-    use disyre_kernels::cuda::{Cuda, Emulated};
-    for reversed in [false, true] {
-        for precision in [Precision::F32, Precision::Bf16] {
-            let device = Cuda::new(Emulated { reversed }, precision);
-            for (extent, distance) in extents().into_iter().flat_map(|e| DISTANCES.map(|d| (e, d)))
-            {
-                let expected = by_hand(extent, distance);
-                assert!(summed(&device, extent, distance) == expected, "{distance:?}");
-            }
+    for device in devices::PRECISIONS.into_iter().flat_map(devices::emulators) {
+        for (extent, distance) in extents().into_iter().flat_map(|e| DISTANCES.map(|d| (e, d))) {
+            let expected = by_hand(extent, distance);
+            assert!(summed(&device, extent, distance) == expected, "{distance:?}");
         }
     }
 }
@@ -85,7 +81,7 @@ fn the_kernel_gives_the_same_bits_in_any_order_of_its_lanes() {
 #[cfg(feature = "cuda")]
 #[test]
 fn the_kernel_gives_the_same_sums_on_a_device() {
-    let Some(device) = common::device(disyre_kernels::Precision::F32) else { return };
+    let Some(device) = devices::device(disyre_kernels::Precision::F32) else { return };
     for (extent, distance) in extents().into_iter().flat_map(|e| DISTANCES.map(|d| (e, d))) {
         let [distances, members] = by_hand(extent, distance);
         let found = summed(&device, extent, distance);

@@ -1,0 +1,105 @@
+//! Machines that run the CUDA kernels, and work that they and the processor must agree on.
+#![allow(dead_code, reason = "every test target uses a part")]
+#![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
+
+use disyre_kernels::backend::Backend;
+use disyre_kernels::cuda::Cuda;
+#[cfg(feature = "cuda-emulation")]
+use disyre_kernels::cuda::Emulated;
+use disyre_kernels::{Cpu, Precision};
+
+use crate::common::assert_within;
+
+pub(crate) const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+/// What a sequence of operations found, by name, and how large its values may be: the greatest one, but of sums of terms of
+/// both signs the error is that of the terms, however little is left of them.
+pub(crate) type Found = Vec<(&'static str, Vec<f32>, f32)>;
+
+pub(crate) fn found(name: &'static str, values: Vec<f32>) -> (&'static str, Vec<f32>, f32) {
+    let greatest = greatest(&values);
+    (name, values, greatest)
+}
+
+pub(crate) fn greatest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |max, value| max.max(value.abs()))
+}
+
+/// Operations that run on every machine.
+pub(crate) trait Work: std::fmt::Debug {
+    fn run<B: Backend>(&self, backend: &B) -> Found;
+}
+
+/// The emulator in every order of its lanes and blocks; results must have the same bits in all of them.
+#[cfg(feature = "cuda-emulation")]
+pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulated>; 2] {
+    [false, true].map(|reversed| Cuda::new(Emulated { reversed }, precision))
+}
+
+#[cfg(feature = "cuda-emulation")]
+pub(crate) fn emulated(precision: Precision) -> Cuda<Emulated> {
+    Cuda::new(Emulated::default(), precision)
+}
+
+/// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
+#[cfg(feature = "cuda")]
+pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::Driver>> {
+    match disyre_kernels::cuda::Driver::new(0) {
+        Ok(driver) => Some(Cuda::new(driver, precision)),
+        Err(error) => {
+            let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
+            assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
+            println!("skipped on a device: {error}");
+            None
+        }
+    }
+}
+
+/// Runs operations on the processor and on the devices, in both precisions.
+pub(crate) fn assert_agrees(work: &impl Work) {
+    let on_cpu = work.run(&Cpu::default());
+    for precision in PRECISIONS {
+        let name = format!("{work:?} in {precision}");
+        #[cfg(feature = "cuda-emulation")]
+        assert_runs_agree(&name, emulators(precision).iter(), work, &on_cpu);
+        #[cfg(feature = "cuda")]
+        if let Some(device) = device(precision) {
+            let name = format!("{name} on a device");
+            assert_runs_agree(&name, [&device, &device].into_iter(), work, &on_cpu);
+        }
+    }
+}
+
+/// Every run is close to what the processor found, and has the bits of the first.
+fn assert_runs_agree<'a, D: disyre_kernels::cuda::Device>(
+    name: &str,
+    runs: impl Iterator<Item = &'a Cuda<D>>,
+    work: &impl Work,
+    on_cpu: &Found,
+) {
+    let mut first = None;
+    for backend in runs {
+        let found = work.run(backend);
+        assert_found(name, &found, on_cpu, backend.precision());
+        let bits = bits(&found);
+        assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{name}: runs differ");
+    }
+}
+
+fn assert_found(name: &str, found: &Found, expected: &Found, precision: Precision) {
+    assert_eq!(found.len(), expected.len());
+    for ((what, values, _), (_, expected, size)) in found.iter().zip(expected) {
+        let name = format!("{what} of {name}");
+        assert_within(&name, values, expected, tolerance(precision) * size);
+    }
+}
+
+/// How far results may be from those in `f32`, relative to the greatest. In bf16 factors and results are rounded to 8 bits,
+/// and the gradient by x is what is left of terms of both signs.
+fn tolerance(precision: Precision) -> f32 {
+    if precision == Precision::Bf16 { 3e-2 } else { 2e-5 }
+}
+
+fn bits(found: &Found) -> Vec<u32> {
+    found.iter().flat_map(|(_, values, _)| values.iter().map(|v| v.to_bits())).collect()
+}
