@@ -25,30 +25,39 @@ fn main() {
     nvcc::compile(&operations());
 }
 
-/// All kernels and the emulator as one unit: the kernels announce themselves, so no linker may drop them. The headers,
-/// included once, come before the names of each operation are set apart.
+/// The emulator, and all kernels twice: as they are, and with a call at every access to memory.
 #[cfg(feature = "cuda-emulation")]
 fn emulator(operations: &[String]) {
     let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda");
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").opt_level(2).include(&sources);
+    // Lanes switch stacks by longjmp, which its checked form takes for a fault.
+    build.flag_if_supported("-U_FORTIFY_SOURCE").flag_if_supported("-Wno-unknown-pragmas");
+    let emulator = ["emulator", "watch", "instrumentation"];
+    let emulator = emulator.map(|name| sources.join(format!("emulator/{name}.cpp")));
+    // The calls go to ours, in the place of the sanitizer's library.
+    let mut watched = build.clone();
+    watched.flag("-fsanitize=thread").file(unit(&sources, "watched"));
+    build.files(emulator).file(unit(&sources, "plain")).objects(watched.compile_intermediates());
+    build.compile("disyre_emulated");
+}
+
+/// All kernels as one file, in a namespace, so that no function of one file is taken for that of another. The headers,
+/// included once, come before the names of each operation are set apart.
+#[cfg(feature = "cuda-emulation")]
+fn unit(sources: &std::path::Path, name: &str) -> std::path::PathBuf {
     let file = |name: &str| format!("#include \"{}\"\n", sources.join(name).display());
-    let mut unit = file("emulator/emulator.cpp") + &file("lattice.cuh") + &file("tensor_core.cuh");
-    let apart = |name: &String| format!("namespace {name} {{\n{}}}\n", file(&format!("{name}.cu")));
-    unit.extend(operations.iter().map(apart));
-    let path = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
-        .join("emulated.cpp");
-    std::fs::write(&path, unit).expect("OUT_DIR can be written");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .opt_level(2)
-        .include(&sources)
-        // Lanes switch stacks by longjmp, which its checked form takes for a fault.
-        .flag_if_supported("-U_FORTIFY_SOURCE")
-        .flag_if_supported("-Wno-unknown-pragmas")
-        // Where kernels keep the processor's roundings, so does the emulator.
-        .flag_if_supported("-ffp-contract=off")
-        .file(path)
-        .compile("disyre_emulated");
+    let apart = |name: &str, path: &str| format!("namespace {name} {{\n{}}}\n", file(path));
+    let mut text = format!("#define KERNELS {name}_kernels\n") + &file("emulator/emulator.h");
+    text += "const emulator::Registration* emulator::KERNELS = nullptr;\n";
+    text += &format!("namespace {name} {{\n{}{}", file("lattice.cuh"), file("tensor_core.cuh"));
+    text.extend(OPERATIONS.map(|name| apart(name, &format!("{name}.cu"))));
+    text += &apart("trials", "emulator/trials.cu");
+    text += "}\n";
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let path = out.join(format!("{name}.cpp"));
+    std::fs::write(&path, text).expect("OUT_DIR can be written");
+    path
 }
 
 #[cfg(feature = "cuda")]

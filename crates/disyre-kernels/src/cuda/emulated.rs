@@ -14,19 +14,34 @@ unsafe extern "C" {
         threads: u32,
         parameters: *const c_void,
         bytes: usize,
-        reversed: bool,
+        mode: u32,
     ) -> *const c_char;
+
+    fn disyre_emulator_memory(start: *const u8, bytes: usize);
 }
 
 /// An emulator of a CUDA device: the same kernels, compiled by the host's compiler; every launch is done when it returns.
 ///
-/// It finds what a device may hide: memory is NaN until it is written, blocks and lanes can run in the opposite order, and
-/// numbers around every run of memory are looked after.
+/// It finds what a device may hide: memory is NaN until it is written, numbers around every run of memory are looked after,
+/// and a kernel's result must be the same in all modes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Emulated {
-    /// Whether blocks and lanes run last to first, and asynchronous copies at once: a kernel's result must not depend
-    /// on that.
-    pub reversed: bool,
+    /// How kernels run.
+    pub mode: Mode,
+}
+
+/// How an emulator runs kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Blocks and lanes first to last, asynchronous copies as late as they are waited for.
+    #[default]
+    Forward,
+    /// Blocks and lanes last to first, asynchronous copies at once.
+    Reversed,
+    /// As `Forward`, many times slower: every access to memory is looked at. A launch fails where two lanes use one place,
+    /// one of them to write, with no barrier between them, whichever comes first here; where shared memory is read before
+    /// it is written, or before an asynchronous copy to there was waited for; and where an address is outside all memory.
+    Watched,
 }
 
 /// A run of the host's memory between two guards.
@@ -56,7 +71,10 @@ impl EmulatedMemory {
         let start = NonNull::new(unsafe { alloc(layout) })?;
         // SAFETY: all of it was just allocated.
         unsafe { start.write_bytes(UNWRITTEN, layout.size()) };
-        Some(Self { start, bytes })
+        let memory = Self { start, bytes };
+        // SAFETY: it only takes note of the address.
+        unsafe { disyre_emulator_memory(memory.values(), bytes) };
+        Some(memory)
     }
 
     fn values(&self) -> *mut u8 {
@@ -79,7 +97,10 @@ impl Drop for EmulatedMemory {
     fn drop(&mut self) {
         let whole = self.guards_are_whole();
         // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.bytes)) };
+        unsafe {
+            disyre_emulator_memory(self.values(), 0);
+            dealloc(self.start.as_ptr(), Self::layout(self.bytes));
+        }
         assert!(whole || std::thread::panicking(), "a kernel wrote beside its memory");
     }
 }
@@ -137,7 +158,7 @@ impl Device for Emulated {
         // SAFETY: the caller vouches for the parameters; the emulator compares their size with the kernel's.
         let answer = unsafe {
             let (name, grid) = (name.as_ptr(), grid.as_ptr());
-            disyre_emulator_launch(name, grid, threads, parameters, bytes, self.reversed)
+            disyre_emulator_launch(name, grid, threads, parameters, bytes, self.mode as u32)
         };
         if answer.is_null() {
             return Ok(());
@@ -160,3 +181,6 @@ impl Device for Emulated {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
 pub use driver::{Driver, DriverMemory, Graph};
 #[cfg(feature = "cuda-emulation")]
-pub use emulated::{Emulated, EmulatedMemory};
+pub use emulated::{Emulated, EmulatedMemory, Mode};
 pub use group_norm::DeviceNormalised;
 pub use memory::Numbers;
 pub use synthesis::Synthesis;

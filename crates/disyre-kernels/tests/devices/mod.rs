@@ -5,7 +5,7 @@
 use disyre_kernels::backend::Backend;
 use disyre_kernels::cuda::Cuda;
 #[cfg(feature = "cuda-emulation")]
-use disyre_kernels::cuda::Emulated;
+use disyre_kernels::cuda::{Emulated, Mode};
 use disyre_kernels::{Cpu, Precision};
 
 use crate::common::assert_within;
@@ -30,10 +30,11 @@ pub(crate) trait Work: std::fmt::Debug {
     fn run<B: Backend>(&self, backend: &B) -> Found;
 }
 
-/// The emulator in every order of its lanes and blocks; results must have the same bits in all of them.
+/// The emulator in every mode; results must have the same bits in all of them.
 #[cfg(feature = "cuda-emulation")]
-pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulated>; 2] {
-    [false, true].map(|reversed| Cuda::new(Emulated { reversed }, precision))
+pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulated>; 3] {
+    [Mode::Forward, Mode::Reversed, Mode::Watched]
+        .map(|mode| Cuda::new(Emulated { mode }, precision))
 }
 
 #[cfg(feature = "cuda-emulation")]

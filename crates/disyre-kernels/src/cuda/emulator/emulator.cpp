@@ -1,5 +1,7 @@
 #include "emulator.h"
 
+#include "watch.h"
+
 #include <setjmp.h>
 #include <ucontext.h>
 
@@ -14,8 +16,10 @@ constexpr unsigned WARP = 32;
 constexpr size_t STACK_BYTES = 128 << 10;
 // What a kernel may have without asking for more at its launch.
 constexpr size_t SHARED_BYTES = 48 << 10;
+constexpr unsigned MOST_LANES = 1024;
 
-const Registration* registrations = nullptr;
+// As in emulated.rs.
+enum class Mode { FORWARD, REVERSED, WATCHED };
 
 struct Barrier {
     unsigned arrived = 0;
@@ -34,7 +38,6 @@ struct Copy {
 };
 
 struct Lane {
-    std::unique_ptr<char[]> stack;
     jmp_buf context;
     Index thread;
     bool done;
@@ -50,12 +53,14 @@ struct Launch {
     const void* parameters;
     Index grid;
     unsigned threads;
-    bool reversed;
+    Mode mode;
 };
 
 // One for each thread of the host.
 struct Machine {
     std::vector<std::unique_ptr<Lane>> lanes;
+    // Not written here, so that those of lanes that never are take no memory. One more, so that nothing else is near.
+    std::unique_ptr<char[]> stacks{new char[(MOST_LANES + 1) * STACK_BYTES]};
     std::vector<Warp> warps;
     Barrier barrier;
     alignas(128) char shared[SHARED_BYTES];
@@ -63,6 +68,9 @@ struct Machine {
     Lane* current = nullptr;
     Index block;
     Launch launch;
+    Watch watch;
+    // Whether the running lane acts for its warp.
+    bool for_warp = false;
     std::string error;
 };
 
@@ -89,11 +97,10 @@ void resume(Lane& lane) {
 
 void add_lane() {
     auto lane = std::make_unique<Lane>();
-    lane->stack = std::make_unique<char[]>(STACK_BYTES);
     lane->thread = Index{unsigned(machine->lanes.size()), 0, 0};
     ucontext_t start;
     getcontext(&start);
-    start.uc_stack.ss_sp = lane->stack.get();
+    start.uc_stack.ss_sp = machine->stacks.get() + machine->lanes.size() * STACK_BYTES;
     start.uc_stack.ss_size = STACK_BYTES;
     start.uc_link = nullptr;
     makecontext(&start, lane_body, 0);
@@ -121,12 +128,24 @@ bool can_run(const Lane& lane) {
     return !lane.done && (!lane.awaited || lane.awaited->generation != lane.generation);
 }
 
+bool is_reversed() { return machine->launch.mode == Mode::REVERSED; }
+bool is_watched() { return machine->launch.mode == Mode::WATCHED; }
+
+void look_at(Use use, const void* address, size_t bytes) {
+    const unsigned lane = machine->for_warp ? WARP_AT_ONCE : machine->current->thread.x;
+    if (!machine->watch.look(use, lane, address, bytes)) machine->error = machine->watch.fault;
+}
+
 void perform(const std::vector<Copy>& copies) {
-    for (const Copy& copy : copies) std::memcpy(copy.to, copy.from, copy.bytes);
+    for (const Copy& copy : copies) {
+        if (is_watched()) look_at(Use::END_COPY, copy.to, copy.bytes);
+        std::memcpy(copy.to, copy.from, copy.bytes);
+    }
 }
 
 void start_block() {
     std::memset(machine->shared, 0xff, sizeof machine->shared);
+    if (is_watched()) machine->watch.start_block();
     machine->barrier = Barrier{};
     machine->warps.assign(machine->launch.threads / WARP, Warp{});
     for (unsigned i = 0; i < machine->launch.threads; i++) {
@@ -146,7 +165,7 @@ bool run_block() {
     for (unsigned left = threads; left > 0;) {
         bool progress = false;
         for (unsigned i = 0; i < threads; i++) {
-            Lane& lane = *machine->lanes[machine->launch.reversed ? threads - 1 - i : i];
+            Lane& lane = *machine->lanes[is_reversed() ? threads - 1 - i : i];
             if (!can_run(lane)) continue;
             resume(lane);
             progress = true;
@@ -161,10 +180,12 @@ bool run_grid() {
     const Index& grid = machine->launch.grid;
     const unsigned blocks = grid.x * grid.y * grid.z;
     for (unsigned i = 0; i < blocks; i++) {
-        const unsigned block = machine->launch.reversed ? blocks - 1 - i : i;
+        const unsigned block = is_reversed() ? blocks - 1 - i : i;
         machine->block = Index{block % grid.x, block / grid.x % grid.y, block / grid.x / grid.y};
         if (!run_block()) {
             machine->error = "lanes wait at a barrier that others never reach";
+            // They would wait there still when the next kernel starts.
+            machine->lanes.clear();
             return false;
         }
         if (!machine->error.empty()) return false;
@@ -172,28 +193,35 @@ bool run_grid() {
     return true;
 }
 
-const Registration* find(const char* name) {
-    const Registration* found = registrations;
+void start_watch(size_t parameter_bytes) {
+    auto region = [](const void* start, size_t bytes) {
+        return Region{reinterpret_cast<uintptr_t>(start), bytes, {}};
+    };
+    machine->watch.start_launch(region(machine->shared, SHARED_BYTES),
+                                region(machine->stacks.get(), MOST_LANES * STACK_BYTES),
+                                region(machine->launch.parameters, parameter_bytes));
+}
+
+const Registration* find(const char* name, Mode mode) {
+    const Registration* found = mode == Mode::WATCHED ? watched_kernels : plain_kernels;
     while (found && std::strcmp(found->name, name) != 0) found = found->next;
     return found;
 }
 
 }  // namespace
 
-Registration::Registration(
-    const char* name, unsigned most_threads, size_t bytes, void (*run)(const void*))
-    : name(name), most_threads(most_threads), parameter_bytes(bytes), run(run), next(registrations) {
-    registrations = this;
-}
-
-const Index& thread_index() { return machine->current->thread; }
-const Index& block_index() { return machine->block; }
-const Index& grid_size() { return machine->launch.grid; }
+Index thread_index() { return machine->current->thread; }
+Index block_index() { return machine->block; }
+Index grid_size() { return machine->launch.grid; }
 unsigned block_size() { return machine->launch.threads; }
 
 void block_barrier() {
     const unsigned generation = machine->barrier.generation;
-    if (!arrive(machine->barrier, machine->launch.threads)) await(machine->barrier, generation);
+    if (arrive(machine->barrier, machine->launch.threads)) {
+        machine->watch.pass_barrier();
+    } else {
+        await(machine->barrier, generation);
+    }
 }
 
 void collective(void* mine, void (*all)(void* const*)) {
@@ -202,7 +230,12 @@ void collective(void* mine, void (*all)(void* const*)) {
     warp.brought[thread % WARP] = mine;
     const unsigned generation = warp.barrier.generation;
     if (arrive(warp.barrier, WARP)) {
-        all(warp.brought);
+        // On this lane's stack, which nobody watches.
+        void* brought[WARP];
+        std::memcpy(brought, warp.brought, sizeof brought);
+        machine->for_warp = true;
+        all(brought);
+        machine->for_warp = false;
     } else {
         await(warp.barrier, generation);
     }
@@ -221,7 +254,11 @@ void* shared_bytes(size_t bytes) {
 
 void copy_later(void* to, const void* from, size_t bytes) {
     const Copy copy{to, from, bytes};
-    if (machine->launch.reversed) {
+    if (is_watched()) {
+        look_at(Use::READ, from, bytes);
+        look_at(Use::START_COPY, to, bytes);
+    }
+    if (is_reversed()) {
         perform({copy});
     } else {
         machine->current->open.push_back(copy);
@@ -242,29 +279,36 @@ void wait_for_copies(unsigned groups_left) {
     }
 }
 
+void look(const void* address, size_t bytes, bool is_write) {
+    // Most are on the lane's own stack, which is above this frame.
+    const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    if (reinterpret_cast<uintptr_t>(address) - frame < STACK_BYTES) return;
+    // Kernels announce themselves before anything runs.
+    if (machine) look_at(is_write ? Use::WRITE : Use::READ, address, bytes);
+}
+
 }  // namespace emulator
 
 // Runs a kernel; returns what is wrong, or null.
 extern "C" const char* disyre_emulator_launch(
-    const char* name, const unsigned* grid, unsigned threads, const void* parameters, size_t bytes,
-    bool reversed) {
+    const char* name, const unsigned* grid, unsigned threads, const void* parameters, size_t bytes, unsigned mode) {
     using namespace emulator;
     if (!machine) {
         machine_of_thread = std::make_unique<Machine>();
         machine = machine_of_thread.get();
     }
-    const Registration* kernel = find(name);
+    const Registration* kernel = find(name, Mode(mode));
     machine->error.clear();
     if (!kernel) {
         machine->error = "there is no such kernel";
-    } else if (threads == 0 || threads % WARP != 0 || threads > kernel->most_threads) {
+    } else if (threads == 0 || threads % WARP != 0 || threads > kernel->most_threads || threads > MOST_LANES) {
         machine->error = "the block has threads that the kernel is not compiled for";
     } else if (bytes != kernel->parameter_bytes) {
         machine->error = "the parameters have another size than the kernel's";
     } else {
         while (machine->lanes.size() < threads) add_lane();
-        machine->launch =
-            Launch{kernel, parameters, Index{grid[0], grid[1], grid[2]}, threads, reversed};
+        machine->launch = Launch{kernel, parameters, Index{grid[0], grid[1], grid[2]}, threads, Mode(mode)};
+        if (is_watched()) start_watch(bytes);
         run_grid();
     }
     return machine->error.empty() ? nullptr : machine->error.c_str();

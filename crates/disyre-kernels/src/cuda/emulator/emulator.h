@@ -2,7 +2,8 @@
 // them. Every lane is a fiber; a barrier lets the others run until all have arrived.
 //
 // It is stricter than a GPU where that finds faults: shared memory starts as NaN, lanes may not leave while others wait,
-// and the order of lanes and blocks, and when an asynchronous copy happens, can be reversed.
+// and the order of lanes and blocks, and when an asynchronous copy happens, can be reversed. Compiled a second time with
+// a call at every access to memory, the kernels can be watched: watch.h.
 #pragma once
 
 #include <math.h>
@@ -17,9 +18,9 @@ struct Index {
 };
 
 // Where the running lane is.
-const Index& thread_index();
-const Index& block_index();
-const Index& grid_size();
+Index thread_index();
+Index block_index();
+Index grid_size();
 unsigned block_size();
 
 // Waits for all lanes of the block.
@@ -41,7 +42,10 @@ void copy_later(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_for_copies(unsigned groups_left);
 
-// A kernel, found by its name.
+// At every access of kernels that are watched.
+void look(const void* address, size_t bytes, bool is_write);
+
+// A kernel, found by its name among those compiled with it.
 struct Registration {
     const char* name;
     unsigned most_threads;
@@ -49,8 +53,16 @@ struct Registration {
     void (*run)(const void* parameters);
     const Registration* next;
 
-    Registration(const char* name, unsigned most_threads, size_t bytes, void (*run)(const void*));
+    Registration(
+        const Registration*& list, const char* name, unsigned most_threads, size_t bytes, void (*run)(const void*))
+        : name(name), most_threads(most_threads), parameter_bytes(bytes), run(run), next(list) {
+        list = this;
+    }
 };
+
+// The last kernel of each way to compile them, defined where they are: so the linker keeps them.
+extern const Registration* plain_kernels;
+extern const Registration* watched_kernels;
 
 }  // namespace emulator
 
@@ -65,7 +77,7 @@ struct Registration {
 #define KERNEL(name, Parameters, threads)                                                              \
     static void name(const Parameters& p);                                                             \
     static const emulator::Registration registered_##name{                                             \
-        #name, threads, sizeof(Parameters),                                                            \
+        emulator::KERNELS, #name, threads, sizeof(Parameters),                                                            \
         [](const void* parameters) { name(*static_cast<const Parameters*>(parameters)); }};            \
     static void name(const Parameters& p)
 
