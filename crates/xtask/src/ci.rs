@@ -69,12 +69,15 @@ fn docs(workspace: &Workspace) -> Result<(), Failure> {
     show(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The CUDA kernels and the networks on them, run by the emulator.
+/// The CUDA kernels and the networks on them, run by the emulator; and the program with it, of whose tests those of
+/// devices are enough.
 fn emulated(workspace: &Workspace) -> Result<(), Failure> {
     let crates = "-p disyre-kernels -p disyre-diffusion";
-    let clippy = format!("clippy {crates} --all-targets --features cuda-emulation -- -D warnings");
+    let with = "--features cuda-emulation";
+    let clippy = format!("clippy {crates} -p disyre-cli --all-targets {with} -- -D warnings");
     show(&mut workspace.cargo(&clippy))?;
-    show(&mut workspace.cargo(&format!("test {crates} --features cuda-emulation")))
+    show(&mut workspace.cargo(&format!("test {crates} {with}")))?;
+    show(&mut workspace.cargo(&format!("test -p disyre-cli {with} --test cli devices")))
 }
 
 /// The command that the README gives.

@@ -67,7 +67,6 @@ impl Detect {
         let masks = Masks::new(self.mask.as_deref())?;
         let scans = self.scans(&masks)?;
         self.check_outputs(&scans, &masks)?;
-        create_folder(&self.output)?;
         let device = self.device.select()?;
         let engine = config.detect.engine;
         let restorer = model.restorer(device.device, engine)?;
@@ -80,6 +79,7 @@ impl Detect {
             volume_index: self.volume_index,
             output: &self.output,
         };
+        create_folder(&self.output)?;
         for_each_scan(&scans, |scan| {
             job.run(scan, masks.of(scan)?.as_deref(), None)?;
             Ok(())
