@@ -42,6 +42,11 @@ pub(crate) fn emulated(precision: Precision) -> Cuda<Emulated> {
     Cuda::new(Emulated::default(), precision)
 }
 
+#[cfg(feature = "cuda")]
+thread_local! {
+    static SAID: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
 #[cfg(feature = "cuda")]
 pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::Driver>> {
@@ -50,7 +55,10 @@ pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::
         Err(error) => {
             let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
             assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
-            println!("skipped on a device: {error}");
+            // One line for each test, which has a thread of its own, however many cases it tries.
+            if !SAID.replace(true) {
+                println!("skipped on a device: {error}");
+            }
             None
         }
     }
