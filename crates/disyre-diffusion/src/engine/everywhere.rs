@@ -42,7 +42,7 @@ impl Way {
         }
     }
 
-    /// Whether a network of the published size would take minutes.
+    /// Whether a network of the published size would take a minute.
     pub(super) fn is_slow(&self) -> bool {
         match self {
             Self::Cpu(_) => false,

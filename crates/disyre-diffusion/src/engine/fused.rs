@@ -503,8 +503,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_default_network_equals_the_published_one_in_every_way_to_compute() {
+    /// The network of the published size, in the ways that are asked for.
+    fn assert_default_network(mut asked: impl FnMut(&Way) -> bool) {
         let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
         let network = UNetConfig::default();
         let parameters = Parameters::seeded(&network, Key::new(0)).unwrap();
@@ -513,15 +513,28 @@ mod tests {
             var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
         }
         let x = batch(&golden, "x");
-        for way in ways() {
-            if way.is_slow() {
-                println!("skipped: the default network in {way}");
-                continue;
-            }
+        for way in ways().into_iter().filter(|way| asked(way)) {
             let fused = way.runner(&parameters);
             let y = fused.forward(&x, &conditioning(&golden)).unwrap();
             let expected = golden.floats("y").1;
             assert_close(&format!("y in {way}"), &y, &expected, tolerance(&way));
         }
+    }
+
+    #[test]
+    fn the_default_network_equals_the_published_one_in_every_quick_way_to_compute() {
+        assert_default_network(|way| {
+            if way.is_slow() {
+                println!("left to the ignored test: the default network in {way}");
+            }
+            !way.is_slow()
+        });
+    }
+
+    #[cfg(feature = "cuda-emulation")]
+    #[test]
+    #[ignore = "takes a minute"]
+    fn the_default_network_equals_the_published_one_in_the_emulator() {
+        assert_default_network(Way::is_slow);
     }
 }
