@@ -37,21 +37,24 @@ fn emulator(operations: &[String]) {
     let emulator = emulator.map(|name| sources.join(format!("emulator/{name}.cpp")));
     // The calls go to ours, in the place of the sanitizer's library.
     let mut watched = build.clone();
-    watched.flag("-fsanitize=thread").file(unit(&sources, "watched"));
-    build.files(emulator).file(unit(&sources, "plain")).objects(watched.compile_intermediates());
+    watched.flag("-fsanitize=thread").file(unit(&sources, operations, "watched"));
+    build
+        .files(emulator)
+        .file(unit(&sources, operations, "plain"))
+        .objects(watched.compile_intermediates());
     build.compile("disyre_emulated");
 }
 
 /// All kernels as one file, in a namespace, so that no function of one file is taken for that of another. The headers,
 /// included once, come before the names of each operation are set apart.
 #[cfg(feature = "cuda-emulation")]
-fn unit(sources: &std::path::Path, name: &str) -> std::path::PathBuf {
+fn unit(sources: &std::path::Path, operations: &[String], name: &str) -> std::path::PathBuf {
     let file = |name: &str| format!("#include \"{}\"\n", sources.join(name).display());
     let apart = |name: &str, path: &str| format!("namespace {name} {{\n{}}}\n", file(path));
     let mut text = format!("#define KERNELS {name}_kernels\n") + &file("emulator/emulator.h");
     text += "const emulator::Registration* emulator::KERNELS = nullptr;\n";
     text += &format!("namespace {name} {{\n{}{}", file("lattice.cuh"), file("tensor_core.cuh"));
-    text.extend(OPERATIONS.map(|name| apart(name, &format!("{name}.cu"))));
+    text.extend(operations.iter().map(|name| apart(name, &format!("{name}.cu"))));
     text += &apart("trials", "emulator/trials.cu");
     text += "}\n";
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

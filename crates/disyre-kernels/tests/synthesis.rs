@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod common;
+mod devices;
 
 use std::sync::Arc;
 
@@ -20,8 +21,6 @@ use disyre_dag::{
 use disyre_kernels::Cpu;
 use disyre_kernels::Precision;
 use disyre_kernels::backend::{Backend, Conditions};
-#[cfg(feature = "cuda-emulation")]
-use disyre_kernels::cuda::Emulated;
 use disyre_kernels::cuda::{Cuda, Device};
 use disyre_tissue::Codebook;
 use proptest::prelude::*;
@@ -229,12 +228,12 @@ impl Case {
         let expected = self.on_processor();
         #[cfg(feature = "cuda-emulation")]
         {
-            let [found, reversed] = emulated(self);
+            let [found, others @ ..] = emulated(self);
             assert_found(name, &found, &expected);
-            assert!(found == reversed, "{name} depends on the order of lanes");
+            assert!(others.iter().all(|other| *other == found), "{name}: runs differ");
         }
         #[cfg(feature = "cuda")]
-        if let Some(device) = common::device(Precision::F32) {
+        if let Some(device) = devices::device(Precision::F32) {
             let found = self.on(&device);
             assert_found(&format!("{name} on a device"), &found, &expected);
             assert!(found == self.on(&device), "{name} differs from run to run");
@@ -243,10 +242,10 @@ impl Case {
     }
 }
 
-/// With lanes and blocks in one order and in the other.
+/// By the emulator in every mode.
 #[cfg(feature = "cuda-emulation")]
-fn emulated(case: &Case) -> [Found; 2] {
-    [false, true].map(|reversed| case.on(&Cuda::new(Emulated { reversed }, Precision::F32)))
+fn emulated(case: &Case) -> [Found; 3] {
+    devices::emulators(Precision::F32).map(|emulator| case.on(&emulator))
 }
 
 fn assert_found(name: &str, found: &Found, expected: &Found) {
@@ -515,7 +514,7 @@ fn images_have_the_bits_of_the_processor() {
 fn what_no_kernel_can_finish_is_left_to_the_processor() {
     let case = Case::slices(&[&|_| {}]);
     let conditions = Conditions { severities: &LEVELS, rows: &LEVELS };
-    let device = Cuda::new(Emulated::default(), Precision::F32);
+    let device = devices::emulated(Precision::F32);
     let is_served = |case: Case| device.synthesis(&case.stock(), &conditions, 1).is_some();
     assert!(is_served(case.clone()));
     let changed = |change: fn(&mut Rules)| case.clone().with_rules(change);

@@ -62,19 +62,3 @@ pub(crate) fn on_pools<const N: usize>(compute: impl Fn() -> [Vec<f32>; N] + Syn
         assert!(one == bits(threads), "{threads} threads give other bits than one");
     }
 }
-
-/// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
-#[cfg(feature = "cuda")]
-pub(crate) fn device(
-    precision: Precision,
-) -> Option<disyre_kernels::cuda::Cuda<disyre_kernels::cuda::Driver>> {
-    match disyre_kernels::cuda::Driver::new(0) {
-        Ok(driver) => Some(disyre_kernels::cuda::Cuda::new(driver, precision)),
-        Err(error) => {
-            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
-            assert!(!required, "{error}");
-            println!("skipped on a device: {error}");
-            None
-        }
-    }
-}
