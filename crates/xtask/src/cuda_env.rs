@@ -1,5 +1,6 @@
 //! The CUDA toolchain from packages of the Python index, for machines without a CUDA installation.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,6 +71,9 @@ pub(crate) fn set_up(folder: &Path, libraries: bool) -> Result<PathBuf, Failure>
     show(Command::new(&python).args(pip).args(packages))?;
     let home = folder.join("home");
     link_home(&find_packages(&venv)?, &home)?;
+    if libraries {
+        stub_driver(&home)?;
+    }
     Ok(home)
 }
 
@@ -103,6 +107,30 @@ fn link_home(packages: &Path, home: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the `libcuda.so` to link with, which only a driver brings: every function of the header, without effect. Programs
+/// that were linked with it find the driver's own by its name.
+fn stub_driver(home: &Path) -> Result<(), Failure> {
+    let (header, folder) = (home.join("include/cuda.h"), home.join("lib64/stubs"));
+    let text = std::fs::read_to_string(&header)
+        .map_err(|source| Failure::Path { path: header.clone(), source })?;
+    let source = folder.join("cuda.c");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&source, stubs(&text)))
+        .map_err(|source| Failure::Path { path: folder.clone(), source })?;
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o"]);
+    show(cc.arg(folder.join("libcuda.so")).arg(&source))
+}
+
+/// A function for every name that begins as those of the driver do; macros give some of them other names, and a type
+/// more or less does no harm.
+fn stubs(header: &str) -> String {
+    let words = header.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let upper = |word: &&str| word.as_bytes().get(2).is_some_and(u8::is_ascii_uppercase);
+    let names: BTreeSet<&str> = words.filter(|word| word.starts_with("cu")).filter(upper).collect();
+    names.iter().map(|name| format!("void {name}(void) {{}}\n")).collect()
+}
+
 /// Links `to` to `from`, in place of a link that is there.
 fn link(from: &Path, to: &Path) -> Result<(), Failure> {
     if to.is_symlink() {
@@ -120,4 +148,20 @@ fn symlink(from: &OsStr, to: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn symlink(_: &OsStr, _: &Path) -> std::io::Result<()> {
     Err(std::io::Error::other("the packages are for Linux"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_of_the_drivers_header_gets_a_stub() {
+        let header = "#define cuMemAlloc cuMemAlloc_v2\nCUresult CUDAAPI cuInit(unsigned Flags);\n\
+                      typedef uint32_t cuuint32_t; /* see cuInit */";
+        let expected = ["cuInit", "cuMemAlloc", "cuMemAlloc_v2"];
+        assert_eq!(
+            stubs(header),
+            expected.map(|name| format!("void {name}(void) {{}}\n")).concat()
+        );
+    }
 }
