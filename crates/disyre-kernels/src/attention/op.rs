@@ -3,17 +3,19 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::Attention;
+use crate::reference::channels_last;
 use crate::storage::{values, with_values};
 use crate::{Cpu, Extent};
 
-/// Attention between the pixels of each image on the CPU, see [`Attention`]; differentiable.
+/// Attention between the pixels of each image, see [`Attention`]; differentiable. On another device than the CPU it is the
+/// plain form, [`channels_last::attention`].
 ///
 /// # Shapes and units
 /// `qkv` is (n, h, w, 3·c), queries, keys and values side by side, `f32`; the result is (n, h, w, c).
 ///
 /// # Errors
-/// Channels that are not three times a multiple of `head_channels`, an empty tensor, and tensors that are not `f32` on
-/// the CPU. A gradient of the gradient is not available.
+/// Channels that are not three times a multiple of `head_channels`, an empty tensor, and tensors on the CPU that are not
+/// `f32`. A gradient of the gradient is not available there.
 pub fn attention(cpu: &Cpu, head_channels: usize, qkv: &Tensor) -> Result<Tensor> {
     let (count, height, width, all) = qkv.dims4()?;
     if qkv.elem_count() == 0 {
@@ -23,6 +25,9 @@ pub fn attention(cpu: &Cpu, head_channels: usize, qkv: &Tensor) -> Result<Tensor
         bail!(
             "attention: {all} channels are not queries, keys and values of heads of {head_channels}"
         );
+    }
+    if !qkv.device().is_cpu() {
+        return channels_last::attention(head_channels, qkv);
     }
     let attention = Attention { channels: all / 3, head_channels };
     let extent = Extent { count, height, width };

@@ -5,18 +5,20 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use super::lattice::Kind;
 use super::layer::{Addends, Convolution};
 use super::source::{Part, Source};
+use crate::reference::channels_last;
 use crate::storage::{values, with_values};
 use crate::{Cpu, Extent};
 
-/// Convolves images on the CPU, see [`Convolution`]; differentiable in all its tensors.
+/// Convolves images, see [`Convolution`]; differentiable in all its tensors. On another device than the CPU it is the plain
+/// form, [`channels_last::conv2d`].
 ///
 /// # Shapes and units
 /// `x` is (n, h, w, c), `weight` (k, k, c, o), `bias` (o); `addend` is (n, 1, 1, o), a number for each image and
 /// channel, or has the shape of the result, (n, h', w', o). All are `f32`.
 ///
 /// # Errors
-/// Shapes that do not belong together, empty tensors, and tensors that are not `f32` on the CPU. A gradient of the
-/// gradient is not available.
+/// Shapes that do not belong together, empty tensors, and tensors on the CPU that are not `f32`. A gradient of the
+/// gradient is not available there.
 pub fn conv2d(
     cpu: &Cpu,
     kind: Kind,
@@ -26,13 +28,16 @@ pub fn conv2d(
     addend: Option<&Tensor>,
 ) -> Result<Tensor> {
     let op = Op::new(cpu, kind, x, weight, bias)?;
+    let addend_is = addend.map(|addend| op.addend(addend)).transpose()?;
+    if !x.device().is_cpu() {
+        return channels_last::conv2d(kind, x, weight, bias, addend);
+    }
     // An operation takes three tensors at most, so weight and bias travel as one.
     let parameters = Tensor::cat(&[weight.flatten_all()?, bias.clone()], 0)?;
     let x = x.contiguous()?;
-    match addend {
+    match addend.zip(addend_is) {
         None => x.apply_op2(&parameters, op),
-        Some(addend) => {
-            let addend_is = op.addend(addend)?;
+        Some((addend, addend_is)) => {
             x.apply_op3(&parameters, &addend.contiguous()?, WithAddend { op, addend_is })
         }
     }

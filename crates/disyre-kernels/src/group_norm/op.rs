@@ -7,19 +7,20 @@ use crate::Cpu;
 use crate::conv2d::Transform;
 use crate::isa::Work;
 use crate::lanes::Lanes;
+use crate::reference::channels_last;
 use crate::sigmoid::{fma, sigmoid};
 use crate::storage::{values, with_values};
 use rayon::prelude::*;
 
-/// Normalises images on the CPU, see [`GroupNorm`], and takes SiLU, `z / (1 + e^−z)`, of the result if `silu` is set;
-/// differentiable in all its tensors.
+/// Normalises images, see [`GroupNorm`], and takes SiLU, `z / (1 + e^−z)`, of the result if `silu` is set; differentiable in
+/// all its tensors. On another device than the CPU it is the plain form, [`channels_last::group_norm`].
 ///
 /// # Shapes and units
 /// `x` is (n, h, w, c), `weight` and `bias` (c), all `f32`. The result has the shape of `x`.
 ///
 /// # Errors
-/// Groups that do not divide the channels, shapes that do not belong together, an empty `x`, and tensors that are not
-/// `f32` on the CPU. A gradient of the gradient is not available.
+/// Groups that do not divide the channels, shapes that do not belong together, an empty `x`, and tensors on the CPU
+/// that are not `f32`. A gradient of the gradient is not available there.
 pub fn group_norm(
     cpu: &Cpu,
     norm: GroupNorm,
@@ -39,6 +40,9 @@ pub fn group_norm(
         if parameter.dims() != [channels] {
             bail!("group norm: the {name} has shape {:?}, expected [{channels}]", parameter.dims());
         }
+    }
+    if !x.device().is_cpu() {
+        return channels_last::group_norm(norm, silu, x, weight, bias);
     }
     let op = Op { cpu: cpu.clone(), norm, silu };
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)

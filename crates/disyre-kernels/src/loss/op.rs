@@ -3,18 +3,23 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::mean_squared_error;
+use crate::reference;
 use crate::storage::{values, with_values};
 
-/// Mean squared error between two tensors on the CPU, see [`mean_squared_error`]; differentiable by both.
+/// Mean squared error between two tensors, see [`mean_squared_error`]; differentiable by both. On another device than the
+/// CPU it is the plain form, [`reference::squared_error`].
 ///
 /// # Shapes and units
 /// Both have one shape, `f32`; the result is a single number.
 ///
 /// # Errors
-/// Tensors of different or empty shapes, or that are not `f32` on the CPU. A gradient of the gradient is not available.
+/// Tensors of different or empty shapes, or on the CPU that are not `f32`. A gradient of the gradient is not available there.
 pub fn squared_error(y: &Tensor, target: &Tensor) -> Result<Tensor> {
     if y.dims() != target.dims() || y.elem_count() == 0 {
         bail!("squared_error: {:?} is not compared with {:?}", y.dims(), target.dims());
+    }
+    if !y.device().is_cpu() {
+        return reference::squared_error(y, target);
     }
     y.contiguous()?.apply_op2(&target.contiguous()?, Op)
 }
