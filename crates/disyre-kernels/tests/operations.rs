@@ -8,32 +8,33 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var, safetensors};
 use common::{assert_close, every_compute, numbers, tolerance};
+use disyre_kernels::reference::channels_last;
 use disyre_kernels::{
     AdamW, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference, squared_error,
     sum_of_squares,
 };
 
 fn var(dims: &[usize], seed: u64) -> Var {
+    var_on(&Device::Cpu, dims, seed)
+}
+
+fn var_on(device: &Device, dims: &[usize], seed: u64) -> Var {
     let values = numbers(dims.iter().product(), seed);
-    Var::from_tensor(&Tensor::from_vec(values, dims, &Device::Cpu).unwrap()).unwrap()
+    Var::from_tensor(&Tensor::from_vec(values, dims, device).unwrap()).unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Channels last to channels second, and back.
-fn first(x: &Tensor) -> Result<Tensor> {
-    x.permute((0, 3, 1, 2))?.contiguous()
-}
-
+/// Channels second to channels last.
 fn last(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 2, 3, 1))?.contiguous()
 }
 
 /// A sum of a result in which every element has a weight of its own.
 fn loss(y: &Tensor) -> Result<Tensor> {
-    let weights = Tensor::from_vec(numbers(y.elem_count(), 77), y.shape(), &Device::Cpu)?;
+    let weights = Tensor::from_vec(numbers(y.elem_count(), 77), y.shape(), y.device())?;
     (y * weights)?.sum_all()
 }
 
@@ -54,18 +55,6 @@ fn assert_same(
     }
 }
 
-fn plain_conv(kind: Kind, v: &[Var], addend: bool) -> Result<Tensor> {
-    let x = first(&v[0])?;
-    let (x, stride) = match kind {
-        Kind::Doubling => (reference::upsample_nearest2(&x)?, 1),
-        Kind::Halving => (x, 2),
-        Kind::Same | Kind::Pointwise => (x, 1),
-    };
-    let weight = v[1].permute((3, 2, 0, 1))?.contiguous()?;
-    let y = last(&reference::conv2d(&x, &weight, &v[2], stride)?)?;
-    if addend { y.broadcast_add(&v[3]) } else { Ok(y) }
-}
-
 #[test]
 fn convolutions_and_their_gradients_agree_with_candles() {
     let kinds = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
@@ -82,7 +71,15 @@ fn convolutions_and_their_gradients_agree_with_candles() {
                     &v,
                     tolerance(compute),
                     |v| conv2d(&cpu, kind, &v[0], &v[1], &v[2], v.get(3).map(Var::as_tensor)),
-                    |v| plain_conv(kind, v, addend.is_some()),
+                    |v| {
+                        channels_last::conv2d(
+                            kind,
+                            &v[0],
+                            &v[1],
+                            &v[2],
+                            v.get(3).map(Var::as_tensor),
+                        )
+                    },
                 );
             }
         }
@@ -97,10 +94,7 @@ fn normalisations_and_their_gradients_agree_with_candles() {
             let norm = GroupNorm { groups, epsilon: 1e-5 };
             let v = [var(&[2, 5, 9, 12], 1), var(&[12], 2), var(&[12], 3)];
             let ours = |v: &[Var]| group_norm(&cpu, norm, silu, &v[0], &v[1], &v[2]);
-            let plain = |v: &[Var]| {
-                let y = reference::group_norm(&first(&v[0])?, &v[1], &v[2], groups, 1e-5)?;
-                last(&if silu { y.silu()? } else { y })
-            };
+            let plain = |v: &[Var]| channels_last::group_norm(norm, silu, &v[0], &v[1], &v[2]);
             assert_same(&format!("{groups} groups on {compute}"), &v, 2e-5, ours, plain);
         }
     }
@@ -112,14 +106,7 @@ fn attention_and_its_gradient_agree_with_candles() {
         let cpu = Cpu::new(compute);
         for (h, w, head) in [(4, 4, 8), (3, 7, 4)] {
             let v = [var(&[2, h, w, 3 * 24], 5)];
-            let plain = |v: &[Var]| {
-                let split = |which: usize| -> Result<Tensor> {
-                    let part = first(&v[0].narrow(3, which * 24, 24)?)?;
-                    part.reshape((2 * 24 / head, head, h * w))
-                };
-                let mixed = reference::attention(&split(0)?, &split(1)?, &split(2)?)?;
-                last(&mixed.reshape((2, 24, h, w))?)
-            };
+            let plain = |v: &[Var]| channels_last::attention(head, &v[0]);
             let ours = |v: &[Var]| attention(&cpu, head, &v[0]);
             assert_same(&format!("{h}x{w} on {compute}"), &v, 2e-5, ours, plain);
         }
@@ -132,6 +119,55 @@ fn the_loss_and_its_gradients_agree_with_candles() {
     let ours = |v: &[Var]| squared_error(&v[0], &v[1]);
     assert_same("loss", &v, 1e-6, ours, |v| reference::squared_error(&v[0], &v[1]));
     assert_gradients_are_differences(&v, ours);
+}
+
+/// candle's first CUDA device; without one the test says so, or fails if `DISYRE_REQUIRE_CUDA` is 1.
+#[cfg(feature = "candle-cuda")]
+fn cuda() -> Option<Device> {
+    use disyre_kernels::cuda::Driver;
+    match Driver::new(0) {
+        Ok(_) => Some(Device::new_cuda(0).unwrap()),
+        Err(error) => {
+            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
+            assert!(!required, "{error}");
+            println!("skipped on a device: {error}");
+            None
+        }
+    }
+}
+
+/// Compares a function, and its gradients, on a device and on the processor.
+#[cfg(feature = "candle-cuda")]
+fn assert_same_on(device: &Device, shapes: &[&[usize]], f: impl Fn(&[Var]) -> Result<Tensor>) {
+    let [theirs, ours] = [device, &Device::Cpu].map(|device| {
+        let make = |(seed, dims): (usize, &&[usize])| var_on(device, dims, seed as u64 + 1);
+        let v: Vec<Var> = shapes.iter().enumerate().map(make).collect();
+        let y = f(&v).unwrap();
+        let store = loss(&y).unwrap().backward().unwrap();
+        let gradients = v.iter().map(|v| flat(store.get(v).unwrap()));
+        std::iter::once(flat(&y)).chain(gradients).collect::<Vec<_>>()
+    });
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        assert_close("on a device", theirs, ours, 1e-4);
+    }
+}
+
+#[cfg(feature = "candle-cuda")]
+#[test]
+fn operations_on_tensors_of_a_device_agree_with_the_processors() {
+    let Some(device) = cuda() else { return };
+    let cpu = Cpu::default();
+    for kind in [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling] {
+        let k = kind.kernel();
+        let shapes: [&[usize]; 4] = [&[2, 7, 10, 33], &[k, k, 33, 19], &[19], &[2, 1, 1, 19]];
+        assert_same_on(&device, &shapes, |v| conv2d(&cpu, kind, &v[0], &v[1], &v[2], Some(&v[3])));
+    }
+    let norm = GroupNorm { groups: 4, epsilon: 1e-5 };
+    assert_same_on(&device, &[&[2, 5, 9, 12], &[12], &[12]], |v| {
+        group_norm(&cpu, norm, true, &v[0], &v[1], &v[2])
+    });
+    assert_same_on(&device, &[&[2, 4, 4, 72]], |v| attention(&cpu, 8, &v[0]));
+    assert_same_on(&device, &[&[3, 5, 7], &[3, 5, 7]], |v| squared_error(&v[0], &v[1]));
 }
 
 #[test]
@@ -232,14 +268,14 @@ fn layers_equal_pytorchs_on_every_instruction_set() {
                 ["weight", "bias", "y"].map(|name| &layers[&format!("g{groups}.{name}")]);
             let norm = GroupNorm { groups, epsilon: 1e-5 };
             let ours = group_norm(&cpu, norm, false, &x, weight, bias).unwrap();
-            assert_close("norm", &flat(&first(&ours).unwrap()), &flat(y), 1e-5);
+            assert_close("norm", &flat(&ours), &flat(&last(y).unwrap()), 1e-5);
         }
         let [weight, bias, y] =
             ["weight", "bias", "y"].map(|name| &layers[&format!("down_conv.{name}")]);
         let weight = weight.permute((2, 3, 1, 0)).unwrap();
         let ours = conv2d(&cpu, Kind::Halving, &x, &weight, bias, None).unwrap();
         let tolerance = tolerance(compute);
-        assert_close("stride 2", &flat(&first(&ours).unwrap()), &flat(y), tolerance);
+        assert_close("stride 2", &flat(&ours), &flat(&last(y).unwrap()), tolerance);
     }
     let doubled = reference::upsample_nearest2(&layers["x"]).unwrap();
     assert_eq!(flat(&doubled), flat(&layers["upsample_nearest2"]));
