@@ -11,6 +11,7 @@
 mod attention;
 mod backend;
 mod by_weight;
+mod ceiling;
 mod convolution;
 mod device;
 #[cfg(feature = "cuda")]
@@ -26,6 +27,7 @@ mod optimiser;
 mod sums;
 mod synthesis;
 
+pub use ceiling::Ceilings;
 pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
 pub use driver::{Driver, DriverMemory, Graph};
