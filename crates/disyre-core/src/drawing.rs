@@ -50,10 +50,15 @@ impl Stock<'_> {
     ///
     /// # Errors
     /// [`DrawingError`] naming what does not fit.
-    pub fn ensure_holds(&self, Drawing { cut, anomaly }: &Drawing) -> Result<(), DrawingError> {
-        let volume = self.volume(cut.volume)?;
-        ensure_within("the cut", cut.from, cut.size, volume.extents)?;
-        ensure_within("the cut", cut.to, cut.size, self.patch)?;
+    pub fn ensure_holds(&self, Drawing { patch, anomaly }: &Drawing) -> Result<(), DrawingError> {
+        match patch {
+            Patch::Cut(cut) => {
+                let volume = self.volume(cut.volume)?;
+                ensure_within("the cut", cut.from, cut.size, volume.extents)?;
+                ensure_within("the cut", cut.to, cut.size, self.patch)?;
+            }
+            Patch::Made(made) => ensure_same_shape("made patch", &self.patch, made.shape())?,
+        }
         let Some(anomaly) = anomaly else { return Ok(()) };
         let window = self.rules.window;
         ensure_within("the window", anomaly.origin, window, self.patch)?;
@@ -174,13 +179,22 @@ pub enum Normalisation {
     MinMax,
 }
 
-/// One pair: where its patch lies, and what corrupts it.
+/// One pair: its patch, and what corrupts it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drawing {
-    /// Where the patch is cut out.
-    pub cut: Cut,
+    /// The healthy patch.
+    pub patch: Patch,
     /// None stays healthy, severity 0.
     pub anomaly: Option<DrawnAnomaly>,
+}
+
+/// A healthy patch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Patch {
+    /// To be cut out of the stock.
+    Cut(Cut),
+    /// Made on the processor, as augmented ones are, `(z, y, x)` in `[0, 1]`: its voxels travel.
+    Made(Array3<f32>),
 }
 
 /// Which voxels of a volume a patch holds; it is 0 elsewhere. All `(z, y, x)`.
@@ -265,13 +279,14 @@ mod tests {
             texture: Some(texture),
             bias: Some(DrawnBias { shift: 0.5, selection: vec![0.5; 2] }),
         };
-        Drawing { cut, anomaly: Some(anomaly) }
+        Drawing { patch: Patch::Cut(cut), anomaly: Some(anomaly) }
     }
 
     /// What is said of a drawing after a change.
     fn refused(change: impl Fn(&mut Cut, &mut DrawnAnomaly)) -> String {
         let (values, mut drawing) = ([0.0; 32], drawing());
-        change(&mut drawing.cut, drawing.anomaly.as_mut().unwrap());
+        let Patch::Cut(cut) = &mut drawing.patch else { unreachable!("a cut was drawn") };
+        change(cut, drawing.anomaly.as_mut().unwrap());
         stock(&values).ensure_holds(&drawing).unwrap_err().to_string()
     }
 
@@ -282,6 +297,10 @@ mod tests {
         assert_eq!(stock(&values).ensure_holds(&drawing()), Ok(()));
         let healthy = Drawing { anomaly: None, ..drawing() };
         assert_eq!(stock(&values).ensure_holds(&healthy), Ok(()));
+        let made = |z| Drawing { patch: Patch::Made(Array3::zeros((z, 3, 3))), ..drawing() };
+        assert_eq!(stock(&values).ensure_holds(&made(2)), Ok(()));
+        let error = stock(&values).ensure_holds(&made(1)).unwrap_err().to_string();
+        assert_eq!(error, "made patch has shape [1, 3, 3], expected [2, 3, 3]");
         let error = stock(&values[1..]).ensure_whole().unwrap_err().to_string();
         assert_eq!(error, "volume of the stock has shape [31], expected [32]");
     }

@@ -36,7 +36,7 @@ mod traits;
 
 pub use drawing::{
     Cut, Drawing, DrawingError, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation,
-    Rules, Stock, StockVolume,
+    Patch, Rules, Stock, StockVolume,
 };
 pub use ensemble::{Distance, EnsembleSums};
 #[cfg(feature = "files")]

@@ -11,7 +11,7 @@ use disyre_core::ndarray::{Array3, ArrayViewMut3, ArrayViewMut4, Axis, Zip, s};
 use disyre_core::rand::RngExt;
 use disyre_core::{
     Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Key, Normalisation, PairError,
-    PairSource, Rules, Severity, Stock, StockVolume,
+    PairSource, Patch, Rules, Severity, Stock, StockVolume,
 };
 use disyre_diffusion::{
     Device, DiffusionError, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE, TrainConfig,
@@ -73,7 +73,7 @@ impl Toy {
             texture: index.is_multiple_of(2).then_some(texture),
             bias: (index % 4 != 2).then(|| DrawnBias { shift, selection: vec![0.5] }),
         };
-        Drawing { cut, anomaly: (index % 5 != 4).then_some(anomaly) }
+        Drawing { patch: Patch::Cut(cut), anomaly: (index % 5 != 4).then_some(anomaly) }
     }
 
     fn patch(&self, cut: &Cut, mut out: ArrayViewMut3<'_, f32>) {
@@ -130,7 +130,9 @@ impl PairSource for Toy {
     ) -> Result<Severity, PairError> {
         self.ensure_can(index)?;
         self.made.fetch_add(1, Ordering::SeqCst);
-        let Drawing { cut, anomaly } = Self::draw(index);
+        let Drawing { patch: Patch::Cut(cut), anomaly } = Self::draw(index) else {
+            unreachable!("all patches are cut");
+        };
         self.patch(&cut, clean.index_axis_mut(Axis(0), 0));
         corrupted.assign(&clean);
         let Some(anomaly) = anomaly else { return Ok(Severity::CLEAN) };

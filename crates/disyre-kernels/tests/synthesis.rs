@@ -10,8 +10,8 @@ use std::sync::Arc;
 use common::assert_within;
 use disyre_core::ndarray::{Array2, Array3, Array4, ArrayView4, ArrayViewMut4, Axis, Slice};
 use disyre_core::{
-    Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnTexture, Key, Normalisation, Rules, Severity,
-    Stock, StockVolume,
+    Cut, Drawing, DrawnAnomaly, DrawnBias, DrawnTexture, Key, Normalisation, Patch, Rules,
+    Severity, Stock, StockVolume,
 };
 use disyre_dag::{
     BiasConfig, BiasDirection, BiasParams, DagError, PlacedMask, TextureConfig, TextureParams,
@@ -78,7 +78,7 @@ impl Case {
         let drawings = change.iter().map(|change| {
             let mut anomaly = anomaly([1, 9, 10], [0, 3, 4]);
             change(&mut anomaly);
-            Drawing { cut: whole([1, 16, 20]), anomaly: Some(anomaly) }
+            Drawing { patch: Patch::Cut(whole([1, 16, 20])), anomaly: Some(anomaly) }
         });
         Self::new([1, 16, 20], [1, 9, 10], &[[3, 20, 24], [2, 12, 13]], drawings.collect())
     }
@@ -125,8 +125,8 @@ impl Case {
     /// The same by disyre-dag.
     fn on_processor(&self) -> Found {
         let mut found = Found::default();
-        for Drawing { cut, anomaly } in &self.drawings {
-            let clean = self.cut(cut);
+        for Drawing { patch, anomaly } in &self.drawings {
+            let clean = self.clean(patch);
             let (corrupted, severity) = match anomaly {
                 Some(anomaly) => self.corrupt(anomaly, &clean),
                 None => (clean.clone(), Severity::CLEAN),
@@ -146,6 +146,13 @@ impl Case {
         let level = distances.iter().position(|&distance| distance == least).unwrap();
         let row: Vec<f32> = (0..WIDTH).map(|i| (level * WIDTH + i) as f32).collect();
         row.repeat(self.patch[0])
+    }
+
+    fn clean(&self, patch: &Patch) -> Array4<f32> {
+        match patch {
+            Patch::Cut(cut) => self.cut(cut),
+            Patch::Made(made) => made.clone().insert_axis(Axis(0)),
+        }
     }
 
     fn cut(&self, cut: &Cut) -> Array4<f32> {
@@ -185,9 +192,9 @@ impl Case {
 
     /// The share of each tissue in the mask of a drawing without texture, as disyre-dag selects by it.
     fn shares(&self, index: usize) -> Vec<f64> {
-        let Drawing { cut, anomaly } = &self.drawings[index];
+        let Drawing { patch, anomaly } = &self.drawings[index];
         let anomaly = anomaly.as_ref().unwrap();
-        let (clean, mut soft) = (self.cut(cut), anomaly.shape.clone());
+        let (clean, mut soft) = (self.clean(patch), anomaly.shape.clone());
         gaussian_blur(soft.view_mut(), anomaly.blur_sigma_voxels).unwrap();
         let mut counts = vec![0.0; self.centres.len()];
         for ((z, y, x), _) in soft.indexed_iter().filter(|(_, m)| **m > 0.0) {
@@ -352,6 +359,20 @@ fn textures_and_shifts_agree_with_the_processor_alone_and_together() {
 }
 
 #[test]
+fn patches_that_were_made_are_corrupted_like_those_that_are_cut() {
+    let mut case = Case::slices(&[&|_| {}, &|_| {}, &|_| {}]);
+    let made = |case: &Case, index: usize| {
+        let patch = case.clean(&case.drawings[index].patch).index_axis_move(Axis(0), 0);
+        Patch::Made(patch.mapv(|value| 0.5 * value))
+    };
+    (case.drawings[0].patch, case.drawings[2].patch) = (made(&case, 0), made(&case, 2));
+    case.drawings[2].anomaly = None;
+    let found = case.assert_agrees("made patches");
+    assert_ne!(found.clean[..320], found.clean[320..640]);
+    assert_eq!(found.severities[2], 0.0);
+}
+
+#[test]
 fn pairs_without_anomaly_or_with_an_empty_mask_stay_clean() {
     let mut case = Case::slices(&[&|anomaly| anomaly.shape.fill(0.0), &|anomaly| {
         // The corner is background.
@@ -359,7 +380,7 @@ fn pairs_without_anomaly_or_with_an_empty_mask_stay_clean() {
         anomaly.shape.fill(0.0);
         anomaly.shape[[0, 1, 2]] = 1.0;
     }]);
-    case.drawings.push(Drawing { cut: whole(case.patch), anomaly: None });
+    case.drawings.push(Drawing { patch: Patch::Cut(whole(case.patch)), anomaly: None });
     let found = case.assert_agrees("healthy pairs");
     assert_eq!(found.clean, found.corrupted);
     assert_eq!(found.severities, [0.0; 3]);
@@ -431,7 +452,8 @@ fn windows_reach_the_border_of_the_patch_and_may_fill_it() {
     case.with_rules(|rules| rules.tissue_blur_sigma_voxels = [2.0, 6.0, 7.0])
         .assert_agrees("windows at the border");
     let patch = [2, 9, 10];
-    let drawing = Drawing { cut: whole(patch), anomaly: Some(anomaly(patch, [0; 3])) };
+    let drawing =
+        Drawing { patch: Patch::Cut(whole(patch)), anomaly: Some(anomaly(patch, [0; 3])) };
     Case::new(patch, patch, &[[2, 9, 10], [4, 12, 13]], vec![drawing]).assert_agrees("all");
 }
 
@@ -440,7 +462,7 @@ fn volumes_are_cut_mirrored_and_corrupted_along_every_axis() {
     let patch = [4, 10, 12];
     let mirrored = |mirror| {
         let cut = Cut { from: [1, 3, 2], to: [0, 2, 1], size: [4, 7, 10], mirror, ..whole(patch) };
-        Drawing { cut, anomaly: Some(anomaly([3, 6, 7], [1, 2, 3])) }
+        Drawing { patch: Patch::Cut(cut), anomaly: Some(anomaly([3, 6, 7], [1, 2, 3])) }
     };
     let drawings = vec![
         mirrored([false; 3]),
@@ -448,7 +470,13 @@ fn volumes_are_cut_mirrored_and_corrupted_along_every_axis() {
         mirrored([false, true, true]),
         // A flat volume lies in the middle of the patch.
         Drawing {
-            cut: Cut { volume: 1, from: [0; 3], to: [1, 0, 3], size: [2, 9, 7], ..whole(patch) },
+            patch: Patch::Cut(Cut {
+                volume: 1,
+                from: [0; 3],
+                to: [1, 0, 3],
+                size: [2, 9, 7],
+                ..whole(patch)
+            }),
             anomaly: Some(anomaly([3, 6, 7], [0, 3, 2])),
         },
     ];
@@ -460,7 +488,8 @@ fn volumes_are_cut_mirrored_and_corrupted_along_every_axis() {
 #[test]
 fn a_flat_window_in_a_volume_looks_at_its_slice_alone() {
     let patch = [3, 10, 11];
-    let drawing = Drawing { cut: whole(patch), anomaly: Some(anomaly([1, 6, 7], [1, 2, 3])) };
+    let drawing =
+        Drawing { patch: Patch::Cut(whole(patch)), anomaly: Some(anomaly([1, 6, 7], [1, 2, 3])) };
     Case::new(patch, [1, 6, 7], &[[3, 12, 14], [4, 12, 13]], vec![drawing])
         .assert_agrees("a flat window");
 }
@@ -558,7 +587,10 @@ fn drawing(
         let bias = bias.map(|(shift, selection)| DrawnBias { shift, selection });
         let shape = Array3::from_shape_vec(window, shape).unwrap();
         let anomaly = DrawnAnomaly { origin, shape, blur_sigma_voxels, texture, bias };
-        Drawing { cut: Cut { volume, from, to, size, mirror }, anomaly: Some(anomaly) }
+        Drawing {
+            patch: Patch::Cut(Cut { volume, from, to, size, mirror }),
+            anomaly: Some(anomaly),
+        }
     })
 }
 

@@ -5,8 +5,9 @@
 #[path = "../../disyre-dag/tests/support/finish.rs"]
 mod finish;
 
+use disyre::augment::AugmentConfig;
 use disyre::core::ndarray::{ArcArray, Array3, Array4, Ix3};
-use disyre::core::{DrawnPairs, Key, PairError, PairSource, Severity};
+use disyre::core::{Drawing, DrawnPairs, Key, PairError, PairSource, Patch, Severity};
 use disyre::dag::{DagConfig, DagError};
 use disyre::phantom::PhantomConfig;
 use disyre::{DagPairs, Error, Family, Places, RunConfig, Source, Subject, TissueKind, Tissues};
@@ -54,9 +55,12 @@ fn pair(pairs: &DagPairs, index: u64, [z, y, x]: [usize; 3]) -> Pair {
 
 #[test]
 fn a_drawing_finished_from_the_stock_is_the_pair() {
-    for family in DRAWABLE {
+    let plain = DRAWABLE.map(|family| (family, None));
+    let augmented = (Family::Dag, Some(AugmentConfig::default()));
+    for (family, augment) in plain.into_iter().chain([augmented]) {
         for (patch, window) in SIZES {
-            let config = config(family, [patch, window]);
+            let mut config = config(family, [patch, window]);
+            config.pairs.augment = augment.clone();
             let pairs = pairs_of(&config, &subjects(&config));
             let drawn = pairs.drawn().unwrap();
             let stock = drawn.stock();
@@ -64,7 +68,7 @@ fn a_drawing_finished_from_the_stock_is_the_pair() {
             for index in 0..60 {
                 let (corrupted, clean, severity) = pair(&pairs, index, patch);
                 let drawing = drawn.drawing(index).unwrap();
-                assert_eq!(finish::cut(&stock, &drawing.cut), clean, "{family} {index}");
+                assert_eq!(finish::cut(&stock, &drawing.patch), clean, "{family} {index}");
                 let (finished, realised) = match &drawing.anomaly {
                     Some(drawn) => {
                         finish::finish(&stock.volumes, &stock.rules, drawn, clean.view())
@@ -93,9 +97,11 @@ fn the_stock_holds_the_images_in_the_order_of_the_subjects() {
     }
     // Every one of them is cut, and lends textures.
     let drawings = (0..100).map(|index| pairs.drawing(index).unwrap());
-    let used: Vec<_> = drawings
-        .map(|drawing| (drawing.cut.volume, drawing.anomaly.unwrap().texture.unwrap().volume))
-        .collect();
+    let volumes = |drawing: Drawing| {
+        let Patch::Cut(cut) = drawing.patch else { panic!("patches are cut") };
+        (cut.volume, drawing.anomaly.unwrap().texture.unwrap().volume)
+    };
+    let used: Vec<_> = drawings.map(volumes).collect();
     for volume in 0..3 {
         assert!(used.iter().any(|(cut, _)| *cut == volume));
         assert!(used.iter().any(|(_, texture)| *texture == volume));
@@ -123,17 +129,13 @@ fn pairs_that_need_the_processor_say_why() {
         pairs.rules().unwrap_err()
     };
 
-    let mut augmented = plain.clone();
-    augmented.pairs.augment = Some(Default::default());
-    let error = why(&augmented, &subjects(&plain));
-    assert_eq!(error.to_string(), "only the processor can make these pairs: patches are augmented");
-
     let mut placed = subjects(&plain);
     let weights: ArcArray<f32, Ix3> =
         Array3::ones(<[usize; 3]>::try_from(&placed[1].image.shape()[1..]).unwrap()).into_shared();
     let source = Source { name: "map".into(), sha256: String::new() };
     placed[1].places = Some(Places { source, weights });
-    assert!(why(&plain, &placed).to_string().contains("maps"));
+    let error = why(&plain, &placed).to_string();
+    assert_eq!(error, "only the processor can make these pairs: maps say where anomalies may lie");
 
     let mut mixture = plain.clone();
     mixture.tissue.model = TissueKind::GaussianMixture;
@@ -167,9 +169,12 @@ fn pairs_finished_by_the_kernel_are_those_of_the_processor() {
             assert!((a - b).abs() < 1e-5, "{what} of {family} at {index}: {a}, here {b}");
         }
     };
-    for family in DRAWABLE {
+    let plain = DRAWABLE.map(|family| (family, None));
+    let augmented = (Family::Dag, Some(AugmentConfig::default()));
+    for (family, augment) in plain.into_iter().chain([augmented]) {
         for (patch, window) in SIZES {
-            let config = config(family, [patch, window]);
+            let mut config = config(family, [patch, window]);
+            config.pairs.augment = augment.clone();
             let pairs = pairs_of(&config, &subjects(&config));
             let drawn = pairs.drawn().unwrap();
             let mut synthesis =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use disyre_core::{
-    Cut, DrawnAnomaly, Key, Rules, Severity, ShapeError, Stock, StockVolume, TissueModel,
+    Cut, DrawnAnomaly, Key, Patch, Rules, Severity, ShapeError, Stock, StockVolume, TissueModel,
     ndarray::{Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis, s},
 };
 use disyre_dag::{
@@ -13,7 +13,11 @@ use disyre_dag::{
 
 /// A patch of the stock, `(1, z, y, x)`.
 #[allow(dead_code, reason = "not all test files cut")]
-pub fn cut(stock: &Stock<'_>, cut: &Cut) -> Array4<f32> {
+pub fn cut(stock: &Stock<'_>, patch: &Patch) -> Array4<f32> {
+    let cut = match patch {
+        Patch::Cut(cut) => cut,
+        Patch::Made(made) => return made.clone().insert_axis(Axis(0)),
+    };
     let [z, y, x] = stock.patch;
     let mut patch = Array4::zeros((1, z, y, x));
     let volume = view(&stock.volumes[cut.volume]);

@@ -41,7 +41,7 @@ impl<'a> Drawings<'a> {
 mod tests {
     use super::*;
     use disyre_core::ndarray::ArrayViewMut4;
-    use disyre_core::{Cut, Normalisation, PairSource, Rules, Severity, StockVolume};
+    use disyre_core::{Cut, Normalisation, PairSource, Patch, Rules, Severity, StockVolume};
     use std::error::Error;
 
     /// Pair i is a voxel of volume i / 7; there is one volume.
@@ -74,7 +74,7 @@ mod tests {
         fn drawing(&self, index: u64) -> Result<Drawing, PairError> {
             let (volume, origin) = ((index / 7) as usize, [0; 3]);
             let cut = Cut { volume, from: origin, to: origin, size: [1; 3], mirror: [false; 3] };
-            Ok(Drawing { cut, anomaly: None })
+            Ok(Drawing { patch: Patch::Cut(cut), anomaly: None })
         }
     }
 

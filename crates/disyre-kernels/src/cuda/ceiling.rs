@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::device::{Device, Kernel};
 use super::memory::{Element, Numbers};
 use super::{Cuda, Parameters, int};
-use crate::backend::{Backend, BackendError};
+use crate::backend::BackendError;
 
 /// Threads of a block.
 const THREADS: usize = 256;
@@ -105,6 +105,7 @@ mod tests {
     use super::super::Emulated;
     use super::*;
     use crate::Precision;
+    use crate::backend::Backend;
 
     #[test]
     fn every_operation_that_is_counted_is_done() {

@@ -54,6 +54,8 @@ struct Synthesise {
     const Drawn* drawn;
     // (n, window).
     const float* shapes;
+    // (n, patch): those that were made on the host.
+    const float* patches;
     // (n, tissues).
     const double* selections;
     // Of each tissue where it ends, ascending; the last at infinity.
@@ -249,16 +251,20 @@ __device__ __forceinline__ const float* blur(const float* field, Voxels extents,
     return field;
 }
 
-// Cuts the patch out, twice.
+// Cuts the patch out, or takes the one that was made, twice.
 __device__ __forceinline__ void cut(const Synthesise& p, const Drawn& drawn, float* clean, float* corrupted) {
-    const Volume volume = p.volumes[drawn.volume];
+    const float* made = p.patches + (long long)blockIdx.x * count(p.patch);
     for (int i = threadIdx.x; i < count(p.patch); i += THREADS) {
+        if (drawn.volume < 0) {
+            clean[i] = corrupted[i] = made[i];
+            continue;
+        }
         Voxels at = place_of(i, p.patch);
         if (drawn.mirror.z) at.z = p.patch.z - 1 - at.z;
         if (drawn.mirror.y) at.y = p.patch.y - 1 - at.y;
         if (drawn.mirror.x) at.x = p.patch.x - 1 - at.x;
         at = at - drawn.to;
-        const float value = inside(at, drawn.size) ? look_up(volume, at + drawn.from) : 0.0f;
+        const float value = inside(at, drawn.size) ? look_up(p.volumes[drawn.volume], at + drawn.from) : 0.0f;
         clean[i] = value;
         corrupted[i] = value;
     }

@@ -4,7 +4,7 @@
 //! block cuts the patch, softens the shape, blends the texture and shifts the tissues. Its intensities have the bits that
 //! `disyre-dag` finds, but where a device computes e^x otherwise or, for means and deviations, adds in another order.
 
-use disyre_core::{Cut, Drawing, DrawnAnomaly, Normalisation, Rules, Stock, StockVolume};
+use disyre_core::{Cut, Drawing, DrawnAnomaly, Normalisation, Patch, Rules, Stock, StockVolume};
 
 use super::device::{Device, Kernel};
 use super::memory::{Element, Numbers};
@@ -37,6 +37,8 @@ pub struct Synthesis<D: Device> {
     drawn: Numbers<D>,
     /// `(n, window)`.
     shapes: Numbers<D>,
+    /// Made ones, `(n, patch)`.
+    patches: Numbers<D>,
     /// `(n, tissues)`.
     selections: Numbers<D>,
     scratch: Numbers<D>,
@@ -53,6 +55,7 @@ struct Synthesise {
     volumes: u64,
     drawn: u64,
     shapes: u64,
+    patches: u64,
     selections: u64,
     borders: u64,
     levels: u64,
@@ -95,7 +98,7 @@ impl<D: Device> Cuda<D> {
         let (window, tissues) = (voxels(rules.window), tissues(rules));
         let scratch = batch * (window + 2 * around(*patch, rules));
         let numbers = volumes.iter().map(|volume| volume.values.len()).sum::<usize>();
-        let needed = 4 * (numbers + scratch + batch * window);
+        let needed = 4 * (numbers + scratch + batch * (window + voxels(*patch)));
         if self.free_memory().is_some_and(|free| needed > free / 2) {
             return None;
         }
@@ -112,6 +115,7 @@ impl<D: Device> Cuda<D> {
             // Until the first are drawn: patches of no voxels, without anomaly.
             drawn: self.lay(Element::F64, &vec![0; 8 * batch * DRAWN_WORDS])?,
             shapes: Numbers::take(&self.pool, Element::F32, batch * window).ok()?,
+            patches: Numbers::take(&self.pool, Element::F32, batch * voxels(*patch)).ok()?,
             selections: Numbers::take(&self.pool, Element::F64, batch * tissues).ok()?,
             scratch: Numbers::take(&self.pool, Element::F32, scratch).ok()?,
             width: conditions.width(),
@@ -152,6 +156,9 @@ impl<D: Device> Cuda<D> {
             shapes.resize(4 * (index + 1) * window, 0);
             selections.resize(8 * (index + 1) * tissues, 0);
         }
+        if drawings.iter().any(|drawing| matches!(drawing.patch, Patch::Made(_))) {
+            self.write(&made_patches(drawings, synthesis.patch), &synthesis.patches);
+        }
         self.write(&drawn, &synthesis.drawn);
         self.write(&shapes, &synthesis.shapes);
         self.write(&selections, &synthesis.selections);
@@ -182,6 +189,7 @@ impl<D: Device> Synthesis<D> {
             volumes: self.table.address(0),
             drawn: self.drawn.address(0),
             shapes: self.shapes.address(0),
+            patches: self.patches.address(0),
             selections: self.selections.address(0),
             borders: self.borders.address(0),
             levels: self.levels.address(0),
@@ -211,11 +219,17 @@ impl<D: Device> Synthesis<D> {
 
     /// # Panics
     /// If the drawing refers to what is not there.
-    fn check(&self, Drawing { cut, anomaly }: &Drawing) {
-        let Cut { volume, from, to, size, .. } = *cut;
-        assert!(volume < self.volumes.len(), "the cut is of a volume of the stock");
-        assert!(fits(from, size, self.extents[volume]), "the cut lies in its volume");
-        assert!(fits(to, size, self.patch), "the cut lies in the patch");
+    fn check(&self, Drawing { patch, anomaly }: &Drawing) {
+        match patch {
+            Patch::Cut(Cut { volume, from, to, size, .. }) => {
+                assert!(*volume < self.volumes.len(), "the cut is of a volume of the stock");
+                assert!(fits(*from, *size, self.extents[*volume]), "the cut lies in its volume");
+                assert!(fits(*to, *size, self.patch), "the cut lies in the patch");
+            }
+            Patch::Made(made) => {
+                assert_eq!(<[usize; 3]>::from(made.dim()), self.patch, "a patch of its extents");
+            }
+        }
         let Some(anomaly) = anomaly else { return };
         let window = self.rules.window;
         assert!(fits(anomaly.origin, window, self.patch), "the window lies in the patch");
@@ -233,15 +247,21 @@ impl<D: Device> Synthesis<D> {
     }
 
     /// The bytes of `Drawn`.
-    fn encode(&self, Drawing { cut, anomaly }: &Drawing) -> Vec<u8> {
+    fn encode(&self, Drawing { patch, anomaly }: &Drawing) -> Vec<u8> {
         let sigma = anomaly.as_ref().map_or([0.0; 3], |anomaly| anomaly.blur_sigma_voxels);
         let mut bytes = f64_bytes(sigma);
         let mut push = |numbers: &[i32]| {
             bytes.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
         };
-        push(&[int(cut.volume)]);
-        [cut.from, cut.to, cut.size].iter().for_each(|voxels| push(&voxels.map(int)));
-        push(&cut.mirror.map(i32::from));
+        match patch {
+            Patch::Cut(cut) => {
+                push(&[int(cut.volume)]);
+                [cut.from, cut.to, cut.size].iter().for_each(|voxels| push(&voxels.map(int)));
+                push(&cut.mirror.map(i32::from));
+            }
+            // No volume, and nothing to cut.
+            Patch::Made(_) => push(&[-1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        }
         push(&[i32::from(anomaly.is_some())]);
         push(&anomaly.as_ref().map_or([0; 3], |anomaly| anomaly.origin).map(int));
         push(&self.encode_parts(anomaly.as_ref()));
@@ -264,6 +284,18 @@ impl<D: Device> Synthesis<D> {
         });
         [int(texture.volume), z, y, x, bits(texture.severity.get()), shift]
     }
+}
+
+/// The bytes of the patches that were made, zeros for the others.
+fn made_patches(drawings: &[Drawing], patch: [usize; 3]) -> Vec<u8> {
+    let size = voxels(patch);
+    let mut values = vec![0.0; drawings.len() * size];
+    for (drawing, to) in drawings.iter().zip(values.chunks_exact_mut(size)) {
+        if let Patch::Made(made) = &drawing.patch {
+            to.iter_mut().zip(made).for_each(|(to, &from)| *to = from);
+        }
+    }
+    f32_bytes(&values)
 }
 
 /// Whether the kernel can do these.

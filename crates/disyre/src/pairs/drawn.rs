@@ -1,24 +1,18 @@
 use disyre_core::ndarray::{Array4, ArrayView4, Axis};
-use disyre_core::{Drawing, DrawnPairs, Key, PairError, Rules, Stock, StockVolume};
+use disyre_core::{Drawing, DrawnPairs, Key, PairError, Patch, Rules, Stock, StockVolume};
 use disyre_dag::DagError;
 
-use super::{Cutout, DagPairs, cut_plain, patch_key};
+use super::{Cutout, DagPairs, patch_key};
 use crate::Error;
-
-const AUGMENTED: &str = "patches are augmented";
 
 impl DagPairs {
     /// How another machine, such as a graphics processor, finishes these pairs; an error says why none can.
     ///
     /// # Errors
     /// [`Error::Dag`] for a family that [`Anomalies::rules`](disyre_dag::Anomalies::rules) refuses, or a window larger than
-    /// the patch; [`Error::Undrawable`] where patches are augmented, where a subject has a map of places, or where an image
-    /// has several channels.
+    /// the patch; [`Error::Undrawable`] where a subject has a map of places, or where an image has several channels.
     pub fn rules(&self) -> Result<Rules, Error> {
         let undrawable = |why| Err(Error::Undrawable { why });
-        if self.augmenter.is_some() {
-            return undrawable(AUGMENTED);
-        }
         if self.subjects.iter().any(|subject| subject.places.is_some()) {
             return undrawable("maps say where anomalies may lie");
         }
@@ -35,19 +29,22 @@ impl DagPairs {
         }
     }
 
-    /// All that chance decides about pair `key`: the draws of its corrupted and clean patches.
+    /// All that chance decides about pair `key`: the draws of its corrupted and clean patches. Augmented patches are made
+    /// here, only their corruption is left.
     fn draw_pair(&self, key: Key) -> Result<Drawing, Error> {
         if self.rules.is_none() {
             self.rules()?;
         }
-        let (which, Cutout::Plain(cut)) = self.draw(patch_key(key, 0)) else {
-            return Err(Error::Undrawable { why: AUGMENTED });
-        };
+        let (which, cutout) = self.draw(patch_key(key, 0));
         let [z, y, x] = self.config.patch;
         let mut clean = Array4::zeros((1, z, y, x));
-        cut_plain(&cut, self.subjects[which].image.view(), clean.view_mut());
+        cutout.cut(self.subjects[which].image.view(), clean.view_mut())?;
         let anomaly = self.anomalies.drawn(&self.draw_anomaly(key), clean.view())?;
-        Ok(Drawing { cut, anomaly })
+        let patch = match cutout {
+            Cutout::Plain(cut) => Patch::Cut(cut),
+            Cutout::Augmented(..) => Patch::Made(clean.index_axis_move(Axis(0), 0)),
+        };
+        Ok(Drawing { patch, anomaly })
     }
 }
 
