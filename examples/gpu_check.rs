@@ -1,8 +1,9 @@
-//! `disyre-gpu-check [FOLDER [DEVICE]]`: whether a graphics processor computes what the processor computes, and how
+//! `disyre-gpu-check [FOLDER [DEVICE [BATCH]]]`: whether a graphics processor computes what the processor computes, and how
 //! fast. Carry the binary to a machine without Rust: docs/CUDA.md.
 //!
-//! First restorations and steps of training are compared, then the published network is timed at batch 96, or at the
-//! largest that fits. The last line is the verdict. Exit codes: 0, all is equal, or there is no device to check; 1,
+//! First restorations, ensembles and steps of training are compared, then the published network is timed at batch 96, or
+//! at the largest that fits, against what the device can do at most, and a whole scan is scored. The last line is the
+//! verdict. Exit codes: 0, all is equal, or there is no device to check; 1,
 //! something differs or failed; 2, there is no device although `DISYRE_REQUIRE_CUDA` is 1.
 
 use std::error::Error;
@@ -12,18 +13,19 @@ use std::time::Instant;
 
 use disyre::diffusion::{
     ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, TrainConfig,
-    TrainEvent, TrainRun, UNetConfig, Work, select_device, train,
+    TrainEvent, TrainRun, UNetConfig, select_device, train,
 };
 use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis, stack};
-use disyre_core::{Key, PairError, PairSource, Restorer, Severity};
+use disyre_core::{Distance, EnsembleSums, Key, PairError, PairSource, Restorer, Severity};
 use disyre_examples::{brain_slice, output_folder};
+
+#[path = "gpu_check/speed.rs"]
+mod speed;
 
 /// Pairs of a step of the published training.
 const BATCH: usize = 96;
 /// Severities of an ensemble.
 const ENSEMBLE: usize = 4;
-/// Runs that are timed, after two in which a machine takes memory and records its operations.
-const RUNS: usize = 10;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
 
 /// Tells whether all comparisons hold; prints them, and the times if they do.
 fn check(device: Device, folder: &Path) -> Outcome<bool> {
+    let batch = std::env::args().nth(3).map_or(Ok(BATCH), |batch| batch.parse())?;
     let mut equal = true;
     for (precision, tolerance) in [(Precision::F32, 2e-4), (Precision::Bf16, 0.1)] {
         let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: 4 };
@@ -64,14 +67,7 @@ fn check(device: Device, folder: &Path) -> Outcome<bool> {
         }
     }
     if equal {
-        println!(
-            "speed, published network, patches of 128 x 128; GB/s counts every feature map once"
-        );
-        println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
-        for (precision, bytes) in [(Precision::Bf16, 2), (Precision::F32, 4)] {
-            let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: BATCH };
-            bench.measure(bytes)?;
-        }
+        speed::measure(device, folder, batch)?;
     }
     Ok(equal)
 }
@@ -96,66 +92,44 @@ impl Bench<'_> {
         };
         let model = ModelConfig { network, patch: [1, 64, 64], ..ModelConfig::default() };
         let cpu = Self { device: Device::Cpu, engine: Engine::default(), ..self };
-        let all = [self, cpu].map(|bench| -> Outcome<[Vec<f64>; 3]> {
-            let (restored, _) = bench.restore(&model, 3)?;
+        let all = [self, cpu].map(|bench| -> Outcome<[Vec<f64>; 4]> {
+            let (residuals, restorations, _) = bench.restore(&model, 3)?;
             let steps = bench.learn(&model, 4)?;
             let of = |field: fn(&Step) -> f64| steps.iter().map(field).collect();
-            Ok([restored, of(|step| step.loss), of(|step| step.grad_norm)])
+            Ok([residuals, restorations, of(|step| step.loss), of(|step| step.grad_norm)])
         });
         let [ours, cpu] = all;
         let pairs = ours?.into_iter().zip(cpu?).map(|(a, b)| difference(&a, &b));
-        Ok(["restorations", "losses", "norms of gradients"].into_iter().zip(pairs).collect())
+        let what = ["residuals", "restorations", "losses", "norms of gradients"];
+        Ok(what.into_iter().zip(pairs).collect())
     }
 
-    /// Times training and ensembles of the published network.
-    fn measure(mut self, bytes: u64) -> Outcome<()> {
-        let model = ModelConfig { patch: [1, 128, 128], ..ModelConfig::default() };
-        let work = model.network.work([128, 128])?;
-        let steps = loop {
-            match self.learn(&model, RUNS + 2) {
-                Ok(steps) => break steps,
-                Err(DiffusionError::Memory { fits, .. }) if fits > 0 => self.batch = fits,
-                Err(error) => return Err(error.into()),
-            }
-        };
-        let seconds = steps[2..].iter().map(|step| step.seconds).fold(f64::INFINITY, f64::min);
-        self.print("training step", seconds, 3, bytes, work);
-        let (_, times) = self.restore(&model, ENSEMBLE * (RUNS + 2))?;
-        let ensembles = times[2 * ENSEMBLE..].chunks(ENSEMBLE).map(|times| times.iter().sum());
-        let seconds = ensembles.fold(f64::INFINITY, f64::min);
-        self.print("ensemble of 4 severities", seconds, ENSEMBLE as u64, bytes, work);
-        Ok(())
-    }
-
-    fn print(self, what: &str, seconds: f64, passes: u64, bytes: u64, work: Work) {
-        let Self { engine, batch, .. } = self;
-        let rate = |per_pass: u64| (per_pass * passes * batch as u64) as f64 / seconds;
-        println!(
-            "  {:30} {batch:5} {:9.2} {:10.0} {:8.1} {:7.0}",
-            format!("{what}, {engine}"),
-            1e3 * seconds,
-            batch as f64 / seconds,
-            1e-12 * rate(work.operations),
-            1e-9 * rate(bytes * work.numbers),
-        );
-    }
-
-    /// Restores a batch at one severity after another; the last restorations, and the time of each.
-    fn restore(self, model: &ModelConfig, count: usize) -> Outcome<(Vec<f64>, Vec<f64>)> {
+    /// Restores a batch by an ensemble again and again: the last residuals and restorations, and the time of each run.
+    fn restore(self, model: &ModelConfig, count: usize) -> Outcome<(Vec<f64>, Vec<f64>, Vec<f64>)> {
         let parameters = Parameters::seeded(&model.network, Key::new(1))?;
         let restorer = ColdRestorer::with(model.clone(), &parameters, self.device, self.engine)?;
         let patches: Vec<Array4<f32>> =
             (0..self.batch).map(|index| Brains::patch(index as u64, model.patch)).collect();
         let views: Vec<_> = patches.iter().map(|patch| patch.view()).collect();
         let batch = stack(Axis(0), &views)?;
-        let (mut restored, mut times) = (Array5::zeros(batch.raw_dim()), Vec::new());
-        for run in 0..count {
-            let severity = Severity::new((run % ENSEMBLE + 1) as f32 / ENSEMBLE as f32)?;
+        let severities = restorer.schedule().severities(ENSEMBLE)?;
+        let (mut residuals, mut restorations) =
+            (Array5::zeros(batch.raw_dim()), Array5::zeros(batch.raw_dim()));
+        let mut times = Vec::new();
+        for _ in 0..count {
+            let sums = EnsembleSums {
+                residuals: residuals.view_mut(),
+                restorations: restorations.view_mut(),
+            };
             let start = Instant::now();
-            restorer.restore(batch.view(), &vec![severity; self.batch], restored.view_mut())?;
+            let distance = Distance::Absolute;
+            if !restorer.restore_summed(batch.view(), &severities, distance, sums)? {
+                return Err("the restorer cannot sum up an ensemble".into());
+            }
             times.push(start.elapsed().as_secs_f64());
         }
-        Ok((restored.iter().copied().map(f64::from).collect(), times))
+        let doubles = |sums: &Array5<f32>| sums.iter().copied().map(f64::from).collect();
+        Ok((doubles(&residuals), doubles(&restorations), times))
     }
 
     /// Steps of training from the same weights on the same pairs.

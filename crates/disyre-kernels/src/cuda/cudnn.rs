@@ -217,6 +217,8 @@ macro_rules! fastest {
     ($rival:expr, $find:ident, $Answer:ty, $($side:expr),+) => {{
         let mut answers = [const { MaybeUninit::<$Answer>::uninit() }; ANSWERS];
         let mut count = 0;
+        // SAFETY: the descriptor is there as long as the rival.
+        unsafe { result::set_convolution_math_type($rival.convolution, $rival.math)? };
         // SAFETY: handle and descriptors are there as long as the rival; there is room for the answers asked for, of
         // which so many as counted are written.
         let answers = unsafe {

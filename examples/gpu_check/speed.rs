@@ -1,0 +1,182 @@
+//! How fast a device is, and how near to what it can do at most.
+
+use std::path::Path;
+use std::time::Instant;
+
+use disyre::diffusion::{
+    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, Work,
+};
+use disyre::phantom::PhantomConfig;
+use disyre::{Detector, RunConfig};
+use disyre_core::Key;
+
+use super::{Bench, ENSEMBLE, Outcome};
+
+/// Runs that are timed, after two in which a machine takes memory and records its operations.
+const RUNS: usize = 10;
+
+/// Operations and bytes that a device can do in a second at most; by operations for bf16 and f32.
+struct Ceilings {
+    operations: [f64; 2],
+    bytes: f64,
+}
+
+/// Prints times of training, of ensembles and of a whole scan.
+pub(crate) fn measure(device: Device, folder: &Path, batch: usize) -> Outcome<()> {
+    let ceilings = ceilings(device)?;
+    if let Some(Ceilings { operations: [bf16, f32], bytes }) = ceilings {
+        println!(
+            "at most, measured: {:.0} TFLOP/s in bf16, {:.1} in f32, {:.0} GB/s",
+            1e-12 * bf16,
+            1e-12 * f32,
+            1e-9 * bytes
+        );
+    }
+    println!("speed, published network, patches of 128 x 128; GB/s counts every feature map once");
+    println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s  of the most", "");
+    for (index, (precision, bytes)) in
+        [(Precision::Bf16, 2), (Precision::F32, 4)].into_iter().enumerate()
+    {
+        let bench = Bench { device, engine: Engine::Fused(precision), folder, batch };
+        let most = ceilings.as_ref().map(|most| [most.operations[index], most.bytes]);
+        Table { bytes, most }.fill(bench)?;
+        beside_cudnn(device, precision, batch)?;
+    }
+    if let Device::Cuda(_) = device {
+        score_a_scan(device)?;
+    }
+    Ok(())
+}
+
+/// Rows of one precision.
+struct Table {
+    /// Of one number.
+    bytes: u64,
+    /// Operations and bytes of a second at most.
+    most: Option<[f64; 2]>,
+}
+
+impl Table {
+    fn fill(&self, mut bench: Bench<'_>) -> Outcome<()> {
+        let model = ModelConfig { patch: [1, 128, 128], ..ModelConfig::default() };
+        let work = model.network.work([128, 128])?;
+        let steps = loop {
+            match bench.learn(&model, RUNS + 2) {
+                Ok(steps) => break steps,
+                Err(DiffusionError::Memory { fits, .. }) if fits > 0 => bench.batch = fits,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.print("training step", fastest(steps[2..].iter().map(|s| s.seconds)), 3, bench, work);
+        let (_, _, times) = bench.restore(&model, RUNS + 2)?;
+        let seconds = fastest(times[2..].iter().copied());
+        self.print("ensemble of 4 severities", seconds, ENSEMBLE as u64, bench, work);
+        Ok(())
+    }
+
+    fn print(&self, what: &str, seconds: f64, passes: u64, bench: Bench<'_>, work: Work) {
+        let Bench { engine, batch, .. } = bench;
+        let rate = |per_pass: u64| (per_pass * passes * batch as u64) as f64 / seconds;
+        let (operations, bytes) = (rate(work.operations), rate(self.bytes * work.numbers));
+        let shares = self.most.map_or(String::new(), |[most_operations, most_bytes]| {
+            let [a, b] = [operations / most_operations, bytes / most_bytes];
+            format!("  {:.0} %, {:.0} %", 100.0 * a, 100.0 * b)
+        });
+        println!(
+            "  {:30} {batch:5} {:9.2} {:10.0} {:8.1} {:7.0}{shares}",
+            format!("{what}, {engine}"),
+            1e3 * seconds,
+            batch as f64 / seconds,
+            1e-12 * operations,
+            1e-9 * bytes,
+        );
+    }
+}
+
+fn fastest(seconds: impl Iterator<Item = f64>) -> f64 {
+    seconds.fold(f64::INFINITY, f64::min)
+}
+
+/// None where there is no graphics processor.
+#[cfg(feature = "cuda")]
+fn ceilings(device: Device) -> Outcome<Option<Ceilings>> {
+    use disyre_kernels::cuda::{Cuda, Driver};
+    let Device::Cuda(number) = device else { return Ok(None) };
+    let most = Cuda::new(Driver::new(number)?, Precision::Bf16).ceilings()?;
+    Ok(Some(Ceilings { operations: [most.bf16, most.f32], bytes: most.bytes }))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn ceilings(_: Device) -> Outcome<Option<Ceilings>> {
+    Ok(None)
+}
+
+/// Our convolutions and cuDNN's, of the published network's kinds.
+#[cfg(feature = "cudnn")]
+fn beside_cudnn(device: Device, precision: Precision, batch: usize) -> Outcome<()> {
+    use disyre_kernels::cuda::{Cuda, Driver};
+    use disyre_kernels::{Convolution, Extent, Kind};
+    /// Kind, channels read and written, and height and width.
+    const LAYERS: [(Kind, usize, usize, usize); 9] = [
+        (Kind::Same, 32, 32, 128),
+        (Kind::Same, 96, 32, 128),
+        (Kind::Same, 64, 64, 64),
+        (Kind::Same, 96, 96, 32),
+        (Kind::Same, 128, 128, 16),
+        (Kind::Same, 256, 256, 8),
+        (Kind::Pointwise, 96, 32, 128),
+        (Kind::Halving, 32, 32, 128),
+        (Kind::Halving, 128, 128, 16),
+    ];
+    let Device::Cuda(number) = device else { return Ok(()) };
+    let cuda = Cuda::new(Driver::new(number)?, precision);
+    println!("  {:44} ours ms  cuDNN ms  differs by", format!("convolutions in {precision}"));
+    for (kind, inputs, outputs, side) in LAYERS {
+        let extent = Extent { count: batch, height: side, width: side };
+        for compared in cuda.beside_cudnn(Convolution { kind, inputs, outputs }, extent, RUNS)? {
+            let name = format!("{kind:?} {inputs} to {outputs} at {side}, {}", compared.pass);
+            let [ours, cudnn] = [compared.ours, compared.cudnn].map(|seconds| 1e3 * seconds);
+            println!("  {name:44} {ours:7.3} {cudnn:9.3} {:11.1e}", compared.difference);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "cudnn"))]
+fn beside_cudnn(_: Device, _: Precision, _: usize) -> Outcome<()> {
+    Ok(())
+}
+
+/// Scores a scan of 155 x 240 x 240 voxels of 1 mm as `disyre detect` does.
+fn score_a_scan(device: Device) -> Outcome<()> {
+    let phantoms =
+        PhantomConfig { shape: [155, 240, 240], spacing_mm: 1.0, ..PhantomConfig::default() };
+    let scan = phantoms.healthy(Key::new(3)).volume;
+    let mut config = RunConfig::reference();
+    (config.detect.engine, config.detect.batch) = (Engine::Fused(Precision::Bf16), 96);
+    let parameters = Parameters::seeded(&config.network, Key::new(1))?;
+    let model = ModelConfig {
+        network: config.network.clone(),
+        patch: config.pairs.patch,
+        ..ModelConfig::default()
+    };
+    let restorer = ColdRestorer::with(model, &parameters, device, config.detect.engine)?;
+    let detector = Detector::new(&config, &restorer)?;
+    let mut windows = 0;
+    println!(
+        "a scan of 155 x 240 x 240 voxels of 1 mm, {} severities",
+        config.detect.severities.len()
+    );
+    for what in ["at first", "again", "again"] {
+        let start = Instant::now();
+        config.prepare.prepare(&scan, None)?;
+        let prepared = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        detector.detect(&scan, None, &mut |_, all| windows = all)?;
+        let all = start.elapsed().as_secs_f64();
+        println!(
+            "  {what:8} {all:6.3} s, of which {prepared:.3} s before {windows} windows are scored"
+        );
+    }
+    Ok(())
+}
