@@ -128,6 +128,7 @@ impl<B: Backend> Fused<B> {
         work: impl FnOnce(&Maps<B>, &[Maps<B>]) -> Found,
         read: impl FnOnce(&Found) -> Result<R, DiffusionError>,
     ) -> Result<R, DiffusionError> {
+        let _turn = self.backend.turn();
         let kind = Kind { shape: images.shape, conditionings: conditionings.len(), distance };
         let Pass { image, sinusoids, mut run, .. } =
             self.pass(waiting, kind, images, conditionings);
@@ -343,6 +344,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
     ) -> Result<Option<Vec<f32>>, DiffusionError> {
         let Some(average) = self.optimiser.average() else { return Ok(None) };
         let Fused { network, backend, .. } = &self.fused;
+        let _turn = backend.turn();
         let image = to_maps(backend, images);
         let sinusoid = network.sinusoids(backend, conditioning);
         self.fused.download(&self.fused.restored(average, &image, &sinusoid)).map(Some)
@@ -357,6 +359,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         self.optimiser = Optimiser::from_state(&self.fused.backend, state);
         self.fused.weights = self.fused.backend.upload(&state.weights);
         self.fused.restorations = Mutex::default();
+        self.fused.ensembles = Mutex::default();
         self.given = None;
         // What was recorded works on the memory of before.
         if let Some(step) = &mut self.drawn {

@@ -30,8 +30,8 @@ pub(super) fn make<W: On>(
         Device::Cuda(_) => Err(unusable(device, crate::device::WITHOUT_CUDA)),
         #[cfg(feature = "cuda-emulation")]
         Device::Emulated => {
-            use disyre_kernels::cuda::{Cuda, Emulated};
-            what.on(Cuda::new(Emulated::default(), precision))
+            use disyre_kernels::cuda::{Cuda, Recorder};
+            what.on(Cuda::new(Recorder::default(), precision))
         }
     }
 }

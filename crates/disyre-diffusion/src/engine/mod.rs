@@ -387,6 +387,29 @@ mod tests {
     }
 
     #[test]
+    fn threads_may_restore_at_once() {
+        let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
+        let names = ["a", "b", "c"];
+        for device in devices() {
+            let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+            let make = || Engine::default().runner(&parameters, device).unwrap();
+            let expected = names.map(|name| make().forward(&images(name), &conditioning).unwrap());
+            let shared = make();
+            std::thread::scope(|scope| {
+                for (name, expected) in names.iter().zip(&expected) {
+                    let (shared, conditioning) = (&shared, &conditioning);
+                    scope.spawn(move || {
+                        for run in 0..6 {
+                            let found = shared.forward(&images(name), conditioning).unwrap();
+                            assert!(found == *expected, "{name}, run {run} on {device}");
+                        }
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
     fn a_gradient_that_is_not_finite_leaves_the_weights_as_they_were() {
         let (mut x, clean) = (images("x"), images("clean"));
         x.values[7] = f32::INFINITY;

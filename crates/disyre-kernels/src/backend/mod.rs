@@ -19,6 +19,7 @@ pub use pairs::{Conditions, Pairs};
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::MutexGuard;
 
 use disyre_core::{Distance, Drawing, Stock};
 
@@ -205,6 +206,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
         gradient: &Self::Values,
         state: State<'_, Self>,
     ) -> Self::Scalar;
+
+    /// Holds off other threads: from an upload until what came of it was downloaded, where a recording of one uses the
+    /// memory of another's operations. None where they do not meet, as on the processor, whose threads may wait for each
+    /// other.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        None
+    }
 
     /// Does `work`, and where the machine can, records its operations.
     ///

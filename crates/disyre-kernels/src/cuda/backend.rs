@@ -1,5 +1,7 @@
 //! A CUDA device as the machine of a network.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use disyre_core::{Distance, Drawing, Stock};
 
 use super::device::Device;
@@ -202,6 +204,10 @@ impl<D: Device> Backend for Cuda<D> {
         state: State<'_, Self>,
     ) -> Numbers<D> {
         self.step(update, loss, gradient, state)
+    }
+
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        Some(self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<D::Recording>) {

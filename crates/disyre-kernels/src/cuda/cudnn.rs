@@ -239,7 +239,7 @@ macro_rules! fastest {
 }
 
 /// Factors of a result and of what lay there before.
-const SCALES: [f32; 2] = [1.0, 0.0];
+static SCALES: [f32; 2] = [1.0, 0.0];
 
 impl<'a> Rival<'a> {
     fn new(cuda: &'a Cuda<Driver>, layer: Convolution, extent: Extent) -> Result<Self, CudnnError> {

@@ -26,6 +26,8 @@ mod lattice;
 mod loss;
 mod memory;
 mod optimiser;
+#[cfg(feature = "cuda-emulation")]
+mod recorder;
 mod sums;
 mod synthesis;
 
@@ -39,6 +41,8 @@ pub use driver::{Driver, DriverMemory, Graph};
 pub use emulated::{Emulated, EmulatedMemory, Mode};
 pub use group_norm::DeviceNormalised;
 pub use memory::Numbers;
+#[cfg(feature = "cuda-emulation")]
+pub use recorder::{Launch, Recorder};
 pub use synthesis::Synthesis;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +58,7 @@ pub struct Cuda<D: Device> {
     precision: Precision,
     /// The first failure that nobody has been told of.
     failure: Mutex<Option<BackendError>>,
+    turns: Mutex<()>,
 }
 
 /// The parameters of a kernel.
@@ -70,7 +75,12 @@ impl<D: Device> Cuda<D> {
             Precision::Bf16 => Precision::Bf16,
             Precision::F32 | Precision::Bf16x3 => Precision::F32,
         };
-        Self { pool: Arc::new(Pool::new(device)), precision, failure: Mutex::default() }
+        Self {
+            pool: Arc::new(Pool::new(device)),
+            precision,
+            failure: Mutex::default(),
+            turns: Mutex::default(),
+        }
     }
 
     /// The precision in effect.

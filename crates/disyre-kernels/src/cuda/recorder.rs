@@ -1,0 +1,119 @@
+//! Recordings without a driver.
+
+use std::ffi::c_void;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::device::{Device, Kernel};
+use super::emulated::{Emulated, EmulatedMemory};
+use crate::backend::BackendError;
+
+/// An [`Emulated`] device that records and keeps memory for use again as a driver's does: while it records, launches are
+/// noted and not done, and nothing can be copied.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    emulated: Emulated,
+    /// What was launched since a recording was started.
+    open: Mutex<Option<Vec<Launch>>>,
+}
+
+/// A launch that can be repeated.
+#[derive(Debug)]
+pub struct Launch {
+    kernel: Kernel,
+    grid: [u32; 3],
+    threads: u32,
+    /// The bytes of the parameters, aligned as the strictest of them.
+    parameters: Vec<u64>,
+    bytes: usize,
+}
+
+impl Recorder {
+    fn open(&self) -> MutexGuard<'_, Option<Vec<Launch>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ensure_not_recording(&self) -> Result<(), BackendError> {
+        match *self.open() {
+            None => Ok(()),
+            Some(_) => Err(BackendError::Failed {
+                device: self.describe(),
+                doing: "copy".to_owned(),
+                answer: "it is recording".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Device for Recorder {
+    type Memory = EmulatedMemory;
+    type Recording = Vec<Launch>;
+
+    const KEEPS_MEMORY: bool = true;
+
+    fn describe(&self) -> String {
+        self.emulated.describe()
+    }
+
+    fn free_memory(&self) -> Option<usize> {
+        self.emulated.free_memory()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<EmulatedMemory, BackendError> {
+        self.emulated.allocate(bytes)
+    }
+
+    fn address(&self, memory: &EmulatedMemory) -> u64 {
+        self.emulated.address(memory)
+    }
+
+    fn upload(&self, bytes: &[u8], memory: &EmulatedMemory) -> Result<(), BackendError> {
+        self.ensure_not_recording()?;
+        self.emulated.upload(bytes, memory)
+    }
+
+    fn download(&self, memory: &EmulatedMemory, bytes: &mut [u8]) -> Result<(), BackendError> {
+        self.ensure_not_recording()?;
+        self.emulated.download(memory, bytes)
+    }
+
+    unsafe fn launch(
+        &self,
+        kernel: Kernel,
+        grid: [u32; 3],
+        threads: u32,
+        parameters: *const c_void,
+        bytes: usize,
+    ) -> Result<(), BackendError> {
+        let mut open = self.open();
+        let Some(launches) = &mut *open else {
+            drop(open);
+            // SAFETY: as the caller vouches.
+            return unsafe { self.emulated.launch(kernel, grid, threads, parameters, bytes) };
+        };
+        let mut copy = vec![0u64; bytes.div_ceil(size_of::<u64>())];
+        // SAFETY: the caller vouches for so many bytes, and the copy has room for them.
+        unsafe { copy.as_mut_ptr().cast::<u8>().copy_from(parameters.cast(), bytes) };
+        launches.push(Launch { kernel, grid, threads, parameters: copy, bytes });
+        Ok(())
+    }
+
+    fn start_recording(&self) -> Result<bool, BackendError> {
+        *self.open() = Some(Vec::new());
+        Ok(true)
+    }
+
+    fn end_recording(&self) -> Result<Vec<Launch>, BackendError> {
+        Ok(self.open().take().unwrap_or_default())
+    }
+
+    fn replay(&self, recording: &Vec<Launch>) -> Result<(), BackendError> {
+        recording.iter().try_for_each(|launch| {
+            let Launch { kernel, grid, threads, ref parameters, bytes } = *launch;
+            // SAFETY: as for the driver's graphs: the parameters are those of the launch, and the memory that they point
+            // to is there, since the pool gives none back after a recording.
+            unsafe {
+                self.emulated.launch(kernel, grid, threads, parameters.as_ptr().cast(), bytes)
+            }
+        })
+    }
+}
