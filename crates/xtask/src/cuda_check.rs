@@ -19,8 +19,8 @@ struct Figures {
     spilled_bytes: u32,
 }
 
-/// Assembles every kernel, prints what it takes, and builds the binary with feature `cuda`. Without a CUDA installation
-/// it brings a toolchain to `target/cuda`; where that cannot be had, it says so and checks nothing.
+/// Assembles every kernel, prints what it takes, and builds the binary with feature `cudnn`, of which `cuda` is a part;
+/// what is compiled for devices alone is linted too. Without a CUDA installation it brings a toolchain to `target/cuda`; where that cannot be had, it says so and checks nothing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let nvcc = match nvcc(workspace) {
         Ok(nvcc) => nvcc,
@@ -48,8 +48,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     if !spilled.is_empty() {
         return Err(Failure::Spills { kernels: spilled });
     }
-    let mut build = workspace.cargo("build -p disyre-cli --features cuda");
-    show(build.env("NVCC", &nvcc))
+    show(workspace.cargo("build -p disyre-cli --features cudnn").env("NVCC", &nvcc))?;
+    let crates = "-p disyre-kernels -p disyre-diffusion -p disyre-examples";
+    let clippy = format!("clippy {crates} --all-targets --features cudnn -- -D warnings");
+    show(workspace.cargo(&clippy).env("NVCC", &nvcc))
 }
 
 /// That of the installation, else one of our own.

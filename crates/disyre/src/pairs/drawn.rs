@@ -35,6 +35,7 @@ impl DagPairs {
         if self.rules.is_none() {
             self.rules()?;
         }
+        // Without maps every patch has a place, so the first will do.
         let (which, cutout) = self.draw(patch_key(key, 0));
         let [z, y, x] = self.config.patch;
         let mut clean = Array4::zeros((1, z, y, x));
