@@ -4,7 +4,7 @@
 //! block cuts the patch, softens the shape, blends the texture and shifts the tissues. Its intensities have the bits that
 //! `disyre-dag` finds, but where a device computes e^x otherwise or, for means and deviations, adds in another order.
 
-use disyre_core::{Cut, Drawing, DrawnAnomaly, Normalisation, Patch, Rules, Stock, StockVolume};
+use disyre_core::{Drawing, DrawnAnomaly, Normalisation, Patch, Rules, Stock, StockVolume};
 
 use super::device::{Device, Kernel};
 use super::memory::{Element, Numbers};
@@ -24,9 +24,8 @@ const DRAWN_WORDS: usize = 15;
 /// A stock on a device, and memory for a batch of drawings from it.
 #[derive(Debug)]
 pub struct Synthesis<D: Device> {
-    volumes: Vec<Numbers<D>>,
-    /// `(z, y, x)` of each volume.
-    extents: Vec<[usize; 3]>,
+    /// The volumes, and their extents `(z, y, x)`.
+    volumes: Vec<(Numbers<D>, [usize; 3])>,
     /// Of `Volume`.
     table: Numbers<D>,
     /// Where each tissue ends.
@@ -107,8 +106,7 @@ impl<D: Device> Cuda<D> {
         let on_device = on_device.collect::<Option<Vec<_>>>()?;
         Some(Synthesis {
             table: self.lay(Element::F64, &table(&on_device, volumes))?,
-            volumes: on_device,
-            extents: volumes.iter().map(|volume| volume.extents).collect(),
+            volumes: on_device.into_iter().zip(volumes.iter().map(|v| v.extents)).collect(),
             borders: self.lay(Element::F64, &f64_bytes(borders))?,
             levels: self.lay(Element::F32, &f32_bytes(conditions.severities))?,
             rows: self.lay(Element::F32, &f32_bytes(conditions.rows))?,
@@ -145,8 +143,9 @@ impl<D: Device> Cuda<D> {
         let mut drawn = Vec::with_capacity(synthesis.drawn.bytes());
         let mut shapes = Vec::with_capacity(synthesis.shapes.bytes());
         let mut selections = Vec::with_capacity(synthesis.selections.bytes());
+        let outline = synthesis.outline();
         for (index, drawing) in drawings.iter().enumerate() {
-            synthesis.check(drawing);
+            outline.ensure_holds(drawing).expect("drawings fit the stock");
             drawn.extend(synthesis.encode(drawing));
             if let Some(anomaly) = &drawing.anomaly {
                 shapes.extend(anomaly.shape.iter().flat_map(|value| value.to_ne_bytes()));
@@ -217,33 +216,11 @@ impl<D: Device> Synthesis<D> {
         }
     }
 
-    /// # Panics
-    /// If the drawing refers to what is not there.
-    fn check(&self, Drawing { patch, anomaly }: &Drawing) {
-        match patch {
-            Patch::Cut(Cut { volume, from, to, size, .. }) => {
-                assert!(*volume < self.volumes.len(), "the cut is of a volume of the stock");
-                assert!(fits(*from, *size, self.extents[*volume]), "the cut lies in its volume");
-                assert!(fits(*to, *size, self.patch), "the cut lies in the patch");
-            }
-            Patch::Made(made) => {
-                assert_eq!(<[usize; 3]>::from(made.dim()), self.patch, "a patch of its extents");
-            }
-        }
-        let Some(anomaly) = anomaly else { return };
-        let window = self.rules.window;
-        assert!(fits(anomaly.origin, window, self.patch), "the window lies in the patch");
-        assert_eq!(<[usize; 3]>::from(anomaly.shape.dim()), window, "the shape fills the window");
-        let radii = anomaly.blur_sigma_voxels.map(radius);
-        assert!(
-            radii.iter().all(|&radius| radius <= MOST_RADIUS),
-            "the blur is at most 1000 voxels"
-        );
-        let volumes = self.volumes.len();
-        assert!(anomaly.texture.is_none_or(|texture| texture.volume < volumes), "as for the cut");
-        let tissues = tissues(&self.rules);
-        let drawn = anomaly.bias.as_ref().map_or(tissues, |bias| bias.selection.len());
-        assert_eq!(drawn, tissues, "a number for each tissue");
+    /// The stock without its values: what drawings can refer to.
+    fn outline(&self) -> Stock<'static> {
+        let volume = |&(_, extents): &(_, _)| StockVolume { extents, values: &[] };
+        let volumes = self.volumes.iter().map(volume).collect();
+        Stock { volumes, patch: self.patch, rules: self.rules.clone() }
     }
 
     /// The bytes of `Drawn`.
@@ -278,7 +255,7 @@ impl<D: Device> Synthesis<D> {
             return [-1, 0, 0, 0, 0, shift];
         };
         let [z, y, x] = std::array::from_fn(|axis| {
-            let (window, extent) = (self.rules.window[axis], self.extents[texture.volume][axis]);
+            let (window, extent) = (self.rules.window[axis], self.volumes[texture.volume].1[axis]);
             // Farther outside the window would see nothing else.
             texture.start[axis].clamp(-(int(window) as isize), int(extent) as isize) as i32
         });
@@ -301,7 +278,7 @@ fn made_patches(drawings: &[Drawing], patch: [usize; 3]) -> Vec<u8> {
 /// Whether the kernel can do these.
 fn serves(patch: [usize; 3], rules: &Rules) -> bool {
     let blurs = rules.tissue_blur_sigma_voxels.map(radius);
-    fits([0; 3], rules.window, patch)
+    (0..3).all(|axis| rules.window[axis] <= patch[axis])
         && !rules.window.contains(&0)
         && blurs.iter().all(|&radius| radius <= MOST_RADIUS)
         && tissues(rules) <= MOST_TISSUES
@@ -325,11 +302,6 @@ fn tissues(rules: &Rules) -> usize {
 
 fn voxels(extents: [usize; 3]) -> usize {
     extents.iter().product()
-}
-
-/// Whether a box lies in an image.
-fn fits(start: [usize; 3], size: [usize; 3], image: [usize; 3]) -> bool {
-    (0..3).all(|axis| image[axis].checked_sub(start[axis]).is_some_and(|room| size[axis] <= room))
 }
 
 /// Voxels on either side that a blur looks at: 4 standard deviations.
