@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{assert_close, assert_within, every_compute, numbers, on_pools, tolerance};
+use common::{assert_within, every_compute, numbers, on_pools, tolerance};
 use disyre_kernels::{Addends, Compute, Convolution, Cpu, Extent, Kind, Part, Source, Transform};
 use proptest::prelude::*;
 
@@ -40,6 +40,40 @@ struct Results {
     sums: Vec<[f64; 2]>,
     by_weight: Vec<f32>,
     by_image: Vec<f64>,
+}
+
+/// Sums of products, and of their squares.
+struct Sums {
+    values: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Sums {
+    fn new(count: usize) -> Self {
+        Self { values: vec![0.0; count], squares: vec![0.0; count] }
+    }
+
+    fn add(&mut self, at: usize, term: f64) {
+        self.values[at] += term;
+        self.squares[at] += term * term;
+    }
+
+    /// What roundings are relative to: the greatest sum, or the greatest root of squared terms where more of these is
+    /// lost. Terms of both signs may leave little of a sum (and of a single sum nothing greater), but they leave all of
+    /// their roundings.
+    fn size(&self) -> f32 {
+        let squares = self.squares.iter().copied().fold(0.0, f64::max);
+        let greatest = self.values.iter().fold(0.0f64, |max, v| max.max(v.abs()));
+        greatest.max(squares.sqrt()) as f32
+    }
+}
+
+/// The sizes of the results, as [`Sums::size`].
+struct Sizes {
+    y: f32,
+    by_data: f32,
+    by_weight: f32,
+    by_image: f32,
 }
 
 impl Case {
@@ -143,7 +177,7 @@ impl Case {
         }
     }
 
-    fn plain(&self, data: &Data) -> Results {
+    fn plain(&self, data: &Data) -> (Results, Sizes) {
         let Convolution { inputs, outputs, .. } = self.layer;
         let pixels = self.extent.height * self.extent.width;
         let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
@@ -153,78 +187,86 @@ impl Case {
             .collect();
         let result = self.layer.result(self.extent);
         let out_pixels = result.height * result.width;
-        let mut y: Vec<f64> = (0..data.images.len())
-            .map(|i| {
-                let image = i / outputs / out_pixels;
-                f64::from(data.bias[i % outputs])
-                    + f64::from(data.by_image[image * outputs + i % outputs])
-                    + f64::from(data.images[i])
-            })
-            .collect();
-        let mut by_data = vec![0.0; activated.len()];
-        let mut by_weight = vec![0.0; data.weight.len()];
+        let mut y = Sums::new(data.images.len());
+        let mut by_image = Sums::new(self.extent.count * outputs);
+        for i in 0..data.images.len() {
+            let at = i / outputs / out_pixels * outputs + i % outputs;
+            y.add(i, f64::from(data.bias[i % outputs]));
+            y.add(i, f64::from(data.by_image[at]));
+            y.add(i, f64::from(data.images[i]));
+            by_image.add(at, f64::from(data.gradient[i]));
+        }
+        let mut by_data = Sums::new(activated.len());
+        let mut by_weight = Sums::new(data.weight.len());
         self.for_each_product(|out, pixel, c, _, w| {
             let (weight, g) = (f64::from(data.weight[w]), f64::from(data.gradient[out]));
-            y[out] += weight * activated[pixel * inputs + c];
-            by_data[pixel * inputs + c] += weight * g;
-            by_weight[w] += activated[pixel * inputs + c] * g;
+            y.add(out, weight * activated[pixel * inputs + c]);
+            by_data.add(pixel * inputs + c, weight * g);
+            by_weight.add(w, activated[pixel * inputs + c] * g);
         });
         let mut sums = vec![[0.0; 2]; self.extent.count * inputs];
-        let by_z: Vec<f64> = (0..by_data.len())
+        let by_z: Vec<f64> = (0..by_data.values.len())
             .map(|i| {
                 let (z, x) = self.z(data, i / inputs, i % inputs);
                 let s = sigmoid(z);
                 let slope = if self.silu { s * (1.0 + z * (1.0 - s)) } else { 1.0 };
                 let at = i / inputs / pixels * inputs + i % inputs;
-                let g = by_data[i] * slope;
+                let g = by_data.values[i] * slope;
                 let normal = f64::from(data.scale[at]) * x + f64::from(data.shift[at]);
                 sums[at] = [sums[at][0] + g, sums[at][1] + g * normal];
                 g
             })
             .collect();
-        let channel = |values: &[f64], n: usize, o: usize| -> Vec<f64> {
-            let image = &values[n * out_pixels * outputs..][..out_pixels * outputs];
-            image.iter().skip(o).step_by(outputs).copied().collect()
-        };
         let each = || (0..self.extent.count).flat_map(|n| (0..outputs).map(move |o| (n, o)));
         let moments = each().map(|(n, o)| {
-            let values = channel(&y, n, o);
-            let mean = values.iter().sum::<f64>() / out_pixels as f64;
-            [mean, values.iter().map(|v| (v - mean) * (v - mean)).sum()]
+            let image = &y.values[n * out_pixels * outputs..][..out_pixels * outputs];
+            let values = || image.iter().skip(o).step_by(outputs);
+            let mean = values().sum::<f64>() / out_pixels as f64;
+            [mean, values().map(|v| (v - mean) * (v - mean)).sum()]
         });
-        let gradient: Vec<f64> = data.gradient.iter().map(|&g| f64::from(g)).collect();
-        Results {
+        let results = Results {
             moments: moments.collect(),
-            by_image: each().map(|(n, o)| channel(&gradient, n, o).iter().sum()).collect(),
-            y: single(&y),
-            by_data: single(&by_data),
+            y: single(&y.values),
+            by_data: single(&by_data.values),
             by_z: single(&by_z),
             sums,
-            by_weight: single(&by_weight),
-        }
+            by_weight: single(&by_weight.values),
+            by_image: by_image.values.clone(),
+        };
+        let [y, by_data, by_weight, by_image] =
+            [&y, &by_data, &by_weight, &by_image].map(Sums::size);
+        (results, Sizes { y, by_data, by_weight, by_image })
     }
 
     fn assert_agrees(&self, compute: Compute) {
         let data = self.data();
-        let (ours, plain) = (self.ours(&Cpu::new(compute), &data), self.plain(&data));
-        let name = |what| format!("{what} of {self:?} in {compute}");
-        let tolerance = tolerance(compute);
-        assert_close(&name("y"), &ours.y, &plain.y, tolerance);
-        assert_close(&name("moments"), &flat(&ours.moments), &flat(&plain.moments), tolerance);
-        assert_close(&name("by data"), &ours.by_data, &plain.by_data, tolerance);
-        assert_close(&name("by z"), &ours.by_z, &plain.by_z, tolerance);
-        // Terms of both signs: the error grows with them, not with what is left of their sum.
-        let greatest = plain.by_z.iter().fold(0.0f32, |max, g| max.max(g.abs()));
-        let pixels = (self.extent.height * self.extent.width) as f32;
-        let terms = greatest * pixels.sqrt();
-        assert_within(&name("sums"), &flat(&ours.sums), &flat(&plain.sums), tolerance * terms);
-        assert_close(&name("by weight"), &ours.by_weight, &plain.by_weight, tolerance);
-        assert_close(&name("by image"), &single(&ours.by_image), &single(&plain.by_image), 1e-5);
+        let (ours, (plain, sizes)) = (self.ours(&Cpu::new(compute), &data), self.plain(&data));
+        let close = |what, ours: &[f32], plain: &[f32], size: f32| {
+            let name = format!("{what} of {self:?} in {compute}");
+            assert_within(&name, ours, plain, tolerance(compute) * size);
+        };
+        let pixels = |extent: Extent| (extent.height * extent.width) as f32;
+        let (of_y, of_x) = (pixels(self.layer.result(self.extent)), pixels(self.extent));
+        let [means, squares] = [0, 1].map(|k| [&ours, &plain].map(|r| column(&r.moments, k)));
+        close("y", &ours.y, &plain.y, sizes.y);
+        close("means", &means[0], &means[1], sizes.y);
+        close("squares", &squares[0], &squares[1], sizes.y * sizes.y * of_y);
+        close("by data", &ours.by_data, &plain.by_data, sizes.by_data);
+        close("by z", &ours.by_z, &plain.by_z, sizes.by_data);
+        let by_z = sizes.by_data * of_x.sqrt();
+        close("sums", &flat(&ours.sums), &flat(&plain.sums), by_z);
+        close("by weight", &ours.by_weight, &plain.by_weight, sizes.by_weight);
+        let by_image = [&ours, &plain].map(|r| single(&r.by_image));
+        assert_within("by image", &by_image[0], &by_image[1], 1e-5 * sizes.by_image);
     }
 }
 
 fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
+}
+
+fn column(pairs: &[[f64; 2]], k: usize) -> Vec<f32> {
+    single(&pairs.iter().map(|pair| pair[k]).collect::<Vec<_>>())
 }
 
 fn flat(pairs: &[[f64; 2]]) -> Vec<f32> {
