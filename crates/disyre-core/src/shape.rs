@@ -59,7 +59,13 @@ pub fn ensure_finite<D: Dimension>(
     array: &'static str,
     view: &ArrayView<'_, f32, D>,
 ) -> Result<(), ShapeError> {
-    if view.iter().all(|value| value.is_finite()) {
+    // Without a branch for each value, a block at a time, which is many times faster.
+    let finite = |block: &[f32]| block.iter().fold(true, |all, value| all & value.is_finite());
+    let all = match view.as_slice_memory_order() {
+        Some(values) => values.chunks(4096).all(finite),
+        None => view.iter().all(|value| value.is_finite()),
+    };
+    if all {
         return Ok(());
     }
     let position = view.iter().position(|value| !value.is_finite()).unwrap_or_default();
