@@ -34,8 +34,8 @@ impl Blender {
         Ok(Self {
             plan: *plan,
             weights: weights.to_owned(),
-            weighted: Array3::zeros(plan.image()),
-            total: Array3::zeros(plan.image()),
+            weighted: touched_zeros(plan.image()),
+            total: touched_zeros(plan.image()),
         })
     }
 
@@ -64,10 +64,18 @@ impl Blender {
 
     /// The blended image, `(z, y, x)` of the plan's image shape; 0 where no window was added.
     pub fn finish(self) -> Array3<f32> {
-        Zip::from(&self.weighted).and(&self.total).map_collect(|&weighted, &total| {
+        Zip::from(&self.weighted).and(&self.total).par_map_collect(|&weighted, &total| {
             if total > 0.0 { (weighted / total) as f32 } else { 0.0 }
         })
     }
+}
+
+/// Zeros that were written, page by page: a sum reads its page before it writes, and a page that was only ever read
+/// must be copied then, which stops all threads for a moment.
+fn touched_zeros(shape: [usize; 3]) -> Array3<f64> {
+    let mut zeros = Array3::zeros(shape);
+    zeros.par_mapv_inplace(|_| 0.0);
+    zeros
 }
 
 /// `weighted += weights · values` and `total += weights`, over one row of memory.
