@@ -106,7 +106,7 @@ impl IntensityRange {
     pub fn apply(&self, data: &mut ArrayViewMut3<'_, f32>) {
         let Self { low, high } = *self;
         if high > low {
-            data.mapv_inplace(|value| ((value - low) / (high - low)).clamp(0.0, 1.0));
+            data.par_mapv_inplace(|value| ((value - low) / (high - low)).clamp(0.0, 1.0));
         } else {
             data.fill(0.0);
         }
@@ -115,7 +115,7 @@ impl IntensityRange {
     /// `v · (high − low) + low` for every voxel: the inverse of [`IntensityRange::apply`] where nothing was clipped.
     pub fn invert(&self, data: &mut ArrayViewMut3<'_, f32>) {
         let Self { low, high } = *self;
-        data.mapv_inplace(|value| value * (high - low) + low);
+        data.par_mapv_inplace(|value| value * (high - low) + low);
     }
 }
 

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use disyre_core::Volume;
-use disyre_core::ndarray::{Array3, ArrayView3};
+use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 
 use crate::affine::corner_distance_mm;
 use crate::{ReadOptions, Scan, VolumeError};
 
 /// 1 where a voxel is not 0: the brain of a skull-stripped scan.
 pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
-    data.mapv(|value| u8::from(value != 0.0))
+    Zip::from(data).par_map_collect(|&value| u8::from(value != 0.0))
 }
 
 /// Reads a mask that lies on the grid of an image: 1 where the file is not 0.

@@ -23,6 +23,19 @@ impl VoxelBox {
         [0, 1, 2].map(|axis| self.end[axis].saturating_sub(self.start[axis]))
     }
 
+    /// The voxels of an array that lie in the box.
+    ///
+    /// # Shapes and units
+    /// `(z, y, x)`; the part of the box that lies inside `array`.
+    pub fn view_of<'a, T>(&self, array: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
+        let (z, y, x) = array.dim();
+        let region = self.within([z, y, x]);
+        let range = |axis: usize| Slice::from(region.start[axis]..region.end[axis]);
+        let mut view = array;
+        view.slice_each_axis_inplace(|axis| range(axis.axis.index()));
+        view
+    }
+
     /// The part of the box that lies inside an array of the given shape.
     fn within(self, shape: [usize; 3]) -> Self {
         let end = [0, 1, 2].map(|axis| self.end[axis].min(shape[axis]));
@@ -55,10 +68,9 @@ pub fn foreground_box(mask: ArrayView3<'_, u8>) -> Option<VoxelBox> {
 /// The part of `region` that lies inside the volume, `(z, y, x)`.
 pub fn crop(volume: &Volume, region: VoxelBox) -> Volume {
     let region = region.within(volume.grid.shape);
-    let range = |axis: usize| Slice::from(region.start[axis]..region.end[axis]);
     let start = [2, 1, 0].map(|axis: usize| region.start[axis] as f64);
     Volume {
-        data: volume.data.slice_each_axis(|axis| range(axis.axis.index())).to_owned(),
+        data: region.view_of(volume.data.view()).to_owned(),
         grid: Grid {
             shape: region.shape(),
             affine: rescaled(&volume.grid.affine, start, [1.0; 3]),

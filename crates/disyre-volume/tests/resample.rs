@@ -1,7 +1,7 @@
 //! What resampling keeps: means, places, and the way back.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-use disyre_core::ndarray::Array3;
+use disyre_core::ndarray::{Array3, Axis};
 use disyre_volume::{
     Grid, Interpolation, Volume, VolumeError, resample_mask, resample_to_grid, resample_to_spacing,
 };
@@ -120,6 +120,55 @@ fn wishes_that_cannot_be_met_are_errors() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_move_by_whole_voxels_copies_them(
+        offset in prop::array::uniform3(-7i64..7),
+        shape in prop::array::uniform3(1usize..7),
+        flipped: [bool; 3],
+    ) {
+        let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0; 3]));
+        let mut grid = Grid::from_spacing(shape, [1.0; 3]);
+        for axis in 0..3 {
+            grid.affine[2 - axis][2 - axis] = if flipped[axis] { -1.0 } else { 1.0 };
+            grid.affine[2 - axis][3] = offset[axis] as f64;
+        }
+        for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Area] {
+            let moved = resample_to_grid(&volume, &grid, interpolation).unwrap();
+            for ((z, y, x), &value) in moved.data.indexed_iter() {
+                let index = [z, y, x].map(|index| index as i64);
+                let source = [0, 1, 2].map(|axis| {
+                    offset[axis] + if flipped[axis] { -index[axis] } else { index[axis] }
+                });
+                let source = source.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
+                prop_assert_eq!(value, volume.data.get(source).copied().unwrap_or(0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mirrored_grid_gives_the_mirrored_volume(
+        start in prop::array::uniform3(-2.0f64..2.0),
+        step in prop::array::uniform3(0.4f64..2.5),
+        axis in 0usize..3,
+        area: bool,
+    ) {
+        let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0; 3]));
+        let interpolation = if area { Interpolation::Area } else { Interpolation::Linear };
+        let mut grid = Grid::from_spacing([4; 3], step);
+        for (row, start) in grid.affine.iter_mut().zip(start) {
+            row[3] = start;
+        }
+        let mut mirrored = grid;
+        mirrored.affine[2 - axis][3] += 3.0 * grid.affine[2 - axis][2 - axis];
+        mirrored.affine[2 - axis][2 - axis] *= -1.0;
+        let there = resample_to_grid(&volume, &grid, interpolation).unwrap();
+        let mut here = resample_to_grid(&volume, &mirrored, interpolation).unwrap();
+        here.data.invert_axis(Axis(axis));
+        for (here, there) in here.data.iter().zip(&there.data) {
+            prop_assert!((here - there).abs() < 1e-4, "{here} instead of {there}");
+        }
+    }
 
     #[test]
     fn a_ramp_keeps_its_values_wherever_it_is_sampled(

@@ -1,5 +1,7 @@
+use std::ops::Range;
+
 use disyre_core::Affine;
-use disyre_core::ndarray::{Array3, ArrayView3};
+use disyre_core::ndarray::{Array3, ArrayView3, Axis, CowArray, Ix3, Slice, Zip};
 use rayon::prelude::*;
 
 use super::{Interpolation, allocate};
@@ -45,6 +47,31 @@ impl Axes {
     }
 }
 
+impl Line {
+    /// The same places on an input whose `voxels` are in reverse order.
+    fn reversed(self, voxels: usize) -> Self {
+        Self { start: voxels as f64 - 1.0 - self.start, step: -self.step }
+    }
+
+    /// Which input voxels are copied and to where, if the line only moves by whole voxels.
+    fn copied(self, input: usize, output: usize) -> Option<[Range<usize>; 2]> {
+        /// Of a voxel, over the whole line.
+        const ROUNDING: f64 = 1e-6;
+        let offset = self.start.round();
+        let drift = (self.start - offset).abs() + (self.step - 1.0).abs() * output as f64;
+        // Beyond this nothing is copied, however large the axes are.
+        if drift > ROUNDING || offset.abs() > 1e15 {
+            return None;
+        }
+        let (input, output, offset) = (input as i64, output as i64, offset as i64);
+        let first = (-offset).clamp(0, output);
+        let end = (input - offset).clamp(first, output);
+        let from = (first + offset).clamp(0, input);
+        let to = [first, end].map(|index| index as usize);
+        Some([from as usize..from as usize + (to[1] - to[0]), to[0]..to[1]])
+    }
+}
+
 /// Resamples one axis after the other.
 pub(super) fn resample(
     data: ArrayView3<'_, f32>,
@@ -52,7 +79,16 @@ pub(super) fn resample(
     axes: &Axes,
     interpolation: Interpolation,
 ) -> Result<Array3<f32>, VolumeError> {
-    let mut current = data.permuted_axes(axes.source).as_standard_layout().into_owned();
+    let mut data = data.permuted_axes(axes.source);
+    let mut lines = axes.lines;
+    for (axis, line) in lines.iter_mut().enumerate().filter(|(_, line)| line.step < 0.0) {
+        data.invert_axis(Axis(axis));
+        *line = line.reversed(data.len_of(Axis(axis)));
+    }
+    if let Some(moved) = moved(data, shape, &lines) {
+        return Ok(moved);
+    }
+    let mut current = data.as_standard_layout();
     // The axes that shrink most come first, so that the others have less to do.
     let mut order = [0, 1, 2];
     order.sort_by(|&a, &b| {
@@ -60,12 +96,24 @@ pub(super) fn resample(
         growth(a).total_cmp(&growth(b))
     });
     for axis in order {
-        let taps = Taps::new(axes.lines[axis], current.shape()[axis], shape[axis], interpolation);
+        let taps = Taps::new(lines[axis], current.shape()[axis], shape[axis], interpolation);
         if !taps.is_identity(current.shape()[axis]) {
-            current = taps.along(&current, axis)?;
+            current = taps.along(current, axis)?.into();
         }
     }
-    Ok(current)
+    Ok(current.into_owned())
+}
+
+/// Copies the voxels, if all lines only move by whole voxels: volumes at the working spacing, cropped and put back.
+fn moved(data: ArrayView3<'_, f32>, shape: [usize; 3], lines: &[Line; 3]) -> Option<Array3<f32>> {
+    let copied = |axis: usize| lines[axis].copied(data.len_of(Axis(axis)), shape[axis]);
+    let copied = [copied(0)?, copied(1)?, copied(2)?];
+    let part = |side: usize, axis: Axis| Slice::from(copied[axis.index()][side].clone());
+    let mut out = Array3::zeros(shape);
+    Zip::from(out.slice_each_axis_mut(|axis| part(1, axis.axis)))
+        .and(data.slice_each_axis(|axis| part(0, axis.axis)))
+        .par_for_each(|out, &value| *out = value);
+    Some(out)
 }
 
 /// Which input voxels make an output voxel along one axis, and with what weights.
@@ -80,9 +128,7 @@ impl Taps {
         for index in 0..output {
             let centre = line.start + line.step * index as f64;
             let (start, row) = match interpolation {
-                Interpolation::Area if line.step.abs() > 1.0 => {
-                    area(centre, line.step.abs(), input)
-                }
+                Interpolation::Area if line.step > 1.0 => area(centre, line.step, input),
                 Interpolation::Nearest => nearest(centre, input),
                 Interpolation::Linear | Interpolation::Area => linear(centre, input),
             };
@@ -102,7 +148,7 @@ impl Taps {
         self.first.len() == input && self.first.iter().zip(&self.weights).enumerate().all(same)
     }
 
-    fn along(&self, data: &Array3<f32>, axis: usize) -> Result<Array3<f32>, VolumeError> {
+    fn along(&self, data: CowArray<'_, f32, Ix3>, axis: usize) -> Result<Array3<f32>, VolumeError> {
         let mut shape = [data.shape()[0], data.shape()[1], data.shape()[2]];
         let (old, new) = (shape[axis], self.first.len());
         let inner: usize = shape[axis + 1..].iter().product();
