@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use disyre_core::ndarray::{Array3, Array5, ArrayView3, ArrayView4, Axis};
+use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
 use disyre_core::{Restorer, Volume};
-use disyre_patch::{Blender, TilePlan, Window, WindowWeights};
+use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_score::{AbsoluteResidual, Ensemble, EnsembleConfig};
 
+use crate::blend::{Batch, Blend};
 use crate::{Error, PrepareConfig, Prepared, RunConfig};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
@@ -79,15 +80,22 @@ impl<'a> Detector<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
         let prepared = self.prepare.prepare(scan, brain)?;
-        let (score, restored) = self.map(&prepared.volume.data, progress)?;
-        let restored = inside(&restored, &prepared.mask).mapv(|value| value.clamp(0.0, 1.0));
-        let score = inside(&score, &prepared.mask);
+        let back = prepared.way_back(scan, brain)?;
+        let (mut score, mut restored) = self.map(&prepared.volume.data, progress)?;
+        restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
+        clear_outside(&mut restored, &prepared.mask);
+        clear_outside(&mut score, &prepared.mask);
         let mut in_units = restored.clone();
         prepared.range.invert(&mut in_units.view_mut());
+        clear_outside(&mut in_units, &prepared.mask);
+        let [score, in_units] =
+            [score, in_units].map(|data| Volume { data, grid: prepared.volume.grid });
+        let (on_scan, restored_on_scan) =
+            rayon::join(|| back.carry(&score), || back.carry(&in_units));
         Ok(Detection {
-            score: prepared.to_scan(score.clone(), scan, brain)?,
-            restored: prepared.to_scan(inside(&in_units, &prepared.mask), scan, brain)?,
-            working_score: score,
+            score: on_scan?,
+            restored: restored_on_scan?,
+            working_score: score.data,
             working_restored: restored,
             prepared,
         })
@@ -100,26 +108,38 @@ impl<'a> Detector<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(Array3<f32>, Array3<f32>), Error> {
         let shape = [image.len_of(Axis(0)), image.len_of(Axis(1)), image.len_of(Axis(2))];
+        let (plan, weights) = self.tiles(shape)?;
+        let mut blend = Blend::new(&plan, &weights)?;
+        // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
+        let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
+        let image = image.view().insert_axis(Axis(0));
+        let room = || Batch::zeros(self.batch.min(windows.len()), plan.window_shape());
+        let (mut next, mut last) = (room(), room());
+        let mut restored: &[Window] = &[];
+        for (done, chunk) in windows.chunks(self.batch).enumerate() {
+            // The restorer stays on this thread, which may be the one that its device knows.
+            let mut blended = Ok(());
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| blended = blend.add(restored, &last));
+                self.restore(&plan, image, chunk, &mut next)
+            })?;
+            blended?;
+            std::mem::swap(&mut next, &mut last);
+            restored = chunk;
+            progress(done * self.batch + chunk.len(), windows.len());
+        }
+        blend.add(restored, &last)?;
+        Ok(blend.finish())
+    }
+
+    /// The windows of an image and their weights in the blend.
+    fn tiles(&self, shape: [usize; 3]) -> Result<(TilePlan, WindowWeights), Error> {
         let (window, stride) = self.window(shape);
-        let plan = TilePlan::new(shape, window, stride)?;
         let weights = match self.whole_slices {
             Some(_) => WindowWeights::uniform(window)?,
             None => WindowWeights::gaussian(window)?,
         };
-        let (mut scores, mut restorations) =
-            (Blender::new(&plan, &weights)?, Blender::new(&plan, &weights)?);
-        let image = image.view().insert_axis(Axis(0));
-        // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
-        let windows = self.windows_with_brain(&plan, image)?;
-        for (done, chunk) in windows.chunks(self.batch).enumerate() {
-            let (score, restored) = self.restore(&plan, image, chunk)?;
-            for (index, &window) in chunk.iter().enumerate() {
-                scores.add(window, only_channel(&score, index))?;
-                restorations.add(window, only_channel(&restored, index))?;
-            }
-            progress((done * self.batch + chunk.len()).min(windows.len()), windows.len());
-        }
-        Ok((scores.finish(), restorations.finish()))
+        Ok((TilePlan::new(shape, window, stride)?, weights))
     }
 
     /// Window and stride for a prepared image: those of the settings, or its whole slices.
@@ -134,44 +154,35 @@ impl<'a> Detector<'a> {
         }
     }
 
-    fn windows_with_brain(
-        &self,
-        plan: &TilePlan,
-        image: ArrayView4<'_, f32>,
-    ) -> Result<Vec<Window>, Error> {
-        let [z, y, x] = plan.window_shape();
-        let mut patch = Array5::zeros((1, 1, z, y, x));
-        let mut kept = Vec::with_capacity(plan.len());
-        for window in plan.windows() {
-            plan.extract(image, window, patch.index_axis_mut(Axis(0), 0))?;
-            if patch.iter().any(|&value| value > 0.0) {
-                kept.push(window);
-            }
-        }
-        Ok(kept)
-    }
-
+    /// Restores and scores windows into the first places of a batch.
     fn restore(
         &self,
         plan: &TilePlan,
         image: ArrayView4<'_, f32>,
         windows: &[Window],
-    ) -> Result<(Array5<f32>, Array5<f32>), Error> {
-        let [z, y, x] = plan.window_shape();
-        let mut batch = Array5::zeros((windows.len(), 1, z, y, x));
-        for (&window, patch) in windows.iter().zip(batch.outer_iter_mut()) {
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let first = Slice::from(..windows.len());
+        let [mut input, score, restored] =
+            [&mut batch.windows, &mut batch.scores, &mut batch.restored]
+                .map(|array| array.slice_axis_mut(Axis(0), first));
+        for (&window, patch) in windows.iter().zip(input.outer_iter_mut()) {
             plan.extract(image, window, patch)?;
         }
-        let (mut score, mut restored) = (Array5::zeros(batch.dim()), Array5::zeros(batch.dim()));
-        self.ensemble.score(self.restorer, batch.view(), score.view_mut(), restored.view_mut())?;
-        Ok((score, restored))
+        Ok(self.ensemble.score(self.restorer, input.view(), score, restored)?)
     }
 }
 
-fn inside(map: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {
-    map * &mask.mapv(f32::from)
+fn has_brain(image: &Array3<f32>, window: &Window) -> bool {
+    let region = window.region();
+    let seen = image.slice_each_axis(|axis| Slice::from(region[axis.axis.index()].clone()));
+    seen.iter().any(|&value| value > 0.0)
 }
 
-fn only_channel(batch: &Array5<f32>, item: usize) -> ArrayView3<'_, f32> {
-    batch.index_axis(Axis(0), item).index_axis_move(Axis(0), 0)
+fn clear_outside(map: &mut Array3<f32>, mask: &Array3<u8>) {
+    Zip::from(map).and(mask).par_for_each(|value, &inside| {
+        if inside == 0 {
+            *value = 0.0;
+        }
+    });
 }

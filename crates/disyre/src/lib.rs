@@ -39,6 +39,7 @@ pub use disyre_tissue as tissue;
 pub use disyre_volume as volume;
 
 mod anomaly;
+mod blend;
 mod cohort;
 mod companions;
 mod config;

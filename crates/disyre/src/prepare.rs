@@ -1,8 +1,8 @@
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
-use disyre_core::{Volume, ensure_finite, ensure_same_shape};
+use disyre_core::{Grid, Volume, ensure_finite, ensure_same_shape};
 use disyre_volume::{
-    IntensityRange, IntensityScaling, Interpolation, crop, foreground_box, nonzero_mask,
-    resample_to_grid, resample_to_spacing, to_ras,
+    IntensityRange, IntensityScaling, Interpolation, VolumeError, crop, foreground_box,
+    nonzero_mask, resample_to_grid, resample_to_spacing, to_ras,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,20 +47,24 @@ impl PrepareConfig {
         let mask = brain_on_grid(scan, brain)?;
         ensure_magnitudes(&scan.data, &mask)?;
         let masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
-        let brain = Volume { data: mask.mapv(f32::from), grid: scan.grid };
-        let spacing = [self.spacing_mm; 3];
-        let brain = resample_to_spacing(&to_ras(&brain), spacing, Interpolation::Area)?;
-        let masked = resample_to_spacing(&to_ras(&masked), spacing, Interpolation::Area)?;
-        let mask = brain.data.mapv(|share| u8::from(share >= 0.5));
+        let brain = Volume { data: share(&mask), grid: scan.grid };
+        let (masked, brain) = rayon::join(|| self.at_spacing(&masked), || self.at_spacing(&brain));
+        let (masked, brain) = (masked?, brain?);
+        let mask = Zip::from(&brain.data).par_map_collect(|&share| u8::from(share >= 0.5));
         let region = foreground_box(mask.view())
             .ok_or_else(|| Error::EmptyBrain { name: "the scan".to_owned() })?;
-        let mut volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
-        let range = self.scaling.fit(volume.data.view(), mask.view())?;
+        let whole = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
+        let range = self.scaling.fit(whole.data.view(), mask.view())?;
+        let mask = region.view_of(mask.view()).to_owned();
+        let mut volume = crop(&whole, region);
         range.apply(&mut volume.data.view_mut());
         volume.data = keep_inside(&volume.data, &mask);
-        let brain = Volume { data: mask.mapv(f32::from), grid: volume.grid };
-        let mask = crop(&brain, region).data.mapv(|inside| inside as u8);
-        Ok(Prepared { volume: crop(&volume, region), mask, range })
+        Ok(Prepared { volume, mask, range })
+    }
+
+    /// RAS+ at the working spacing.
+    fn at_spacing(&self, volume: &Volume) -> Result<Volume, VolumeError> {
+        resample_to_spacing(&to_ras(volume), [self.spacing_mm; 3], Interpolation::Area)
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -85,12 +89,37 @@ impl Prepared {
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Array3<f32>, Error> {
-        let inside = brain_on_grid(scan, brain)?;
         let working = Volume::new(map, self.volume.grid)?;
-        let weight = Volume { data: self.mask.mapv(f32::from), grid: self.volume.grid };
-        let values = resample_to_grid(&working, &scan.grid, Interpolation::Area)?;
-        let weights = resample_to_grid(&weight, &scan.grid, Interpolation::Area)?;
-        Ok(keep_inside(&undilute(&values.data, &weights.data), &inside))
+        self.way_back(scan, brain)?.carry(&working)
+    }
+
+    /// What all maps on the working grid need on their way to the grid of the scan.
+    pub(crate) fn way_back<'a>(
+        &self,
+        scan: &'a Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<WayBack<'a>, Error> {
+        let inside = brain_on_grid(scan, brain)?;
+        let working = Volume { data: share(&self.mask), grid: self.volume.grid };
+        let shares = resample_to_grid(&working, &scan.grid, Interpolation::Area)?.data;
+        Ok(WayBack { grid: &scan.grid, inside, shares })
+    }
+}
+
+/// From a working grid to the grid of a scan.
+pub(crate) struct WayBack<'a> {
+    grid: &'a Grid,
+    /// Brain on the grid of the scan.
+    inside: Array3<u8>,
+    /// How much of what a voxel of the scan is made from is brain of the working grid.
+    shares: Array3<f32>,
+}
+
+impl WayBack<'_> {
+    /// A map on the working grid, 0 outside the brain, on the grid of the scan.
+    pub(crate) fn carry(&self, map: &Volume) -> Result<Array3<f32>, Error> {
+        let values = resample_to_grid(map, self.grid, Interpolation::Area)?.data;
+        Ok(keep_inside(&undilute(&values, &self.shares), &self.inside))
     }
 }
 
@@ -99,7 +128,7 @@ fn brain_on_grid(scan: &Volume, brain: Option<ArrayView3<'_, u8>>) -> Result<Arr
         None => Ok(nonzero_mask(scan.data.view())),
         Some(brain) => {
             ensure_same_shape("brain mask", scan.data.shape(), brain.shape())?;
-            Ok(brain.mapv(|inside| u8::from(inside != 0)))
+            Ok(Zip::from(brain).par_map_collect(|&inside| u8::from(inside != 0)))
         }
     }
 }
@@ -114,13 +143,18 @@ fn ensure_magnitudes(data: &Array3<f32>, mask: &Array3<u8>) -> Result<(), Error>
     if percent > 5.0 { Err(Error::NegativeBrain { percent }) } else { Ok(()) }
 }
 
+/// A mask as the share of brain in each voxel: 0 or 1.
+fn share(mask: &Array3<u8>) -> Array3<f32> {
+    Zip::from(mask).par_map_collect(|&inside| f32::from(inside))
+}
+
 fn keep_inside(data: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {
-    Zip::from(data).and(mask).map_collect(|&value, &inside| if inside == 0 { 0.0 } else { value })
+    let keep = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
+    Zip::from(data).and(mask).par_map_collect(keep)
 }
 
 /// Mean over the brain's share of a voxel alone: the background that was averaged in is taken out again.
 fn undilute(values: &Array3<f32>, shares: &Array3<f32>) -> Array3<f32> {
-    Zip::from(values)
-        .and(shares)
-        .map_collect(|&value, &share| if share > 1e-3 { value / share } else { 0.0 })
+    let undiluted = |&value: &f32, &share: &f32| if share > 1e-3 { value / share } else { 0.0 };
+    Zip::from(values).and(shares).par_map_collect(undiluted)
 }
