@@ -250,6 +250,9 @@ class Workload:
 
     def restore(self):
         """The network's output in 32 bits."""
+        if self.device == "cuda":
+            # A graph's outputs of the pass before may be written over.
+            torch.compiler.cudagraph_mark_step_begin()
         autocast = torch.autocast(self.device, dtype=torch.bfloat16) if self.bf16 else contextlib.nullcontext()
         with autocast:
             return self.model(self.corrupted, self.t).float()
