@@ -1,0 +1,57 @@
+//! A scan of the usual size scored without a network: what is left to the processor beside a graphics processor.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use disyre::phantom::PhantomConfig;
+use disyre::{Detector, RunConfig};
+use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
+use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity};
+
+/// The program allocates by it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Returns what it is given, for a whole ensemble at once.
+struct Instant;
+
+impl Restorer for Instant {
+    fn restore(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        _: &[Severity],
+        mut restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), RestoreError> {
+        restored.assign(&batch);
+        Ok(())
+    }
+
+    fn restore_summed(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        _: &[Severity],
+        _: Distance,
+        mut sums: EnsembleSums<'_>,
+    ) -> Result<bool, RestoreError> {
+        sums.residuals.assign(&batch);
+        sums.restorations.assign(&batch);
+        Ok(true)
+    }
+}
+
+fn scan(criterion: &mut Criterion) {
+    let config = RunConfig::reference();
+    let phantoms = PhantomConfig { shape: [155, 240, 240], spacing_mm: 1.0, ..Default::default() };
+    let scan = phantoms.healthy(Key::new(3)).volume;
+    let detector = Detector::new(&config, &Instant).expect("the preset is valid");
+    let mut group = criterion.benchmark_group("scan of 155 x 240 x 240 at 1 mm");
+    group.sample_size(10);
+    group.bench_function("prepared", |bencher| {
+        bencher.iter(|| config.prepare.prepare(&scan, None).expect("a phantom is prepared"));
+    });
+    group.bench_function("scored without a network", |bencher| {
+        bencher.iter(|| detector.detect(&scan, None, &mut |_, _| {}).expect("it is scored"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, scan);
+criterion_main!(benches);
