@@ -122,35 +122,46 @@ fn ceilings(_: Device) -> Outcome<Option<Ceilings>> {
     Ok(None)
 }
 
-/// Our convolutions and cuDNN's, of the published network's kinds.
+/// Every convolution of the published network, ours beside cuDNN's, which has none that doubles first.
 #[cfg(feature = "cudnn")]
 fn beside_cudnn(device: Device, precision: Precision, batch: usize) -> Outcome<()> {
+    use disyre::diffusion::{Extent, Kind, UNetConfig};
     use disyre_kernels::cuda::{Cuda, Driver};
-    use disyre_kernels::{Convolution, Extent, Kind};
-    /// Kind, channels read and written, and height and width.
-    const LAYERS: [(Kind, usize, usize, usize); 9] = [
-        (Kind::Same, 32, 32, 128),
-        (Kind::Same, 96, 32, 128),
-        (Kind::Same, 64, 64, 64),
-        (Kind::Same, 96, 96, 32),
-        (Kind::Same, 128, 128, 16),
-        (Kind::Same, 256, 256, 8),
-        (Kind::Pointwise, 96, 32, 128),
-        (Kind::Halving, 32, 32, 128),
-        (Kind::Halving, 128, 128, 16),
-    ];
     let Device::Cuda(number) = device else { return Ok(()) };
     let cuda = Cuda::new(Driver::new(number)?, precision);
-    println!("  {:44} ours ms  cuDNN ms  differs by", format!("convolutions in {precision}"));
-    for (kind, inputs, outputs, side) in LAYERS {
-        let extent = Extent { count: batch, height: side, width: side };
-        for compared in cuda.beside_cudnn(Convolution { kind, inputs, outputs }, extent, RUNS)? {
-            let name = format!("{kind:?} {inputs} to {outputs} at {side}, {}", compared.pass);
-            let [ours, cudnn] = [compared.ours, compared.cudnn].map(|seconds| 1e3 * seconds);
-            println!("  {name:44} {ours:7.3} {cudnn:9.3} {:11.1e}", compared.difference);
+    println!(
+        "convolutions in {precision}, batch {batch}, beside cuDNN's; ratio: how many times as fast"
+    );
+    println!("  {:37} times  TFLOP/s  cuDNN's  ratio  differs by", "");
+    let layers = UNetConfig::default().convolutions([128, 128])?;
+    for ((layer, extent), times) in counted(layers) {
+        if layer.kind == Kind::Doubling {
+            continue;
+        }
+        let extent = Extent { count: batch, ..extent };
+        let operations = Work::of(layer, extent).operations as f64;
+        for compared in cuda.beside_cudnn(layer, extent, RUNS)? {
+            let shape = format!("{} to {} at {}", layer.inputs, layer.outputs, extent.height);
+            let name = format!("{:?} {shape}, {}", layer.kind, compared.pass);
+            let [ours, cudnn] = [compared.ours, compared.cudnn].map(|s| 1e-12 * operations / s);
+            let (ratio, differs) = (ours / cudnn, compared.difference);
+            println!("  {name:37} {times:5} {ours:8.1} {cudnn:8.1} {ratio:6.2} {differs:11.1e}");
         }
     }
     Ok(())
+}
+
+/// Each item once, in the order of first appearance, and how often it is there.
+#[cfg(any(feature = "cudnn", test))]
+fn counted<T: PartialEq>(items: Vec<T>) -> Vec<(T, usize)> {
+    let mut counted: Vec<(T, usize)> = Vec::new();
+    for item in items {
+        match counted.iter_mut().find(|(known, _)| *known == item) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((item, 1)),
+        }
+    }
+    counted
 }
 
 #[cfg(not(feature = "cudnn"))]
@@ -187,6 +198,11 @@ fn score_a_scan(device: Device, settings: &RunConfig, shape: [usize; 3]) -> Outc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_are_counted_in_the_order_of_their_first() {
+        assert_eq!(counted(vec!['b', 'a', 'b']), [('b', 2), ('a', 1)]);
+    }
 
     #[test]
     fn a_scan_is_scored_on_the_processor_too() {

@@ -1,7 +1,6 @@
 //! How much there is to compute.
 
-use disyre_kernels::backend::Conv;
-use disyre_kernels::{Extent, Kind};
+use disyre_kernels::{Convolution, Extent, Kind};
 
 use super::{FusedNetwork, Step};
 use crate::{DiffusionError, UNetConfig};
@@ -22,45 +21,76 @@ impl UNetConfig {
     ///
     /// # Errors
     /// [`DiffusionError`] if the network or the size cannot work.
-    pub fn work(&self, [height, width]: [usize; 2]) -> Result<Work, DiffusionError> {
+    pub fn work(&self, size: [usize; 2]) -> Result<Work, DiffusionError> {
+        let passes = self.passes(size)?;
+        let convolutions = passes.convolutions.iter();
+        let of_convolutions = convolutions.map(|&(layer, extent)| Work::of(layer, extent));
+        let start = Work { operations: passes.attention_operations, numbers: 0 };
+        Ok(of_convolutions.fold(start, |sum, work| Work {
+            operations: sum.operations + work.operations,
+            numbers: sum.numbers + work.numbers,
+        }))
+    }
+
+    /// The convolutions of one pass over an image `(y, x)` of this size in their order, attention's products of single
+    /// pixels among them, each with the extent that it reads.
+    ///
+    /// # Errors
+    /// As [`work`](Self::work).
+    pub fn convolutions(
+        &self,
+        size: [usize; 2],
+    ) -> Result<Vec<(Convolution, Extent)>, DiffusionError> {
+        Ok(self.passes(size)?.convolutions)
+    }
+
+    fn passes(&self, [height, width]: [usize; 2]) -> Result<Passes, DiffusionError> {
         self.ensure_valid()?;
         self.ensure_divisible(height, width)?;
-        Ok(FusedNetwork::new(self).work(Extent { count: 1, height, width }))
+        Ok(FusedNetwork::new(self).passes(Extent { count: 1, height, width }))
     }
 }
 
+/// What one pass of a network consists of.
+struct Passes {
+    /// With the extent that each reads.
+    convolutions: Vec<(Convolution, Extent)>,
+    /// Affinities of pixels and mixtures of their values.
+    attention_operations: u64,
+}
+
 impl FusedNetwork {
-    fn work(&self, image: Extent) -> Work {
-        let mut work = Work { operations: 0, numbers: 0 };
+    fn passes(&self, image: Extent) -> Passes {
+        let mut passes = Passes { convolutions: Vec::new(), attention_operations: 0 };
         let mut extents = vec![image];
         for step in &self.steps {
             let extent = extents[step.sources()[0]];
-            let mut result = extent;
-            for conv in step.convs() {
-                result = work.add(conv, extent);
-            }
+            let layers: Vec<_> = step.convs().into_iter().map(|conv| conv.layer).collect();
+            extents.push(layers.last().map_or(extent, |layer| layer.result(extent)));
+            passes.convolutions.extend(layers.into_iter().map(|layer| (layer, extent)));
             if let Step::Attention { block, .. } = step {
                 let pixels = (extent.height * extent.width) as u64;
-                // Affinities and the mixture of values.
-                work.operations += 2 * 2 * pixels * pixels * block.layer().outputs as u64;
+                passes.attention_operations +=
+                    2 * 2 * pixels * pixels * block.layer().outputs as u64;
             }
-            extents.push(result);
         }
-        work.add(&self.output.conv, image);
-        work
+        passes.convolutions.push((self.output.conv.layer, image));
+        passes
     }
 }
 
 impl Work {
-    /// Adds a convolution; returns the size of its result.
-    fn add(&mut self, conv: &Conv, extent: Extent) -> Extent {
-        let (layer, result) = (conv.layer, conv.layer.result(extent));
-        let [read, written] = [extent, result].map(|extent| (extent.height * extent.width) as u64);
+    /// The work of one convolution of images of an extent, all of them.
+    pub fn of(layer: Convolution, extent: Extent) -> Self {
+        let numbers = |extent: Extent, channels: usize| {
+            (extent.count * extent.height * extent.width * channels) as u64
+        };
         let taps = if layer.kind == Kind::Pointwise { 1 } else { 9 };
-        let [inputs, outputs] = [layer.inputs, layer.outputs].map(|channels| channels as u64);
-        self.operations += 2 * taps * written * inputs * outputs;
-        self.numbers += read * inputs + written * outputs;
-        result
+        let written = numbers(layer.result(extent), layer.outputs);
+        Self {
+            operations: 2 * taps * written * layer.inputs as u64,
+            numbers: numbers(extent, layer.inputs) + written,
+        }
     }
 }
 
@@ -73,6 +103,39 @@ mod tests {
         let work = UNetConfig::default().work([128, 128]).unwrap();
         let published = 16.12e9;
         assert!((work.operations as f64 / published - 1.0).abs() < 2e-3, "{work:?}");
+    }
+
+    #[test]
+    fn the_convolutions_of_a_small_network_are_those_counted_by_hand() {
+        use Kind::{Doubling, Halving, Pointwise, Same};
+        let config = UNetConfig {
+            channels: vec![8, 16],
+            resnets_per_level: 1,
+            attention_levels: vec![],
+            middle_attention: false,
+            groups: 8,
+            ..UNetConfig::default()
+        };
+        let (fine, coarse) = (4, 2);
+        let down = [(Same, 1, 8, fine), (Same, 8, 8, fine), (Same, 8, 8, fine)];
+        let coarser = [(Halving, 8, 8, fine), (Same, 8, 16, coarse), (Same, 16, 16, coarse)];
+        let middle = [(Pointwise, 8, 16, coarse)].into_iter().chain([(Same, 16, 16, coarse); 4]);
+        // Blocks on the way up also read what was set aside on the way down.
+        let up = |inputs, outputs, side| {
+            [(Same, inputs, outputs, side), (Same, outputs, outputs, side)]
+                .into_iter()
+                .chain([(Pointwise, inputs, outputs, side)])
+        };
+        let counted = down.into_iter().chain(coarser).chain(middle);
+        let counted = counted.chain(up(16 + 16, 16, coarse)).chain(up(16 + 8, 16, coarse));
+        let counted = counted.chain([(Doubling, 16, 16, coarse)]);
+        let counted = counted.chain(up(16 + 8, 8, fine)).chain(up(8 + 8, 8, fine));
+        let counted: Vec<_> = counted.chain([(Same, 8, 1, fine)]).collect();
+        let named = |(layer, extent): (Convolution, Extent)| {
+            (layer.kind, layer.inputs, layer.outputs, extent.height)
+        };
+        let all: Vec<_> = config.convolutions([4, 4]).unwrap().into_iter().map(named).collect();
+        assert_eq!(all, counted);
     }
 
     #[test]
