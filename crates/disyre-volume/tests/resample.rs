@@ -147,6 +147,29 @@ proptest! {
     }
 
     #[test]
+    fn the_nearest_voxel_is_the_later_one_of_two_whichever_way_a_grid_runs(
+        start in prop::array::uniform3(-4i32..12),
+        step in prop::array::uniform3(prop::sample::select(&[-4, -3, -2, -1, 1, 2, 3, 4][..])),
+    ) {
+        // Halves of voxels, so that many places lie between two.
+        let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0; 3]));
+        let mut grid = Grid::from_spacing([4; 3], [1.0; 3]);
+        for axis in 0..3 {
+            grid.affine[2 - axis][2 - axis] = f64::from(step[axis]) / 2.0;
+            grid.affine[2 - axis][3] = f64::from(start[axis]) / 2.0;
+        }
+        let sampled = resample_to_grid(&volume, &grid, Interpolation::Nearest).unwrap();
+        for ((z, y, x), &value) in sampled.data.indexed_iter() {
+            let index = [z, y, x];
+            let nearest = [0, 1, 2].map(|axis| {
+                (start[axis] + step[axis] * index[axis] as i32 + 1).div_euclid(2)
+            });
+            let source = nearest.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
+            prop_assert_eq!(value, volume.data.get(source).copied().unwrap_or(0.0));
+        }
+    }
+
+    #[test]
     fn a_mirrored_grid_gives_the_mirrored_volume(
         start in prop::array::uniform3(-2.0f64..2.0),
         step in prop::array::uniform3(0.4f64..2.5),

@@ -55,12 +55,12 @@ impl Line {
 
     /// Which input voxels are copied and to where, if the line only moves by whole voxels.
     fn copied(self, input: usize, output: usize) -> Option<[Range<usize>; 2]> {
-        /// Of a voxel, over the whole line.
-        const ROUNDING: f64 = 1e-6;
+        /// Of a voxel, over the whole line: what is left of a turned affine's spacing in a header's 32-bit floats.
+        const ROUNDING: f64 = 1e-4;
         let offset = self.start.round();
         let drift = (self.start - offset).abs() + (self.step - 1.0).abs() * output as f64;
-        // Beyond this nothing is copied, however large the axes are.
-        if drift > ROUNDING || offset.abs() > 1e15 {
+        // Beyond this nothing is copied, however large the axes are. An affine that overflowed is not a number.
+        if !(drift <= ROUNDING && offset.abs() <= 1e15) {
             return None;
         }
         let (input, output, offset) = (input as i64, output as i64, offset as i64);
@@ -81,9 +81,13 @@ pub(super) fn resample(
 ) -> Result<Array3<f32>, VolumeError> {
     let mut data = data.permuted_axes(axes.source);
     let mut lines = axes.lines;
-    for (axis, line) in lines.iter_mut().enumerate().filter(|(_, line)| line.step < 0.0) {
-        data.invert_axis(Axis(axis));
-        *line = line.reversed(data.len_of(Axis(axis)));
+    for (axis, line) in lines.iter_mut().enumerate() {
+        let voxels = data.len_of(Axis(axis));
+        let reversed = line.reversed(voxels);
+        if reversed.copied(voxels, shape[axis]).is_some() {
+            data.invert_axis(Axis(axis));
+            *line = reversed;
+        }
     }
     if let Some(moved) = moved(data, shape, &lines) {
         return Ok(moved);
@@ -128,7 +132,9 @@ impl Taps {
         for index in 0..output {
             let centre = line.start + line.step * index as f64;
             let (start, row) = match interpolation {
-                Interpolation::Area if line.step > 1.0 => area(centre, line.step, input),
+                Interpolation::Area if line.step.abs() > 1.0 => {
+                    area(centre, line.step.abs(), input)
+                }
                 Interpolation::Nearest => nearest(centre, input),
                 Interpolation::Linear | Interpolation::Area => linear(centre, input),
             };
@@ -221,6 +227,18 @@ mod tests {
         assert_eq!(area(9.0, 2.0, 4), (0, vec![]));
         // Only the inner half of this voxel lies in the volume.
         assert_eq!(area(3.5, 2.0, 4), (3, vec![1.0]));
+    }
+
+    #[test]
+    fn only_lines_that_move_by_whole_voxels_are_copied() {
+        let copied = |start, step| Line { start, step }.copied(5, 4);
+        assert_eq!(copied(2.0, 1.0), Some([2..5, 0..3]));
+        assert_eq!(copied(-3.0, 1.0), Some([0..1, 3..4]));
+        for (start, step) in
+            [(0.5, 1.0), (0.0, 1.01), (0.0, -1.0), (f64::NAN, 1.0), (0.0, f64::NAN)]
+        {
+            assert_eq!(copied(start, step), None, "{start}, {step}");
+        }
     }
 
     #[test]
