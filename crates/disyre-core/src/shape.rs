@@ -89,7 +89,7 @@ pub fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array3;
+    use ndarray::{Array3, ArrayView3, Axis, Slice};
 
     #[test]
     fn the_first_bad_value_is_named_by_index() {
@@ -99,5 +99,29 @@ mod tests {
         array[[1, 2, 3]] = f32::INFINITY;
         let error = ensure_finite("image", &array.view()).unwrap_err();
         assert_eq!(error, ShapeError::NotFinite { array: "image", index: vec![1, 0, 2] });
+    }
+
+    #[test]
+    fn a_bad_value_is_found_in_every_block_and_in_every_order_of_axes() {
+        let fine = Array3::<f32>::zeros((2, 50, 101));
+        for index in [[0, 40, 56], [0, 49, 100], [1, 49, 100]] {
+            let mut array = fine.clone();
+            array[index] = f32::NEG_INFINITY;
+            let named = |view: &ArrayView3<'_, f32>, [z, y, x]: [usize; 3]| {
+                let index = vec![z, y, x];
+                let error = Err(ShapeError::NotFinite { array: "image", index });
+                assert_eq!(ensure_finite("image", view), error);
+            };
+            let [z, y, x] = index;
+            named(&array.view(), index);
+            named(&array.view().permuted_axes([2, 0, 1]), [x, z, y]);
+            let mut mirrored = array.view();
+            mirrored.invert_axis(Axis(2));
+            named(&mirrored, [z, y, 100 - x]);
+            let [rows, others] = [y % 2, 1 - y % 2]
+                .map(|from| array.slice_axis(Axis(1), Slice::new(from as isize, None, 2)));
+            named(&rows, [z, y / 2, x]);
+            assert_eq!(ensure_finite("image", &others), Ok(()));
+        }
     }
 }
