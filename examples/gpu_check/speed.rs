@@ -140,8 +140,15 @@ fn beside_cudnn(device: Device, precision: Precision, batch: usize) -> Outcome<(
         }
         let extent = Extent { count: batch, ..extent };
         let operations = Work::of(layer, extent).operations as f64;
+        let shape = format!("{} to {} at {}", layer.inputs, layer.outputs, extent.height);
         for compared in cuda.beside_cudnn(layer, extent, RUNS)? {
-            let shape = format!("{} to {} at {}", layer.inputs, layer.outputs, extent.height);
+            let compared = match compared {
+                Ok(compared) => compared,
+                Err(error) => {
+                    println!("  {:?} {shape}: {error}", layer.kind);
+                    continue;
+                }
+            };
             let name = format!("{:?} {shape}, {}", layer.kind, compared.pass);
             let [ours, cudnn] = [compared.ours, compared.cudnn].map(|s| 1e-12 * operations / s);
             let (ratio, differs) = (ours / cudnn, compared.difference);

@@ -38,19 +38,15 @@ impl Cuda<Driver> {
     /// the shorter factors of tensor cores, bf16 with sums in f32. Times are means of `runs` launches after the first.
     ///
     /// # Errors
-    /// If cuDNN is not there, or is older than version 9, or has no algorithm for it, as for [`Kind::Doubling`]; and
-    /// the first failure since the last that was told.
+    /// If cuDNN is not there, or is older than version 9, or has no such convolution, as for [`Kind::Doubling`]. Of a
+    /// pass: if cuDNN has no algorithm for it, and the first failure since the last that was told.
     pub fn beside_cudnn(
         &self,
         layer: Convolution,
         extent: Extent,
         runs: usize,
-    ) -> Result<[Compared; 3], BackendError> {
-        let failed = |answer: String| BackendError::Failed {
-            device: self.describe(),
-            doing: "convolve with cuDNN".to_owned(),
-            answer,
-        };
+    ) -> Result<[Result<Compared, BackendError>; 3], BackendError> {
+        let failed = |answer: String| self.failed(answer);
         if layer.kind == Kind::Doubling {
             return Err(failed("it has no convolution that doubles first".to_owned()));
         }
@@ -62,16 +58,18 @@ impl Cuda<Driver> {
         if version < LEAST_VERSION {
             return Err(failed(format!("its version is {version}, it takes {LEAST_VERSION}")));
         }
-        let told = |error: CudnnError| failed(error.to_string());
-        let rival = Rival::new(self, layer, extent).map_err(told)?;
+        let rival = Rival::new(self, layer, extent).map_err(|error| failed(error.to_string()))?;
         let all = Operands::new(self, layer, extent);
         Ok([
-            self.compare("forward", runs, || all.forward(), rival.forward(&all).map_err(told)?)?,
-            self.compare("by data", runs, || all.by_data(), rival.by_data(&all).map_err(told)?)?,
-            self.compare("by weight", runs, || all.by_weight(), {
-                rival.by_weight(&all).map_err(told)?
-            })?,
+            self.compare("forward", runs, || all.forward(), rival.forward(&all)),
+            self.compare("by data", runs, || all.by_data(), rival.by_data(&all)),
+            self.compare("by weight", runs, || all.by_weight(), rival.by_weight(&all)),
         ])
+    }
+
+    fn failed(&self, answer: String) -> BackendError {
+        let doing = "convolve with cuDNN".to_owned();
+        BackendError::Failed { device: self.describe(), doing, answer }
     }
 
     fn compare(
@@ -79,16 +77,14 @@ impl Cuda<Driver> {
         pass: &'static str,
         runs: usize,
         ours: impl Fn() -> Vec<Numbers<Driver>>,
-        rival: Pass<'_>,
+        rival: Result<Pass<'_>, CudnnError>,
     ) -> Result<Compared, BackendError> {
+        let told = |error: CudnnError| self.failed(format!("{pass}: {error}"));
+        let rival = rival.map_err(told)?;
         let seconds = self.seconds(runs, || drop(ours()))?;
         let mut outcome = Ok(());
         let cudnn = self.seconds(runs, || outcome = outcome.and((rival.run)()))?;
-        outcome.map_err(|error| BackendError::Failed {
-            device: self.describe(),
-            doing: format!("run cuDNN's convolution {pass}"),
-            answer: error.to_string(),
-        })?;
+        outcome.map_err(told)?;
         let found = self.download(&ours()[0])?;
         let expected = (rival.arrange)(self.download(&rival.out)?);
         Ok(Compared { pass, ours: seconds, cudnn, difference: difference(&found, &expected) })
