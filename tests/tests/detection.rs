@@ -1,11 +1,14 @@
 //! From a scan to a map on the scan's own grid, with restorers whose answer is known.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
 
 use disyre::core::ndarray::{Array2, Array3, Array5, ArrayView5, ArrayViewMut5, Axis, Zip};
 use disyre::core::{Grid, Key, RestoreError, Restorer, Severity, Volume};
 use disyre::diffusion::{ColdRestorer, Device, Engine, ModelConfig, Parameters};
 use disyre::patch::{TilePlan, WindowWeights};
+use disyre::score::ScoreError;
 use disyre::volume::{ReadOptions, Scan, read_mask};
 use disyre::{Detector, Error, RunConfig};
 
@@ -35,6 +38,35 @@ impl Restorer for Constant {
         mut restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), RestoreError> {
         restored.fill(self.0);
+        Ok(())
+    }
+}
+
+/// Squares intensities on the thread that it was made on; fails at the call of that number.
+struct Squares {
+    thread: ThreadId,
+    calls: AtomicUsize,
+    fails_at: usize,
+}
+
+impl Squares {
+    fn failing_at(fails_at: usize) -> Self {
+        Self { thread: thread::current().id(), calls: AtomicUsize::new(0), fails_at }
+    }
+}
+
+impl Restorer for Squares {
+    fn restore(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        _: &[Severity],
+        mut restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), RestoreError> {
+        assert_eq!(thread::current().id(), self.thread);
+        if self.calls.fetch_add(1, Ordering::Relaxed) == self.fails_at {
+            return Err(RestoreError::Backend("no more".into()));
+        }
+        Zip::from(&mut restored).and(&batch).for_each(|restored, value| *restored = value * value);
         Ok(())
     }
 }
@@ -120,6 +152,54 @@ fn the_map_does_not_depend_on_the_batch() {
     assert!(one.iter().any(|&score| score > 0.0));
     assert_eq!(one, map(7));
     assert_eq!(one, map(1000));
+}
+
+#[test]
+fn maps_are_the_same_for_any_threads_and_batches_and_the_restorer_stays_on_its_thread() {
+    let scan = scan_with_spot([12, 10, 25]);
+    let maps = |threads, batch| {
+        let mut config = config();
+        config.detect.batch = batch;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let restorer = Squares::failing_at(usize::MAX);
+            let mut heard = Vec::new();
+            let detector = Detector::new(&config, &restorer).unwrap();
+            let found =
+                detector.detect(&scan, None, &mut |done, all| heard.push((done, all))).unwrap();
+            let all = heard[0].1;
+            let expected = (1..=all.div_ceil(batch)).map(|k| ((k * batch).min(all), all));
+            assert_eq!(heard, expected.collect::<Vec<_>>());
+            [found.score, found.restored, found.working_score, found.working_restored]
+        })
+    };
+    let one = maps(1, 1);
+    assert!(one.iter().all(|map| map.iter().any(|&value| value > 0.0)));
+    for (threads, batch) in [(1, 7), (2, 7), (5, 7), (2, 1), (3, 1000)] {
+        assert_eq!(one, maps(threads, batch), "{threads} threads, batches of {batch}");
+    }
+}
+
+#[test]
+fn a_restorer_that_fails_ends_the_scan_with_its_error() {
+    let scan = scan_with_spot([12, 10, 25]);
+    let mut config = config();
+    config.detect.batch = 2;
+    let detect = |call| {
+        let restorer = Squares::failing_at(call);
+        let detector = Detector::new(&config, &restorer).unwrap();
+        detector.detect(&scan, None, &mut |_, _| ()).unwrap_err()
+    };
+    // At once, within an ensemble and once there are batches to be blended.
+    for call in [0, 1, 20] {
+        assert!(matches!(
+            detect(call),
+            Error::Score(ScoreError::Restore(RestoreError::Backend(_)))
+        ));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let error = pool.install(|| detect(call));
+        assert!(matches!(error, Error::Score(ScoreError::Restore(RestoreError::Backend(_)))));
+    }
 }
 
 /// The score of one slice by the formula: every window by itself, each severity by itself, no window left out.

@@ -66,7 +66,7 @@ impl<'a> Detector<'a> {
         })
     }
 
-    /// Maps a scan. `progress` hears of windows done and windows in all.
+    /// Maps a scan. `progress` hears of windows restored and windows in all.
     ///
     /// # Shapes and units
     /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0.
