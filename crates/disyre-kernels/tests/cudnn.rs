@@ -18,6 +18,7 @@ fn convolutions_agree_with_cudnns() {
                 let layer = Convolution { kind, inputs, outputs };
                 let extent = Extent { count: 2, height: 32, width: 24 };
                 for compared in device.beside_cudnn(layer, extent, 1).unwrap() {
+                    let compared = compared.unwrap();
                     let name = format!("{layer:?} in {precision}: {compared:?}");
                     assert!(compared.difference <= allowed, "{name}");
                 }
