@@ -3,25 +3,25 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use disyre::phantom::PhantomConfig;
 use disyre::{Detector, RunConfig};
+use disyre_benches::{Copies, key, time};
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
-use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity};
+use disyre_core::{Distance, EnsembleSums, RestoreError, Restorer, Severity};
 
 /// The program allocates by it too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Returns what it is given, for a whole ensemble at once.
+/// [`Copies`] for a whole ensemble at once.
 struct Instant;
 
 impl Restorer for Instant {
     fn restore(
         &self,
         batch: ArrayView5<'_, f32>,
-        _: &[Severity],
-        mut restored: ArrayViewMut5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), RestoreError> {
-        restored.assign(&batch);
-        Ok(())
+        Copies.restore(batch, severities, restored)
     }
 
     fn restore_summed(
@@ -41,16 +41,17 @@ impl Restorer for Instant {
 fn scan(criterion: &mut Criterion) {
     let config = RunConfig::reference();
     let detector = Detector::new(&config, &Instant).expect("the preset is valid");
-    let mut group = criterion.benchmark_group("scan of 155 x 240 x 240 mm");
+    let mut group = criterion.benchmark_group("detector");
     group.sample_size(10);
     for (spacing_mm, shape) in [(1.0, [155, 240, 240]), (0.9, [172, 267, 267])] {
         let phantoms = PhantomConfig { shape, spacing_mm, ..Default::default() };
-        let scan = phantoms.healthy(Key::new(3)).volume;
-        group.bench_function(format!("prepared from {spacing_mm} mm"), |bencher| {
-            bencher.iter(|| config.prepare.prepare(&scan, None).expect("a phantom is prepared"));
+        let scan = phantoms.healthy(key("detector")).volume;
+        let size = shape.map(|extent| extent.to_string()).join("x");
+        group.bench_function(format!("prepare/{spacing_mm}mm/{size}"), |bencher| {
+            time(bencher, || config.prepare.prepare(&scan, None));
         });
-        group.bench_function(format!("scored without a network from {spacing_mm} mm"), |bencher| {
-            bencher.iter(|| detector.detect(&scan, None, &mut |_, _| {}).expect("it is scored"));
+        group.bench_function(format!("detect/{spacing_mm}mm/{size}"), |bencher| {
+            time(bencher, || detector.detect(&scan, None, &mut |_, _| {}));
         });
     }
     group.finish();

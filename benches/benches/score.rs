@@ -4,27 +4,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre_benches::{brain, key, time};
-use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
+use disyre_benches::{Copies, brain, key, time};
+use disyre_core::ndarray::{Array5, Axis};
 use disyre_core::rand::RngExt;
-use disyre_score::{
-    AbsoluteResidual, EnsembleConfig, RankedScores, RestoreError, Restorer, Severity, reference,
-};
-
-/// Costs as little as a restorer can.
-struct Copies;
-
-impl Restorer for Copies {
-    fn restore(
-        &self,
-        batch: ArrayView5<'_, f32>,
-        _: &[Severity],
-        mut restored: ArrayViewMut5<'_, f32>,
-    ) -> Result<(), RestoreError> {
-        restored.assign(&batch);
-        Ok(())
-    }
-}
+use disyre_score::{AbsoluteResidual, EnsembleConfig, RankedScores, reference};
 
 /// Scores of which a share is exactly 0, as in the background, and lesions in 2 % of the rest.
 fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
