@@ -19,6 +19,22 @@ fn world_ramp(grid: &Grid, (z, y, x): (usize, usize, usize)) -> f32 {
     (3.0 + world[0] - 2.0 * world[1] + world[2] / 2.0) as f32
 }
 
+/// A grid along the world's axes, which it may run against; steps and start in array order.
+fn straight(shape: [usize; 3], step: [f64; 3], start: [f64; 3]) -> Grid {
+    let mut grid = Grid::from_spacing(shape, [1.0; 3]);
+    for axis in 0..3 {
+        grid.affine[2 - axis][2 - axis] = step[axis];
+        grid.affine[2 - axis][3] = start[axis];
+    }
+    grid
+}
+
+/// The voxel of an index that may lie outside, where all is 0.
+fn voxel(volume: &Volume, index: [i32; 3]) -> f32 {
+    let index = index.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
+    volume.data.get(index).copied().unwrap_or(0.0)
+}
+
 /// Turned by `angle` about z; the corner voxel stays at the origin.
 fn turned(grid: Grid, angle: f64) -> Grid {
     let (sin, cos) = angle.sin_cos();
@@ -123,25 +139,19 @@ proptest! {
 
     #[test]
     fn a_move_by_whole_voxels_copies_them(
-        offset in prop::array::uniform3(-7i64..7),
+        offset in prop::array::uniform3(-7i32..7),
         shape in prop::array::uniform3(1usize..7),
         flipped: [bool; 3],
     ) {
         let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0; 3]));
-        let mut grid = Grid::from_spacing(shape, [1.0; 3]);
-        for axis in 0..3 {
-            grid.affine[2 - axis][2 - axis] = if flipped[axis] { -1.0 } else { 1.0 };
-            grid.affine[2 - axis][3] = offset[axis] as f64;
-        }
+        let step = flipped.map(|flipped| if flipped { -1 } else { 1 });
+        let grid = straight(shape, step.map(f64::from), offset.map(f64::from));
         for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Area] {
             let moved = resample_to_grid(&volume, &grid, interpolation).unwrap();
             for ((z, y, x), &value) in moved.data.indexed_iter() {
-                let index = [z, y, x].map(|index| index as i64);
-                let source = [0, 1, 2].map(|axis| {
-                    offset[axis] + if flipped[axis] { -index[axis] } else { index[axis] }
-                });
-                let source = source.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
-                prop_assert_eq!(value, volume.data.get(source).copied().unwrap_or(0.0));
+                let index = [z, y, x].map(|index| index as i32);
+                let source = [0, 1, 2].map(|axis| offset[axis] + step[axis] * index[axis]);
+                prop_assert_eq!(value, voxel(&volume, source));
             }
         }
     }
@@ -153,19 +163,14 @@ proptest! {
     ) {
         // Halves of voxels, so that many places lie between two.
         let volume = ramp(Grid::from_spacing([3, 4, 5], [1.0; 3]));
-        let mut grid = Grid::from_spacing([4; 3], [1.0; 3]);
-        for axis in 0..3 {
-            grid.affine[2 - axis][2 - axis] = f64::from(step[axis]) / 2.0;
-            grid.affine[2 - axis][3] = f64::from(start[axis]) / 2.0;
-        }
+        let half = |voxels: i32| f64::from(voxels) / 2.0;
+        let grid = straight([4; 3], step.map(half), start.map(half));
         let sampled = resample_to_grid(&volume, &grid, Interpolation::Nearest).unwrap();
         for ((z, y, x), &value) in sampled.data.indexed_iter() {
-            let index = [z, y, x];
-            let nearest = [0, 1, 2].map(|axis| {
-                (start[axis] + step[axis] * index[axis] as i32 + 1).div_euclid(2)
-            });
-            let source = nearest.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
-            prop_assert_eq!(value, volume.data.get(source).copied().unwrap_or(0.0));
+            let index = [z, y, x].map(|index| index as i32);
+            let nearest = [0, 1, 2]
+                .map(|axis| (start[axis] + step[axis] * index[axis] + 1).div_euclid(2));
+            prop_assert_eq!(value, voxel(&volume, nearest));
         }
     }
 
