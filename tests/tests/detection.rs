@@ -190,15 +190,12 @@ fn a_restorer_that_fails_ends_the_scan_with_its_error() {
         let detector = Detector::new(&config, &restorer).unwrap();
         detector.detect(&scan, None, &mut |_, _| ()).unwrap_err()
     };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     // At once, within an ensemble and once there are batches to be blended.
     for call in [0, 1, 20] {
-        assert!(matches!(
-            detect(call),
-            Error::Score(ScoreError::Restore(RestoreError::Backend(_)))
-        ));
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let error = pool.install(|| detect(call));
-        assert!(matches!(error, Error::Score(ScoreError::Restore(RestoreError::Backend(_)))));
+        for error in [detect(call), pool.install(|| detect(call))] {
+            assert!(matches!(error, Error::Score(ScoreError::Restore(RestoreError::Backend(_)))));
+        }
     }
 }
 

@@ -119,23 +119,24 @@ mod tests {
         let (fine, coarse) = (4, 2);
         let down = [(Same, 1, 8, fine), (Same, 8, 8, fine), (Same, 8, 8, fine)];
         let coarser = [(Halving, 8, 8, fine), (Same, 8, 16, coarse), (Same, 16, 16, coarse)];
-        let middle = [(Pointwise, 8, 16, coarse)].into_iter().chain([(Same, 16, 16, coarse); 4]);
+        let joined = [(Pointwise, 8, 16, coarse)];
+        let middle = [(Same, 16, 16, coarse); 4];
         // Blocks on the way up also read what was set aside on the way down.
         let up = |inputs, outputs, side| {
-            [(Same, inputs, outputs, side), (Same, outputs, outputs, side)]
-                .into_iter()
-                .chain([(Pointwise, inputs, outputs, side)])
+            let first = (Same, inputs, outputs, side);
+            [first, (Same, outputs, outputs, side), (Pointwise, inputs, outputs, side)]
         };
-        let counted = down.into_iter().chain(coarser).chain(middle);
-        let counted = counted.chain(up(16 + 16, 16, coarse)).chain(up(16 + 8, 16, coarse));
-        let counted = counted.chain([(Doubling, 16, 16, coarse)]);
-        let counted = counted.chain(up(16 + 8, 8, fine)).chain(up(8 + 8, 8, fine));
-        let counted: Vec<_> = counted.chain([(Same, 8, 1, fine)]).collect();
+        let coarse_up = [up(16 + 16, 16, coarse), up(16 + 8, 16, coarse)].concat();
+        let doubled = [(Doubling, 16, 16, coarse)];
+        let fine_up = [up(16 + 8, 8, fine), up(8 + 8, 8, fine)].concat();
+        let output = [(Same, 8, 1, fine)];
+        let counted: [&[_]; 8] =
+            [&down, &coarser, &joined, &middle, &coarse_up, &doubled, &fine_up, &output];
         let named = |(layer, extent): (Convolution, Extent)| {
             (layer.kind, layer.inputs, layer.outputs, extent.height)
         };
         let all: Vec<_> = config.convolutions([4, 4]).unwrap().into_iter().map(named).collect();
-        assert_eq!(all, counted);
+        assert_eq!(all, counted.concat());
     }
 
     #[test]

@@ -46,19 +46,19 @@ impl Cuda<Driver> {
         extent: Extent,
         runs: usize,
     ) -> Result<[Result<Compared, BackendError>; 3], BackendError> {
-        let failed = |answer: String| self.failed(answer);
         if layer.kind == Kind::Doubling {
-            return Err(failed("it has no convolution that doubles first".to_owned()));
+            return Err(self.failed("it has no convolution that doubles first".to_owned()));
         }
         if !super::driver::is_present(["libcudnn.so.9", "libcudnn.so", "cudnn64_9.dll"]) {
             let answer = "libcudnn.so.9 was not found; its folder belongs to LD_LIBRARY_PATH";
-            return Err(failed(answer.to_owned()));
+            return Err(self.failed(answer.to_owned()));
         }
         let version = result::get_version();
         if version < LEAST_VERSION {
-            return Err(failed(format!("its version is {version}, it takes {LEAST_VERSION}")));
+            return Err(self.failed(format!("its version is {version}, it takes {LEAST_VERSION}")));
         }
-        let rival = Rival::new(self, layer, extent).map_err(|error| failed(error.to_string()))?;
+        let told = |error: CudnnError| self.failed(error.to_string());
+        let rival = Rival::new(self, layer, extent).map_err(told)?;
         let all = Operands::new(self, layer, extent);
         Ok([
             self.compare("forward", runs, || all.forward(), rival.forward(&all)),
