@@ -2,7 +2,7 @@
 //! fast. Carry the binary to a machine without Rust: docs/CUDA.md.
 //!
 //! First ensembles and steps of training are compared, then the published network is timed at batch 96, or at the largest
-//! that fits, against what the device can do at most, and a whole scan is scored. The last line is the verdict. Exit codes:
+//! that fits, and a whole scan is scored. The last line is the verdict. Exit codes:
 //! 0, all is equal, or there is no device to check; 1, something differs or failed; 2, there is no device although
 //! `DISYRE_REQUIRE_CUDA` is 1.
 

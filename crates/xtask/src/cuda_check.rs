@@ -19,8 +19,9 @@ struct Figures {
     spilled_bytes: u32,
 }
 
-/// Assembles every kernel, prints what it takes, and builds the binary with feature `cudnn`, of which `cuda` is a part;
-/// what is compiled for devices alone is linted too. Without a CUDA installation it brings a toolchain to `target/cuda`; where that cannot be had, it says so and checks nothing.
+/// Assembles every kernel, prints what it takes, and builds the binary with feature `cuda`; what is
+/// compiled for GPUs alone is linted too. Without a CUDA installation it brings a toolchain to `target/cuda`; where that
+/// cannot be had, it says so and checks nothing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let nvcc = match nvcc(workspace) {
         Ok(nvcc) => nvcc,
@@ -48,9 +49,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     if !spilled.is_empty() {
         return Err(Failure::Spills { kernels: spilled });
     }
-    show(workspace.cargo("build -p disyre-cli --features cudnn").env("NVCC", &nvcc))?;
+    show(workspace.cargo("build -p disyre-cli --features cuda").env("NVCC", &nvcc))?;
     let crates = "-p disyre-kernels -p disyre-diffusion -p disyre-examples";
-    let clippy = format!("clippy {crates} --all-targets --features cudnn -- -D warnings");
+    let clippy = format!("clippy {crates} --all-targets --features cuda -- -D warnings");
     show(workspace.cargo(&clippy).env("NVCC", &nvcc))
 }
 

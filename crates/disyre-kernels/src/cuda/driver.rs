@@ -123,12 +123,7 @@ impl Driver {
         }
     }
 
-    #[cfg(feature = "cudnn")]
-    pub(super) fn stream(&self) -> sys::CUstream {
-        self.stream.cu_stream()
-    }
-
-    pub(super) fn bind(&self) -> Result<(), BackendError> {
+    fn bind(&self) -> Result<(), BackendError> {
         self.context.bind_to_thread().map_err(|error| self.failed("start", error))
     }
 
@@ -147,7 +142,7 @@ impl Driver {
 }
 
 /// Whether this machine has a library, under one of its names.
-pub(super) fn is_present(names: [&str; 3]) -> bool {
+fn is_present(names: [&str; 3]) -> bool {
     // SAFETY: a library of NVIDIA's, which starts nothing when it is opened.
     names.into_iter().any(|name| unsafe { libloading::Library::new(name) }.is_ok())
 }

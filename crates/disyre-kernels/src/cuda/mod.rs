@@ -11,10 +11,7 @@
 mod attention;
 mod backend;
 mod by_weight;
-mod ceiling;
 mod convolution;
-#[cfg(feature = "cudnn")]
-mod cudnn;
 mod device;
 #[cfg(feature = "cuda")]
 mod driver;
@@ -31,9 +28,6 @@ mod recorder;
 mod sums;
 mod synthesis;
 
-pub use ceiling::Ceilings;
-#[cfg(feature = "cudnn")]
-pub use cudnn::Compared;
 pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
 pub use driver::{Driver, DriverMemory, Graph};
