@@ -1,9 +1,12 @@
+//! Errors of reading, writing and transforming volumes, and of finding their files.
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use disyre_core::{Affine, ShapeError};
 use serde::Serialize;
+
+use crate::SidecarKind;
 
 /// Why a volume could not be read, written or transformed.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +166,36 @@ pub enum VolumeError {
         /// Which folder.
         path: PathBuf,
     },
+    /// No file of this kind belongs to a scan.
+    #[error(
+        "no {kind} of {} in {}; expected a file named like {expected}",
+        scan.display(), folder.display()
+    )]
+    NoSidecar {
+        /// What was looked for.
+        kind: SidecarKind,
+        /// Which scan.
+        scan: PathBuf,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Names that it may have.
+        expected: String,
+    },
+    /// Several files of this kind belong to a scan.
+    #[error(
+        "{} {kind}s of {} in {}, expected 1: {}; keep one of them in the folder",
+        found.len(), scan.display(), folder.display(), list(found)
+    )]
+    SeveralSidecars {
+        /// What was looked for.
+        kind: SidecarKind,
+        /// Which scan.
+        scan: PathBuf,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// What was found.
+        found: Vec<PathBuf>,
+    },
     /// A mask of another shape than its image.
     #[error(
         "mask {} has shape {got:?} (z, y, x), image {} has {expected:?}; resample the mask to the image's grid",
@@ -261,4 +294,8 @@ impl fmt::Display for AffineSource {
             Self::Pixdim => "pixdim",
         })
     }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

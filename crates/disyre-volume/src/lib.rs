@@ -39,7 +39,10 @@ mod resample;
 pub use error::{AffineSource, VolumeError};
 pub use intensity::{IntensityRange, IntensityScaling};
 pub use mask::{nonzero_mask, read_mask, read_on_grid};
-pub use names::{find_scans, find_scans_below, output_name, scan_name};
+pub use names::{
+    Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, output_name,
+    scan_name,
+};
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan};
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_volume};

@@ -1,0 +1,17 @@
+//! Names of files: which file belongs to which scan, what an output of a scan is called, and how it is found again.
+//!
+//! Every verb asks here. A name is split at `_` into parts. A part `key-value` is an entity, as in
+//! [BIDS](https://bids-specification.readthedocs.io); any other part is a word. Whole parts are compared, never
+//! prefixes of text: `P1` is not `P1-2`. Names without entities follow the same rules.
+//!
+//! - [`ScanName`]: parts of a name, and names of outputs.
+//! - [`SidecarFiles`]: a folder with one file for each scan, such as its brain mask.
+//! - [`find_scans`], [`find_scans_below`]: the scans of a folder.
+mod belonging;
+mod listing;
+mod scan_name;
+mod sidecars;
+
+pub use listing::{find_scans, find_scans_below, output_name, scan_name};
+pub use scan_name::ScanName;
+pub use sidecars::{Assigned, SidecarFiles, SidecarKind};

@@ -1,0 +1,293 @@
+//! Files that lie beside scans, one for each: brain masks, lesion masks, segmentations, location maps.
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::belonging::{Belonging, belonging};
+use super::{ScanName, find_scans};
+use crate::VolumeError;
+
+/// Endings by which a brain mask is known; nothing: the scan's own name in another folder.
+const BRAIN_MASK: [&str; 7] =
+    ["", "mask", "brain", "brainmask", "brain_mask", "desc-brain_mask", "label-brain_mask"];
+
+/// Contents of a folder of [`SidecarFiles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SidecarKind {
+    /// Masks of the brain, known by their endings: other files may lie in their folder.
+    BrainMask,
+    /// Masks of lesions, with any ending.
+    LesionMask,
+    /// Segmentations of the brain, with any ending.
+    Segmentation,
+    /// Maps of where anomalies may lie, with any ending.
+    LocationMap,
+}
+
+/// A folder in which each scan has a file: its brain mask, say.
+///
+/// Outputs of `disyre detect` are never such files.
+///
+/// ```
+/// use disyre_volume::{SidecarFiles, SidecarKind};
+/// # use std::path::Path;
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// # for name in ["sub-01_desc-brain_mask.nii.gz", "sub-01_dseg.nii.gz", "sub-10_desc-brain_mask.nii.gz"] {
+/// #     std::fs::write(folder.join(name), [])?;
+/// # }
+/// // The folder holds sub-01_desc-brain_mask.nii.gz, sub-01_dseg.nii.gz and sub-10_desc-brain_mask.nii.gz.
+/// let masks = SidecarFiles::list(folder, SidecarKind::BrainMask)?;
+/// let mask = masks.find(Path::new("scans/sub-01_desc-preproc_T1w.nii.gz"))?;
+/// assert_eq!(mask, folder.join("sub-01_desc-brain_mask.nii.gz"));
+/// assert!(masks.find(Path::new("scans/sub-02_T1w.nii.gz")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "Companions")]
+#[derive(Debug, Clone)]
+pub struct SidecarFiles {
+    kind: SidecarKind,
+    folder: PathBuf,
+    files: Vec<(ScanName, PathBuf)>,
+}
+
+/// Files of several scans, from [`SidecarFiles::assign`].
+#[derive(Debug)]
+pub struct Assigned<'a> {
+    /// The file of each scan, in the order of the scans.
+    pub files: Vec<Result<&'a Path, VolumeError>>,
+    /// Files that belong to no scan, or that the kind does not look for.
+    pub unused: Vec<&'a Path>,
+}
+
+impl SidecarFiles {
+    /// Lists a folder.
+    ///
+    /// # Errors
+    /// [`VolumeError::Read`], and [`VolumeError::NoScans`] for a folder without NIfTI files.
+    pub fn list(folder: &Path, kind: SidecarKind) -> Result<Self, VolumeError> {
+        Ok(Self::new(folder, kind, find_scans(folder)?))
+    }
+
+    fn new(folder: &Path, kind: SidecarKind, files: Vec<PathBuf>) -> Self {
+        let named = files.into_iter().map(|path| (ScanName::of(&path), path));
+        let files = named.filter(|(name, _)| !name.is_output()).collect();
+        Self { kind, folder: folder.to_owned(), files }
+    }
+
+    /// The file of a scan, or of the scan that an output of `disyre detect` was made from.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoSidecar`] and [`VolumeError::SeveralSidecars`].
+    pub fn find(&self, scan: &Path) -> Result<&Path, VolumeError> {
+        let name = ScanName::of(scan).source();
+        let found = self.files.iter().filter(|(file, _)| self.accepts(&name, file).is_some());
+        self.only(scan, found.map(|(_, path)| path.as_path()).collect())
+    }
+
+    /// The files of several scans, and those that are left over.
+    ///
+    /// A file that [`find`](Self::find) would give to several of them goes to the one whose name is closest to its
+    /// own: of the scans `P1` and `P1_post`, the file `P1_post_lesion` belongs to the latter alone.
+    pub fn assign(&self, scans: &[impl AsRef<Path>]) -> Assigned<'_> {
+        let names: Vec<ScanName> =
+            scans.iter().map(|scan| ScanName::of(scan.as_ref()).source()).collect();
+        let mut found = vec![Vec::new(); scans.len()];
+        let mut unused = Vec::new();
+        for (file, path) in &self.files {
+            let closeness = |scan| self.accepts(scan, file).map(|belonging| belonging.closeness);
+            let closeness: Vec<_> = names.iter().map(closeness).collect();
+            let closest = closeness.iter().max().copied().flatten();
+            if closest.is_none() {
+                unused.push(path.as_path());
+                continue;
+            }
+            let owners = closeness.iter().zip(&mut found).filter(|(other, _)| **other == closest);
+            owners.for_each(|(_, found)| found.push(path.as_path()));
+        }
+        let files = scans.iter().zip(found).map(|(scan, found)| self.only(scan.as_ref(), found));
+        Assigned { files: files.collect(), unused }
+    }
+
+    /// How a file belongs to a scan, if it does and is of this kind.
+    fn accepts<'a>(&self, scan: &ScanName, file: &'a ScanName) -> Option<Belonging<'a>> {
+        let belonging = belonging(scan, file)?;
+        let added = belonging.added.join("_");
+        let accepted = match self.kind {
+            // Without the scan's contrast, `_mask` may be the mask of anything: the brain must be named.
+            SidecarKind::BrainMask => {
+                let named = belonging.keeps_words || added.contains("brain");
+                named && BRAIN_MASK.contains(&added.as_str())
+            }
+            _ => true,
+        };
+        accepted.then_some(belonging)
+    }
+
+    /// The one file among those found; a scan is not its own mask.
+    fn only<'a>(&'a self, scan: &Path, mut found: Vec<&'a Path>) -> Result<&'a Path, VolumeError> {
+        found.retain(|file| !is_same_file(file, scan));
+        match found.as_slice() {
+            [file] => Ok(file),
+            [] => Err(VolumeError::NoSidecar {
+                kind: self.kind,
+                scan: scan.to_owned(),
+                folder: self.folder.clone(),
+                expected: self.kind.examples(&ScanName::of(scan).source()),
+            }),
+            several => Err(VolumeError::SeveralSidecars {
+                kind: self.kind,
+                scan: scan.to_owned(),
+                folder: self.folder.clone(),
+                found: several.iter().map(|&path| path.to_owned()).collect(),
+            }),
+        }
+    }
+}
+
+impl SidecarKind {
+    /// Names that the file of a scan may have, for messages.
+    fn examples(self, scan: &ScanName) -> String {
+        let endings: &[&str] = match self {
+            Self::BrainMask => &["", "_mask", "_brain", "_desc-brain_mask"],
+            Self::LesionMask => &["", "_lesion"],
+            Self::Segmentation => &["", "_dseg"],
+            Self::LocationMap => &["", "_location"],
+        };
+        let named = endings.iter().map(|ending| format!("{scan}{ending}.nii[.gz]"));
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for SidecarKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BrainMask => "brain mask",
+            Self::LesionMask => "lesion mask",
+            Self::Segmentation => "segmentation",
+            Self::LocationMap => "location map",
+        })
+    }
+}
+
+/// Whether two paths lead to one file, however they are written.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let real = |path| fs::canonicalize(path).ok();
+    a == b || (a.file_name() == b.file_name() && real(a).is_some_and(|a| real(b) == Some(a)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn files(kind: SidecarKind, files: &[&str]) -> SidecarFiles {
+        SidecarFiles::new(Path::new("m"), kind, files.iter().map(PathBuf::from).collect())
+    }
+
+    fn found(kind: SidecarKind, scan: &str, among: &[&str]) -> String {
+        match files(kind, among).find(Path::new(scan)) {
+            Ok(path) => path.display().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_brain_mask_is_found_by_the_name_of_its_scan() {
+        let find = |scan, among: &[&str]| found(SidecarKind::BrainMask, scan, among);
+        for mask in ["m/a.nii", "m/a_mask.nii.gz", "m/a_brain.nii.gz", "m/a_desc-brain_mask.nii"] {
+            assert_eq!(find("s/a.nii.gz", &["m/b.nii.gz", mask]), mask);
+        }
+        let bids = "m/sub-01_desc-brain_mask.nii.gz";
+        for scan in ["s/sub-01_T1w.nii.gz", "m/sub-01_desc-preproc_T1w.nii.gz"] {
+            let beside =
+                ["m/sub-01_desc-preproc_T1w.nii.gz", "m/sub-01_dseg.nii.gz", "m/sub-01_mask.nii"];
+            assert_eq!(find(scan, &[&beside[..], &[bids]].concat()), bids);
+        }
+        assert_eq!(
+            find("m/ms07_t1.nii", &["m/ms07_mask.nii", "m/ms07_brain.nii"]),
+            "m/ms07_brain.nii"
+        );
+    }
+
+    #[test]
+    fn a_scan_is_not_its_own_mask() {
+        let files = ["s/a.nii.gz", "s/a_brain.nii.gz"];
+        assert_eq!(found(SidecarKind::BrainMask, "s/a.nii.gz", &files), files[1]);
+        let folder = tempfile::tempdir().unwrap();
+        let scan = folder.path().join("a.nii");
+        fs::write(&scan, []).unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        let masks = SidecarFiles::list(folder.path(), SidecarKind::BrainMask).unwrap();
+        let detour = folder.path().join("b/../a.nii");
+        assert!(matches!(masks.find(&detour), Err(VolumeError::NoSidecar { .. })));
+    }
+
+    #[test]
+    fn other_files_are_found_by_the_name_of_their_scan() {
+        let find = |scan, among: &[&str]| found(SidecarKind::Segmentation, scan, among);
+        for file in ["s/a.nii", "s/a_seg.nii.gz", "s/a_dseg.nii.gz"] {
+            assert_eq!(find("t1/a.nii.gz", &["s/b.nii", file]), file);
+        }
+        assert_eq!(find("t1/sub-01_T1w.nii.gz", &["s/sub-01_dseg.nii"]), "s/sub-01_dseg.nii");
+        let among = ["s/IXI01-HH-122_DLMUSE.nii.gz", "s/IXI01-HH-12_DLMUSE.nii.gz"];
+        assert_eq!(find("t1/IXI01-HH-12_T1.nii.gz", &among), among[1]);
+    }
+
+    #[test]
+    fn a_map_finds_the_label_of_its_scan() {
+        let find = |map, among: &[&str]| found(SidecarKind::LesionMask, map, among);
+        let labels =
+            ["l/sub-10_lesion.nii", "l/sub-1_lesion.nii", "l/sub-1_desc-anomalyscore_T1w.nii"];
+        assert_eq!(find("s/sub-1_desc-anomalyscore_T1w.nii.gz", &labels), labels[1]);
+        let labels = ["l/sub-01_label-lesion_mask.nii", "l/sub-02_label-lesion_mask.nii"];
+        assert_eq!(find("s/sub-01_desc-preprocanomalyscore_T1w.nii", &labels), labels[0]);
+        assert!(
+            find("s/P1_desc-anomalyscore.nii", &["l/P1-2_lesion.nii"])
+                .starts_with("no lesion mask")
+        );
+    }
+
+    #[test]
+    fn none_or_several_are_errors_that_list_names() {
+        let none = found(SidecarKind::BrainMask, "s/a.nii.gz", &["m/ab.nii.gz"]);
+        assert!(none.contains("s/a.nii.gz in m") && none.contains("a_mask.nii[.gz]"), "{none}");
+        let several = found(SidecarKind::BrainMask, "s/a.nii", &["m/a_mask.nii", "m/a_brain.nii"]);
+        assert!(several.contains("m/a_mask.nii, m/a_brain.nii"), "{several}");
+        let several = found(SidecarKind::Segmentation, "t1/a.nii", &["s/a.nii", "s/a_seg.nii"]);
+        assert!(several.starts_with("2 segmentations of t1/a.nii in m"), "{several}");
+    }
+
+    #[test]
+    fn of_several_scans_the_closest_gets_a_file_and_the_rest_is_named() {
+        let labels = ["l/P1_post_lesion.nii", "l/P2_lesion.nii"];
+        let labels = files(SidecarKind::LesionMask, &labels);
+        let Assigned { files, unused } = labels.assign(&["P1.nii", "P1_post.nii"]);
+        assert!(matches!(files[0], Err(VolumeError::NoSidecar { .. })));
+        assert_eq!(files[1].as_ref().unwrap(), &Path::new("l/P1_post_lesion.nii"));
+        assert_eq!(unused, [Path::new("l/P2_lesion.nii")]);
+    }
+
+    proptest! {
+        /// Names of people, sessions and contrasts that are prefixes of each other, in every form that is accepted.
+        #[test]
+        fn no_two_scans_share_a_file_by_accident(
+            scans in proptest::collection::btree_set("(P|sub-|P-)[12]{1,2}([-_][12])?(_ses-[12]{1,2})?(_desc-pre)?(_T1w|_FLAIR)", 1..8),
+            ending in "_lesion|_label-lesion_mask|",
+            kind in prop_oneof![Just(SidecarKind::LesionMask), Just(SidecarKind::BrainMask)],
+        ) {
+            let paths: Vec<PathBuf> = scans.iter().map(|scan| format!("l/{scan}{ending}.nii").into()).collect();
+            let labels = SidecarFiles::new(Path::new("l"), kind, paths.clone());
+            let assigned = labels.assign(&scans.iter().map(|scan| format!("s/{scan}.nii")).collect::<Vec<_>>());
+            for (label, path) in assigned.files.iter().zip(&paths) {
+                match label {
+                    Ok(label) => prop_assert_eq!(*label, path.as_path()),
+                    // Never another's: rather none.
+                    Err(VolumeError::NoSidecar { .. }) => prop_assert!(kind == SidecarKind::BrainMask && !ending.is_empty()),
+                    Err(error) => prop_assert!(false, "{error}"),
+                }
+            }
+        }
+    }
+}
