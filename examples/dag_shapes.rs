@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use disyre::volume::{ReadOptions, Scan, find_scans};
+use disyre::volume::{Scan, find_scans};
 use disyre_core::ndarray::{Array3, Array4, Axis};
 use disyre_core::{Key, Severity};
 use disyre_dag::{
@@ -67,7 +67,7 @@ fn shapes() -> Result<Vec<Named>, Box<dyn Error>> {
     ];
     let Some(folder) = std::env::var_os("DISYRE_GALLERY_MASKS") else { return Ok(shapes) };
     let read = |path: &Path| -> Result<Array3<u8>, Box<dyn Error>> {
-        let scan = Scan::read(path, &ReadOptions::default())?;
+        let scan = Scan::read(path)?;
         Ok(scan.volume.data.mapv(|value| u8::from(value > 0.5)))
     };
     let paths = find_scans(Path::new(&folder))?;

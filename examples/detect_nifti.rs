@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disyre::core::Key;
 use disyre::diffusion::{ColdRestorer, Device, ModelConfig, Parameters, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{ReadOptions, Scan, output_name, write_map, write_volume};
+use disyre::volume::{Scan, output_name, write_map, write_volume};
 use disyre::{Detector, RunConfig};
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,7 +24,7 @@ fn main() -> Result<(), Failure> {
         }
         _ => return Err("usage: detect_nifti [OUT [MODEL_DIR SCAN.nii.gz]]".into()),
     };
-    let read = Scan::read(&scan, &ReadOptions::default())?;
+    let read = Scan::read(&scan)?;
     let detector = Detector::new(&config, &restorer)?;
     let found = detector.detect(&read.volume, None, &mut |done, all| {
         if done == all {

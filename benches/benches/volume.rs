@@ -8,7 +8,7 @@ use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::Axis;
 use disyre_core::{Grid, Volume};
 use disyre_volume::{
-    IntensityScaling, Interpolation, ReadOptions, Scan, nonzero_mask, resample_to_grid,
+    IntensityScaling, Interpolation, Scan, nonzero_mask, resample_to_grid,
     resample_to_spacing, to_ras, write_map, write_volume,
 };
 
@@ -30,7 +30,7 @@ fn files(c: &mut Criterion) {
     for variant in ["nii", "nii.gz"] {
         let path: PathBuf = folder.path().join(format!("scan.{variant}"));
         write_volume(&path, &volume).expect("a writable folder");
-        let read = || Scan::read(black_box(&path), &ReadOptions::default());
+        let read = || Scan::read(black_box(&path));
         group.bench_function(format!("read/{variant}/{SIZE}"), |b| time(b, read));
         let scan = read().expect("the file just written");
         let out = folder.path().join(format!("map.{variant}"));

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use disyre::volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
+use disyre::volume::{IntensityScaling, Scan, find_scans, nonzero_mask, to_ras};
 use disyre_core::Key;
 use disyre_core::ndarray::{Array2, Array3, Array4};
 use disyre_dag::{Sources, VolumeBank};
@@ -29,7 +29,7 @@ pub fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
 
 /// The axial slice a little above the middle of a scan, with y downwards, in the middle of the picture.
 fn slice_of(path: &Path) -> Result<Array4<f32>, Box<dyn Error>> {
-    let mut volume = to_ras(&Scan::read(path, &ReadOptions::default())?.volume).data;
+    let mut volume = to_ras(&Scan::read(path)?.volume).data;
     let mask = nonzero_mask(volume.view());
     let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view())?;
     range.apply(&mut volume.view_mut());

@@ -9,7 +9,7 @@ use disyre::core::{Grid, Key, RestoreError, Restorer, Severity, Volume};
 use disyre::diffusion::{ColdRestorer, Device, Engine, ModelConfig, Parameters};
 use disyre::patch::{TilePlan, WindowWeights};
 use disyre::score::ScoreError;
-use disyre::volume::{ReadOptions, Scan, read_mask};
+use disyre::volume::{Scan, read_mask};
 use disyre::{Detector, Error, RunConfig};
 
 /// Changes nothing.
@@ -307,7 +307,7 @@ fn a_real_scan_is_restored_on_its_own_grid() {
         println!("skipped: {} not found", case.display());
         return;
     }
-    let scan = Scan::read(&case.join("ms07_t1.nii.gz"), &ReadOptions::default()).unwrap();
+    let scan = Scan::read(&case.join("ms07_t1.nii.gz")).unwrap();
     let brain = read_mask(&case.join("ms07_brain.nii.gz"), &scan).unwrap();
     let mut config = RunConfig::cpu_2mm();
     config.prepare.spacing_mm = 1.0;

@@ -41,7 +41,7 @@ impl Job<'_> {
         lesion: Option<ArrayView3<'_, u8>>,
     ) -> Result<Detection, CliError> {
         let started = Instant::now();
-        let scan = Scan::read(path, &ReadOptions { volume_index: self.volume_index })?;
+        let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
         let brain = mask.map(|mask| read_mask(mask, &scan)).transpose()?;
         if brain.is_none() {
             warn_unless_stripped(path, &scan);

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre::Case;
-use disyre::volume::{ReadOptions, Scan, find_scans, read_mask, scan_name};
+use disyre::volume::{Scan, find_scans, read_mask, scan_name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -119,7 +119,7 @@ fn case_name(score: &Path) -> String {
 /// # Errors
 /// Those of reading; a label or mask on another grid than the map, naming both files; [`CliError::EmptyMask`].
 pub(crate) fn read_case(pair: &Pair) -> Result<Case, CliError> {
-    let score = Scan::read(&pair.score, &ReadOptions::default())?;
+    let score = Scan::read(&pair.score)?;
     let label = read_mask(&pair.label, &score)?;
     let voxels = score.volume.data.iter().copied().zip(label.iter().copied());
     let (scores, labels): (Vec<f32>, Vec<u8>) = match &pair.mask {

@@ -22,7 +22,7 @@ use disyre_dag::{
     BlobShapes, DagConfig, DiscShapes, Family, PublishedShapes, PublishedShapesConfig,
     RectangleShapes, ShapeSource, Sources, VolumeBank,
 };
-use disyre_volume::{IntensityScaling, ReadOptions, Scan, find_scans, nonzero_mask, to_ras};
+use disyre_volume::{IntensityScaling, Scan, find_scans, nonzero_mask, to_ras};
 use serde_json::Value;
 use support::{Nearest, golden_path};
 
@@ -117,7 +117,7 @@ fn volumes(count: usize) -> Option<Vec<Array4<f32>>> {
         return None;
     };
     let scaled = |path: &std::path::PathBuf| {
-        let mut volume = to_ras(&Scan::read(path, &ReadOptions::default()).unwrap().volume);
+        let mut volume = to_ras(&Scan::read(path).unwrap().volume);
         let mask = nonzero_mask(volume.data.view());
         let scaling = IntensityScaling::Published { upper: 0.98 };
         let range = scaling.fit(volume.data.view(), mask.view()).unwrap();

@@ -4,7 +4,7 @@ use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 
 use crate::affine::corner_distance_mm;
-use crate::{ReadOptions, Scan, VolumeError};
+use crate::{Scan, VolumeError};
 
 /// 1 where a voxel is not 0: the brain of a skull-stripped scan.
 pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
@@ -32,7 +32,7 @@ pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
 /// As [`read_mask`].
 pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
     const TOLERANCE_VOXELS: f64 = 0.05;
-    let mask = Scan::read(path, &ReadOptions::default())?;
+    let mask = Scan::read(path)?;
     let (expected, got) = (&image.volume.grid, &mask.volume.grid);
     if expected.shape != got.shape {
         return Err(VolumeError::MaskShape {

@@ -70,13 +70,13 @@ fn a_flat_image_has_one_slice() {
 #[test]
 fn a_series_needs_a_volume_index() {
     let path = fixture("series.nii.gz");
-    let error = Scan::read(&path, &ReadOptions::default()).unwrap_err();
+    let error = Scan::read(&path).unwrap_err();
     assert!(error.to_string().ends_with("holds 3 volumes; choose one with --volume-index 0 to 2"));
     let expected = floats(&truth()["series.nii.gz"]["voxels"]);
     for (index, voxels) in expected.chunks(24).enumerate() {
-        let scan = Scan::read(&path, &ReadOptions { volume_index: Some(index) }).unwrap();
+        let scan = Scan::read_with(&path, &ReadOptions { volume_index: Some(index) }).unwrap();
         assert_voxels("series", &scan, voxels);
     }
-    let beyond = Scan::read(&path, &ReadOptions { volume_index: Some(3) }).unwrap_err();
+    let beyond = Scan::read_with(&path, &ReadOptions { volume_index: Some(3) }).unwrap_err();
     assert!(matches!(beyond, VolumeError::VolumeIndex { index: 3, count: 3, .. }));
 }

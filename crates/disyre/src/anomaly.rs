@@ -10,7 +10,7 @@ use disyre_dag::{
 };
 use disyre_tissue::FittedTissues;
 use disyre_volume::{
-    ReadOptions, Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras,
+    Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras,
 };
 use rayon::prelude::*;
 
@@ -90,7 +90,7 @@ fn shapes_of(folder: &Path) -> Result<Arc<dyn ShapeSource>, Error> {
 /// Reads masks as RAS+, each cut to the box around it: of a lesion in a brain little more remains.
 fn load_masks(files: &[PathBuf]) -> Result<Vec<Array3<u8>>, Error> {
     let read = |path: &PathBuf| -> Result<_, Error> {
-        let Volume { mut data, grid } = Scan::read(path, &ReadOptions::default())?.volume;
+        let Volume { mut data, grid } = Scan::read(path)?.volume;
         data.mapv_inplace(|value| f32::from(u8::from(value > 0.5)));
         let mask = Volume { data, grid };
         let boxed = match foreground_box(nonzero_mask(mask.data.view()).view()) {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
-use disyre_volume::{ReadOptions, Scan, find_scans, find_scans_below, scan_name};
+use disyre_volume::{Scan, find_scans, find_scans_below, scan_name};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -178,7 +178,7 @@ impl SourceScan {
     /// # Errors
     /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentation::read`] and [`Places::read`].
     pub fn read(path: &Path, config: &PrepareConfig, beside: &Beside) -> Result<Self, Error> {
-        let scan = Scan::read(path, &ReadOptions::default())?;
+        let scan = Scan::read(path)?;
         let prepared =
             config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
         let segmentation = beside.segmentation.as_deref();

@@ -10,7 +10,7 @@ use disyre::core::ndarray::Array3;
 use disyre::core::{Grid, Key};
 use disyre::dag::DagConfig;
 use disyre::diffusion::{SelectedDevice, TrainConfig, UNetConfig};
-use disyre::volume::{ReadOptions, Scan, read_mask, resample_mask};
+use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{Case, Detection, Detector, Protocol, Report, RunConfig, Training, evaluate};
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -150,7 +150,7 @@ struct Compared {
 
 impl Compared {
     fn new(patient: &Patient, job: &Job<'_>, healthy: &HealthyMean) -> Result<Self, CliError> {
-        let scan = Scan::read(&patient.scan, &ReadOptions::default())?;
+        let scan = Scan::read(&patient.scan)?;
         let lesion = read_mask(&patient.lesion, &scan)?;
         let found = job.run(&patient.scan, None, Some(lesion.view()))?;
         let working: &Grid = &found.prepared.volume.grid;

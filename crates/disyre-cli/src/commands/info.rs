@@ -39,7 +39,7 @@ impl Info {
 
     fn scan(&self) -> Result<Value, CliError> {
         let options = ReadOptions { volume_index: Some(self.volume_index) };
-        Ok(json!(Scan::read(&self.path, &options)?.info()))
+        Ok(json!(Scan::read_with(&self.path, &options)?.info()))
     }
 
     fn model(&self) -> Result<Value, CliError> {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use disyre::core::Key;
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{ReadOptions, Scan, nonzero_mask, write_labels, write_volume};
+use disyre::volume::{Scan, nonzero_mask, write_labels, write_volume};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -136,7 +136,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 pub(crate) fn read(path: &Path) -> Scan {
-    Scan::read(path, &ReadOptions::default()).unwrap()
+    Scan::read(path).unwrap()
 }
 
 pub(crate) fn json(path: &Path) -> Value {

@@ -8,7 +8,7 @@ use super::header::{Endian, Fields, Version, parse, recognise};
 use super::info::ScanInfo;
 use super::placement::place;
 use super::source::Source;
-use crate::{AffineSource, VolumeError};
+use crate::{AffineSource, ScanName, VolumeError};
 
 /// How to read a scan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +42,14 @@ pub(crate) struct Header {
 }
 
 impl Scan {
+    /// Reads a `.nii` or `.nii.gz` file of one volume: [`read_with`](Self::read_with) and its defaults.
+    ///
+    /// # Errors
+    /// Those of [`read_with`](Self::read_with).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
+        Self::read_with(path, &ReadOptions::default())
+    }
+
     /// Reads a `.nii` or `.nii.gz` file, NIfTI-1 or NIfTI-2, in either byte order.
     ///
     /// # Shapes and units
@@ -58,7 +66,8 @@ impl Scan {
     ///
     /// # Source
     /// The format: `nifti1.h` and `nifti2.h` of the NIfTI working group.
-    pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, VolumeError> {
+    pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
+        let path = path.as_ref();
         let mut source = Source::open(path)?;
         let (header, grid) = read_header(path, &mut source)?;
         let count = grid.len();
@@ -82,6 +91,11 @@ impl Scan {
     /// The file that was read.
     pub fn path(&self) -> &Path {
         &self.header.path
+    }
+
+    /// The file's name, from which those of outputs are made.
+    pub fn name(&self) -> ScanName {
+        ScanName::of(self.path())
     }
 
     /// The facts of header and voxels, for `disyre info`.

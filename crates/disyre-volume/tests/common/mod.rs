@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{ReadOptions, Scan};
+use disyre_volume::Scan;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 pub(crate) fn read(path: &Path) -> Scan {
-    Scan::read(path, &ReadOptions::default()).unwrap()
+    Scan::read(path).unwrap()
 }
