@@ -8,8 +8,8 @@ use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::Axis;
 use disyre_core::{Grid, Volume};
 use disyre_volume::{
-    IntensityScaling, Interpolation, Scan, nonzero_mask, resample_to_grid,
-    resample_to_spacing, to_ras, write_map, write_volume,
+    IntensityScaling, Interpolation, Scan, nonzero_mask, resample_to_grid, resample_to_spacing,
+    to_ras, write_map, write_volume,
 };
 
 const SHAPE: [usize; 3] = [80, 120, 100];

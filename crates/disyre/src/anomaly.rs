@@ -9,9 +9,7 @@ use disyre_dag::{
     Sources, TissueFrom, VolumeBank,
 };
 use disyre_tissue::FittedTissues;
-use disyre_volume::{
-    Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras,
-};
+use disyre_volume::{Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras};
 use rayon::prelude::*;
 
 use crate::{Error, RunConfig, Tissues};
