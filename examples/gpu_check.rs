@@ -200,7 +200,7 @@ fn difference(a: &[f64], b: &[f64]) -> f64 {
     if worst.is_finite() { worst / greatest } else { f64::INFINITY }
 }
 
-/// Pairs of slices of phantoms, of this size, corrupted as published. A device finishes them by itself.
+/// Pairs of slices of phantoms, of this size, corrupted as published.
 fn pairs(patch: [usize; 3]) -> Outcome<DagPairs> {
     let mut config = RunConfig::reference();
     (config.pairs.patch, config.pairs.augment) = (patch, None);

@@ -49,16 +49,6 @@ fn families(c: &mut Criterion) {
                     anomalies.corrupt(key, clean.view(), corrupted.view_mut())
                 });
             });
-            // What is left to the processor where another machine finishes the anomaly.
-            if anomalies.rules().is_err() {
-                continue;
-            }
-            group.bench_function(format!("{family}/{size}/drawing"), |b| {
-                time(b, || {
-                    sample += 1;
-                    anomalies.drawn(&anomalies.draw(key("sample").child(sample)), clean.view())
-                });
-            });
         }
     }
     group.finish();

@@ -138,11 +138,6 @@ impl Schedule {
         Ok(self.trailing(n)?.into_iter().map(|level| self.severity(level)).collect())
     }
 
-    /// The severities of all levels, worst first.
-    pub(crate) fn all(&self) -> Vec<Severity> {
-        (0..self.alphas.len()).map(|level| self.severity(level)).collect()
-    }
-
     /// The mirrored severities, worst first, that a multi-step restoration of n steps passes through, and after each
     /// the one it arrives at (none: clean).
     pub(crate) fn descent(

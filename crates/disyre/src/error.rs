@@ -40,12 +40,6 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// Another machine cannot finish the pairs of a run.
-    #[error("only the processor can make these pairs: {why}")]
-    Undrawable {
-        /// What it would have to know.
-        why: &'static str,
-    },
     /// A configuration could not be understood.
     #[error("{} is not a valid configuration", path.display())]
     Config {

@@ -1,5 +1,3 @@
-mod drawn;
-
 use std::ops::Range;
 
 use disyre_augment::{AugmentConfig, AugmentError, AugmentParams, Augmenter};
@@ -7,10 +5,7 @@ use disyre_core::ndarray::{
     Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, AxisDescription, Slice,
 };
 use disyre_core::rand::RngExt;
-use disyre_core::{
-    Cut, DrawnPairs, Key, KeyRng, PairError, PairSource, Rules, Severity, TissueModel,
-    ensure_same_shape,
-};
+use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
 use disyre_dag::{Anomalies, AnomalyParams, DagError, Scene};
 use disyre_tissue::LabelMap;
 
@@ -37,8 +32,6 @@ pub struct DagPairs {
     config: PairConfig,
     augmenter: Option<Augmenter>,
     anomalies: Anomalies,
-    /// If another machine can finish the pairs.
-    rules: Option<Rules>,
     key: Key,
 }
 
@@ -70,10 +63,7 @@ impl DagPairs {
         };
         let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
         let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
-        let mut pairs =
-            Self { subjects, label_maps, config, augmenter, anomalies, rules: None, key };
-        pairs.rules = pairs.rules().ok();
-        Ok(pairs)
+        Ok(Self { subjects, label_maps, config, augmenter, anomalies, key })
     }
 
     /// Draws which subject patch `key` is cut out of, and how.
@@ -82,7 +72,7 @@ impl DagPairs {
         let which = rng.random_range(0..self.subjects.len());
         let image = self.subjects[which].image.view();
         let cutout = match &self.augmenter {
-            None => Cutout::Plain(self.draw_cut(which, image, rng)),
+            None => Cutout::Plain(self.draw_cut(image, rng)),
             Some(augmenter) => {
                 // A patch of one slice is cut inside the box of that slice.
                 let slices = image.len_of(Axis(1));
@@ -100,7 +90,7 @@ impl DagPairs {
         (which, cutout)
     }
 
-    fn draw_cut(&self, volume: usize, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> Cut {
+    fn draw_cut(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> Cut {
         let patch = self.config.patch;
         let z = Along::draw(0..image.len_of(Axis(1)), patch[0], &mut rng);
         let slab = image.slice_axis(Axis(1), Slice::from(z.from..z.from + z.size));
@@ -108,17 +98,11 @@ impl DagPairs {
         let x = Along::draw(extent(&slab, Axis(3)), patch[2], &mut rng);
         let along = [z, y, x];
         Cut {
-            volume,
             from: along.map(|along| along.from),
             to: along.map(|along| along.to),
             size: along.map(|along| along.size),
             mirror: self.config.mirror.map(|p| rng.random_bool(p)),
         }
-    }
-
-    /// Draws the anomaly of pair `key`.
-    fn draw_anomaly(&self, key: Key) -> AnomalyParams {
-        self.anomalies.draw(key.child("dag"))
     }
 
     /// The map of places of a patch.
@@ -143,7 +127,7 @@ impl DagPairs {
         mut corrupted: ArrayViewMut4<'_, f32>,
         mut clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, Error> {
-        let anomaly = self.draw_anomaly(key);
+        let anomaly = self.anomalies.draw(key.child("dag"));
         for attempt in 0..PATCHES {
             let patch = patch_key(key, attempt);
             match self.fill_with(patch, &anomaly, corrupted.view_mut(), clean.view_mut()) {
@@ -262,10 +246,18 @@ impl PairSource for DagPairs {
         self.fill(self.key.child(index), corrupted, clean)
             .map_err(|source| PairError::Source { index, source: Box::new(source) })
     }
+}
 
-    fn drawn(&self) -> Option<&dyn DrawnPairs> {
-        self.rules.as_ref().map(|_| self as _)
-    }
+/// The voxels of a volume that a patch holds; it is 0 elsewhere. All `(z, y, x)`.
+struct Cut {
+    /// First voxel in the volume.
+    from: [usize; 3],
+    /// First voxel in the patch, before that is mirrored.
+    to: [usize; 3],
+    /// Number of voxels, in the volume from `from` on, and in the patch from `to` on.
+    size: [usize; 3],
+    /// Axes along which the whole patch is then mirrored.
+    mirror: [bool; 3],
 }
 
 /// A [`Cut`] along one axis.

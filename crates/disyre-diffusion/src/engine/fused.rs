@@ -1,12 +1,12 @@
 use std::sync::{Mutex, PoisonError};
 
-use disyre_core::{Distance, Drawing};
+use disyre_core::Distance;
 use disyre_kernels::AdamW;
-use disyre_kernels::backend::{Backend, BackendError, Conditions, Ensemble, Maps};
+use disyre_kernels::backend::{Backend, BackendError, Ensemble, Maps};
 
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
-use super::{Drawn, Example, Runner, State, StepResult, Sums, Trainee, Training};
+use super::{Example, Runner, State, StepResult, Sums, Trainee, Training};
 use crate::fused::{Entry, FusedNetwork, Inputs, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
@@ -185,24 +185,17 @@ pub(super) struct FusedTrainee<B: Backend> {
     fused: Fused<B>,
     optimiser: Optimiser<B>,
     recompute: bool,
-    given: Option<Step<B, Given<B>>>,
-    drawn: Option<Step<B, B::Synthesis>>,
+    step: Option<Step<B>>,
 }
 
 /// A step of training on pairs of one shape; it finds the loss and the norm of the gradient.
 #[derive(Debug)]
-struct Step<B: Backend, From> {
+struct Step<B: Backend> {
     shape: [usize; 4],
-    pairs: From,
-    run: Repeated<B, [B::Scalar; 2]>,
-}
-
-/// Pairs that were uploaded.
-#[derive(Debug)]
-struct Given<B: Backend> {
     corrupted: Maps<B>,
     clean: Maps<B>,
     sinusoid: Maps<B>,
+    run: Repeated<B, [B::Scalar; 2]>,
 }
 
 /// What a step reads and writes beside its pairs.
@@ -238,44 +231,26 @@ impl<B: Backend> FusedTrainee<B> {
         let weights = fused.backend.download(&fused.weights)?;
         let optimiser = Optimiser::new(&fused.backend, &weights, training.averaged);
         let recompute = training.recompute;
-        Ok(Self { fused, optimiser, recompute, given: None, drawn: None })
+        Ok(Self { fused, optimiser, recompute, step: None })
     }
 
     /// The step of this batch, its images on the machine.
-    fn prepare(&mut self, example: &Example<'_>) -> Step<B, Given<B>> {
+    fn prepare(&mut self, example: &Example<'_>) -> Step<B> {
         let Fused { network, backend, .. } = &self.fused;
         let Example { images, conditioning, clean } = *example;
-        if let Some(mut step) = self.given.take().filter(|step| step.shape == images.shape) {
-            replace_maps(backend, images, &mut step.pairs.corrupted);
-            replace_maps(backend, clean, &mut step.pairs.clean);
-            network.replace_sinusoids(backend, conditioning, &mut step.pairs.sinusoid);
+        if let Some(mut step) = self.step.take().filter(|step| step.shape == images.shape) {
+            replace_maps(backend, images, &mut step.corrupted);
+            replace_maps(backend, clean, &mut step.clean);
+            network.replace_sinusoids(backend, conditioning, &mut step.sinusoid);
             return step;
         }
-        let pairs = Given {
+        Step {
+            shape: images.shape,
             corrupted: to_maps(backend, images),
             clean: to_maps(backend, clean),
             sinusoid: network.sinusoids(backend, conditioning),
-        };
-        Step { shape: images.shape, pairs, run: Repeated::default() }
-    }
-
-    /// Does a step and reads what it found.
-    fn go<From>(
-        &mut self,
-        step: &mut Step<B, From>,
-        update: &AdamW,
-        work: impl FnOnce(&From, Parts<'_, B>) -> [B::Scalar; 2],
-    ) -> Result<StepResult, DiffusionError> {
-        let (Self { fused, optimiser, recompute, .. }, Step { shape, pairs, run }) = (self, step);
-        let Fused { network, backend, weights, identity, .. } = fused;
-        let (backend, recompute) = (&*backend, *recompute);
-        optimiser.prepare(backend, update);
-        let parts = Parts { network, backend, identity, weights, optimiser, recompute };
-        let work = || work(pairs, parts);
-        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
-        let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
-        let found = found.map_err(|error| fused.explain(error, *shape, purpose))?;
-        Ok(StepResult { loss: found[0], grad_norm: found[1] })
+            run: Repeated::default(),
+        }
     }
 }
 
@@ -300,41 +275,18 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         update: &AdamW,
     ) -> Result<StepResult, DiffusionError> {
         let mut step = self.prepare(example);
-        let work = |Given { corrupted, clean, sinusoid }: &_, parts: Parts<'_, B>| {
-            parts.descend(corrupted, sinusoid, clean)
-        };
-        let found = self.go(&mut step, update, work)?;
-        self.given = Some(step);
-        Ok(found)
-    }
-
-    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> bool {
-        let Fused { network, backend, .. } = &self.fused;
-        let severities: Vec<f32> = drawn.severities.iter().map(|severity| severity.get()).collect();
-        let rows = network.sinusoid_rows(drawn.conditioning);
-        let conditions = Conditions { severities: &severities, rows: &rows };
-        let synthesis = backend.synthesis(drawn.stock, &conditions, drawn.pairs);
-        let [z, height, width] = drawn.stock.patch;
-        let shape = [drawn.pairs * z, 1, height, width];
-        let step = |synthesis| Step { shape, pairs: synthesis, run: Repeated::default() };
-        self.drawn = synthesis.map(step);
-        self.drawn.is_some()
-    }
-
-    fn step_drawn(
-        &mut self,
-        drawings: &[Drawing],
-        update: &AdamW,
-    ) -> Result<StepResult, DiffusionError> {
-        let mut step = self.drawn.take().expect("the machine was readied for drawings");
-        self.fused.backend.draw(drawings, &mut step.pairs);
-        let work = |synthesis: &_, parts: Parts<'_, B>| {
-            let pairs = parts.backend.synthesise(synthesis);
-            parts.descend(&pairs.corrupted, &pairs.conditions, &pairs.clean)
-        };
-        let found = self.go(&mut step, update, work);
-        self.drawn = Some(step);
-        found
+        let Self { fused, optimiser, recompute, .. } = self;
+        let Fused { network, backend, weights, identity, .. } = fused;
+        let (backend, recompute) = (&*backend, *recompute);
+        optimiser.prepare(backend, update);
+        let parts = Parts { network, backend, identity, weights, optimiser, recompute };
+        let Step { shape, corrupted, clean, sinusoid, run } = &mut step;
+        let work = || parts.descend(corrupted, sinusoid, clean);
+        let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
+        let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
+        let found = found.map_err(|error| fused.explain(error, *shape, purpose))?;
+        self.step = Some(step);
+        Ok(StepResult { loss: found[0], grad_norm: found[1] })
     }
 
     fn forward_average(
@@ -360,11 +312,8 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         self.fused.weights = self.fused.backend.upload(&state.weights);
         self.fused.restorations = Mutex::default();
         self.fused.ensembles = Mutex::default();
-        self.given = None;
         // What was recorded works on the memory of before.
-        if let Some(step) = &mut self.drawn {
-            step.run = Repeated::default();
-        }
+        self.step = None;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ mod repeated;
 use std::fmt::{self, Debug};
 use std::str::FromStr;
 
-use disyre_core::{Distance, Drawing, Severity, Stock};
+use disyre_core::Distance;
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{AdamW, Precision};
 use serde::{Deserialize, Serialize};
@@ -187,25 +187,6 @@ pub(crate) trait Trainee: Runner {
     fn step(&mut self, example: &Example<'_>, update: &AdamW)
     -> Result<StepResult, DiffusionError>;
 
-    /// Readies the machine to finish drawn pairs by itself, from a stock of whole volumes; false where it cannot.
-    fn prepare_drawn(&mut self, drawn: &Drawn<'_>) -> bool {
-        let _ = drawn;
-        false
-    }
-
-    /// [`step`](Self::step) on the pairs of these drawings.
-    ///
-    /// # Panics
-    /// If the machine was not readied for as many, or the stock does not hold them.
-    fn step_drawn(
-        &mut self,
-        drawings: &[Drawing],
-        update: &AdamW,
-    ) -> Result<StepResult, DiffusionError> {
-        let _ = (drawings, update);
-        unreachable!("only a machine that was readied is given drawings")
-    }
-
     /// Restores images by the moving average of the weights; none if no average is kept.
     fn forward_average(
         &self,
@@ -235,18 +216,6 @@ pub(crate) struct Example<'a> {
     pub(crate) images: &'a ImageBatch,
     pub(crate) conditioning: &'a Conditioning,
     pub(crate) clean: &'a ImageBatch,
-}
-
-/// What drawn pairs are finished from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Drawn<'a> {
-    pub(crate) stock: &'a Stock<'a>,
-    /// The severities of all levels.
-    pub(crate) severities: &'a [Severity],
-    /// What the network is told about each of these.
-    pub(crate) conditioning: &'a Conditioning,
-    /// How many pairs a step has.
-    pub(crate) pairs: usize,
 }
 
 /// What one step found.

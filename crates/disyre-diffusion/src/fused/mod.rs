@@ -246,11 +246,6 @@ impl FusedNetwork {
         backend.maps(&self.embedding.sinusoids(conditioning), row, length)
     }
 
-    /// The same in numbers.
-    pub(crate) fn sinusoid_rows(&self, conditioning: &Conditioning) -> Vec<f32> {
-        self.embedding.sinusoids(conditioning)
-    }
-
     /// Puts that of as many images in its place.
     pub(crate) fn replace_sinusoids<B: Backend>(
         &self,

@@ -1,11 +1,10 @@
 use disyre_core::ndarray::Array5;
-use disyre_core::{Drawing, Stock};
 
 use disyre_kernels::AdamW;
 
 use super::adamw::update;
 use super::{Batch, TrainConfig};
-use crate::engine::{Drawn, Example, State, StepResult, Trainee, Training};
+use crate::engine::{Example, State, StepResult, Trainee, Training};
 use crate::fused::Entry;
 use crate::slices::{ImageBatch, to_images};
 use crate::{Conditioning, Device, DiffusionError, Parameters, Schedule};
@@ -64,29 +63,6 @@ impl Learner {
         let clean = to_images(&batch.clean.view());
         let example = Example { images: &images, conditioning: &conditioning, clean: &clean };
         let found = self.network.step(&example, &self.update(config))?;
-        self.stepped(found)
-    }
-
-    /// Readies the machine to finish `pairs` pairs at a time by itself; false where it cannot.
-    pub(crate) fn prepare_drawn(
-        &mut self,
-        stock: &Stock<'_>,
-        schedule: &Schedule,
-        pairs: usize,
-    ) -> Result<bool, DiffusionError> {
-        stock.ensure_whole()?;
-        let severities = &schedule.all();
-        let conditioning = &schedule.conditioning(severities);
-        Ok(self.network.prepare_drawn(&Drawn { stock, severities, conditioning, pairs }))
-    }
-
-    /// The same step on pairs that the machine finishes, once it is ready for them.
-    pub(crate) fn step_drawn(
-        &mut self,
-        drawings: &[Drawing],
-        config: &TrainConfig,
-    ) -> Result<StepResult, DiffusionError> {
-        let found = self.network.step_drawn(drawings, &self.update(config))?;
         self.stepped(found)
     }
 

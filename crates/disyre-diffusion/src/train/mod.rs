@@ -4,23 +4,20 @@ mod adamw;
 mod batches;
 mod checkpoint;
 mod config;
-mod drawings;
 mod learner;
 mod log;
 mod queue;
 mod validation;
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use disyre_core::{Key, PairError, PairSource};
+use disyre_core::{Key, PairSource};
 use serde::{Deserialize, Serialize};
 
 use checkpoint::Settings;
-use drawings::Drawings;
 use learner::Learner;
 use log::TrainLog;
 use validation::Validation;
@@ -42,8 +39,7 @@ pub struct TrainRun<'a> {
     pub config: &'a TrainConfig,
     /// What to train.
     pub model: &'a ModelConfig,
-    /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch. If they can be
-    /// [drawn](PairSource::drawn), a graphics processor with room for their stock finishes them by itself.
+    /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch.
     pub pairs: &'a dyn PairSource,
     /// Pairs to judge by; 0 to `validation_pairs` are used.
     pub validation: &'a dyn PairSource,
@@ -152,8 +148,6 @@ struct Session<'a, 'o> {
     settings: Settings,
     schedule: Schedule,
     learner: Learner,
-    /// The pairs, if the machine finishes them by itself.
-    drawn: Option<Drawings<'a>>,
     validation: Validation,
     log: TrainLog,
     observer: &'o mut dyn FnMut(TrainEvent),
@@ -170,8 +164,7 @@ impl<'a, 'o> Session<'a, 'o> {
         let started = Instant::now();
         let settings = Settings { model: run.model.clone(), train: run.config.clone() };
         let schedule = run.model.schedule.build()?;
-        let mut learner = learner(run, &settings)?;
-        let drawn = drawn(run, &mut learner, &schedule)?;
+        let learner = learner(run, &settings)?;
         std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
         let pairs = Batches::new(run.validation, shape(run.model), run.config.batch);
         let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
@@ -183,7 +176,6 @@ impl<'a, 'o> Session<'a, 'o> {
             settings,
             schedule,
             learner,
-            drawn,
             validation,
             log,
             observer,
@@ -197,32 +189,16 @@ impl<'a, 'o> Session<'a, 'o> {
         let config = self.run.config;
         let steps = self.learner.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
-        if let Some(drawings) = self.drawn.take() {
-            let learn =
-                |session: &mut Self, batch: &Vec<_>| session.learner.step_drawn(batch, config);
-            return self.go(steps, move |step| drawings.of_step(step), learn);
-        }
         let batches = Batches::new(self.run.pairs, shape(self.run.model), config.batch);
-        let learn =
-            |session: &mut Self, batch: &_| session.learner.step(batch, &session.schedule, config);
-        self.go(steps, move |step| batches.of_step(step), learn)
-    }
-
-    /// Goes through the steps on what `make` makes for each ahead.
-    fn go<T: Send>(
-        &mut self,
-        steps: Range<u64>,
-        make: impl Fn(u64) -> Result<T, PairError> + Send,
-        learn: impl Fn(&mut Self, &T) -> Result<StepResult, DiffusionError>,
-    ) -> Result<(), DiffusionError> {
         std::thread::scope(|scope| {
+            let make = move |step| batches.of_step(step);
             let mut queue = BatchQueue::new(scope, steps.clone(), Batches::DEPTH, make);
             for _ in steps {
                 let started = Instant::now();
                 // The queue ends early only if the maker of pairs panics, which the scope passes on.
                 let Some(batch) = queue.next() else { break };
-                let learning_rate = self.run.config.learning_rate_at(self.learner.steps());
-                let result = learn(self, &batch?)?;
+                let learning_rate = config.learning_rate_at(self.learner.steps());
+                let result = self.learner.step(&batch?, &self.schedule, config)?;
                 self.stepped(result, learning_rate, started)?;
                 if self.follow_up()? {
                     break;
@@ -296,21 +272,6 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
             Learner::new(&parameters, run.config, run.device)
         }
     }
-}
-
-/// The pairs as drawings, if the machine can finish them and they are what the model learns from.
-fn drawn<'a>(
-    run: &TrainRun<'a>,
-    learner: &mut Learner,
-    schedule: &Schedule,
-) -> Result<Option<Drawings<'a>>, DiffusionError> {
-    let Some(source) = run.pairs.drawn() else { return Ok(None) };
-    let drawings = Drawings::new(source, run.config.batch);
-    let stock = drawings.stock();
-    // Where they are not, the source says so when it is asked for a pair.
-    let fits = run.model.network.in_channels == 1 && stock.patch == run.model.patch;
-    let ready = fits && learner.prepare_drawn(stock, schedule, run.config.batch)?;
-    Ok(ready.then_some(drawings))
 }
 
 /// Shape of a pair's images, `(c, z, y, x)`.
