@@ -1,13 +1,11 @@
 //! The processor: every operation is done when it returns, and none fails.
 
-use std::convert::Infallible;
-
-use disyre_core::{Distance, Drawing, Stock};
+use disyre_core::Distance;
 use rayon::prelude::*;
 
 use super::{
-    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Ensemble, Input, Maps,
-    Numbers, Pairs, PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, Input, Maps, Numbers,
+    PartGradients, State,
 };
 use crate::{
     AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
@@ -26,7 +24,6 @@ impl Backend for Cpu {
     type Scalar = f64;
     type Update = AdamW;
     type Recording = ();
-    type Synthesis = Infallible;
 
     fn describe(&self) -> String {
         self.compute.to_string()
@@ -279,19 +276,6 @@ impl Backend for Cpu {
     }
 
     fn replay(&self, (): &()) {}
-
-    /// Never: pairs come to the processor whole.
-    fn synthesis(&self, _: &Stock<'_>, _: &Conditions<'_>, _: usize) -> Option<Infallible> {
-        None
-    }
-
-    fn draw(&self, _: &[Drawing], never: &mut Infallible) {
-        match *never {}
-    }
-
-    fn synthesise(&self, never: &Infallible) -> Pairs<Self> {
-        match *never {}
-    }
 }
 
 fn copy(cpu: &Cpu, values: &[f32]) -> Buffer {

@@ -12,16 +12,14 @@
 
 mod cpu;
 mod numbers;
-mod pairs;
 
 pub use numbers::Numbers;
-pub use pairs::{Conditions, Pairs};
 
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::MutexGuard;
 
-use disyre_core::{Distance, Drawing, Stock};
+use disyre_core::Distance;
 
 use crate::{AdamW, Attention, Convolution, Extent, GroupNorm};
 
@@ -50,8 +48,6 @@ pub trait Backend: Debug + Send + Sync + 'static {
     type Update: Debug + Send + Sync;
     /// Operations that can be repeated.
     type Recording: Debug + Send + Sync;
-    /// What a machine needs to finish drawn pairs.
-    type Synthesis: Debug + Send + Sync;
 
     /// The machine and how it computes, in words.
     fn describe(&self) -> String;
@@ -223,21 +219,6 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Repeats the operations of a recording, on what now lies in the memory that they used.
     fn replay(&self, recording: &Self::Recording);
-
-    /// Puts a stock on the machine, for batches of `batch` pairs; none where the machine cannot finish pairs, or not
-    /// these.
-    fn synthesis(
-        &self,
-        stock: &Stock<'_>,
-        conditions: &Conditions<'_>,
-        batch: usize,
-    ) -> Option<Self::Synthesis>;
-
-    /// Puts drawings in the place of earlier ones, in the same memory: see [`record`](Self::record).
-    fn draw(&self, drawings: &[Drawing], synthesis: &mut Self::Synthesis);
-
-    /// Finishes the pairs that were drawn last: corrupts them, and finds how severely.
-    fn synthesise(&self, synthesis: &Self::Synthesis) -> Pairs<Self>;
 }
 
 /// A convolution, and where its parameters lie in the run of all.

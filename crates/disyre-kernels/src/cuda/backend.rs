@@ -2,17 +2,16 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use disyre_core::{Distance, Drawing, Stock};
+use disyre_core::Distance;
 
 use super::device::Device;
 use super::group_norm::DeviceNormalised;
 use super::memory::{Element, Numbers};
-use super::synthesis::Synthesis;
 use super::{Cuda, f32_bytes};
 
 use crate::backend::{
-    Added, Affine, Backend, BackendError, Columns, Conditions, Conv, Ensemble, Input, Maps, Pairs,
-    PartGradients, State,
+    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, Input, Maps, PartGradients,
+    State,
 };
 use crate::{AdamW, Attention, Extent};
 
@@ -25,7 +24,6 @@ impl<D: Device> Backend for Cuda<D> {
     type Scalar = Numbers<D>;
     type Update = Numbers<D>;
     type Recording = D::Recording;
-    type Synthesis = Synthesis<D>;
 
     fn describe(&self) -> String {
         format!("{} on {}", self.precision(), self.device().describe())
@@ -228,23 +226,6 @@ impl<D: Device> Backend for Cuda<D> {
         if self.failure().is_none() {
             self.keep(self.device().replay(recording));
         }
-    }
-
-    fn synthesis(
-        &self,
-        stock: &Stock<'_>,
-        conditions: &Conditions<'_>,
-        batch: usize,
-    ) -> Option<Synthesis<D>> {
-        self.stock(stock, conditions, batch)
-    }
-
-    fn draw(&self, drawings: &[Drawing], synthesis: &mut Synthesis<D>) {
-        self.lay_drawings(drawings, synthesis);
-    }
-
-    fn synthesise(&self, synthesis: &Synthesis<D>) -> Pairs<Self> {
-        self.finish(synthesis)
     }
 }
 

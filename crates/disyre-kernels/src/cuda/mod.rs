@@ -26,7 +26,6 @@ mod optimiser;
 #[cfg(feature = "cuda-emulation")]
 mod recorder;
 mod sums;
-mod synthesis;
 
 pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
@@ -37,7 +36,6 @@ pub use group_norm::DeviceNormalised;
 pub use memory::Numbers;
 #[cfg(feature = "cuda-emulation")]
 pub use recorder::{Launch, Recorder};
-pub use synthesis::Synthesis;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
