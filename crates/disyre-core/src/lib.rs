@@ -20,11 +20,10 @@
 //! # Ok::<(), disyre_core::SeverityError>(())
 //! ```
 //!
-//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`], [`DrawnPairs`].
+//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
 //! Feature `files` adds `write_whole`, by which every crate writes its files. It reads none, knows no model and computes nothing beyond index arithmetic.
 #![forbid(unsafe_code)]
 
-mod drawing;
 mod ensemble;
 #[cfg(feature = "files")]
 mod files;
@@ -34,10 +33,6 @@ mod severity;
 mod shape;
 mod traits;
 
-pub use drawing::{
-    Cut, Drawing, DrawingError, DrawnAnomaly, DrawnBias, DrawnPairs, DrawnTexture, Normalisation,
-    Patch, Rules, Stock, StockVolume,
-};
 pub use ensemble::{Distance, EnsembleSums};
 #[cfg(feature = "files")]
 pub use files::write_whole;

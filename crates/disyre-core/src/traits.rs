@@ -5,7 +5,7 @@ use ndarray::{
     ArrayViewMut5, CowArray, Ix2,
 };
 
-use crate::{Distance, DrawnPairs, EnsembleSums, Severity, ShapeError, ensure_same_shape};
+use crate::{Distance, EnsembleSums, Severity, ShapeError, ensure_same_shape};
 
 /// Restores images: takes away what it believes is an anomaly of the given severity.
 ///
@@ -100,14 +100,6 @@ pub trait TissueModel: Send + Sync {
         Ok(())
     }
 
-    /// For a model of one channel whose classes are intervals of intensity: where each but the last ends, ascending. A
-    /// voxel is of the class whose number is how many borders lie below its intensity, as [`hard`](Self::hard) says.
-    ///
-    /// By default none: another machine can then not tell the classes.
-    fn borders(&self) -> Option<&[f64]> {
-        None
-    }
-
     /// Memberships of the voxels of a part of an image.
     ///
     /// By default those of their intensities alone, [`soft`](Self::soft). A model that knows places, such as a
@@ -188,11 +180,6 @@ pub trait PairSource: Send + Sync {
         corrupted: ArrayViewMut4<'_, f32>,
         clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, PairError>;
-
-    /// The same source as one whose pairs another machine can finish; by default it is none.
-    fn drawn(&self) -> Option<&dyn DrawnPairs> {
-        None
-    }
 }
 
 /// Why a [`PairSource`] could not make a pair.

@@ -233,9 +233,9 @@ pub struct Realised {
 /// Makes anomalies of one family.
 #[derive(Clone)]
 pub struct Anomalies {
-    pub(crate) window: [usize; 3],
-    pub(crate) shapes: Arc<dyn ShapeSource>,
-    pub(crate) parts: Vec<Arc<dyn Corruption>>,
+    window: [usize; 3],
+    shapes: Arc<dyn ShapeSource>,
+    parts: Vec<Arc<dyn Corruption>>,
 }
 
 impl fmt::Debug for Anomalies {
@@ -323,8 +323,8 @@ impl Anomalies {
         Ok(Realised { severity, parts, mask })
     }
 
-    /// That parameters have as many parts as the family.
-    pub(crate) fn ensure_own(&self, params: &AnomalyParams) -> Result<(), DagError> {
+    /// Checks that parameters have as many parts as the family.
+    fn ensure_own(&self, params: &AnomalyParams) -> Result<(), DagError> {
         let (expected, got) = (self.parts.len(), params.parts.len());
         if expected == got { Ok(()) } else { Err(DagError::Parts { expected, got }) }
     }

@@ -12,6 +12,7 @@ mod texture;
 
 pub use bias::{BiasConfig, BiasDirection, BiasParams, Memberships, TissueBias};
 pub use deformation::{Deformation, DeformationConfig, DeformationDirection, DeformationParams};
+pub use normalisation::Normalisation;
 pub use poisson::{Gradients, PoissonBlend, PoissonConfig};
 pub use sharpness::{Sharpness, SharpnessConfig, SharpnessDirection, SharpnessParams};
 pub use texture::{TextureBlend, TextureConfig, TextureParams};
@@ -38,11 +39,6 @@ pub trait Corruption: Send + Sync {
     /// Voxels around the mask's window that it looks at, `(z, y, x)`.
     fn margin(&self) -> [usize; 3] {
         [0; 3]
-    }
-
-    /// This corruption as one that other machines know too; by default it is none.
-    fn portable(&self) -> Option<Portable<'_>> {
-        None
     }
 
     /// Corrupts the window of a canvas and returns the severity that was realised: 0 exactly where nothing changed.
@@ -74,16 +70,6 @@ pub trait Corruption: Send + Sync {
     ) -> Result<Severity, DagError> {
         write(clean, mask, out, self.margin(), |canvas| self.realise(&self.sample(key), canvas))
     }
-}
-
-/// A corruption that another machine can do, given what was drawn: see [`Anomalies::rules`](crate::Anomalies::rules).
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Portable<'a> {
-    /// Of textures that have a [`place`](TextureSource::place).
-    Texture(&'a TextureBlend),
-    /// Of tissues that are intervals of intensity, or of all as one tissue.
-    Bias(&'a TissueBias),
 }
 
 const TEXTURE: &str = "texture";

@@ -154,12 +154,6 @@ pub enum DagError {
         /// What the opener said.
         reason: String,
     },
-    /// Another machine cannot finish the anomalies of a family.
-    #[error("only the processor can make these anomalies: {why}; apply them there")]
-    Undrawable {
-        /// What it would have to know.
-        why: &'static str,
-    },
     /// No family has this name.
     #[error("no family of anomalies is called {name}; known are {known}")]
     UnknownFamily {

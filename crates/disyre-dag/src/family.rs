@@ -1,12 +1,11 @@
 use std::{fmt, str::FromStr};
 
-use disyre_core::Normalisation;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnomalyConfig, BiasPart, DagConfig, DagError, DeformationConfig, Gradients, PartConfig,
-    PatchConfig, PoissonConfig, PoissonPart, RescaledConfig, ShapeConfig, SharpnessConfig,
-    TextureConfig, TextureFrom, TextureOrigin, TexturePart, TissueFrom,
+    AnomalyConfig, BiasPart, DagConfig, DagError, DeformationConfig, Gradients, Normalisation,
+    PartConfig, PatchConfig, PoissonConfig, PoissonPart, RescaledConfig, ShapeConfig,
+    SharpnessConfig, TextureConfig, TextureFrom, TextureOrigin, TexturePart, TissueFrom,
 };
 
 /// The families of synthetic anomalies by name; each is a configuration of the same parts.

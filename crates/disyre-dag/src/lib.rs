@@ -21,8 +21,7 @@
 //! Main types: [`Family`] names the known families; its configuration builds [`Anomalies`] from [`Sources`]: shapes
 //! ([`ShapeSource`]), foreign textures ([`TextureSource`]) and tissues ([`TissueModel`]). What happens inside a shape is
 //! a list of [`Corruption`]s: [`TextureBlend`], [`TissueBias`], [`PoissonBlend`], [`Deformation`], [`Sharpness`], or one's
-//! own. Drawing needs only a key; applying is deterministic. [`Anomalies::drawn`] gives what was drawn as plain data, for
-//! another machine to finish, where a family allows that. No features.
+//! own. Drawing needs only a key; applying is deterministic. No features.
 //!
 //! It reads no files, fits no tissue model and resamples no images.
 #![forbid(unsafe_code)]
@@ -34,7 +33,6 @@ mod check;
 mod component;
 mod corruptions;
 mod dag;
-mod drawing;
 mod error;
 mod family;
 mod fractal;
@@ -57,7 +55,7 @@ pub use canvas::{Canvas, Scene};
 pub use corruptions::{
     BiasConfig, BiasDirection, BiasParams, Corruption, CorruptionParams, Deformation,
     DeformationConfig, DeformationDirection, DeformationParams, Gradients, Memberships,
-    PoissonBlend, PoissonConfig, Portable, Sharpness, SharpnessConfig, SharpnessDirection,
+    Normalisation, PoissonBlend, PoissonConfig, Sharpness, SharpnessConfig, SharpnessDirection,
     SharpnessParams, TextureBlend, TextureConfig, TextureParams, TissueBias,
 };
 pub use dag::DagConfig;
@@ -72,9 +70,9 @@ pub use shapes::{
     RectangleShapes, ShapeConfig, ShapeSource, SizeConfig, SizedShapes,
 };
 pub use textures::{
-    LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TexturePlace,
-    TextureSource, VolumeBank,
+    LazyBank, NoiseTexture, NoiseTextureConfig, Rescaled, RescaledConfig, SameImage, TextureSource,
+    VolumeBank,
 };
 
 // What a user needs of the vocabulary, so that this crate can be used alone.
-pub use disyre_core::{DrawnAnomaly, Key, Normalisation, Rules, Severity, TissueModel, ndarray};
+pub use disyre_core::{Key, Severity, TissueModel, ndarray};

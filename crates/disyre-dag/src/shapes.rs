@@ -41,22 +41,6 @@ pub trait ShapeSource: Send + Sync {
     /// # Errors
     /// [`DagError`] if the source cannot fill this window; `shape` then holds nothing of meaning.
     fn fill(&self, key: Key, shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError>;
-
-    /// Fills a window with the mask as it is before a blur that ends it, and returns that blur: what is quicker done by
-    /// another machine.
-    ///
-    /// Blurred by [`gaussian_blur`](crate::gaussian_blur) and clipped at 1, it is the mask of [`fill`](Self::fill). By
-    /// default it is that mask already.
-    ///
-    /// # Shapes and units
-    /// As [`fill`](Self::fill); the blur is `(z, y, x)` in voxels, 0 along an axis without.
-    ///
-    /// # Errors
-    /// As [`fill`](Self::fill).
-    fn outline(&self, key: Key, shape: ArrayViewMut3<'_, f32>) -> Result<[f64; 3], DagError> {
-        self.fill(key, shape)?;
-        Ok([0.0; 3])
-    }
 }
 
 /// The units of shape sizes: 64ths of the window along each axis, voxels of the published window.

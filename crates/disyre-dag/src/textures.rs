@@ -35,22 +35,4 @@ pub trait TextureSource: Send + Sync {
         image: ArrayView4<'_, f32>,
         texture: ArrayViewMut4<'_, f32>,
     ) -> Result<(), DagError>;
-
-    /// Which window of stored volumes [`fill`](Self::fill) copies for this key, `window` being the texture's extents
-    /// `(z, y, x)`: so that another machine, which has the volumes, can copy it.
-    ///
-    /// `None`, for all keys and windows, if textures are anything else; by default they are.
-    fn place(&self, key: Key, window: [usize; 3]) -> Option<TexturePlace> {
-        let _ = (key, window);
-        None
-    }
-}
-
-/// Where a texture lies in stored volumes; outside a volume it is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TexturePlace {
-    /// Index of the volume.
-    pub volume: usize,
-    /// The texture's first voxel in the volume, `(z, y, x)`.
-    pub start: [isize; 3],
 }

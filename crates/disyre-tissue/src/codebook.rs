@@ -160,11 +160,6 @@ impl TissueModel for Codebook {
         }
         Ok(())
     }
-
-    /// Half way between neighbouring centres.
-    fn borders(&self) -> Option<&[f64]> {
-        (self.channels() == 1).then_some(&self.borders)
-    }
 }
 
 /// Checks that labels can name every class.

@@ -92,13 +92,6 @@ impl TissueModel for FittedTissues {
             Self::GaussianMixture(mixture) => mixture.hard(intensities, labels),
         }
     }
-
-    fn borders(&self) -> Option<&[f64]> {
-        match self {
-            Self::KMeans(codebook) => codebook.borders(),
-            Self::GaussianMixture(mixture) => mixture.borders(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -168,10 +161,5 @@ mod tests {
         );
         assert_eq!(label(&FittedTissues::from(mixture())), label(&mixture()));
         assert_eq!(FittedTissues::from(mixture()).classes(), 2);
-        let codebook = Codebook::published();
-        assert_eq!(FittedTissues::from(codebook.clone()).borders(), codebook.borders());
-        assert!(codebook.borders().is_some());
-        // The classes of Gaussians of different widths are no intervals.
-        assert_eq!(FittedTissues::from(mixture()).borders(), None);
     }
 }

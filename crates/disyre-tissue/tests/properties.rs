@@ -47,11 +47,9 @@ proptest! {
         let codebook = Codebook::from_centres(centres.mapv(f64::from).view());
         prop_assume!(codebook.is_ok());
         let codebook = codebook.unwrap();
-        let Some(borders) = codebook.borders() else {
-            prop_assert!(codebook.channels() > 1);
-            return Ok(());
-        };
-        prop_assert_eq!((codebook.channels(), borders.len()), (1, codebook.classes() - 1));
+        prop_assume!(codebook.channels() == 1);
+        let centres = codebook.centres().column(0).to_vec();
+        let borders: Vec<f64> = centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
         // The borders themselves too, as far as intensities can lie on them.
         let on_them = borders.iter().map(|&border| border as f32);
         let voxels: Vec<f32> = voxels.iter().copied().chain(on_them).collect();

@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
-    DrawnBias, Key, Severity, TissueModel,
+    Key, Severity, TissueModel,
     ndarray::{Array3, Array4, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, Portable, check_strength, draw_present, write};
+use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
 use crate::{
     Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
@@ -229,33 +229,6 @@ impl TissueBias {
         Ok(add(params, &canvas.mask().values, weights, canvas.window_mut()))
     }
 
-    /// The settings.
-    pub(crate) fn config(&self) -> &BiasConfig {
-        &self.config
-    }
-
-    /// Where the intervals of tissues end, by which another machine can tell them; an error if they are none.
-    pub(crate) fn borders(&self) -> Result<&[f64], DagError> {
-        let borders = match &self.tissues {
-            Tissues::One => Some(&[][..]),
-            Tissues::Model(model) if self.config.memberships == Memberships::Hard => {
-                model.borders().filter(|borders| borders.len() + 1 == model.classes())
-            }
-            _ => None,
-        };
-        borders.ok_or(DagError::Undrawable { why: "its tissues are not intervals of intensity" })
-    }
-
-    /// What was drawn; none if there is no shift.
-    pub(crate) fn drawn(&self, params: &CorruptionParams) -> Result<Option<DrawnBias>, DagError> {
-        let CorruptionParams::Bias(params) = params else {
-            return Err(params.unlike(self.name()));
-        };
-        ensure_classes(self.borders()?.len() + 1, params.selection.len())?;
-        let drawn = DrawnBias { shift: params.shift_of(0), selection: params.selection.clone() };
-        Ok((params.severity != Severity::CLEAN).then_some(drawn))
-    }
-
     /// b over the mask's window; `None` if it is 1 throughout.
     fn weights(
         &self,
@@ -406,10 +379,6 @@ impl Corruption for TissueBias {
 
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Bias(self.draw(key))
-    }
-
-    fn portable(&self) -> Option<Portable<'_>> {
-        Some(Portable::Bias(self))
     }
 
     fn margin(&self) -> [usize; 3] {

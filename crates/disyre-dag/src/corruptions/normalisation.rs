@@ -1,9 +1,28 @@
-use disyre_core::{
-    Normalisation,
-    ndarray::{ArrayView3, ArrayViewMut3},
-};
+use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
+use serde::{Deserialize, Serialize};
 
 use crate::canvas::{contiguous, for_each_row};
+
+/// How a foreign texture is brought to the intensities of the image, channel by channel, over the voxels of the mask.
+///
+/// f: texture, x: image; minimum, maximum, mean and standard deviation over the voxels with mask > 0. The result is
+/// clipped to `[0, 1]`.
+///
+/// # Source
+/// DISYRE v2 (arXiv 2407.06635) uses `MinMax`; the others are options of its published code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// f stays as it is.
+    None,
+    /// `f − mean f + mean x`.
+    Mean,
+    /// `(f − mean f) / (std f + 0.001) · std x + mean x`.
+    Std,
+    /// `(f − min f) / (max f − min f + 0.001) · (max x − min x) + min x`.
+    #[default]
+    MinMax,
+}
 
 /// Voxels that are compared side by side.
 const LANES: usize = 8;

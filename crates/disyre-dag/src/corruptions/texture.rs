@@ -1,16 +1,17 @@
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
-    DrawnTexture, Key, Normalisation, Severity,
+    Key, Severity,
     ndarray::{ArrayView4, ArrayViewMut4},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Corruption, CorruptionParams, Portable, check_strength, draw_present, fill,
-    normalisation::normalise, write,
+    Corruption, CorruptionParams, check_strength, draw_present, fill,
+    normalisation::{Normalisation, normalise},
+    write,
 };
-use crate::{Canvas, DagError, PlacedMask, TexturePlace, TextureSource, scratch::Buffer};
+use crate::{Canvas, DagError, PlacedMask, TextureSource, scratch::Buffer};
 
 /// How foreign textures are blended in.
 ///
@@ -119,32 +120,6 @@ impl TextureBlend {
         let change = canvas.blend_towards(foreign.view(), params.severity.get());
         Ok(if change > 0.0 { params.severity } else { Severity::CLEAN })
     }
-
-    /// How another machine has to scale textures; an error if it cannot have them.
-    pub(crate) fn rule(&self) -> Result<Normalisation, DagError> {
-        self.place(Key::new(0), [1; 3]).map(|_| self.config.normalisation)
-    }
-
-    /// What was drawn for a window of these extents; none if there is no texture.
-    pub(crate) fn drawn(
-        &self,
-        params: &CorruptionParams,
-        window: [usize; 3],
-    ) -> Result<Option<DrawnTexture>, DagError> {
-        let CorruptionParams::Texture(params) = params else {
-            return Err(params.unlike(self.name()));
-        };
-        if params.severity == Severity::CLEAN {
-            return Ok(None);
-        }
-        let TexturePlace { volume, start } = self.place(params.source, window)?;
-        Ok(Some(DrawnTexture { severity: params.severity, volume, start }))
-    }
-
-    fn place(&self, key: Key, window: [usize; 3]) -> Result<TexturePlace, DagError> {
-        let why = "its textures are not windows of stored volumes as they are";
-        self.textures.place(key, window).ok_or(DagError::Undrawable { why })
-    }
 }
 
 impl Corruption for TextureBlend {
@@ -154,10 +129,6 @@ impl Corruption for TextureBlend {
 
     fn sample(&self, key: Key) -> CorruptionParams {
         CorruptionParams::Texture(self.draw(key))
-    }
-
-    fn portable(&self) -> Option<Portable<'_>> {
-        Some(Portable::Texture(self))
     }
 
     fn realise(

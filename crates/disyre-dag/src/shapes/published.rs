@@ -78,16 +78,6 @@ impl fmt::Debug for PublishedShapes {
 
 impl ShapeSource for PublishedShapes {
     fn fill(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError> {
-        let sigma_voxels = self.outline(key, shape.view_mut())?;
-        if sigma_voxels != [0.0; 3] {
-            blur(shape.view_mut(), sigma_voxels);
-            // The kernel's weights add up to 1 but for rounding.
-            shape.mapv_inplace(|value| value.min(1.0));
-        }
-        Ok(())
-    }
-
-    fn outline(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<[f64; 3], DagError> {
         let mut rng = key.rng();
         let kind = rng.random_range(0..self.kinds.len());
         let blurred = rng.random_bool(self.config.blur_probability);
@@ -95,13 +85,16 @@ impl ShapeSource for PublishedShapes {
         let sigma = least + (greatest - least) * rng.random::<f64>();
         self.kinds[kind].fill(key.child("kind"), shape.view_mut())?;
         if !blurred {
-            return Ok([0.0; 3]);
+            return Ok(());
         }
         let window: [usize; 3] = shape.dim().into();
         let along = |extent| if extent > 1 { sigma * extent as f64 / UNITS } else { 0.0 };
         let sigma_voxels = window.map(along);
         check_sigma("blur_sigma on this window", sigma_voxels)?;
-        Ok(sigma_voxels)
+        blur(shape.view_mut(), sigma_voxels);
+        // The kernel's weights add up to 1 but for rounding.
+        shape.mapv_inplace(|value| value.min(1.0));
+        Ok(())
     }
 }
 

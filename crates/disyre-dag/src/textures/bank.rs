@@ -4,7 +4,7 @@ use disyre_core::{
     rand::RngExt,
 };
 
-use super::{TexturePlace, TextureSource};
+use super::TextureSource;
 use crate::{DagError, check, region::Region};
 
 /// Foreign patches: random windows of given volumes, inside the box around their foreground.
@@ -58,12 +58,6 @@ impl VolumeBank {
         });
         Ok(Self { volumes: stored.collect::<Result<_, DagError>>()?, channels })
     }
-
-    fn draw(&self, key: Key, window: [usize; 3]) -> TexturePlace {
-        let mut rng = key.rng();
-        let volume = rng.random_range(0..self.volumes.len());
-        TexturePlace { volume, start: self.volumes[volume].foreground.draw(&mut rng, window) }
-    }
 }
 
 pub(super) fn check_channels(
@@ -86,13 +80,10 @@ impl TextureSource for VolumeBank {
         texture: ArrayViewMut4<'_, f32>,
     ) -> Result<(), DagError> {
         check_channels("the texture", texture.view(), self.channels, "the volume bank")?;
-        let TexturePlace { volume, start } = self.draw(key, extents(&texture));
-        copy_padded(self.volumes[volume].volume.view(), start, texture);
+        let mut rng = key.rng();
+        let Stored { volume, foreground } = &self.volumes[rng.random_range(0..self.volumes.len())];
+        fill_from(volume.view(), foreground, &mut rng, texture);
         Ok(())
-    }
-
-    fn place(&self, key: Key, window: [usize; 3]) -> Option<TexturePlace> {
-        Some(self.draw(key, window))
     }
 }
 
