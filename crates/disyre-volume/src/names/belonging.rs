@@ -1,8 +1,7 @@
 //! The one rule by which a file belongs to a scan; [`SidecarFiles`](super::SidecarFiles) asks it.
 use std::cmp::Reverse;
 
-use super::ScanName;
-use super::scan_name::{entity, is_entity};
+use super::scan_name::{ScanName, entity, is_entity};
 
 /// Keys of entities that say what a file shows; all others say which scan it belongs to.
 const DESCRIBING: [&str; 4] = ["desc", "label", "seg", "atlas"];

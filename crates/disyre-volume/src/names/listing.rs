@@ -3,7 +3,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ScanName;
+use super::scan_name::ScanName;
 use crate::VolumeError;
 
 /// The scans that a path stands for: a file stands for itself, a folder for its entries named `.nii` or `.nii.gz`.

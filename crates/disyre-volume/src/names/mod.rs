@@ -8,10 +8,12 @@
 //! - [`SidecarFiles`]: a folder with one file for each scan, such as its brain mask.
 //! - [`find_scans`], [`find_scans_below`]: the scans of a folder.
 mod belonging;
+mod kind;
 mod listing;
 mod scan_name;
 mod sidecars;
 
+pub use kind::SidecarKind;
 pub use listing::{find_scans, find_scans_below, output_name, scan_name};
 pub use scan_name::ScanName;
-pub use sidecars::{Assigned, SidecarFiles, SidecarKind};
+pub use sidecars::{Assigned, SidecarFiles};

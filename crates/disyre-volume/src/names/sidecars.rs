@@ -1,29 +1,12 @@
-//! Files that lie beside scans, one for each: brain masks, lesion masks, segmentations, location maps.
-use std::fmt;
+//! Folders with one file for each scan; `detect`, `evaluate`, `train` and `synth` look for files here.
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::belonging::{Belonging, belonging};
-use super::{ScanName, find_scans};
+use super::kind::SidecarKind;
+use super::listing::find_scans;
+use super::scan_name::ScanName;
 use crate::VolumeError;
-
-/// Endings by which a brain mask is known; nothing: the scan's own name in another folder.
-const BRAIN_MASK: [&str; 7] =
-    ["", "mask", "brain", "brainmask", "brain_mask", "desc-brain_mask", "label-brain_mask"];
-
-/// Contents of a folder of [`SidecarFiles`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SidecarKind {
-    /// Masks of the brain, known by their endings: other files may lie in their folder.
-    BrainMask,
-    /// Masks of lesions, with any ending.
-    LesionMask,
-    /// Segmentations of the brain, with any ending.
-    Segmentation,
-    /// Maps of where anomalies may lie, with any ending.
-    LocationMap,
-}
 
 /// A folder in which each scan has a file: its brain mask, say.
 ///
@@ -112,17 +95,7 @@ impl SidecarFiles {
 
     /// How a file belongs to a scan, if it does and is of this kind.
     fn accepts<'a>(&self, scan: &ScanName, file: &'a ScanName) -> Option<Belonging<'a>> {
-        let belonging = belonging(scan, file)?;
-        let added = belonging.added.join("_");
-        let accepted = match self.kind {
-            // Without the scan's contrast, `_mask` may be the mask of anything: the brain must be named.
-            SidecarKind::BrainMask => {
-                let named = belonging.keeps_words || added.contains("brain");
-                named && BRAIN_MASK.contains(&added.as_str())
-            }
-            _ => true,
-        };
-        accepted.then_some(belonging)
+        belonging(scan, file).filter(|belonging| self.kind.accepts(belonging))
     }
 
     /// The one file among those found; a scan is not its own mask.
@@ -143,31 +116,6 @@ impl SidecarFiles {
                 found: several.iter().map(|&path| path.to_owned()).collect(),
             }),
         }
-    }
-}
-
-impl SidecarKind {
-    /// Names that the file of a scan may have, for messages.
-    fn examples(self, scan: &ScanName) -> String {
-        let endings: &[&str] = match self {
-            Self::BrainMask => &["", "_mask", "_brain", "_desc-brain_mask"],
-            Self::LesionMask => &["", "_lesion"],
-            Self::Segmentation => &["", "_dseg"],
-            Self::LocationMap => &["", "_location"],
-        };
-        let named = endings.iter().map(|ending| format!("{scan}{ending}.nii[.gz]"));
-        named.collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl fmt::Display for SidecarKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BrainMask => "brain mask",
-            Self::LesionMask => "lesion mask",
-            Self::Segmentation => "segmentation",
-            Self::LocationMap => "location map",
-        })
     }
 }
 

@@ -53,8 +53,15 @@ pub struct ScanInfo {
     pub nonzero_fraction: f64,
 }
 
+impl Scan {
+    /// The facts of header and voxels.
+    pub fn info(&self) -> ScanInfo {
+        ScanInfo::of(self)
+    }
+}
+
 impl ScanInfo {
-    pub(crate) fn of(scan: &Scan) -> Self {
+    fn of(scan: &Scan) -> Self {
         let (header, volume) = (&scan.header, &scan.volume);
         let values = || volume.data.iter().copied();
         let nonzero = values().filter(|&value| value != 0.0).count();

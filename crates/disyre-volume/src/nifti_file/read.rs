@@ -5,7 +5,6 @@ use disyre_core::{Grid, Volume};
 
 use super::datatype::Datatype;
 use super::header::{Endian, Fields, Version, parse, recognise};
-use super::info::ScanInfo;
 use super::placement::place;
 use super::source::Source;
 use crate::{AffineSource, ScanName, VolumeError};
@@ -96,11 +95,6 @@ impl Scan {
     /// The file's name, from which those of outputs are made.
     pub fn name(&self) -> ScanName {
         ScanName::of(self.path())
-    }
-
-    /// The facts of header and voxels, for `disyre info`.
-    pub fn info(&self) -> ScanInfo {
-        ScanInfo::of(self)
     }
 }
 

@@ -1,26 +1,16 @@
+//! Resampling to another spacing or onto another grid.
+mod interpolation;
 mod oblique;
 mod separable;
 
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_core::{Affine, Grid, Volume, ensure_same_shape};
-use serde::{Deserialize, Serialize};
 
 use crate::VolumeError;
 use crate::affine::{compose, invert, rescaled};
+use interpolation::allocate;
 
-/// How a value between voxels is found.
-///
-/// A voxel is a box around its centre; inside the outermost boxes the nearest centres count, outside the volume is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Interpolation {
-    /// The voxel whose centre is nearest: for labels.
-    Nearest,
-    /// Linear along each axis.
-    Linear,
-    /// The mean over the new voxel's box along every axis that becomes coarser, linear along the others: no aliasing.
-    Area,
-}
+pub use interpolation::Interpolation;
 
 /// Resamples to another spacing over the same field of view.
 ///
@@ -114,13 +104,4 @@ fn inverse(grid: &Grid, which: &'static str) -> Result<Affine, VolumeError> {
 
 fn ensure_allocatable(grid: &Grid) -> Result<(), VolumeError> {
     allocate(grid.shape).map(drop)
-}
-
-/// An empty buffer with room for an array of this shape.
-fn allocate(shape: [usize; 3]) -> Result<Vec<f32>, VolumeError> {
-    let too_large = || VolumeError::GridTooLarge { shape };
-    let voxels = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(voxels.ok_or_else(too_large)?).map_err(|_| too_large())?;
-    Ok(buffer)
 }

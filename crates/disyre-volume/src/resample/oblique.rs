@@ -1,8 +1,9 @@
+//! Resampling onto a grid that is turned or sheared against the volume's.
 use disyre_core::Affine;
 use disyre_core::ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 
-use super::Interpolation;
+use super::interpolation::{Interpolation, bracket};
 use crate::affine::transform;
 
 /// Samples the input at the image of every output voxel under `relative` (output to input indices, x first).
@@ -79,33 +80,9 @@ fn sample(data: ArrayView3<'_, f32>, [x, y, z]: [f64; 3], interpolation: Interpo
     plane(z0) * (1.0 - fz) + plane(z1) * fz
 }
 
-/// The voxel below a coordinate and the fraction towards the next; `None` outside the outermost voxels' boxes.
-///
-/// Between the outer face and the centre of the first or last voxel the coordinate counts as that centre.
-pub(super) fn bracket(coordinate: f64, voxels: usize) -> Option<(usize, f32)> {
-    /// Slack for grids that share a face.
-    const ROUNDING: f64 = 1e-6;
-    let last = voxels as f64 - 1.0;
-    if !(coordinate >= -0.5 - ROUNDING && coordinate <= last + 0.5 + ROUNDING) {
-        return None;
-    }
-    let inside = coordinate.clamp(0.0, last);
-    let below = inside.floor();
-    Some((below as usize, (inside - below) as f32))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_outer_half_voxel_takes_its_centre_and_beyond_is_nothing() {
-        assert_eq!(bracket(-0.5, 4), Some((0, 0.0)));
-        assert_eq!(bracket(1.25, 4), Some((1, 0.25)));
-        assert_eq!(bracket(3.5, 4), Some((3, 0.0)));
-        assert_eq!(bracket(3.6, 4), None);
-        assert_eq!(bracket(f64::NAN, 4), None);
-    }
 
     #[test]
     fn a_voxel_that_spans_two_takes_two_samples() {

@@ -1,10 +1,11 @@
+//! Resampling one axis after the other, onto a grid whose axes run along the volume's.
 use std::ops::Range;
 
 use disyre_core::Affine;
 use disyre_core::ndarray::{Array3, ArrayView3, Axis, CowArray, Ix3, Slice, Zip};
 use rayon::prelude::*;
 
-use super::{Interpolation, allocate};
+use super::interpolation::{Interpolation, allocate, bracket};
 use crate::VolumeError;
 
 /// A relative affine whose axes run along the input's: for each output axis, an input axis and a line on it.
@@ -193,7 +194,7 @@ fn nearest(centre: f64, input: usize) -> (usize, Vec<f32>) {
 }
 
 fn linear(centre: f64, input: usize) -> (usize, Vec<f32>) {
-    match super::oblique::bracket(centre, input) {
+    match bracket(centre, input) {
         Some((below, fraction)) if below + 1 < input => (below, vec![1.0 - fraction, fraction]),
         Some((below, _)) => (below, vec![1.0]),
         None => (0, vec![]),

@@ -1,0 +1,56 @@
+//! Values between voxels, and room for resampled volumes: shared by both ways of resampling.
+use serde::{Deserialize, Serialize};
+
+use crate::VolumeError;
+
+/// How a value between voxels is found.
+///
+/// A voxel is a box around its centre; inside the outermost boxes the nearest centres count, outside the volume is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// The voxel whose centre is nearest: for labels.
+    Nearest,
+    /// Linear along each axis.
+    Linear,
+    /// The mean over the new voxel's box along every axis that becomes coarser, linear along the others: no aliasing.
+    Area,
+}
+
+/// An empty buffer with room for an array of this shape.
+pub(super) fn allocate(shape: [usize; 3]) -> Result<Vec<f32>, VolumeError> {
+    let too_large = || VolumeError::GridTooLarge { shape };
+    let voxels = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(voxels.ok_or_else(too_large)?).map_err(|_| too_large())?;
+    Ok(buffer)
+}
+
+/// The voxel below a coordinate and the fraction towards the next; `None` outside the outermost voxels' boxes.
+///
+/// Between the outer face and the centre of the first or last voxel the coordinate counts as that centre.
+pub(super) fn bracket(coordinate: f64, voxels: usize) -> Option<(usize, f32)> {
+    /// Slack for grids that share a face.
+    const ROUNDING: f64 = 1e-6;
+    let last = voxels as f64 - 1.0;
+    if !(coordinate >= -0.5 - ROUNDING && coordinate <= last + 0.5 + ROUNDING) {
+        return None;
+    }
+    let inside = coordinate.clamp(0.0, last);
+    let below = inside.floor();
+    Some((below as usize, (inside - below) as f32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outer_half_voxel_takes_its_centre_and_beyond_is_nothing() {
+        assert_eq!(bracket(-0.5, 4), Some((0, 0.0)));
+        assert_eq!(bracket(1.25, 4), Some((1, 0.25)));
+        assert_eq!(bracket(3.5, 4), Some((3, 0.0)));
+        assert_eq!(bracket(3.6, 4), None);
+        assert_eq!(bracket(f64::NAN, 4), None);
+    }
+}
