@@ -1,13 +1,14 @@
+//! Tissue classes by the nearest of K centres; k-means makes them.
 use disyre_core::ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 use disyre_core::{ShapeError, TissueModel, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::TissueError;
+use crate::error::TissueError;
 
-/// The greatest number of classes: labels are `u8`.
+/// Greatest number of classes: labels are `u8`.
 pub const MAX_CLASSES: usize = 256;
 
-/// The five intensities to which the published model assigns voxels; the first is the background.
+/// Centres of the published model: five intensities, the first of them the background.
 ///
 /// # Source
 /// The published code, fixed for T1 and T2 alike; evidently a k-means result on its healthy cohort. The paper does not
@@ -19,11 +20,22 @@ pub const PUBLISHED_CENTRES: [f64; 5] = [0.00565079, 0.38283867, 0.61224216, 0.7
 /// Classes are numbered by ascending intensity (of the first channel, then of the next). As JSON a codebook is
 /// `{"centres": [[…], …]}`, one list of channels per class.
 ///
+/// ```
+/// use disyre_core::{TissueModel, ndarray::array};
+/// use disyre_tissue::Codebook;
+///
+/// let codebook = Codebook::from_centres(array![[0.9], [0.2], [0.5]].view())?;
+/// let mut labels = [0; 2];
+/// codebook.hard(array![[0.1], [0.8]].view(), &mut labels)?;
+/// assert_eq!(labels, [0, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), tissue classes of the intensity bias. Fitting them to the training cohort in place of
 /// fixed intensities is ours, because contrasts differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Centres", try_from = "Centres")]
+#[serde(into = "CodebookJson", try_from = "CodebookJson")]
 pub struct Codebook {
     /// (k, channels), ascending, distinct, finite.
     centres: Array2<f64>,
@@ -58,14 +70,14 @@ impl Codebook {
         Ok(Self::assemble(Array2::from_shape_fn(centres.dim(), |(k, c)| centres[[order[k], c]])))
     }
 
-    /// The codebook of the published model, [`PUBLISHED_CENTRES`].
+    /// Codebook of the published model, [`PUBLISHED_CENTRES`].
     pub fn published() -> Self {
         Self::assemble(Array2::from_shape_fn((PUBLISHED_CENTRES.len(), 1), |(k, _)| {
             PUBLISHED_CENTRES[k]
         }))
     }
 
-    /// The centres, `(k, channels)`, ascending.
+    /// Centres, `(k, channels)`, ascending.
     pub fn centres(&self) -> ArrayView2<'_, f64> {
         self.centres.view()
     }
@@ -85,6 +97,22 @@ impl Codebook {
             }
         }
         best
+    }
+
+    /// Labels of checked intensities: finite, with as many channels as the centres and a label for each.
+    pub(crate) fn label(&self, intensities: ArrayView2<'_, f32>, labels: &mut [u8]) {
+        if self.channels() > 1 {
+            for (label, voxel) in labels.iter_mut().zip(intensities.rows()) {
+                *label = self.nearest(voxel).0 as u8;
+            }
+            return;
+        }
+        labels.fill(0);
+        for &border in &self.borders {
+            for (label, &value) in labels.iter_mut().zip(intensities.column(0)) {
+                *label += u8::from(f64::from(value) > border);
+            }
+        }
     }
 
     /// From centres that are ascending, distinct and finite.
@@ -146,18 +174,7 @@ impl TissueModel for Codebook {
     fn hard(&self, intensities: ArrayView2<'_, f32>, labels: &mut [u8]) -> Result<(), ShapeError> {
         self.ensure_fits(&intensities)?;
         ensure_same_shape("tissue labels", &[intensities.nrows()], &[labels.len()])?;
-        if self.channels() > 1 {
-            for (label, voxel) in labels.iter_mut().zip(intensities.rows()) {
-                *label = self.nearest(voxel).0 as u8;
-            }
-            return Ok(());
-        }
-        labels.fill(0);
-        for &border in &self.borders {
-            for (label, &value) in labels.iter_mut().zip(intensities.column(0)) {
-                *label += u8::from(f64::from(value) > border);
-            }
-        }
+        self.label(intensities, labels);
         Ok(())
     }
 }
@@ -170,23 +187,23 @@ pub(crate) fn ensure_labelled(classes: usize) -> Result<(), TissueError> {
     }
 }
 
-/// A codebook as it is written.
+/// JSON of a codebook.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Centres {
+struct CodebookJson {
     centres: Vec<Vec<f64>>,
 }
 
-impl From<Codebook> for Centres {
+impl From<Codebook> for CodebookJson {
     fn from(codebook: Codebook) -> Self {
         Self { centres: codebook.centres.rows().into_iter().map(|row| row.to_vec()).collect() }
     }
 }
 
-impl TryFrom<Centres> for Codebook {
+impl TryFrom<CodebookJson> for Codebook {
     type Error = TissueError;
 
-    fn try_from(Centres { centres }: Centres) -> Result<Self, TissueError> {
+    fn try_from(CodebookJson { centres }: CodebookJson) -> Result<Self, TissueError> {
         let expected = centres.first().map_or(0, Vec::len);
         if let Some(class) = centres.iter().position(|centre| centre.len() != expected) {
             return Err(TissueError::Ragged { class, expected, got: centres[class].len() });

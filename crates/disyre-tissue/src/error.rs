@@ -1,8 +1,9 @@
+//! Errors of fitting, reading and writing tissue classes.
 use std::path::PathBuf;
 
 use disyre_core::ShapeError;
 
-/// Why tissue classes could not be fitted, read or written.
+/// Errors of fitting, reading and writing tissue classes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TissueError {
@@ -24,13 +25,13 @@ pub enum TissueError {
     /// The number of classes does not fit a label.
     #[error("{got} tissue classes cannot be labelled; choose 1 to 256")]
     Classes {
-        /// What came.
+        /// The value given.
         got: usize,
     },
     /// A setting of the fit that must be at least 1 is 0.
     #[error("{setting} is 0; it must be at least 1")]
     ZeroSetting {
-        /// Which setting.
+        /// The setting.
         setting: &'static str,
     },
     /// Several channels without the feature that fits them.
@@ -38,7 +39,7 @@ pub enum TissueError {
         "fitting {channels} channels needs the feature `kmeans` of disyre-tissue; switch it on or fit one channel"
     )]
     SeveralChannels {
-        /// How many channels came.
+        /// Number of channels given.
         channels: usize,
     },
     /// The centres of a codebook have different numbers of channels.
@@ -46,7 +47,7 @@ pub enum TissueError {
         "tissue centre {class} has {got} channels, the first one has {expected}; all need the same"
     )]
     Ragged {
-        /// Which centre.
+        /// The centre.
         class: usize,
         /// Channels of the first.
         expected: usize,
@@ -62,9 +63,9 @@ pub enum TissueError {
     /// A centre holds an infinity or a not-a-number.
     #[error("tissue centre {class} is not finite in channel {channel}")]
     CentreNotFinite {
-        /// Which centre.
+        /// The centre.
         class: usize,
-        /// Which channel.
+        /// The channel.
         channel: usize,
     },
     /// A codebook has no channel.
@@ -75,13 +76,13 @@ pub enum TissueError {
         "tissue class {class} is no Gaussian: its weight must be finite and ≥ 0 (with a sum above 0), its mean finite, its covariance symmetric and positive definite"
     )]
     Component {
-        /// Which class.
+        /// The class.
         class: usize,
     },
     /// A mixture was to start from a class without samples.
     #[error("no sample is nearest to tissue centre {class}; start from other centres")]
     EmptyClass {
-        /// Which class.
+        /// The class.
         class: usize,
     },
     /// A setting of a mixture is out of its range.
@@ -91,7 +92,7 @@ pub enum TissueError {
     Tolerance {
         /// Change of the likelihood that ends the fit.
         tolerance: f64,
-        /// What is added to variances.
+        /// The number added to variances.
         variance_floor: f64,
     },
     /// A segmentation holds a code that is not in its table.
@@ -101,9 +102,9 @@ pub enum TissueError {
     UnknownCode {
         /// The code.
         code: i32,
-        /// Where it first occurs.
+        /// Its first voxel.
         voxel: Vec<usize>,
-        /// How many codes are known.
+        /// Number of known codes.
         classes: usize,
     },
     /// Arrays do not fit each other, or a value is not finite.
@@ -114,7 +115,7 @@ pub enum TissueError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A file holds no tissue classes.
@@ -125,7 +126,7 @@ pub enum TissueError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// Tissue classes could not be written.
@@ -133,7 +134,7 @@ pub enum TissueError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

@@ -1,3 +1,4 @@
+//! Fitted tissue classes of either kind, and their file.
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
@@ -6,23 +7,36 @@ use disyre_core::ndarray::{ArrayView2, ArrayViewMut2};
 use disyre_core::{ShapeError, TissueModel, write_whole};
 use serde::{Deserialize, Serialize};
 
-use crate::{Codebook, GaussianMixture, TissueError};
+use crate::codebook::Codebook;
+use crate::error::TissueError;
+use crate::mixture::GaussianMixture;
 
-/// Tissue classes fitted to a cohort, of either kind: what is kept in a file.
+/// Tissue classes fitted to a cohort, of either kind, as a file holds them.
 ///
-/// As JSON the fields of the kind beside its name: `{"model": "k-means", "centres": …}` or
+/// As JSON they are the fields of the kind beside its name: `{"model": "k-means", "centres": …}` or
 /// `{"model": "gaussian-mixture", "weights": …, "means": …, "covariances": …}`.
+///
+/// ```
+/// use disyre_tissue::{Codebook, FittedTissues};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("tissue.json");
+/// let tissues = FittedTissues::from(Codebook::published());
+/// tissues.save(&path)?;
+/// assert_eq!(FittedTissues::load(&path)?, tissues);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "kebab-case")]
 pub enum FittedTissues {
-    /// The nearest of K centres.
+    /// Nearest of K centres.
     KMeans(Codebook),
     /// Posteriors of K Gaussians.
     GaussianMixture(GaussianMixture),
 }
 
 impl FittedTissues {
-    /// The centres or means of the classes, `(k, channels)`, ascending.
+    /// Centres or means of the classes, `(k, channels)`, ascending.
     pub fn centres(&self) -> ArrayView2<'_, f64> {
         match self {
             Self::KMeans(codebook) => codebook.centres(),

@@ -1,3 +1,4 @@
+//! Tissue classes of one image from its segmentation.
 use std::collections::BTreeSet;
 
 use disyre_core::ndarray::{
@@ -6,14 +7,14 @@ use disyre_core::ndarray::{
 };
 use disyre_core::{ShapeError, TissueModel, ensure_same_shape, unravel};
 
-use crate::TissueError;
 use crate::codebook::ensure_labelled;
+use crate::error::TissueError;
 
-/// An anatomical segmentation of one image as a tissue model: the class of a voxel is told by where it lies.
+/// An anatomical segmentation of one image as a tissue model: the position of a voxel decides its class.
 ///
-/// [`soft_at`](TissueModel::soft_at) and [`hard_at`](TissueModel::hard_at) answer for any part of the image;
-/// [`soft`](TissueModel::soft) and [`hard`](TissueModel::hard), which are told no place, only for all of its voxels in
-/// memory order. Intensities and channels do not matter.
+/// [`soft_at`](TissueModel::soft_at) and [`hard_at`](TissueModel::hard_at) take any part of the image.
+/// [`soft`](TissueModel::soft) and [`hard`](TissueModel::hard) know no position: they take all voxels of the image in
+/// memory order. Intensities and channels are ignored.
 ///
 /// # Source
 /// Ours: the published code knows intensities only.
@@ -38,7 +39,7 @@ pub struct LabelMap {
     classes: Array3<u8>,
 }
 
-/// All codes that occur in some segmentations, ascending: the classes that they share.
+/// All codes that occur in some segmentations, ascending: their common classes.
 ///
 /// # Shapes and units
 /// Each segmentation is `(z, y, x)`; their shapes may differ.
@@ -78,17 +79,17 @@ impl LabelMap {
         Ok(Self { codes: codes.to_vec(), classes })
     }
 
-    /// The code of each class.
+    /// Code of each class.
     pub fn codes(&self) -> &[i32] {
         &self.codes
     }
 
-    /// The class of each voxel, `(z, y, x)`: an index into [`codes`](Self::codes).
+    /// Class of each voxel, `(z, y, x)`: an index into [`codes`](Self::codes).
     pub fn voxels(&self) -> ArrayView3<'_, u8> {
         self.classes.view()
     }
 
-    /// The same classes on another image: one that was cut out of this one, mirrored or bent.
+    /// The same classes on another image: one that was cropped, mirrored or deformed from this one.
     ///
     /// # Shapes and units
     /// `voxels` is `(z, y, x)`, each an index into [`codes`](Self::codes).
@@ -107,7 +108,7 @@ impl LabelMap {
         }
     }
 
-    /// The classes of the part of the image with these extents.
+    /// Classes of the part of the image with these extents.
     fn part(
         &self,
         origin: [usize; 3],
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_has_the_classes_of_its_place_and_the_whole_those_of_all() {
+    fn a_part_has_the_classes_of_its_position_and_the_whole_those_of_all() {
         let mut labels = Array3::from_elem((2, 1, 2), 7);
         model().hard_at([0, 1, 1], Array4::zeros((3, 2, 1, 2)).view(), labels.view_mut()).unwrap();
         assert_eq!(labels, array![[[1, 1]], [[0, 1]]]);

@@ -1,7 +1,7 @@
 //! Tissue classes of medical images: k-means or a Gaussian mixture over the voxels of a cohort, or a segmentation.
 //!
-//! Take this crate to fit classes or to label voxels with a codebook of your own; take `disyre` for the whole pipeline,
-//! which fits classes on its training scans. Anything else that knows tissues can implement [`TissueModel`] instead.
+//! Use this crate to fit classes, or to label voxels with a codebook of your own. Use `disyre` for the whole pipeline,
+//! which fits classes to its training scans. Any other source of tissue classes can implement [`TissueModel`].
 //!
 //! ```
 //! use disyre_core::{Key, TissueModel, ndarray::{Array4, array}};
@@ -18,33 +18,35 @@
 //! # Ok::<(), disyre_tissue::TissueError>(())
 //! ```
 //!
-//! Models: [`Codebook`] (the nearest of K centres, fitted by [`KMeansConfig`]), [`GaussianMixture`] (soft memberships,
-//! fitted by [`MixtureConfig`]), [`LabelMap`] (an anatomical segmentation); [`FittedTissues`] keeps either of the first
-//! two in a file. [`sample_cohort`] bounds the memory of a fit.
+//! Main types: [`Codebook`] (the nearest of K centres, fitted by [`KMeansConfig`]), [`GaussianMixture`] (soft memberships,
+//! fitted by [`MixtureConfig`]), [`LabelMap`] (an anatomical segmentation); [`FittedTissues`] holds either of the first
+//! two and its file. [`sample_cohort`] bounds the memory of a fit.
 //!
 //! Features: `kmeans` (default) fits several channels through the crate of that name, which needs
 //! `RUSTC_BOOTSTRAP=kmeans` on a stable compiler. Without it this crate builds on plain stable and fits one channel,
-//! which it solves exactly. No fit knows spatial context: no smoothing, no atlas, no bias field.
+//! which it solves exactly.
+//!
+//! No fit uses spatial context: no smoothing, no atlas, no bias field.
 #![forbid(unsafe_code)]
 
 mod codebook;
-mod em;
 mod error;
-mod fit;
 mod fitted;
-mod interval;
-mod label_map;
+mod kmeans_1d;
+mod kmeans_fit;
 #[cfg(feature = "kmeans")]
-mod many;
+mod kmeans_nd;
+mod label_map;
 mod mixture;
+mod mixture_fit;
 mod sample;
 
 pub use codebook::{Codebook, MAX_CLASSES, PUBLISHED_CENTRES};
 pub use disyre_core::TissueModel;
-pub use em::{MixtureConfig, MixtureFit};
 pub use error::TissueError;
-pub use fit::{Fit, KMeansConfig};
 pub use fitted::FittedTissues;
+pub use kmeans_fit::{KMeansConfig, KMeansFit};
 pub use label_map::{LabelMap, label_codes};
 pub use mixture::GaussianMixture;
+pub use mixture_fit::{MixtureConfig, MixtureFit};
 pub use sample::{sample_cohort, sample_foreground};

@@ -1,11 +1,12 @@
+//! Tissue classes as a mixture of Gaussians; `mixture_fit` fits them.
 use disyre_core::ndarray::{
     Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis,
 };
 use disyre_core::{ShapeError, TissueModel, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::TissueError;
 use crate::codebook::ensure_labelled;
+use crate::error::TissueError;
 
 /// K tissue classes, each a Gaussian in the space of intensities; a voxel belongs to every class to some degree.
 ///
@@ -13,11 +14,24 @@ use crate::codebook::ensure_labelled;
 /// by ascending mean (of the first channel, then of the next). As JSON a mixture is
 /// `{"weights": […], "means": [[…], …], "covariances": [[[…], …], …]}`.
 ///
+/// ```
+/// use disyre_core::{TissueModel, ndarray::{Array2, Array3, array}};
+/// use disyre_tissue::GaussianMixture;
+///
+/// // Two classes of equal spread; half way between them only their weights count.
+/// let covariances = Array3::from_elem((2, 1, 1), 0.01);
+/// let mixture = GaussianMixture::new(&[3.0, 1.0], array![[0.2], [0.6]].view(), covariances.view())?;
+/// let mut memberships = Array2::zeros((1, 2));
+/// mixture.soft(array![[0.4]].view(), memberships.view_mut())?;
+/// assert!((memberships[[0, 0]] - 0.75).abs() < 1e-6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Source
 /// The textbook model of tissue intensities (Wells et al. 1996; Bishop, *Pattern Recognition and Machine Learning*,
 /// 9.2). As tissue classes of the intensity bias it is ours; the published code has hard labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Parameters", try_from = "Parameters")]
+#[serde(into = "MixtureJson", try_from = "MixtureJson")]
 pub struct GaussianMixture {
     /// (k), non-negative, adding up to 1.
     weights: Vec<f64>,
@@ -55,11 +69,11 @@ impl GaussianMixture {
         let expected = [classes, channels, channels];
         ensure_same_shape("mixture covariances", &expected, covariances.shape())?;
         let total: f64 = weights.iter().sum();
-        // What adds up to 1 but for rounding stays as it is: a mixture read from a file keeps its bits.
+        // Weights that add up to 1 but for rounding stay as they are: a mixture read from a file keeps its bits.
         let total = if (total - 1.0).abs() < 1e-12 { 1.0 } else { total };
         for (class, (&weight, mean)) in weights.iter().zip(means.rows()).enumerate() {
-            let fine = (weight / total).is_finite() && weight >= 0.0;
-            if !fine || mean.iter().any(|value| !value.is_finite()) {
+            let valid = (weight / total).is_finite() && weight >= 0.0;
+            if !valid || mean.iter().any(|value| !value.is_finite()) {
                 return Err(TissueError::Component { class });
             }
         }
@@ -73,7 +87,7 @@ impl GaussianMixture {
         .map_err(|class| TissueError::Component { class: order[class] })
     }
 
-    /// From checked classes in their final order; the class whose covariance is not positive definite.
+    /// Mixture of checked classes in their final order. The error is the class whose covariance is not positive definite.
     fn assemble(
         weights: Vec<f64>,
         means: Array2<f64>,
@@ -111,7 +125,7 @@ impl GaussianMixture {
         self.means.ncols()
     }
 
-    /// Writes the memberships of a voxel and returns the logarithm of its density. `scratch` has a place per channel.
+    /// Writes the memberships of a voxel and returns the logarithm of its density. `scratch` has one number per channel.
     pub(crate) fn posterior(
         &self,
         voxel: ArrayView1<'_, f32>,
@@ -176,7 +190,7 @@ impl TissueModel for GaussianMixture {
     }
 }
 
-/// The lower triangular L with `L Lᵀ` = the matrix; `None` unless that is symmetric and positive definite.
+/// Lower triangular L with `L Lᵀ` = the matrix; `None` unless that is symmetric and positive definite.
 fn cholesky(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     let mut factor = Array2::<f64>::zeros(matrix.dim());
     for row in 0..matrix.nrows() {
@@ -198,16 +212,16 @@ fn cholesky(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     Some(factor)
 }
 
-/// A mixture as it is written.
+/// JSON of a mixture.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Parameters {
+struct MixtureJson {
     weights: Vec<f64>,
     means: Vec<Vec<f64>>,
     covariances: Vec<Vec<Vec<f64>>>,
 }
 
-impl From<GaussianMixture> for Parameters {
+impl From<GaussianMixture> for MixtureJson {
     fn from(mixture: GaussianMixture) -> Self {
         let rows =
             |table: ArrayView2<'_, f64>| table.rows().into_iter().map(|r| r.to_vec()).collect();
@@ -219,11 +233,11 @@ impl From<GaussianMixture> for Parameters {
     }
 }
 
-impl TryFrom<Parameters> for GaussianMixture {
+impl TryFrom<MixtureJson> for GaussianMixture {
     type Error = TissueError;
 
-    fn try_from(parameters: Parameters) -> Result<Self, TissueError> {
-        let Parameters { weights, means, covariances } = parameters;
+    fn try_from(json: MixtureJson) -> Result<Self, TissueError> {
+        let MixtureJson { weights, means, covariances } = json;
         let (classes, channels) = (weights.len(), means.first().map_or(0, Vec::len));
         ensure_same_shape("mixture means", &[classes], &[means.len()])?;
         for (class, mean) in means.iter().enumerate() {
@@ -286,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mixture_is_refused() {
+    fn classes_that_are_no_gaussians_are_refused() {
         let make = |weights: &[f64], means: Array2<f64>, covariances: Array3<f64>| {
             GaussianMixture::new(weights, means.view(), covariances.view()).unwrap_err()
         };

@@ -1,9 +1,10 @@
+//! Foreground voxels of a cohort, drawn at random, to fit classes to.
 use disyre_core::ndarray::{Array2, ArrayView1, ArrayView4, Axis};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, ensure_finite, ensure_same_shape};
 use rayon::prelude::*;
 
-use crate::TissueError;
+use crate::error::TissueError;
 
 /// Draws the same number of foreground voxels from every image of a cohort, so that a fit takes bounded memory and no
 /// image counts more than another.

@@ -2,27 +2,18 @@
 //! nearest-centre labels (the published code).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use disyre_core::ndarray::Array2;
 use disyre_core::{Key, TissueModel};
 use disyre_tissue::{Codebook, KMeansConfig, MixtureConfig, PUBLISHED_CENTRES};
 use safetensors::SafeTensors;
 
-const FILE: &str = "kmeans.safetensors";
-
-/// The golden file, from the fixtures or from a folder beside the repository.
-fn golden() -> Option<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let found: Option<PathBuf> =
-        [root.join("tests/fixtures/golden"), root.join("../shared/golden")]
-            .into_iter()
-            .map(|folder| folder.join(FILE))
-            .find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: {FILE} not found");
-    }
-    found.map(|path| std::fs::read(path).unwrap())
+/// The golden file, which is part of the repository.
+fn golden() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/golden/kmeans.safetensors");
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn numbers<const N: usize, T>(
@@ -43,7 +34,7 @@ fn assert_close(what: &str, got: f64, expected: f64) {
 
 #[test]
 fn lloyds_iterations_end_at_the_golden_centres_labels_and_inertia() {
-    let Some(bytes) = golden() else { return };
+    let bytes = golden();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let slice = numbers(&file, "slice", f32::from_le_bytes);
     let brain: Vec<f32> = slice.iter().copied().filter(|&value| value > 0.0).collect();
@@ -71,7 +62,7 @@ fn lloyds_iterations_end_at_the_golden_centres_labels_and_inertia() {
 
 #[test]
 fn the_exact_fit_is_no_worse_than_the_golden_one() {
-    let Some(bytes) = golden() else { return };
+    let bytes = golden();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let slice = numbers(&file, "slice", f32::from_le_bytes);
     let brain: Vec<f32> = slice.into_iter().filter(|&value| value > 0.0).collect();
@@ -83,7 +74,7 @@ fn the_exact_fit_is_no_worse_than_the_golden_one() {
 
 #[test]
 fn the_published_codebook_labels_every_voxel_as_the_published_code() {
-    let Some(bytes) = golden() else { return };
+    let bytes = golden();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(numbers(&file, "codebook", f64::from_le_bytes), PUBLISHED_CENTRES);
     let slice = numbers(&file, "slice", f32::from_le_bytes);
@@ -107,7 +98,7 @@ fn brain_pixels(file: &SafeTensors<'_>, channels: usize) -> Array2<f32> {
 
 #[test]
 fn expectation_maximisation_ends_at_the_mixtures_of_scikit_learn() {
-    let Some(bytes) = golden() else { return };
+    let bytes = golden();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let cases: serde_json::Value =
         serde_json::from_str(include_str!("fixtures/mixture.json")).unwrap();

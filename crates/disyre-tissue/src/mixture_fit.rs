@@ -1,25 +1,39 @@
+//! Expectation maximisation of a Gaussian mixture, from the classes of k-means.
 use disyre_core::ndarray::{Array2, Array3, ArrayView2, Axis};
-use disyre_core::{Key, TissueModel, ensure_same_shape};
+use disyre_core::{Key, TissueModel, ensure_finite, ensure_same_shape};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Codebook, GaussianMixture, KMeansConfig, TissueError};
+use crate::codebook::Codebook;
+use crate::error::TissueError;
+use crate::kmeans_fit::KMeansConfig;
+use crate::mixture::GaussianMixture;
 
-/// Samples whose sums are taken together: pieces of fixed size keep results independent of the number of threads.
-const PIECE: usize = 1 << 14;
+/// Number of samples whose sums are taken together: chunks of fixed size keep results independent of the number of threads.
+const CHUNK: usize = 1 << 14;
 
-/// How a Gaussian mixture is fitted: expectation maximisation from the classes of k-means.
+/// Settings of the fit of a Gaussian mixture: expectation maximisation from the classes of k-means.
+///
+/// ```
+/// use disyre_core::{Key, ndarray::array};
+/// use disyre_tissue::MixtureConfig;
+///
+/// let samples = array![[0.2], [0.2], [0.3], [0.8], [0.9]];
+/// let fit = MixtureConfig { classes: 2, ..MixtureConfig::default() }.fit(samples.view(), Key::new(1))?;
+/// assert!((fit.mixture.weights()[0] - 0.6).abs() < 1e-6);
+/// # Ok::<(), disyre_tissue::TissueError>(())
+/// ```
 ///
 /// # Source
 /// Dempster, Laird and Rubin, "Maximum likelihood from incomplete data via the EM algorithm" (1977). The number of
 /// classes is the published one of the codebook; the rest are scikit-learn's defaults but for the tolerance and the
-/// iterations, which are stricter: on brain intensities its 0.001 stops long before the classes stand still.
+/// iterations, which are stricter: on brain intensities its 0.001 stops long before the classes stop moving.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixtureConfig {
     /// Number of classes K, 1 to 256.
     pub classes: usize,
-    /// The most iterations, ≥ 1.
+    /// Most iterations, ≥ 1.
     pub max_iterations: usize,
     /// Iterations end when the mean logarithm of the likelihood of a sample changes by less, ≥ 0.
     pub tolerance: f64,
@@ -54,7 +68,7 @@ impl MixtureConfig {
     pub fn fit(&self, samples: ArrayView2<'_, f32>, key: Key) -> Result<MixtureFit, TissueError> {
         self.check()?;
         let start = KMeansConfig { classes: self.classes, ..KMeansConfig::default() };
-        self.refine(samples, &start.fit(samples, key)?.codebook)
+        self.iterate(samples, &start.fit(samples, key)?.codebook)
     }
 
     /// Expectation maximisation from the hard labels of a codebook, whose number of classes counts in place of
@@ -77,12 +91,22 @@ impl MixtureConfig {
         }
         let expected = [samples.nrows(), start.channels()];
         ensure_same_shape("tissue samples", &expected, samples.shape())?;
-        let mut mixture = self.maximise(&labelled(samples, start)?, None)?;
+        ensure_finite("tissue samples", &samples)?;
+        self.iterate(samples, start)
+    }
+
+    /// Expectation maximisation of checked samples.
+    fn iterate(
+        &self,
+        samples: ArrayView2<'_, f32>,
+        start: &Codebook,
+    ) -> Result<MixtureFit, TissueError> {
+        let mut mixture = self.maximise(&labelled(samples, start), None)?;
         let mut before = f64::NEG_INFINITY;
         for _ in 0..self.max_iterations {
-            let moments = expect(samples, &mixture);
-            mixture = self.maximise(&moments, Some(&mixture))?;
-            let now = moments.log_likelihood / samples.nrows() as f64;
+            let statistics = expect(samples, &mixture);
+            mixture = self.maximise(&statistics, Some(&mixture))?;
+            let now = statistics.log_likelihood / samples.nrows() as f64;
             if (now - before).abs() < self.tolerance {
                 break;
             }
@@ -96,25 +120,25 @@ impl MixtureConfig {
         if self.max_iterations == 0 {
             return Err(TissueError::ZeroSetting { setting: "max_iterations" });
         }
-        let fine = |value: f64| value.is_finite() && value >= 0.0;
-        if !fine(self.tolerance) || !fine(self.variance_floor) || self.variance_floor == 0.0 {
+        let valid = |value: f64| value.is_finite() && value >= 0.0;
+        if !valid(self.tolerance) || !valid(self.variance_floor) || self.variance_floor == 0.0 {
             let (tolerance, variance_floor) = (self.tolerance, self.variance_floor);
             return Err(TissueError::Tolerance { tolerance, variance_floor });
         }
         Ok(())
     }
 
-    /// The most likely mixture for given memberships. A class without members keeps what it was, with weight 0.
+    /// Most likely mixture for given memberships. A class without members keeps its Gaussian, with weight 0.
     fn maximise(
         &self,
-        moments: &Moments,
+        statistics: &Statistics,
         before: Option<&GaussianMixture>,
     ) -> Result<GaussianMixture, TissueError> {
-        let (classes, channels) = moments.sums.dim();
+        let (classes, channels) = statistics.sums.dim();
         let mut means = Array2::zeros((classes, channels));
         let mut covariances = Array3::zeros((classes, channels, channels));
         for class in 0..classes {
-            let mass = moments.masses[class];
+            let mass = statistics.masses[class];
             if mass < f64::EPSILON {
                 let kept = before.ok_or(TissueError::EmptyClass { class })?;
                 means.row_mut(class).assign(&kept.means().row(class));
@@ -123,9 +147,9 @@ impl MixtureConfig {
                 continue;
             }
             for i in 0..channels {
-                means[[class, i]] = moments.sums[[class, i]] / mass;
+                means[[class, i]] = statistics.sums[[class, i]] / mass;
                 for j in 0..=i {
-                    let product = moments.products[[class, i, j]] / mass;
+                    let product = statistics.products[[class, i, j]] / mass;
                     let spread = product - means[[class, i]] * means[[class, j]];
                     // Rounding can leave a constant channel a hair below 0.
                     let spread =
@@ -135,12 +159,12 @@ impl MixtureConfig {
                 }
             }
         }
-        GaussianMixture::new(&moments.masses, means.view(), covariances.view())
+        GaussianMixture::new(&statistics.masses, means.view(), covariances.view())
     }
 }
 
-/// Sums over samples, weighted by membership.
-struct Moments {
+/// Sufficient statistics of the classes: sums over samples, weighted by membership.
+struct Statistics {
     /// (k): Σ u.
     masses: Vec<f64>,
     /// (k, channels): Σ u x.
@@ -151,7 +175,7 @@ struct Moments {
     log_likelihood: f64,
 }
 
-impl Moments {
+impl Statistics {
     fn new(classes: usize, channels: usize) -> Self {
         Self {
             masses: vec![0.0; classes],
@@ -181,41 +205,41 @@ impl Moments {
     }
 }
 
-/// Moments under the hard labels of a codebook.
-fn labelled(samples: ArrayView2<'_, f32>, codebook: &Codebook) -> Result<Moments, TissueError> {
+/// Statistics under the hard labels of a codebook.
+fn labelled(samples: ArrayView2<'_, f32>, codebook: &Codebook) -> Statistics {
     let mut labels = vec![0; samples.nrows()];
-    codebook.hard(samples, &mut labels)?;
-    let mut moments = Moments::new(codebook.classes(), samples.ncols());
+    codebook.label(samples, &mut labels);
+    let mut statistics = Statistics::new(codebook.classes(), samples.ncols());
     for (sample, label) in samples.rows().into_iter().zip(labels) {
-        moments.add(usize::from(label), &sample.to_vec(), 1.0);
+        statistics.add(usize::from(label), &sample.to_vec(), 1.0);
     }
-    Ok(moments)
+    statistics
 }
 
-/// Moments under the memberships of a mixture.
-fn expect(samples: ArrayView2<'_, f32>, mixture: &GaussianMixture) -> Moments {
-    let pieces: Vec<Moments> = samples
-        .axis_chunks_iter(Axis(0), PIECE)
+/// Statistics under the memberships of a mixture.
+fn expect(samples: ArrayView2<'_, f32>, mixture: &GaussianMixture) -> Statistics {
+    let chunks: Vec<Statistics> = samples
+        .axis_chunks_iter(Axis(0), CHUNK)
         .into_par_iter()
-        .map(|piece| expect_piece(piece, mixture))
+        .map(|chunk| expect_chunk(chunk, mixture))
         .collect();
-    let none = Moments::new(mixture.classes(), samples.ncols());
-    pieces.into_iter().fold(none, Moments::merge)
+    let none = Statistics::new(mixture.classes(), samples.ncols());
+    chunks.into_iter().fold(none, Statistics::merge)
 }
 
-fn expect_piece(samples: ArrayView2<'_, f32>, mixture: &GaussianMixture) -> Moments {
+fn expect_chunk(samples: ArrayView2<'_, f32>, mixture: &GaussianMixture) -> Statistics {
     let (classes, channels) = (mixture.classes(), mixture.channels());
-    let mut moments = Moments::new(classes, channels);
+    let mut statistics = Statistics::new(classes, channels);
     let (mut posterior, mut scratch) = (vec![0.0; classes], vec![0.0; channels]);
     let mut row = vec![0.0; channels];
     for sample in samples.rows() {
         row.iter_mut().zip(sample).for_each(|(to, &from)| *to = from);
-        moments.log_likelihood += mixture.posterior(sample, &mut posterior, &mut scratch);
+        statistics.log_likelihood += mixture.posterior(sample, &mut posterior, &mut scratch);
         for (class, &membership) in posterior.iter().enumerate() {
-            moments.add(class, &row, membership);
+            statistics.add(class, &row, membership);
         }
     }
-    moments
+    statistics
 }
 
 #[cfg(test)]
@@ -296,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_and_samples_without_sense_are_refused() {
+    fn invalid_settings_and_samples_are_refused() {
         let fit = |config: MixtureConfig, samples: Array2<f32>| {
             config.fit(samples.view(), Key::new(1)).unwrap_err()
         };

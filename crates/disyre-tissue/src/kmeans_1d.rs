@@ -1,16 +1,16 @@
-//! K-means of one channel, where every cluster is an interval of the sorted samples.
+//! K-means of one channel, where every cluster is an interval of the sorted samples; `kmeans_fit` calls it.
 
 use std::ops::Range;
 
-use crate::TissueError;
+use crate::error::TissueError;
 
-/// The most places at which the dynamic program may cut; beyond, it cuts between groups of neighbouring values.
+/// Most positions at which the dynamic program may cut; beyond, it cuts between groups of neighbouring values.
 ///
 /// Ours: with five classes, about 10 ms and 2 MB however large the cohort.
 const MAX_CUTS: usize = 1 << 15;
 
-/// The most iterations that improve a partition found on groups of values; far fewer are needed.
-const POLISHING: usize = 100;
+/// Most of Lloyd's iterations after a partition found on groups of values; far fewer are needed.
+const MAX_ITERATIONS: usize = 100;
 
 /// Samples of one channel in ascending order.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct SortedSamples {
     values: Vec<f32>,
 }
 
-/// Centres in ascending order and what they leave unexplained.
+/// Centres in ascending order, and their inertia.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Clusters {
     pub(crate) centres: Vec<f64>,
@@ -33,11 +33,11 @@ impl SortedSamples {
         Self { values }
     }
 
-    /// The partition into `classes` intervals with the least inertia.
+    /// Partition into `classes` intervals with the least inertia.
     ///
     /// Exact for up to [`MAX_CUTS`] distinct values. Beyond, it is the best partition that cuts between groups of
     /// neighbouring values, improved by Lloyd's iterations on the samples themselves.
-    pub(crate) fn solve(&self, classes: usize) -> Result<Clusters, TissueError> {
+    pub(crate) fn optimal(&self, classes: usize) -> Result<Clusters, TissueError> {
         let distinct = self.positions_of_change().count() + 1;
         if distinct < classes {
             return Err(TissueError::TooFewValues { distinct, classes });
@@ -45,11 +45,11 @@ impl SortedSamples {
         let group = distinct.div_ceil(MAX_CUTS);
         let inner = self.positions_of_change().skip(group - 1).step_by(group);
         let cuts: Vec<usize> = [0].into_iter().chain(inner).chain([self.values.len()]).collect();
-        let chosen = Program::new(&self.values, &cuts).solve(classes);
+        let chosen = DynamicProgram::new(&self.values, &cuts).solve(classes);
         let centres = chosen.windows(2).map(|ends| mean(&self.values[ends[0]..ends[1]])).collect();
         match group {
             1 => Ok(self.clusters(centres)),
-            _ => Ok(self.refine(centres, POLISHING)),
+            _ => Ok(self.refine(centres, MAX_ITERATIONS)),
         }
     }
 
@@ -67,7 +67,7 @@ impl SortedSamples {
     }
 
     fn move_to_means(&self, centres: &[f64]) -> Vec<f64> {
-        let ends = self.ends_of_nearest(centres);
+        let ends = self.interval_ends(centres);
         let means = centres.iter().zip(ends.windows(2)).map(|(&centre, ends)| {
             let nearest = &self.values[ends[0]..ends[1]];
             if nearest.is_empty() { centre } else { mean(nearest) }
@@ -76,7 +76,7 @@ impl SortedSamples {
     }
 
     fn clusters(&self, centres: Vec<f64>) -> Clusters {
-        let ends = self.ends_of_nearest(&centres);
+        let ends = self.interval_ends(&centres);
         let parts = centres.iter().zip(ends.windows(2));
         let spreads = parts.map(|(&centre, ends)| {
             let nearest = self.values[ends[0]..ends[1]].iter();
@@ -86,11 +86,12 @@ impl SortedSamples {
         Clusters { centres, inertia }
     }
 
-    /// Where the samples nearest to each centre begin, and the number of samples; half way belongs to the lower.
-    fn ends_of_nearest(&self, centres: &[f64]) -> Vec<usize> {
-        let borders = centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1]));
-        let inner =
-            borders.map(|border| self.values.partition_point(|&value| f64::from(value) <= border));
+    /// Index at which the samples nearest to each centre begin, and the number of samples; a sample half way belongs to
+    /// the lower centre.
+    fn interval_ends(&self, centres: &[f64]) -> Vec<usize> {
+        let thresholds = centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1]));
+        let inner = thresholds
+            .map(|threshold| self.values.partition_point(|&value| f64::from(value) <= threshold));
         [0].into_iter().chain(inner).chain([self.values.len()]).collect()
     }
 
@@ -106,7 +107,7 @@ impl SortedSamples {
 ///
 /// # Source
 /// Wang and Song, "Ckmeans.1d.dp" (2011); divide and conquer after Grønlund et al. (arXiv 1701.07204).
-struct Program<'a> {
+struct DynamicProgram<'a> {
     cuts: &'a [usize],
     /// Σ of (value − mean of all) below each cut.
     sums: Vec<f64>,
@@ -114,7 +115,7 @@ struct Program<'a> {
     squares: Vec<f64>,
 }
 
-impl<'a> Program<'a> {
+impl<'a> DynamicProgram<'a> {
     fn new(values: &[f32], cuts: &'a [usize]) -> Self {
         let centre = mean(values);
         let (mut sums, mut squares) = (vec![0.0], vec![0.0]);
@@ -131,14 +132,14 @@ impl<'a> Program<'a> {
         Self { cuts, sums, squares }
     }
 
-    /// The ends of the optimal intervals: `classes + 1` of the cuts, first and last included.
+    /// Ends of the optimal intervals: `classes + 1` of the cuts, first and last included.
     fn solve(&self, classes: usize) -> Vec<usize> {
         let last = self.cuts.len() - 1;
         let mut best: Vec<f64> = (0..=last).map(|j| self.cost(0, j)).collect();
         let mut froms = Vec::with_capacity(classes);
         for k in 2..=classes {
             let mut row = Row { best: vec![f64::INFINITY; last + 1], from: vec![0; last + 1] };
-            self.fill(&best, &mut row, k..last + 1, k - 1..last);
+            self.solve_row(&best, &mut row, k..last + 1, k - 1..last);
             best = row.best;
             froms.push(row.from);
         }
@@ -154,7 +155,13 @@ impl<'a> Program<'a> {
     }
 
     /// Solves a row for the ends `wanted`, whose best predecessors lie in `candidates` (its end included).
-    fn fill(&self, before: &[f64], row: &mut Row, wanted: Range<usize>, candidates: Range<usize>) {
+    fn solve_row(
+        &self,
+        before: &[f64],
+        row: &mut Row,
+        wanted: Range<usize>,
+        candidates: Range<usize>,
+    ) {
         if wanted.is_empty() {
             return;
         }
@@ -166,8 +173,8 @@ impl<'a> Program<'a> {
         let Some((total, chosen)) = least else { return };
         row.best[middle] = total;
         row.from[middle] = chosen as u32;
-        self.fill(before, row, wanted.start..middle, candidates.start..chosen);
-        self.fill(before, row, middle + 1..wanted.end, chosen..candidates.end);
+        self.solve_row(before, row, wanted.start..middle, candidates.start..chosen);
+        self.solve_row(before, row, middle + 1..wanted.end, chosen..candidates.end);
     }
 
     /// Inertia of the samples between two cuts about their mean.
@@ -178,7 +185,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// One row of the program: for every end the least inertia, and where its last interval begins.
+/// One row of the program: for every end the least inertia, and the cut at which its last interval begins.
 struct Row {
     best: Vec<f64>,
     from: Vec<u32>,
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn three_obvious_groups_are_found() {
         let samples = SortedSamples::new(vec![0.5, 0.0, 0.25, 1.0, 0.5, 0.0]);
-        let clusters = samples.solve(3).unwrap();
+        let clusters = samples.optimal(3).unwrap();
         // {0, 0}, {1/4, 1/2, 1/2}, {1}: the middle has mean 5/12 and inertia 1/24.
         assert!((clusters.centres[1] - 5.0 / 12.0).abs() < 1e-15);
         assert_eq!((clusters.centres[0], clusters.centres[2]), (0.0, 1.0));
@@ -211,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn as_many_classes_as_values_leave_nothing_unexplained() {
+    fn as_many_classes_as_values_have_no_inertia() {
         let samples = SortedSamples::new(vec![0.25, 0.5, 0.25, -0.0, 0.0]);
-        let clusters = samples.solve(3).unwrap();
+        let clusters = samples.optimal(3).unwrap();
         assert_eq!(clusters, Clusters { centres: vec![0.0, 0.25, 0.5], inertia: 0.0 });
-        let error = samples.solve(4).unwrap_err();
+        let error = samples.optimal(4).unwrap_err();
         assert!(matches!(error, TissueError::TooFewValues { distinct: 3, classes: 4 }));
     }
 
@@ -242,7 +249,7 @@ mod tests {
         #[test]
         fn no_partition_is_better(values in prop::collection::vec(0.0_f32..1.0, 4..14), classes in 1usize..5) {
             let samples = SortedSamples::new(values);
-            match samples.solve(classes) {
+            match samples.optimal(classes) {
                 Ok(clusters) => {
                     let least = exhaustive(&samples.values, classes);
                     prop_assert!((clusters.inertia - least).abs() < 1e-12);
@@ -268,9 +275,9 @@ mod tests {
 
     #[test]
     fn restarts_of_lloyds_iterations_never_do_better() {
-        // Exact, and with more distinct values than places to cut.
+        // Exact, and with more distinct values than cuts.
         for samples in [mixture(20_000, 4000.0), mixture(200_000, 1e7)] {
-            let solved = samples.solve(5).unwrap();
+            let solved = samples.optimal(5).unwrap();
             let mut rng = Key::new(4).rng();
             for _ in 0..50 {
                 let mut start: Vec<f64> = (0..5).map(|_| rng.random()).collect();

@@ -1,12 +1,26 @@
+//! Settings and result of k-means; one channel goes to `kmeans_1d`, several to `kmeans_nd`.
 use disyre_core::ndarray::{ArrayView1, ArrayView2, Axis};
 use disyre_core::{Key, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::codebook::ensure_labelled;
-use crate::interval::{Clusters, SortedSamples};
-use crate::{Codebook, TissueError};
+use crate::codebook::{Codebook, ensure_labelled};
+use crate::error::TissueError;
+use crate::kmeans_1d::{Clusters, SortedSamples};
+#[cfg(feature = "kmeans")]
+use crate::kmeans_nd;
 
-/// How tissue classes are fitted: k-means, the K centres with the least sum of squared distances to the samples.
+/// Settings of k-means: the K centres with the least sum of squared distances to the samples.
+///
+/// ```
+/// use disyre_core::{Key, ndarray::array};
+/// use disyre_tissue::KMeansConfig;
+///
+/// let samples = array![[0.0], [0.25], [0.75], [1.0]];
+/// let fit = KMeansConfig { classes: 2, ..KMeansConfig::default() }.fit(samples.view(), Key::new(1))?;
+/// assert_eq!(fit.codebook.centres(), array![[0.125], [0.875]]);
+/// assert_eq!(fit.inertia, 4.0 / 64.0);
+/// # Ok::<(), disyre_tissue::TissueError>(())
+/// ```
 ///
 /// # Source
 /// K = 5: the published code. One channel is solved exactly (ours); `max_iterations` and `restarts` concern several
@@ -16,9 +30,9 @@ use crate::{Codebook, TissueError};
 pub struct KMeansConfig {
     /// Number of classes K, 1 to 256; published: 5.
     pub classes: usize,
-    /// The most iterations of Lloyd's algorithm, ≥ 1; ours, as many as scikit-learn's default.
+    /// Most iterations of Lloyd's algorithm, ≥ 1; ours, as many as scikit-learn's default.
     pub max_iterations: usize,
-    /// How often several channels start anew from other random centres, ≥ 1; the best result counts. Ours.
+    /// Number of starts from other random centres with several channels, ≥ 1; the best result counts. Ours.
     pub restarts: usize,
 }
 
@@ -28,9 +42,10 @@ impl Default for KMeansConfig {
     }
 }
 
-/// Fitted classes.
+/// Classes fitted by k-means.
+#[doc(alias = "Fit")]
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fit {
+pub struct KMeansFit {
     /// The classes.
     pub codebook: Codebook,
     /// Sum over the samples of the squared distance to the nearest centre, in squared intensities.
@@ -51,20 +66,20 @@ impl KMeansConfig {
     /// # Errors
     /// [`TissueError::NoSamples`], [`TissueError::TooFewValues`], [`TissueError::Shape`] if a sample is not finite,
     /// [`TissueError::SeveralChannels`] without the feature, and errors of the settings.
-    pub fn fit(&self, samples: ArrayView2<'_, f32>, key: Key) -> Result<Fit, TissueError> {
+    pub fn fit(&self, samples: ArrayView2<'_, f32>, key: Key) -> Result<KMeansFit, TissueError> {
         self.check(&samples)?;
         match samples.ncols() {
             1 => one_channel(
-                SortedSamples::new(samples.iter().copied().collect()).solve(self.classes)?,
+                SortedSamples::new(samples.iter().copied().collect()).optimal(self.classes)?,
             ),
-            _ => self.fit_many(samples, key),
+            _ => self.fit_nd(samples, key),
         }
     }
 
     /// Lloyd's iterations from the centres of a codebook, whose number of classes counts in place of `classes`: each
-    /// sample goes to its nearest centre, each centre moves to the mean of its samples, until nothing moves or
-    /// `max_iterations` are over. With one channel, a centre without samples stays where it is; with several, the
-    /// `kmeans` crate moves it to the sample that lies worst.
+    /// sample joins its nearest centre, each centre moves to the mean of its samples, until nothing moves or
+    /// `max_iterations` is reached. With one channel, a centre without samples stays where it is; with several, the
+    /// `kmeans` crate moves it to the sample farthest from its own centre.
     ///
     /// # Shapes and units
     /// `samples` is `(n, channels)` with the channels of `start`.
@@ -75,12 +90,12 @@ impl KMeansConfig {
         &self,
         samples: ArrayView2<'_, f32>,
         start: &Codebook,
-    ) -> Result<Fit, TissueError> {
+    ) -> Result<KMeansFit, TissueError> {
         self.check(&samples)?;
         let expected = [samples.nrows(), start.channels()];
         ensure_same_shape("tissue samples", &expected, samples.shape())?;
         if samples.ncols() > 1 {
-            return self.refine_many(samples, start);
+            return self.refine_nd(samples, start);
         }
         let sorted = SortedSamples::new(samples.iter().copied().collect());
         one_channel(sorted.refine(start.centres().iter().copied().collect(), self.max_iterations))
@@ -102,33 +117,40 @@ impl KMeansConfig {
     }
 
     #[cfg(feature = "kmeans")]
-    fn fit_many(&self, samples: ArrayView2<'_, f32>, key: Key) -> Result<Fit, TissueError> {
-        crate::many::fit(samples, self, key)
+    fn fit_nd(&self, samples: ArrayView2<'_, f32>, key: Key) -> Result<KMeansFit, TissueError> {
+        let (codebook, inertia) =
+            kmeans_nd::fit(samples, self.classes, self.restarts, self.max_iterations, key)?;
+        Ok(KMeansFit { codebook, inertia })
     }
 
     #[cfg(feature = "kmeans")]
-    fn refine_many(
+    fn refine_nd(
         &self,
         samples: ArrayView2<'_, f32>,
         start: &Codebook,
-    ) -> Result<Fit, TissueError> {
-        crate::many::refine(samples, start.centres(), self.max_iterations)
+    ) -> Result<KMeansFit, TissueError> {
+        let (codebook, inertia) = kmeans_nd::refine(samples, start.centres(), self.max_iterations)?;
+        Ok(KMeansFit { codebook, inertia })
     }
 
     #[cfg(not(feature = "kmeans"))]
-    fn fit_many(&self, samples: ArrayView2<'_, f32>, _: Key) -> Result<Fit, TissueError> {
+    fn fit_nd(&self, samples: ArrayView2<'_, f32>, _: Key) -> Result<KMeansFit, TissueError> {
         Err(TissueError::SeveralChannels { channels: samples.ncols() })
     }
 
     #[cfg(not(feature = "kmeans"))]
-    fn refine_many(&self, samples: ArrayView2<'_, f32>, _: &Codebook) -> Result<Fit, TissueError> {
+    fn refine_nd(
+        &self,
+        samples: ArrayView2<'_, f32>,
+        _: &Codebook,
+    ) -> Result<KMeansFit, TissueError> {
         Err(TissueError::SeveralChannels { channels: samples.ncols() })
     }
 }
 
-fn one_channel(clusters: Clusters) -> Result<Fit, TissueError> {
+fn one_channel(clusters: Clusters) -> Result<KMeansFit, TissueError> {
     let centres = ArrayView1::from(&clusters.centres).insert_axis(Axis(1)); // (k, 1)
-    Ok(Fit { codebook: Codebook::from_centres(centres)?, inertia: clusters.inertia })
+    Ok(KMeansFit { codebook: Codebook::from_centres(centres)?, inertia: clusters.inertia })
 }
 
 #[cfg(test)]
@@ -145,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn lloyds_iterations_stop_when_told() {
+    fn lloyds_iterations_stop_at_the_most_allowed() {
         let samples = array![[0.0], [0.25], [0.5], [1.0]];
         let start = Codebook::from_centres(array![[0.0], [0.125]].view()).unwrap();
         let one = KMeansConfig { max_iterations: 1, ..KMeansConfig::default() };
@@ -156,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_and_settings_without_sense_are_refused() {
+    fn invalid_samples_and_settings_are_refused() {
         let config = KMeansConfig::default();
         let fit = |config: KMeansConfig, samples: Array2<f32>| {
             config.fit(samples.view(), Key::new(1)).unwrap_err()

@@ -1,4 +1,4 @@
-//! K-means of several channels, through the `kmeans` crate.
+//! K-means of several channels, through the crate `kmeans`; `kmeans_fit` calls it.
 
 use std::collections::HashSet;
 
@@ -7,38 +7,41 @@ use disyre_core::ndarray::{Array2, ArrayView2};
 use disyre_core::rand::RngExt;
 use kmeans::{AbortStrategy, EuclideanDistance, KMeans};
 
-use crate::{Codebook, Fit, KMeansConfig, TissueError};
+use crate::codebook::Codebook;
+use crate::error::TissueError;
 
 /// Lanes of the crate's vectors: channels are padded to a multiple of them.
 const LANES: usize = 4;
 
-/// The best of the restarts, each from its own k-means++ centres.
+/// Codebook and inertia of the best of the restarts, each from its own k-means++ centres.
 pub(crate) fn fit(
     samples: ArrayView2<'_, f32>,
-    config: &KMeansConfig,
+    classes: usize,
+    restarts: usize,
+    max_iterations: usize,
     key: Key,
-) -> Result<Fit, TissueError> {
-    let distinct = distinct_rows(samples, config.classes);
-    if distinct < config.classes {
-        return Err(TissueError::TooFewValues { distinct, classes: config.classes });
+) -> Result<(Codebook, f64), TissueError> {
+    let distinct = distinct_rows(samples, classes);
+    if distinct < classes {
+        return Err(TissueError::TooFewValues { distinct, classes });
     }
-    let mut best: Option<Fit> = None;
-    for restart in 0..config.restarts {
-        let start = spread_centres(samples, config.classes, key.child(restart));
-        let fit = refine(samples, start.view(), config.max_iterations)?;
-        if best.as_ref().is_none_or(|best| fit.inertia < best.inertia) {
+    let mut best: Option<(Codebook, f64)> = None;
+    for restart in 0..restarts {
+        let start = kmeans_plus_plus(samples, classes, key.child(restart));
+        let fit = refine(samples, start.view(), max_iterations)?;
+        if best.as_ref().is_none_or(|best| fit.1 < best.1) {
             best = Some(fit);
         }
     }
     best.ok_or(TissueError::ZeroSetting { setting: "restarts" })
 }
 
-/// Lloyd's iterations of the `kmeans` crate, in `f64`; its results do not depend on the number of threads.
+/// Codebook and inertia after Lloyd's iterations of the `kmeans` crate, in `f64`, the same on any number of threads.
 pub(crate) fn refine(
     samples: ArrayView2<'_, f32>,
     start: ArrayView2<'_, f64>,
     max_iterations: usize,
-) -> Result<Fit, TissueError> {
+) -> Result<(Codebook, f64), TissueError> {
     let distinct = distinct_rows(samples, start.nrows());
     if distinct < start.nrows() {
         return Err(TissueError::TooFewValues { distinct, classes: start.nrows() });
@@ -59,7 +62,7 @@ pub(crate) fn refine(
     let centres = Array2::from_shape_fn(start.dim(), |(k, c)| state.centroids[k][c]);
     let codebook = Codebook::from_centres(centres.view())?;
     let inertia = samples.rows().into_iter().map(|sample| codebook.nearest(sample).1).sum();
-    Ok(Fit { codebook, inertia })
+    Ok((codebook, inertia))
 }
 
 /// K-means++: samples drawn one after the other with probability proportional to the squared distance to the nearest
@@ -67,7 +70,7 @@ pub(crate) fn refine(
 ///
 /// # Source
 /// Arthur and Vassilvitskii, "k-means++" (2007).
-fn spread_centres(samples: ArrayView2<'_, f32>, classes: usize, key: Key) -> Array2<f64> {
+fn kmeans_plus_plus(samples: ArrayView2<'_, f32>, classes: usize, key: Key) -> Array2<f64> {
     let mut rng = key.rng();
     let mut centres = Array2::zeros((classes, samples.ncols()));
     let mut distances = vec![f64::INFINITY; samples.nrows()];
@@ -105,6 +108,7 @@ fn distinct_rows(samples: ArrayView2<'_, f32>, enough: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KMeansConfig;
     use disyre_core::ndarray::array;
     use rayon::ThreadPoolBuilder;
 
@@ -154,10 +158,10 @@ mod tests {
         let exact = config(3)
             .fit(samples.slice_axis(disyre_core::ndarray::Axis(1), (0..1).into()), Key::new(1));
         let exact = exact.unwrap();
-        let many =
+        let several =
             KMeansConfig { restarts: 40, ..config(3) }.fit(samples.view(), Key::new(1)).unwrap();
-        assert!(exact.inertia <= many.inertia * (1.0 + 1e-9));
-        assert!(many.inertia <= exact.inertia * 1.001, "{} {}", many.inertia, exact.inertia);
+        assert!(exact.inertia <= several.inertia * (1.0 + 1e-9));
+        assert!(several.inertia <= exact.inertia * 1.001, "{} {}", several.inertia, exact.inertia);
     }
 
     #[test]
