@@ -1,7 +1,7 @@
 //! Intensity scaling, crop and interpolation against values made by the published code and SciPy.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use disyre_core::ndarray::Array3;
 use disyre_volume::{
@@ -10,14 +10,11 @@ use disyre_volume::{
 };
 use safetensors::SafeTensors;
 
-fn golden(name: &str) -> Option<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let places: [PathBuf; 2] = [root.join("tests/fixtures/golden"), root.join("../shared/golden")];
-    let bytes = places.iter().find_map(|folder| std::fs::read(folder.join(name)).ok());
-    if bytes.is_none() {
-        println!("skipped: {name} not found");
-    }
-    bytes
+/// A golden file, which is part of the repository.
+fn golden(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/golden");
+    let path = folder.join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn floats(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
@@ -45,7 +42,7 @@ fn greatest_difference(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
 
 #[test]
 fn the_published_scaling_and_crop_are_reproduced() {
-    let Some(bytes) = golden("normalise_crop.safetensors") else { return };
+    let bytes = golden("normalise_crop.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut data = array(&file, "raw");
     let mask = nonzero_mask(data.view());
@@ -78,7 +75,7 @@ fn sampled_grid(coordinates: &[f64], side: usize) -> Grid {
 
 #[test]
 fn nearest_and_linear_agree_with_scipy_inside_the_image() {
-    let Some(bytes) = golden("resample.safetensors") else { return };
+    let bytes = golden("resample.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let image = Array3::from_shape_vec((1, 50, 44), floats(&file, "src")).unwrap();
     let volume = Volume::new(image, Grid::from_spacing([1, 50, 44], [1.0; 3])).unwrap();
