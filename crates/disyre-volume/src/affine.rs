@@ -1,3 +1,4 @@
+//! Arithmetic of affines: from voxel indices to world millimetres and back.
 use disyre_core::{Affine, Grid};
 
 /// Maps voxel coordinates `(x, y, z)` to world millimetres, or along any other affine.
@@ -14,7 +15,7 @@ pub(crate) fn compose(left: &Affine, right: &Affine) -> Affine {
     std::array::from_fn(|row| std::array::from_fn(|column| entry(row, column)))
 }
 
-/// The inverse, or `None` if the matrix is not finite, or so flat that its voxels have no volume.
+/// Inverse, or `None` if the matrix is not finite, or so flat that its voxels have no volume.
 pub(crate) fn invert(affine: &Affine) -> Option<Affine> {
     let a = affine;
     if !a.iter().flatten().all(|value| value.is_finite()) {
@@ -39,7 +40,7 @@ pub(crate) fn invert(affine: &Affine) -> Option<Affine> {
     inverse.iter().flatten().all(|value| value.is_finite()).then_some(inverse)
 }
 
-/// The affine of a grid whose voxel 0 sits at `start` of the old one and whose axes step `step` old voxels, `(x, y, z)`.
+/// Affine of a grid whose voxel 0 sits at `start` of the old one and whose axes step `step` old voxels, `(x, y, z)`.
 pub(crate) fn rescaled(affine: &Affine, start: [f64; 3], step: [f64; 3]) -> Affine {
     let origin = transform(affine, start);
     let mut new = *affine;

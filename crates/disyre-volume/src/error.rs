@@ -8,34 +8,34 @@ use serde::Serialize;
 
 use crate::SidecarKind;
 
-/// Why a volume could not be read, written or transformed.
+/// Errors of reading, writing and transforming volumes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
     /// The file or folder could not be opened or read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
     /// The file could not be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
     /// The file is no single-file NIfTI.
     #[error("{} is not a .nii or .nii.gz file: {reason}", path.display())]
     NotNifti {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What shows it.
+        /// The evidence.
         reason: &'static str,
     },
     /// The `dim` field makes no sense.
@@ -44,7 +44,7 @@ pub enum VolumeError {
         path.display()
     )]
     Dimensions {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The field.
         dim: [i64; 8],
@@ -55,7 +55,7 @@ pub enum VolumeError {
         path.display()
     )]
     Datatype {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// NIfTI's code.
         code: i16,
@@ -65,9 +65,9 @@ pub enum VolumeError {
     /// The position of the first voxel makes no sense.
     #[error("{} says that its voxels start at byte {offset}, expected {least} to {most}", path.display())]
     Offset {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Its value.
         offset: f64,
         /// The end of the header.
         least: u64,
@@ -80,7 +80,7 @@ pub enum VolumeError {
         path.display()
     )]
     Truncated {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Bytes of header and voxels, uncompressed.
         expected: u128,
@@ -92,7 +92,7 @@ pub enum VolumeError {
     /// The volume does not fit into memory.
     #[error("{} announces {voxels} voxels, more than there is memory for", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Voxels of one volume.
         voxels: usize,
@@ -100,39 +100,39 @@ pub enum VolumeError {
     /// Intensity scaling of the header that cannot be applied.
     #[error("{} has scl_slope {slope} with scl_inter {inter}; set scl_inter to a finite value", path.display())]
     Scaling {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The factor.
         slope: f64,
         /// The offset.
         inter: f64,
     },
-    /// The header does not say where the voxels lie.
+    /// An affine of the header that is not usable.
     #[error("the {form} of {} {problem}; correct the header", path.display())]
     Affine {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which field.
+        /// The field.
         form: AffineSource,
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
     },
     /// A series where one volume is needed.
     #[error("{} holds {count} volumes; choose one with --volume-index 0 to {}", path.display(), count - 1)]
     SeveralVolumes {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// How many.
+        /// Number of volumes.
         count: usize,
     },
     /// A volume that a series does not have.
     #[error("{} holds {count} volume(s), counted from 0; there is no --volume-index {index}", path.display())]
     VolumeIndex {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The wish.
+        /// The index asked for.
         index: usize,
-        /// How many.
+        /// Number of volumes.
         count: usize,
     },
     /// Voxels without a value.
@@ -141,21 +141,21 @@ pub enum VolumeError {
         path.display()
     )]
     NotFinite {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// How many.
+        /// Number of such voxels.
         count: usize,
     },
     /// A name without the format's suffix.
     #[error("cannot write {}: its name must end in .nii or .nii.gz", path.display())]
     Suffix {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// A grid that the file format cannot hold.
     #[error("cannot write {}: a NIfTI-1 axis holds at most 32767 voxels, the shape is {shape:?}", path.display())]
     TooLong {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// `(z, y, x)`.
         shape: [usize; 3],
@@ -163,7 +163,7 @@ pub enum VolumeError {
     /// A folder without scans.
     #[error("{} holds no .nii or .nii.gz file", path.display())]
     NoScans {
-        /// Which folder.
+        /// The folder.
         path: PathBuf,
     },
     /// No file of this kind belongs to a scan.
@@ -172,11 +172,11 @@ pub enum VolumeError {
         scan.display(), folder.display()
     )]
     NoSidecar {
-        /// What was looked for.
+        /// Kind of file.
         kind: SidecarKind,
-        /// Which scan.
+        /// The scan.
         scan: PathBuf,
-        /// Where it was looked for.
+        /// The folder searched.
         folder: PathBuf,
         /// Names that it may have.
         expected: String,
@@ -187,13 +187,13 @@ pub enum VolumeError {
         found.len(), scan.display(), folder.display(), list(found)
     )]
     SeveralSidecars {
-        /// What was looked for.
+        /// Kind of file.
         kind: SidecarKind,
-        /// Which scan.
+        /// The scan.
         scan: PathBuf,
-        /// Where it was looked for.
+        /// The folder searched.
         folder: PathBuf,
-        /// What was found.
+        /// The files found.
         found: Vec<PathBuf>,
     },
     /// A mask of another shape than its image.
@@ -203,9 +203,9 @@ pub enum VolumeError {
         image.display()
     )]
     MaskShape {
-        /// Which mask.
+        /// The mask.
         mask: PathBuf,
-        /// Which image.
+        /// The image.
         image: PathBuf,
         /// The image's shape.
         expected: [usize; 3],
@@ -219,9 +219,9 @@ pub enum VolumeError {
         image.display()
     )]
     MaskAffine {
-        /// Which mask.
+        /// The mask.
         mask: PathBuf,
-        /// Which image.
+        /// The image.
         image: PathBuf,
         /// The image's affine.
         expected: Box<Affine>,
@@ -236,7 +236,7 @@ pub enum VolumeError {
     /// A quantile outside its range.
     #[error("upper quantile {upper} is outside (0, 1]")]
     Quantile {
-        /// What came.
+        /// The value given.
         upper: f64,
     },
     /// A constant image.
@@ -252,13 +252,13 @@ pub enum VolumeError {
     /// A spacing that is no spacing.
     #[error("spacing {spacing_mm:?} mm (z, y, x) must be positive and finite")]
     Spacing {
-        /// What came.
+        /// The value given.
         spacing_mm: [f64; 3],
     },
     /// An affine without an inverse.
     #[error("the affine of the {which} grid has no inverse: {affine:?}")]
     Singular {
-        /// Which grid.
+        /// The grid's role.
         which: &'static str,
         /// The matrix.
         affine: Box<Affine>,
@@ -274,11 +274,11 @@ pub enum VolumeError {
     Shape(#[from] ShapeError),
 }
 
-/// Which header field places the voxels.
+/// Header field that an affine comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AffineSource {
-    /// The rows of the general affine; `sform_code` > 0.
+    /// Rows of the general affine; `sform_code` > 0.
     Sform,
     /// Quaternion, offsets and `pixdim`; `sform_code` ≤ 0, `qform_code` > 0.
     Qform,

@@ -1,10 +1,23 @@
+//! Scaling of intensities to `[0, 1]` and back.
 use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
 use disyre_core::{ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
 use crate::VolumeError;
 
-/// How the intensities that become 0 and 1 are chosen.
+/// Choice of the intensities that become 0 and 1.
+///
+/// ```
+/// use disyre_core::ndarray::array;
+/// use disyre_volume::IntensityScaling;
+///
+/// let mut data = array![[[0.0, 100.0, 300.0]]];
+/// let mask = array![[[0, 1, 1]]];
+/// let range = IntensityScaling::Brain { upper: 1.0 }.fit(data.view(), mask.view())?;
+/// range.apply(&mut data.view_mut());
+/// assert_eq!(data, array![[[0.0, 1.0 / 3.0, 1.0]]]);
+/// # Ok::<(), disyre_volume::VolumeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum IntensityScaling {
@@ -91,13 +104,13 @@ fn quantile(values: &mut [f32], q: f64) -> f32 {
     (f64::from(lower) + (f64::from(upper) - f64::from(lower)) * fraction) as f32
 }
 
-/// The intensities that become 0 and 1.
+/// Intensities that become 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityRange {
-    /// Becomes 0, and so does everything below.
+    /// Intensity that becomes 0, as everything below does.
     pub low: f32,
-    /// Becomes 1, and so does everything above; greater than `low`.
+    /// Intensity that becomes 1, as everything above does; greater than `low`.
     pub high: f32,
 }
 

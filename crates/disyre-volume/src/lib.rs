@@ -1,7 +1,8 @@
-//! NIfTI files in and out, and everything that depends on where voxels lie: orientation, resampling, boxes, brain masks and intensity scaling.
+//! NIfTI files in and out, their names, and operations on their grids: orientation, resampling, boxes, brain masks and
+//! intensity scaling.
 //!
-//! Take this crate to read scans into [`Volume`]s and to write maps back on their own grids; take `disyre` for the
-//! whole pipeline.
+//! Use this crate to read scans into [`Volume`]s and to write maps back on their own grids. Use `disyre` for the whole
+//! pipeline.
 //!
 //! ```
 //! use disyre_volume::{Interpolation, resample_to_spacing, to_ras};
@@ -20,8 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Main types: [`Scan`] (a file's volume and the header that its maps inherit), [`Interpolation`],
-//! [`IntensityScaling`], [`VoxelBox`], [`Orientation`].
+//! Main types: [`Scan`] (a file's volume and the header that its maps inherit), [`ScanName`] and [`SidecarFiles`] (which
+//! file belongs to which scan), [`Interpolation`], [`IntensityScaling`], [`VoxelBox`], [`Orientation`].
 //!
 //! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
 #![forbid(unsafe_code)]

@@ -1,3 +1,4 @@
+//! Brain masks, and files that lie on the grid of a scan.
 use std::path::Path;
 
 use disyre_core::Volume;
@@ -6,7 +7,7 @@ use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 use crate::affine::corner_distance_mm;
 use crate::{Scan, VolumeError};
 
-/// 1 where a voxel is not 0: the brain of a skull-stripped scan.
+/// Mask that is 1 where a voxel is not 0: the brain of a skull-stripped scan.
 pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
     Zip::from(data).par_map_collect(|&value| u8::from(value != 0.0))
 }
@@ -17,7 +18,7 @@ pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
 /// `(z, y, x)` of `image.volume`, in the file's own orientation.
 ///
 /// # Errors
-/// What [`Scan::read`] refuses; [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], naming both files. The
+/// Those of [`Scan::read`]; [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], naming both files. The
 /// affines may differ by a twentieth of the smallest voxel side at the corners: programs round headers differently.
 pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
     Ok(nonzero_mask(read_on_grid(path, image)?.data.view()))

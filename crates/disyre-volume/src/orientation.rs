@@ -1,3 +1,4 @@
+//! Orientation of a volume's axes, and the copy to RAS+.
 use std::fmt;
 
 use disyre_core::ndarray::{Array3, ArrayView3, Axis};
@@ -5,7 +6,7 @@ use disyre_core::{Affine, Grid, Volume};
 
 use crate::affine::rescaled;
 
-/// How a volume's axes must be permuted and flipped to come closest to RAS+.
+/// Permutation and flips that bring a volume's axes closest to RAS+.
 ///
 /// ```
 /// use disyre_volume::{Grid, Orientation};
@@ -14,14 +15,14 @@ use crate::affine::rescaled;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Orientation {
-    /// For each world axis (R, A, S), the voxel axis (0 = x, 1 = y, 2 = z) that runs along it.
+    /// Voxel axis (0 = x, 1 = y, 2 = z) that runs along each world axis (R, A, S).
     source: [usize; 3],
     /// For each world axis, whether that voxel axis runs against it.
     flipped: [bool; 3],
 }
 
 impl Orientation {
-    /// The orientation of an affine: the assignment of voxel axes to world axes with the greatest sum of |cosines|.
+    /// Orientation of an affine: the assignment of voxel axes to world axes with the greatest sum of |cosines|.
     ///
     /// # Source
     /// Ours. Where no two axes compete (any scan that is less than 45° oblique) it equals nibabel's `io_orientation`.
@@ -95,7 +96,7 @@ impl Orientation {
 }
 
 impl fmt::Display for Orientation {
-    /// Where x, y and z point, such as `LPS`.
+    /// Directions of x, y and z, such as `LPS`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const CODES: [[&str; 2]; 3] = [["R", "L"], ["A", "P"], ["S", "I"]];
         for axis in 0..3 {
@@ -106,10 +107,10 @@ impl fmt::Display for Orientation {
     }
 }
 
-/// Permutes and flips the axes so that x runs to the right, y forwards and z upwards, as nearly as that goes.
+/// Permutes and flips the axes so that x runs to the right, y forwards and z upwards, as nearly as possible.
 ///
-/// Every voxel keeps its value and its place in the world; an oblique volume stays oblique.
-/// [`Orientation::from_ras`] leads back.
+/// Every voxel keeps its value and its position in world coordinates; an oblique volume stays oblique.
+/// [`Orientation::from_ras`] is the inverse.
 pub fn to_ras(volume: &Volume) -> Volume {
     let orientation = Orientation::of(&volume.grid.affine);
     Volume { data: orientation.to_ras(volume.data.view()), grid: orientation.grid(&volume.grid) }
@@ -140,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_voxel_keeps_its_place_in_the_world(permutation in 0usize..6, signs: [bool; 3]) {
+        fn every_voxel_keeps_its_world_coordinates(permutation in 0usize..6, signs: [bool; 3]) {
             let grid = Grid { shape: [2, 3, 4], affine: axis_aligned(permutation, signs) };
             let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| (z * 100 + y * 10 + x) as f32);
             let native = Volume::new(data, grid).unwrap();

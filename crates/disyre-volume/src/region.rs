@@ -1,3 +1,4 @@
+//! Boxes of voxels: the foreground's, and cropping.
 use disyre_core::ndarray::{ArrayView3, Slice};
 use disyre_core::{Grid, Volume};
 use serde::{Deserialize, Serialize};
@@ -5,6 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::affine::rescaled;
 
 /// A box of voxels.
+///
+/// ```
+/// use disyre_volume::{Grid, Volume, crop, foreground_box, nonzero_mask};
+///
+/// let mut volume = Volume::zeros(Grid::from_spacing([3, 4, 5], [1.0; 3]));
+/// volume.data[[1, 2, 3]] = 0.5;
+/// let brain = foreground_box(nonzero_mask(volume.data.view()).view()).expect("a voxel");
+/// assert_eq!((brain.start, brain.end), ([1, 2, 3], [2, 3, 4]));
+/// assert_eq!(crop(&volume, brain).data.len(), 1);
+/// ```
 ///
 /// # Shapes and units
 /// `(z, y, x)` voxel indices; `end` is exclusive.
@@ -44,7 +55,7 @@ impl VoxelBox {
     }
 }
 
-/// The smallest box that holds every voxel whose mask is not 0; `None` if there is none.
+/// Smallest box that holds every voxel whose mask is not 0; `None` if there is none.
 ///
 /// # Source
 /// The published code crops every test volume to this box.
@@ -62,7 +73,7 @@ pub fn foreground_box(mask: ArrayView3<'_, u8>) -> Option<VoxelBox> {
     (end[0] > 0).then_some(VoxelBox { start, end })
 }
 
-/// Cuts a box out of a volume; every voxel keeps its place in the world.
+/// Cuts a box out of a volume; every voxel keeps its world coordinates.
 ///
 /// # Shapes and units
 /// The part of `region` that lies inside the volume, `(z, y, x)`.

@@ -1,9 +1,10 @@
+//! Voxel types of NIfTI, and decoding of stored numbers.
 use std::path::Path;
 
 use super::header::Endian;
 use crate::VolumeError;
 
-/// The voxel types that are read: one real number per voxel, at most 64 bits.
+/// Voxel types that are read: one real number per voxel, at most 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Datatype {
     Uint8,
@@ -19,7 +20,7 @@ pub(crate) enum Datatype {
 }
 
 impl Datatype {
-    /// The type of a code of `nifti1.h`.
+    /// Type with this code of `nifti1.h`.
     pub(crate) fn from_code(path: &Path, code: i16) -> Result<Self, VolumeError> {
         let name = match code {
             2 => return Ok(Self::Uint8),

@@ -1,3 +1,4 @@
+//! Fields of NIfTI-1 and NIfTI-2 headers, in either byte order.
 use std::path::Path;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
@@ -35,9 +36,9 @@ impl Version {
     }
 }
 
-/// What both editions say, in the wider types of NIfTI-2.
+/// Header fields that both editions have, in the wider types of NIfTI-2.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Fields {
+pub(crate) struct HeaderFields {
     pub(crate) dim: [i64; 8],
     pub(crate) datatype: i16,
     pub(crate) pixdim: [f64; 8],
@@ -54,7 +55,7 @@ pub(crate) struct Fields {
     pub(crate) descrip: Vec<u8>,
 }
 
-/// Edition and byte order, told by the first four bytes: the header's length, 348 or 540.
+/// Edition and byte order from the first four bytes: the header's length, 348 or 540.
 pub(crate) fn recognise(start: [u8; 4]) -> Option<(Version, Endian)> {
     let read = |endian| match endian {
         Endian::Little => i32::from_le_bytes(start),
@@ -73,7 +74,7 @@ pub(crate) fn parse(
     bytes: &[u8],
     version: Version,
     endian: Endian,
-) -> Result<Fields, VolumeError> {
+) -> Result<HeaderFields, VolumeError> {
     check_magic(path, bytes, version)?;
     let fields = match version {
         Version::One => parse_1(path, bytes, endian)?,
@@ -100,8 +101,8 @@ fn check_magic(path: &Path, bytes: &[u8], version: Version) -> Result<(), Volume
 
 /// NIfTI-1, through the `nifti` crate.
 ///
-/// That crate tells the byte order by `dim[0]`, so a `dim[0]` out of range is refused before it can mislead it.
-fn parse_1(path: &Path, bytes: &[u8], endian: Endian) -> Result<Fields, VolumeError> {
+/// That crate infers the byte order from `dim[0]`, so a `dim[0]` out of range is refused first.
+fn parse_1(path: &Path, bytes: &[u8], endian: Endian) -> Result<HeaderFields, VolumeError> {
     let rank = match endian {
         Endian::Little => LittleEndian::read_i16(&bytes[40..]),
         Endian::Big => BigEndian::read_i16(&bytes[40..]),
@@ -114,10 +115,10 @@ fn parse_1(path: &Path, bytes: &[u8], endian: Endian) -> Result<Fields, VolumeEr
         path: path.to_owned(),
         reason: "its header cannot be parsed",
     })?;
-    Ok(Fields::from(header))
+    Ok(HeaderFields::from(header))
 }
 
-impl From<NiftiHeader> for Fields {
+impl From<NiftiHeader> for HeaderFields {
     fn from(h: NiftiHeader) -> Self {
         Self {
             // The crate reads the standard's signed sizes as unsigned.
@@ -139,10 +140,10 @@ impl From<NiftiHeader> for Fields {
 }
 
 /// NIfTI-2; positions from the standard's `nifti2.h`.
-fn parse_2<B: ByteOrder>(bytes: &[u8]) -> Fields {
+fn parse_2<B: ByteOrder>(bytes: &[u8]) -> HeaderFields {
     let float = |at: usize| B::read_f64(&bytes[at..]);
     let floats = |at: usize| std::array::from_fn(|index| float(at + 8 * index));
-    Fields {
+    HeaderFields {
         dim: std::array::from_fn(|index| B::read_i64(&bytes[16 + 8 * index..])),
         datatype: B::read_i16(&bytes[12..]),
         pixdim: std::array::from_fn(|index| float(104 + 8 * index)),
@@ -159,8 +160,8 @@ fn parse_2<B: ByteOrder>(bytes: &[u8]) -> Fields {
     }
 }
 
-impl Fields {
-    /// The sizes that count: `dim[1..=dim[0]]`, NIfTI's order (x first).
+impl HeaderFields {
+    /// Sizes of the axes in use: `dim[1..=dim[0]]`, NIfTI's order (x first).
     pub(crate) fn sizes(&self, path: &Path) -> Result<Vec<usize>, VolumeError> {
         let bad = || VolumeError::Dimensions { path: path.to_owned(), dim: self.dim };
         if !(1..=7).contains(&self.dim[0]) {
@@ -189,7 +190,7 @@ impl Fields {
 
     /// `vox_offset`; 0 stands for "right after the header".
     pub(crate) fn first_voxel(&self, path: &Path, version: Version) -> Result<u64, VolumeError> {
-        /// The longest header with extensions that is read.
+        /// Longest header with extensions that is read, in bytes.
         const MOST: u64 = 64 << 20;
         let least = version.least_offset();
         let offset = self.vox_offset;
@@ -207,8 +208,8 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn fields() -> Fields {
-        Fields::from(NiftiHeader::default())
+    fn fields() -> HeaderFields {
+        HeaderFields::from(NiftiHeader::default())
     }
 
     #[test]
@@ -224,18 +225,18 @@ mod tests {
     fn a_slope_of_zero_or_nan_means_unscaled_whatever_the_offset() {
         let path = Path::new("a.nii");
         for slope in [0.0, f64::NAN, f64::INFINITY] {
-            let fields = Fields { scl_slope: slope, scl_inter: 7.0, ..fields() };
+            let fields = HeaderFields { scl_slope: slope, scl_inter: 7.0, ..fields() };
             assert_eq!(fields.scaling(path).unwrap(), (1.0, 0.0));
         }
-        let good = Fields { scl_slope: 2.0, scl_inter: -1.0, ..fields() };
+        let good = HeaderFields { scl_slope: 2.0, scl_inter: -1.0, ..fields() };
         assert_eq!(good.scaling(path).unwrap(), (2.0, -1.0));
-        let bad = Fields { scl_slope: 2.0, scl_inter: f64::NAN, ..fields() };
+        let bad = HeaderFields { scl_slope: 2.0, scl_inter: f64::NAN, ..fields() };
         assert!(bad.scaling(path).unwrap_err().to_string().contains("scl_inter"));
     }
 
     #[test]
     fn voxels_may_not_start_inside_the_header() {
-        let at = |offset| Fields { vox_offset: offset, ..fields() };
+        let at = |offset| HeaderFields { vox_offset: offset, ..fields() };
         let first = |offset| at(offset).first_voxel(Path::new("a.nii"), Version::One);
         assert_eq!(first(0.0).unwrap(), 352);
         assert_eq!(first(352.0).unwrap(), 352);

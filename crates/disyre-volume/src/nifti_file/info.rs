@@ -1,3 +1,4 @@
+//! Facts of a header and its voxels; `disyre info` prints them.
 use std::path::PathBuf;
 
 use disyre_core::Affine;
@@ -7,7 +8,18 @@ use super::header::{Endian, Version};
 use super::read::Scan;
 use crate::{AffineSource, Orientation};
 
-/// The facts of a scan's header and voxels, as `disyre info` shows them.
+/// Facts of a scan's header and voxels, as `disyre info` prints them.
+///
+/// ```
+/// # use disyre_volume::{Grid, Scan, Volume, write_volume};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("scan.nii");
+/// # write_volume(&path, &Volume::zeros(Grid::from_spacing([2, 3, 4], [3.0, 2.0, 1.0])))?;
+/// let info = Scan::read(&path)?.info();
+/// assert_eq!((info.dims, info.datatype), (vec![4, 3, 2], "float32"));
+/// assert_eq!((info.orientation.as_str(), info.spacing_mm), ("RAS", [3.0, 2.0, 1.0]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ScanInfo {
@@ -25,15 +37,15 @@ pub struct ScanInfo {
     pub shape: [usize; 3],
     /// Spacing `(z, y, x)` in millimetres.
     pub spacing_mm: [f64; 3],
-    /// Where x, y and z point: R/L, A/P, S/I.
+    /// Directions of x, y and z: R/L, A/P, S/I.
     pub orientation: String,
-    /// The field that places the voxels.
+    /// Header field that gives the affine.
     pub affine_source: AffineSource,
     /// The header's `qform_code`.
     pub qform_code: i32,
     /// The header's `sform_code`.
     pub sform_code: i32,
-    /// Voxel indices `(x, y, z)` to millimetres, RAS+.
+    /// Affine from voxel indices `(x, y, z)` to millimetres, RAS+.
     pub affine: Affine,
     /// Unit of the header's lengths: "mm", "m", "um" or "unknown".
     pub space_unit: &'static str,
@@ -74,7 +86,7 @@ impl ScanInfo {
             shape: volume.grid.shape,
             spacing_mm: volume.grid.spacing_mm(),
             orientation: Orientation::of(&volume.grid.affine).to_string(),
-            affine_source: header.placed_by,
+            affine_source: header.affine_source,
             qform_code: header.fields.qform_code,
             sform_code: header.fields.sform_code,
             affine: volume.grid.affine,
@@ -99,7 +111,7 @@ fn space_unit(xyzt_units: i32) -> &'static str {
     }
 }
 
-/// Text up to the first zero byte; bytes that are no text become replacement characters.
+/// Text up to the first zero byte; bytes that are not UTF-8 become replacement characters.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()

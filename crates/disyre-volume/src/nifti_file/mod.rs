@@ -1,7 +1,8 @@
+//! NIfTI-1 and NIfTI-2 files: their headers, voxels and affines.
 pub(crate) mod datatype;
 pub(crate) mod header;
+pub(crate) mod header_affine;
 pub(crate) mod info;
-pub(crate) mod placement;
 pub(crate) mod read;
-pub(crate) mod source;
+pub(crate) mod stream;
 pub(crate) mod write;

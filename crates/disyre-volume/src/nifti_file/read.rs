@@ -1,22 +1,40 @@
+//! Reading of scans.
 use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::Array3;
 use disyre_core::{Grid, Volume};
 
 use super::datatype::Datatype;
-use super::header::{Endian, Fields, Version, parse, recognise};
-use super::placement::place;
-use super::source::Source;
+use super::header::{Endian, HeaderFields, Version, parse, recognise};
+use super::header_affine::header_affine;
+use super::stream::VoxelStream;
 use crate::{AffineSource, ScanName, VolumeError};
 
-/// How to read a scan.
+/// Options of [`Scan::read_with`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Which volume of a series to read, counted from 0; `None` reads a file with one volume and refuses a series.
+    /// Volume of a series to read, counted from 0; `None` reads a file with one volume and refuses a series.
     pub volume_index: Option<usize>,
 }
 
-/// A scan as it lies in its file, with the header that its maps inherit.
+/// A scan as its file holds it, with the header that its maps inherit.
+///
+/// ```
+/// # use disyre_volume::{Grid, Volume, write_volume};
+/// use disyre_volume::{Scan, write_map};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// # let path = folder.join("sub-01_T1w.nii.gz");
+/// # write_volume(&path, &Volume::zeros(Grid::from_spacing([2, 3, 4], [1.0; 3])))?;
+/// let scan = Scan::read(&path)?;
+/// let doubled = scan.volume.data.mapv(|intensity| 2.0 * intensity);
+/// let map = folder.join(scan.name().output("doubled").file("nii.gz"));
+/// write_map(&map, &scan, doubled.view())?;
+/// assert_eq!(map, folder.join("sub-01_desc-doubled_T1w.nii.gz"));
+/// assert_eq!(Scan::read(&map)?.volume.grid, scan.volume.grid);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// Intensities in the file's own orientation, slope and offset applied.
@@ -24,7 +42,7 @@ pub struct Scan {
     pub(crate) header: Header,
 }
 
-/// What a map inherits, and what `disyre info` tells.
+/// Header of a file; maps inherit it.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
     pub(crate) path: PathBuf,
@@ -32,12 +50,12 @@ pub(crate) struct Header {
     pub(crate) endian: Endian,
     /// Everything before the first voxel: header and extensions.
     pub(crate) bytes: Vec<u8>,
-    pub(crate) fields: Fields,
+    pub(crate) fields: HeaderFields,
     /// x first; as many as the file has axes.
     pub(crate) sizes: Vec<usize>,
     pub(crate) datatype: Datatype,
     pub(crate) scaling: (f64, f64),
-    pub(crate) placed_by: AffineSource,
+    pub(crate) affine_source: AffineSource,
 }
 
 impl Scan {
@@ -67,16 +85,16 @@ impl Scan {
     /// The format: `nifti1.h` and `nifti2.h` of the NIfTI working group.
     pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
-        let mut source = Source::open(path)?;
-        let (header, grid) = read_header(path, &mut source)?;
+        let mut stream = VoxelStream::open(path)?;
+        let (header, grid) = read_header(path, &mut stream)?;
         let count = grid.len();
         let (index, volumes) = choose(&header, options.volume_index)?;
         let bytes = count as u64 * header.datatype.size() as u64;
         let expected = header.bytes.len() as u128 + u128::from(bytes) * volumes as u128;
-        source.skip(bytes * index as u64, expected)?;
+        stream.skip(bytes * index as u64, expected)?;
         let voxels =
-            source.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
-        source.finish(expected)?;
+            stream.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
+        stream.finish(expected)?;
         let bad = voxels.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
             return Err(VolumeError::NotFinite { path: path.to_owned(), count: bad });
@@ -99,42 +117,42 @@ impl Scan {
 }
 
 /// Reads all that comes before the voxels; afterwards the file is known to be long enough.
-fn read_header(path: &Path, source: &mut Source) -> Result<(Header, Grid), VolumeError> {
+fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<(Header, Grid), VolumeError> {
     let not = |reason| VolumeError::NotNifti { path: path.to_owned(), reason };
     let mut bytes = vec![0; 4];
-    source.fill(&mut bytes, 352)?;
+    stream.fill(&mut bytes, 352)?;
     let start = [bytes[0], bytes[1], bytes[2], bytes[3]];
     let (version, endian) = recognise(start)
         .ok_or_else(|| not("its first four bytes are neither 348 nor 540 in any byte order"))?;
     let least = u128::from(version.least_offset());
     bytes.resize(version.header_bytes(), 0);
-    source.fill(&mut bytes[4..], least)?;
+    stream.fill(&mut bytes[4..], least)?;
     let fields = parse(path, &bytes, version, endian)?;
     let sizes = fields.sizes(path)?;
     let datatype = Datatype::from_code(path, fields.datatype)?;
     let scaling = fields.scaling(path)?;
-    let (affine, placed_by) = place(path, &fields, &sizes)?;
+    let (affine, affine_source) = header_affine(path, &fields, &sizes)?;
     let first_voxel = fields.first_voxel(path, version)?;
     let voxels = sizes.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
     let voxel_bytes = voxels.saturating_mul(datatype.size() as u128);
     let expected = voxel_bytes.saturating_add(u128::from(first_voxel));
-    source.ensure_holds(expected)?;
+    stream.ensure_holds(expected)?;
     let fixed = bytes.len();
     bytes.resize(first_voxel as usize, 0);
-    source.fill(&mut bytes[fixed..], expected)?;
+    stream.fill(&mut bytes[fixed..], expected)?;
     let axis = |axis: usize| sizes.get(axis).copied().unwrap_or(1);
     let grid = Grid { shape: [axis(2), axis(1), axis(0)], affine };
     let path = path.to_owned();
     let header =
-        Header { path, version, endian, bytes, fields, sizes, datatype, scaling, placed_by };
+        Header { path, version, endian, bytes, fields, sizes, datatype, scaling, affine_source };
     Ok((header, grid))
 }
 
-/// Which volume to read, and how many there are.
-fn choose(header: &Header, wish: Option<usize>) -> Result<(usize, usize), VolumeError> {
+/// Index of the volume to read, and the number of volumes.
+fn choose(header: &Header, requested: Option<usize>) -> Result<(usize, usize), VolumeError> {
     let count = header.volumes();
     let path = || header.path.clone();
-    match wish {
+    match requested {
         None if count == 1 => Ok((0, 1)),
         None => Err(VolumeError::SeveralVolumes { path: path(), count }),
         Some(index) if index < count => Ok((index, count)),

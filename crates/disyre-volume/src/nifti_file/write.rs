@@ -1,3 +1,4 @@
+//! Writing of maps, masks, labels and volumes.
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 

@@ -1,11 +1,22 @@
-//! Values between voxels, and room for resampled volumes: shared by both ways of resampling.
+//! Interpolation between voxels, and buffers; both `oblique` and `separable` use them.
 use serde::{Deserialize, Serialize};
 
 use crate::VolumeError;
 
-/// How a value between voxels is found.
+/// Rule for values between voxels.
 ///
-/// A voxel is a box around its centre; inside the outermost boxes the nearest centres count, outside the volume is 0.
+/// A voxel is a box around its centre. Inside the outermost boxes the nearest centres count; outside, values are 0.
+///
+/// ```
+/// use disyre_core::ndarray::{Array3, array};
+/// use disyre_volume::{Grid, Interpolation, Volume, resample_to_spacing};
+///
+/// let line = Array3::from_shape_fn((1, 1, 4), |(_, _, x)| x as f32);
+/// let line = Volume::new(line, Grid::from_spacing([1, 1, 4], [1.0; 3]))?;
+/// let coarse = resample_to_spacing(&line, [1.0, 1.0, 2.0], Interpolation::Area)?;
+/// assert_eq!(coarse.data, array![[[0.5, 2.5]]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
@@ -26,7 +37,7 @@ pub(super) fn allocate(shape: [usize; 3]) -> Result<Vec<f32>, VolumeError> {
     Ok(buffer)
 }
 
-/// The voxel below a coordinate and the fraction towards the next; `None` outside the outermost voxels' boxes.
+/// Voxel below a coordinate and the fraction towards the next; `None` outside the outermost voxels' boxes.
 ///
 /// Between the outer face and the centre of the first or last voxel the coordinate counts as that centre.
 pub(super) fn bracket(coordinate: f64, voxels: usize) -> Option<(usize, f32)> {

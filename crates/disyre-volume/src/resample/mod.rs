@@ -48,9 +48,9 @@ pub fn resample_to_spacing(
     resample_to_grid(volume, &Grid { shape, affine }, interpolation)
 }
 
-/// Resamples onto another grid, by way of the world: any rotation, shear, flip or spacing.
+/// Resamples onto another grid through world coordinates: any rotation, shear, flip or spacing.
 ///
-/// A grid whose axes run along the volume's is served one axis at a time, which is much faster.
+/// A grid whose axes run along the volume's is resampled one axis at a time, which is much faster.
 ///
 /// # Shapes and units
 /// The result lies on `grid`; what lies outside the volume is 0.
@@ -72,7 +72,7 @@ pub fn resample_to_grid(
     if volume.grid.is_empty() || grid.is_empty() {
         return Ok(Volume::zeros(*grid));
     }
-    let data = match separable::Axes::of(&relative, grid.shape) {
+    let data = match separable::AxisMaps::of(&relative, grid.shape) {
         Some(axes) => separable::resample(volume.data.view(), grid.shape, &axes, interpolation)?,
         None => oblique::resample(volume.data.view(), grid.shape, &relative, interpolation),
     };

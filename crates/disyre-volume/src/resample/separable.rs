@@ -8,28 +8,28 @@ use rayon::prelude::*;
 use super::interpolation::{Interpolation, allocate, bracket};
 use crate::VolumeError;
 
-/// A relative affine whose axes run along the input's: for each output axis, an input axis and a line on it.
+/// A relative affine whose axes run along the input's: for each output axis, an input axis and a coordinate map.
 ///
 /// All in array order `(z, y, x)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Axes {
+pub(super) struct AxisMaps {
     source: [usize; 3],
-    lines: [Line; 3],
+    maps: [AxisMap; 3],
 }
 
 /// Output index `j` lies at input coordinate `start + step · j`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Line {
+struct AxisMap {
     start: f64,
     step: f64,
 }
 
-impl Axes {
-    /// The axes of a relative affine (output to input indices, x first), or `None` if it turns or shears the grid.
+impl AxisMaps {
+    /// Axes of a relative affine (output to input indices, x first), or `None` if it turns or shears the grid.
     pub(super) fn of(relative: &Affine, shape: [usize; 3]) -> Option<Self> {
         /// Input voxels that a corner may be off: far below what a header's 32-bit floats can tell.
         const TOLERANCE_VOXELS: f64 = 1e-3;
-        let mut axes = Self { source: [0; 3], lines: [Line { start: 0.0, step: 1.0 }; 3] };
+        let mut axes = Self { source: [0; 3], maps: [AxisMap { start: 0.0, step: 1.0 }; 3] };
         let mut taken = [false; 3];
         for (out, &voxels) in shape.iter().enumerate() {
             let column = 2 - out;
@@ -42,21 +42,21 @@ impl Axes {
             }
             taken[row] = true;
             axes.source[out] = 2 - row;
-            axes.lines[out] = Line { start: relative[row][3], step: relative[row][column] };
+            axes.maps[out] = AxisMap { start: relative[row][3], step: relative[row][column] };
         }
         Some(axes)
     }
 }
 
-impl Line {
-    /// The same places on an input whose `voxels` are in reverse order.
+impl AxisMap {
+    /// The same map on an input whose `voxels` are in reverse order.
     fn reversed(self, voxels: usize) -> Self {
         Self { start: voxels as f64 - 1.0 - self.start, step: -self.step }
     }
 
-    /// Which input voxels are copied and to where, if the line only moves by whole voxels.
+    /// Ranges of input and output voxels, if the map shifts by whole voxels only.
     fn copied(self, input: usize, output: usize) -> Option<[Range<usize>; 2]> {
-        /// Of a voxel, over the whole line: what is left of a turned affine's spacing in a header's 32-bit floats.
+        /// Fraction of a voxel, over the whole axis: rounding of a turned affine's spacing in a header's 32-bit floats.
         const ROUNDING: f64 = 1e-4;
         let offset = self.start.round();
         let drift = (self.start - offset).abs() + (self.step - 1.0).abs() * output as f64;
@@ -77,21 +77,21 @@ impl Line {
 pub(super) fn resample(
     data: ArrayView3<'_, f32>,
     shape: [usize; 3],
-    axes: &Axes,
+    axes: &AxisMaps,
     interpolation: Interpolation,
 ) -> Result<Array3<f32>, VolumeError> {
     let mut data = data.permuted_axes(axes.source);
-    let mut lines = axes.lines;
-    for (axis, line) in lines.iter_mut().enumerate() {
+    let mut maps = axes.maps;
+    for (axis, map) in maps.iter_mut().enumerate() {
         let voxels = data.len_of(Axis(axis));
-        let reversed = line.reversed(voxels);
+        let reversed = map.reversed(voxels);
         if reversed.copied(voxels, shape[axis]).is_some() {
             data.invert_axis(Axis(axis));
-            *line = reversed;
+            *map = reversed;
         }
     }
-    if let Some(moved) = moved(data, shape, &lines) {
-        return Ok(moved);
+    if let Some(copy) = shifted_copy(data, shape, &maps) {
+        return Ok(copy);
     }
     let mut current = data.as_standard_layout();
     // The axes that shrink most come first, so that the others have less to do.
@@ -101,7 +101,7 @@ pub(super) fn resample(
         growth(a).total_cmp(&growth(b))
     });
     for axis in order {
-        let taps = Taps::new(lines[axis], current.shape()[axis], shape[axis], interpolation);
+        let taps = Taps::new(maps[axis], current.shape()[axis], shape[axis], interpolation);
         if !taps.is_identity(current.shape()[axis]) {
             current = taps.along(current, axis)?.into();
         }
@@ -109,9 +109,13 @@ pub(super) fn resample(
     Ok(current.into_owned())
 }
 
-/// Copies the voxels, if all lines only move by whole voxels: volumes at the working spacing, cropped and put back.
-fn moved(data: ArrayView3<'_, f32>, shape: [usize; 3], lines: &[Line; 3]) -> Option<Array3<f32>> {
-    let copied = |axis: usize| lines[axis].copied(data.len_of(Axis(axis)), shape[axis]);
+/// Copy of the voxels, if all maps shift by whole voxels only: volumes at the working spacing, cropped and put back.
+fn shifted_copy(
+    data: ArrayView3<'_, f32>,
+    shape: [usize; 3],
+    maps: &[AxisMap; 3],
+) -> Option<Array3<f32>> {
+    let copied = |axis: usize| maps[axis].copied(data.len_of(Axis(axis)), shape[axis]);
     let copied = [copied(0)?, copied(1)?, copied(2)?];
     let part = |side: usize, axis: Axis| Slice::from(copied[axis.index()][side].clone());
     let mut out = Array3::zeros(shape);
@@ -121,21 +125,19 @@ fn moved(data: ArrayView3<'_, f32>, shape: [usize; 3], lines: &[Line; 3]) -> Opt
     Some(out)
 }
 
-/// Which input voxels make an output voxel along one axis, and with what weights.
+/// Input voxels of each output voxel along one axis, and their weights.
 struct Taps {
     first: Vec<usize>,
     weights: Vec<Vec<f32>>,
 }
 
 impl Taps {
-    fn new(line: Line, input: usize, output: usize, interpolation: Interpolation) -> Self {
+    fn new(map: AxisMap, input: usize, output: usize, interpolation: Interpolation) -> Self {
         let (mut first, mut weights) = (Vec::new(), Vec::new());
         for index in 0..output {
-            let centre = line.start + line.step * index as f64;
+            let centre = map.start + map.step * index as f64;
             let (start, row) = match interpolation {
-                Interpolation::Area if line.step.abs() > 1.0 => {
-                    area(centre, line.step.abs(), input)
-                }
+                Interpolation::Area if map.step.abs() > 1.0 => area(centre, map.step.abs(), input),
                 Interpolation::Nearest => nearest(centre, input),
                 Interpolation::Linear | Interpolation::Area => linear(centre, input),
             };
@@ -231,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn only_lines_that_move_by_whole_voxels_are_copied() {
-        let copied = |start, step| Line { start, step }.copied(5, 4);
+    fn only_shifts_by_whole_voxels_are_copied() {
+        let copied = |start, step| AxisMap { start, step }.copied(5, 4);
         assert_eq!(copied(2.0, 1.0), Some([2..5, 0..3]));
         assert_eq!(copied(-3.0, 1.0), Some([0..1, 3..4]));
         for (start, step) in
@@ -245,11 +247,11 @@ mod tests {
     #[test]
     fn a_turned_grid_is_not_separable_but_a_permuted_one_is() {
         let permuted = [[0., 0., -2., 9.], [0., 1., 0., 0.], [3., 0., 0., 1.], [0., 0., 0., 1.]];
-        let axes = Axes::of(&permuted, [5, 6, 7]).unwrap();
+        let axes = AxisMaps::of(&permuted, [5, 6, 7]).unwrap();
         assert_eq!(axes.source, [2, 1, 0]);
-        assert_eq!(axes.lines[0], Line { start: 9.0, step: -2.0 });
+        assert_eq!(axes.maps[0], AxisMap { start: 9.0, step: -2.0 });
         let mut turned = permuted;
         turned[0][1] = 0.01;
-        assert_eq!(Axes::of(&turned, [5, 6, 7]), None);
+        assert_eq!(AxisMaps::of(&turned, [5, 6, 7]), None);
     }
 }

@@ -1,3 +1,4 @@
+//! Bytes of a NIfTI file, compressed or not, with a bound on its length.
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::header::Endian;
 use crate::VolumeError;
 
 /// A byte stream with a name and a bound on its length; gzip is recognised by content, not by name.
-pub(crate) struct Source {
+pub(crate) struct VoxelStream {
     path: PathBuf,
     reader: Box<dyn Read>,
     compressed: bool,
@@ -18,7 +19,7 @@ pub(crate) struct Source {
     position: u64,
 }
 
-impl Source {
+impl VoxelStream {
     pub(crate) fn open(path: &Path) -> Result<Self, VolumeError> {
         /// DEFLATE cannot shrink data further than this (zlib's technical notes).
         const DEFLATE_LIMIT: u64 = 1032;

@@ -1,21 +1,22 @@
+//! The affine of a header: sform, qform or voxel sizes.
 use std::path::Path;
 
 use disyre_core::Affine;
 
-use super::header::Fields;
+use super::header::HeaderFields;
 use crate::affine::invert;
 use crate::{AffineSource, VolumeError};
 
-/// The affine of a header, in millimetres, and the field that it comes from.
+/// Affine of a header, in millimetres, and the field that it comes from.
 ///
-/// sform if its code is positive, else qform if its code is positive, else the sizes alone. `sizes` are those of the
-/// axes that the file has, x first; a missing axis is 1 mm thick unless its `pixdim` says otherwise.
+/// It is the sform if its code is positive, else the qform if its code is positive, else made from `pixdim`. `sizes`
+/// are those of the axes that the file has, x first; a missing axis is 1 mm thick unless its `pixdim` says otherwise.
 ///
 /// # Source
 /// `nifti1.h`, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 3, 2 and 1.
-pub(crate) fn place(
+pub(crate) fn header_affine(
     path: &Path,
-    fields: &Fields,
+    fields: &HeaderFields,
     sizes: &[usize],
 ) -> Result<(Affine, AffineSource), VolumeError> {
     let form = match (fields.sform_code > 0, fields.qform_code > 0) {
@@ -26,8 +27,8 @@ pub(crate) fn place(
     let fail = |problem| VolumeError::Affine { path: path.to_owned(), form, problem };
     let affine = match form {
         AffineSource::Sform => with_last_row(fields.rows),
-        AffineSource::Qform => quaternion_affine(fields, steps(fields, sizes).map_err(fail)?),
-        AffineSource::Pixdim => centred(sizes, steps(fields, sizes).map_err(fail)?),
+        AffineSource::Qform => quaternion_affine(fields, voxel_sizes(fields, sizes).map_err(fail)?),
+        AffineSource::Pixdim => centred(sizes, voxel_sizes(fields, sizes).map_err(fail)?),
     };
     let affine = in_millimetres(affine, fields.xyzt_units);
     if !affine.iter().flatten().all(|value| value.is_finite()) {
@@ -43,7 +44,7 @@ fn with_last_row(rows: [[f64; 4]; 3]) -> Affine {
     [rows[0], rows[1], rows[2], [0.0, 0.0, 0.0, 1.0]]
 }
 
-fn steps(fields: &Fields, sizes: &[usize]) -> Result<[f64; 3], &'static str> {
+fn voxel_sizes(fields: &HeaderFields, sizes: &[usize]) -> Result<[f64; 3], &'static str> {
     let mut steps = [1.0; 3];
     for (axis, step) in steps.iter_mut().enumerate() {
         let given = fields.pixdim[axis + 1];
@@ -57,7 +58,7 @@ fn steps(fields: &Fields, sizes: &[usize]) -> Result<[f64; 3], &'static str> {
 }
 
 /// Method 2: a rotation given by a quaternion, mirrored in z where `pixdim[0]` is negative.
-fn quaternion_affine(fields: &Fields, steps: [f64; 3]) -> Affine {
+fn quaternion_affine(fields: &HeaderFields, steps: [f64; 3]) -> Affine {
     let [mut b, mut c, mut d] = fields.quaternion;
     let squares = b * b + c * c + d * d;
     let a = (1.0 - squares).max(0.0).sqrt();
@@ -109,59 +110,59 @@ mod tests {
     use super::*;
     use nifti::NiftiHeader;
 
-    fn fields(qform_code: i32, sform_code: i32) -> Fields {
-        let base = Fields::from(NiftiHeader::default());
-        Fields { qform_code, sform_code, pixdim: [1., 2., 3., 4., 0., 0., 0., 0.], ..base }
+    fn fields(qform_code: i32, sform_code: i32) -> HeaderFields {
+        let base = HeaderFields::from(NiftiHeader::default());
+        HeaderFields { qform_code, sform_code, pixdim: [1., 2., 3., 4., 0., 0., 0., 0.], ..base }
     }
 
-    fn placed(fields: &Fields) -> Result<(Affine, AffineSource), VolumeError> {
-        place(Path::new("a.nii"), fields, &[5, 6, 7])
+    fn affine_of(fields: &HeaderFields) -> Result<(Affine, AffineSource), VolumeError> {
+        header_affine(Path::new("a.nii"), fields, &[5, 6, 7])
     }
 
     #[test]
     fn sform_wins_over_qform_and_qform_over_sizes() {
-        assert_eq!(placed(&fields(1, 1)).unwrap().1, AffineSource::Sform);
-        assert_eq!(placed(&fields(1, 0)).unwrap().1, AffineSource::Qform);
-        assert_eq!(placed(&fields(0, 0)).unwrap().1, AffineSource::Pixdim);
-        assert_eq!(placed(&fields(-1, -1)).unwrap().1, AffineSource::Pixdim);
+        assert_eq!(affine_of(&fields(1, 1)).unwrap().1, AffineSource::Sform);
+        assert_eq!(affine_of(&fields(1, 0)).unwrap().1, AffineSource::Qform);
+        assert_eq!(affine_of(&fields(0, 0)).unwrap().1, AffineSource::Pixdim);
+        assert_eq!(affine_of(&fields(-1, -1)).unwrap().1, AffineSource::Pixdim);
     }
 
     #[test]
     fn a_half_turn_about_z_negates_x_and_y() {
-        let turned = Fields { quaternion: [0.0, 0.0, 1.0], ..fields(1, 0) };
-        let (affine, _) = placed(&turned).unwrap();
+        let turned = HeaderFields { quaternion: [0.0, 0.0, 1.0], ..fields(1, 0) };
+        let (affine, _) = affine_of(&turned).unwrap();
         assert_eq!([affine[0][0], affine[1][1], affine[2][2]], [-2.0, -3.0, 4.0]);
     }
 
     #[test]
     fn sizes_alone_put_the_centre_at_the_origin() {
-        let (affine, _) = placed(&fields(0, 0)).unwrap();
+        let (affine, _) = affine_of(&fields(0, 0)).unwrap();
         assert_eq!(affine[0], [-2.0, 0.0, 0.0, 4.0]);
         assert_eq!(affine[2], [0.0, 0.0, 4.0, -12.0]);
     }
 
     #[test]
     fn metres_and_micrometres_become_millimetres() {
-        let metres = Fields { xyzt_units: 1, ..fields(0, 1) };
-        assert_eq!(placed(&metres).unwrap().0[1][1], 1000.0);
-        let micrometres = Fields { xyzt_units: 3 | 8, ..fields(0, 1) };
-        assert_eq!(placed(&micrometres).unwrap().0[1][1], 0.001);
+        let metres = HeaderFields { xyzt_units: 1, ..fields(0, 1) };
+        assert_eq!(affine_of(&metres).unwrap().0[1][1], 1000.0);
+        let micrometres = HeaderFields { xyzt_units: 3 | 8, ..fields(0, 1) };
+        assert_eq!(affine_of(&micrometres).unwrap().0[1][1], 0.001);
     }
 
     #[test]
     fn a_bad_field_is_named_only_if_it_is_used() {
         let mut bad = fields(1, 1);
         bad.pixdim[2] = 0.0;
-        assert!(placed(&bad).is_ok());
+        assert!(affine_of(&bad).is_ok());
         bad.sform_code = 0;
         assert_eq!(
-            placed(&bad).unwrap_err().to_string(),
+            affine_of(&bad).unwrap_err().to_string(),
             "the qform of a.nii needs pixdim[1..3] to be positive and finite; correct the header"
         );
         bad.sform_code = 1;
         bad.rows[0][3] = f64::NAN;
-        assert!(placed(&bad).unwrap_err().to_string().contains("sform of a.nii holds a value"));
+        assert!(affine_of(&bad).unwrap_err().to_string().contains("sform of a.nii holds a value"));
         bad.rows = [[0.0; 4]; 3];
-        assert!(placed(&bad).unwrap_err().to_string().contains("plane, a line or a point"));
+        assert!(affine_of(&bad).unwrap_err().to_string().contains("plane, a line or a point"));
     }
 }
