@@ -12,8 +12,9 @@ use std::error::Error;
 use disyre_core::ndarray::{Array2, Array4};
 use disyre_core::{Key, Severity};
 use disyre_dag::{
-    AnomalyConfig, BlobConfig, EllipsoidConfig, Family, PartConfig, Scene, ShapeConfig, Sources,
-    TissueFrom,
+    AnomalyConfig, Family, Scene, Sources,
+    config::{PartConfig, TissueOrigin},
+    shapes::{BlobConfig, EllipsoidConfig, ShapeConfig},
 };
 use disyre_examples::gallery::{close_up, middle, slices, sources, visible};
 use disyre_examples::{enlarged, montage, output_folder, write_png};
@@ -29,8 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for family in Family::ALL {
         let mut row = Vec::new();
         for shape in &shapes {
-            let shapes = shape.clone().map(ShapeConfig::build).transpose()?;
-            let sources = Sources { shapes, ..base.clone() };
+            let sources = match shape.clone() {
+                Some(shape) => base.clone().with_shapes(shape.build()?),
+                None => base.clone(),
+            };
             let (key, panels) = (0..1000u64)
                 .find_map(|key| Some((key, draw(family, key, &sources, scene).transpose()?)))
                 .ok_or_else(|| format!("{family}: no key shows anything"))?;
@@ -67,7 +70,7 @@ fn draw(
     let mut plain = config.clone();
     for part in &mut plain.parts {
         if let PartConfig::Bias(part) = part {
-            part.tissues = TissueFrom::None;
+            part.tissues = TissueOrigin::None;
         }
     }
     let hidden = config.takes_tissues() && !visible(&at(plain, 0.25)?.0, &images[1]);

@@ -11,8 +11,11 @@ use disyre::volume::{Scan, find_scans};
 use disyre_core::ndarray::{Array3, Array4, Axis};
 use disyre_core::{Key, Severity};
 use disyre_dag::{
-    BlobConfig, DiscConfig, EllipsoidConfig, Family, MaskConfig, MaskFrame, RectangleConfig, Scene,
-    ShapeConfig, ShapeSource, SizeConfig, Sources,
+    Family, Scene, Sources,
+    shapes::{
+        BlobConfig, DiscConfig, EllipsoidConfig, MaskConfig, MaskFrame, RectangleConfig,
+        ShapeConfig, ShapeSource, SizeConfig,
+    },
 };
 use disyre_examples::gallery::{close_up, slices, sources};
 use disyre_examples::{enlarged, montage, output_folder, write_png};
@@ -25,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scene = Scene { places: Some(places.view()), ..clean.view().into() };
     let mut rows = [Vec::new(), Vec::new()];
     for (name, shapes) in shapes()? {
-        let sources = Sources { shapes: Some(shapes), ..base.clone() };
+        let sources = base.clone().with_shapes(shapes);
         let anomalies = Family::NoiseTexture.config([1, 44, 44]).build(&sources)?;
         let recipe = anomalies.draw(Key::new(3).child("shapes")).at(Severity::FULL);
         let mut corrupted = Array4::zeros(clean.dim());

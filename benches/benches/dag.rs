@@ -8,10 +8,15 @@ use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::ArrayView4;
 use disyre_core::ndarray::{Array3, Array4};
 use disyre_dag::{
-    BiasConfig, BlobShapes, Corruption, DeformationConfig, DiscShapes, EllipsoidShapes, Family,
-    NoiseTexture, PatchShapes, PlacedMask, PlacementParams, PoissonConfig, PublishedShapes,
-    RectangleShapes, ShapeSource, SharpnessConfig, Sources, TextureConfig, TextureSource,
-    VolumeBank, gaussian_blur,
+    Family, PlacedMask, PlacementParams, Sources,
+    corruptions::{
+        BiasConfig, Corruption, DeformationConfig, PoissonConfig, SharpnessConfig, TextureConfig,
+    },
+    shapes::{
+        BlobShapes, DiscShapes, EllipsoidShapes, PatchShapes, PublishedShapes, RectangleShapes,
+        ShapeSource, gaussian_blur,
+    },
+    textures::{NoiseTexture, TextureSource, VolumeBank},
 };
 use disyre_tissue::Codebook;
 use rayon::prelude::*;
@@ -25,11 +30,7 @@ fn bank() -> VolumeBank {
 ///
 /// Every family with its published values, on slices and on volumes, in windows of half their extents.
 fn families(c: &mut Criterion) {
-    let sources = Sources {
-        shapes: None,
-        textures: Some(Arc::new(bank())),
-        tissues: Some(Arc::new(Codebook::published())),
-    };
+    let sources = Sources::new().with_textures(bank()).with_tissues(Codebook::published());
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(1)).sample_size(10);
     for (size, shape, window) in [
@@ -57,11 +58,7 @@ fn families(c: &mut Criterion) {
 /// What two threads make of the families together: beside one thread's, how far they go with the cores.
 fn two_threads(c: &mut Criterion) {
     const SAMPLES: u64 = 128;
-    let sources = Sources {
-        shapes: None,
-        textures: Some(Arc::new(bank())),
-        tissues: Some(Arc::new(Codebook::published())),
-    };
+    let sources = Sources::new().with_textures(bank()).with_tissues(Codebook::published());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
     let mut group = c.benchmark_group("dag");
     group.throughput(Throughput::Elements(SAMPLES)).sample_size(10);
@@ -110,7 +107,7 @@ fn middle(clean: ArrayView4<'_, f32>, window: [usize; 3]) -> PlacedMask {
 /// Each stage of the families alone: finding a place, and what happens inside a given mask.
 fn stages(c: &mut Criterion) {
     let textures: Arc<dyn TextureSource> = Arc::new(bank());
-    let bias = BiasConfig::default().build(Arc::new(Codebook::published()));
+    let bias = BiasConfig::default().build(Codebook::published());
     let corruptions: [(&str, Box<dyn Corruption>); 5] = [
         ("bias", Box::new(bias.expect("defaults"))),
         ("linear", Box::new(TextureConfig::default().build(textures.clone()).expect("defaults"))),

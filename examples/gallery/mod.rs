@@ -2,12 +2,11 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 
 use disyre::volume::{IntensityScaling, Scan, find_scans, nonzero_mask, to_ras};
 use disyre_core::Key;
 use disyre_core::ndarray::{Array2, Array3, Array4};
-use disyre_dag::{Sources, VolumeBank};
+use disyre_dag::{Sources, textures::VolumeBank};
 use disyre_tissue::Codebook;
 
 use crate::{brain_slice, picture};
@@ -47,11 +46,7 @@ fn slice_of(path: &Path) -> Result<Array4<f32>, Box<dyn Error>> {
 /// If there are no such slices, or one is empty.
 pub fn sources(slices: &[Array4<f32>]) -> Result<Sources, Box<dyn Error>> {
     let foreign = slices.get(1..).unwrap_or_default().to_vec();
-    Ok(Sources {
-        shapes: None,
-        textures: Some(Arc::new(VolumeBank::new(foreign)?)),
-        tissues: Some(Arc::new(Codebook::published())),
-    })
+    Ok(Sources::new().with_textures(VolumeBank::new(foreign)?).with_tissues(Codebook::published()))
 }
 
 /// Places near the middle of a slice: an anomaly on the rim shows little.

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use disyre_core::ndarray::ArrayViewMut3;
 
-use crate::{DagError, check, region::Region, scratch::Buffer};
+use crate::{check, error::DagError, region::Region, scratch::Buffer};
 
 /// Standard deviations after which the kernel ends: SciPy's default.
 const TRUNCATE: f64 = 4.0;

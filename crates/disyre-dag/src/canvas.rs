@@ -5,7 +5,9 @@ use disyre_core::{
 use std::{borrow::Cow, fmt};
 
 use crate::{
-    DagError, PlacedMask, check,
+    check,
+    error::DagError,
+    mask::PlacedMask,
     order::{float, number},
     region::Region,
     scratch::Buffer,

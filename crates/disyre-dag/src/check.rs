@@ -5,7 +5,7 @@ use disyre_core::{
     unravel,
 };
 
-use crate::DagError;
+use crate::error::DagError;
 
 /// That a configured number lies in `[low, high]`; not-a-number does not.
 pub(crate) fn in_range(

@@ -10,6 +10,7 @@ mod sharpness;
 mod solver;
 mod texture;
 
+pub use crate::canvas::Canvas;
 pub use bias::{BiasConfig, BiasDirection, BiasParams, Memberships, TissueBias};
 pub use deformation::{Deformation, DeformationConfig, DeformationDirection, DeformationParams};
 pub use normalisation::Normalisation;
@@ -24,7 +25,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Canvas, DagError, PlacedMask, Scene, TextureSource, check};
+use crate::{canvas::Scene, check, error::DagError, mask::PlacedMask, textures::TextureSource};
 
 /// A change of intensities under a mask: what the families of anomalies are made of.
 ///

@@ -3,9 +3,16 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnomalyConfig, BiasPart, DagConfig, DagError, DeformationConfig, Gradients, Normalisation,
-    PartConfig, PatchConfig, PoissonConfig, PoissonPart, RescaledConfig, ShapeConfig,
-    SharpnessConfig, TextureConfig, TextureFrom, TextureOrigin, TexturePart, TissueFrom,
+    config::{
+        AnomalyConfig, BiasPart, DagConfig, PartConfig, PoissonPart, TextureOrigin, TexturePart,
+        TextureSourceConfig, TissueOrigin,
+    },
+    corruptions::{
+        DeformationConfig, Gradients, Normalisation, PoissonConfig, SharpnessConfig, TextureConfig,
+    },
+    error::DagError,
+    shapes::{PatchConfig, ShapeConfig},
+    textures::RescaledConfig,
 };
 
 /// The families of synthetic anomalies by name; each is a configuration of the same parts.
@@ -101,16 +108,16 @@ impl Family {
     pub fn config_with(self, settings: DagConfig) -> AnomalyConfig {
         let DagConfig { window, texture, bias } = settings;
         let dag_texture = PartConfig::Texture(TexturePart {
-            from: TextureFrom::default(),
+            from: TextureSourceConfig::default(),
             blend: texture.clone(),
         });
         let dag_bias = |tissues| PartConfig::Bias(BiasPart { tissues, bias: bias.clone() });
         let published = ShapeConfig::Published;
         let (shape, parts) = match self {
-            Self::Dag => (published, vec![dag_texture, dag_bias(TissueFrom::Model)]),
-            Self::DagNoTissue => (published, vec![dag_texture, dag_bias(TissueFrom::None)]),
+            Self::Dag => (published, vec![dag_texture, dag_bias(TissueOrigin::Model)]),
+            Self::DagNoTissue => (published, vec![dag_texture, dag_bias(TissueOrigin::None)]),
             Self::TextureOnly => (published, vec![dag_texture]),
-            Self::BiasOnly => (published, vec![dag_bias(TissueFrom::Model)]),
+            Self::BiasOnly => (published, vec![dag_bias(TissueOrigin::Model)]),
             Self::Fpi => (patch(PatchConfig::fpi()), vec![fpi()]),
             Self::Pii => (patch(PatchConfig::fpi()), vec![pii()]),
             Self::CutPaste => (patch(PatchConfig::cut_paste()), vec![cut_paste()]),
@@ -120,7 +127,8 @@ impl Family {
                 (published, vec![PartConfig::Deformation(DeformationConfig::default())])
             }
             Self::NoiseTexture => {
-                let from = TextureFrom { origin: noise(), ..TextureFrom::default() };
+                let from =
+                    TextureSourceConfig { origin: noise(), ..TextureSourceConfig::default() };
                 (published, vec![PartConfig::Texture(TexturePart { from, blend: texture })])
             }
             Self::Blur => (published, vec![sharpness(0.0)]),
@@ -135,7 +143,7 @@ fn patch(config: PatchConfig) -> ShapeConfig {
 }
 
 fn noise() -> TextureOrigin {
-    TextureOrigin::Noise(crate::NoiseTextureConfig::default())
+    TextureOrigin::Noise(crate::textures::NoiseTextureConfig::default())
 }
 
 /// Published: interpolation factor from 0.05 to 0.95, no normalisation.
@@ -145,7 +153,7 @@ fn fpi() -> PartConfig {
         normalisation: Normalisation::None,
         ..TextureConfig::default()
     };
-    PartConfig::Texture(TexturePart { from: TextureFrom::default(), blend })
+    PartConfig::Texture(TexturePart { from: TextureSourceConfig::default(), blend })
 }
 
 /// Published: as FPI, of two gradients the greater.
@@ -155,13 +163,13 @@ fn pii() -> PartConfig {
         gradients: Gradients::Mixed,
         ..PoissonConfig::default()
     };
-    PartConfig::Poisson(PoissonPart { from: TextureFrom::default(), blend })
+    PartConfig::Poisson(PoissonPart { from: TextureSourceConfig::default(), blend })
 }
 
 /// Published: the whole patch, its brightness changed by up to a tenth.
 fn cut_paste() -> PartConfig {
     let change = RescaledConfig { gain: [0.9, 1.1], ..RescaledConfig::default() };
-    let from = TextureFrom { origin: TextureOrigin::SameImage, change };
+    let from = TextureSourceConfig { origin: TextureOrigin::SameImage, change };
     let blend = TextureConfig {
         severity: [1.0, 1.0],
         normalisation: Normalisation::None,
@@ -174,7 +182,7 @@ fn cut_paste() -> PartConfig {
 fn nsa() -> PartConfig {
     let change =
         RescaledConfig { zoom: [0.7, 1.3], zoom_sd: Some(0.5), ..RescaledConfig::default() };
-    let from = TextureFrom { change, ..TextureFrom::default() };
+    let from = TextureSourceConfig { change, ..TextureSourceConfig::default() };
     let blend =
         PoissonConfig { severity: [1.0, 1.0], clip_to_foreign: true, ..PoissonConfig::default() };
     PartConfig::Poisson(PoissonPart { from, blend })

@@ -1,6 +1,6 @@
 use disyre_core::ndarray::{Array3, ArrayView4, Axis, Zip};
 
-use crate::{DagError, check, region::Region};
+use crate::{check, error::DagError, region::Region};
 
 /// A soft mask over a window of an image: where an anomaly lies, and how strongly.
 ///

@@ -5,7 +5,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{DagError, region::Region};
+use crate::{error::DagError, region::Region};
 
 /// Where the anomaly window goes, drawn before any image is seen.
 ///

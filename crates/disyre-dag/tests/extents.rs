@@ -9,9 +9,12 @@ use disyre_core::{
     ndarray::{Array3, Array4},
 };
 use disyre_dag::{
-    Anomalies, BlobShapes, CombinedShapes, DagError, DiscShapes, EllipsoidShapes, LazyBank,
-    MaskConfig, MaskFrame, NoiseTexture, PatchConfig, PublishedShapes, RectangleShapes,
-    RescaledConfig, SameImage, ShapeSource, SizeConfig, TextureSource, VolumeBank,
+    Anomalies, DagError,
+    shapes::{
+        BlobShapes, CombinedShapes, DiscShapes, EllipsoidShapes, MaskConfig, MaskFrame,
+        PatchConfig, PublishedShapes, RectangleShapes, ShapeSource, SizeConfig,
+    },
+    textures::{LazyBank, NoiseTexture, RescaledConfig, SameImage, TextureSource, VolumeBank},
 };
 use proptest::prelude::*;
 
@@ -87,7 +90,7 @@ proptest! {
 #[test]
 fn a_family_without_parts_or_without_a_window_is_refused() {
     let shapes: Arc<dyn ShapeSource> = Arc::new(BlobShapes::default());
-    let part = Arc::new(disyre_dag::SharpnessConfig::default().build().unwrap());
+    let part = Arc::new(disyre_dag::corruptions::SharpnessConfig::default().build().unwrap());
     let of = |window, parts| Anomalies::new(window, shapes.clone(), parts).map(|_| ());
     assert!(matches!(of([1, 4, 4], Vec::new()), Err(DagError::NoItems { .. })));
     assert!(matches!(of([1, 0, 4], vec![part.clone()]), Err(DagError::Config { .. })));

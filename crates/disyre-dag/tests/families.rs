@@ -11,10 +11,14 @@ use disyre_core::{
     ndarray::{self, Array3, Array4, ArrayView4, ArrayViewMut4, Axis, Slice},
 };
 use disyre_dag::{
-    Anomalies, AnomalyConfig, AnomalyParams, BiasConfig, BiasDirection, BiasPart, Corruption,
-    CorruptionParams, DagError, DeformationConfig, Family, Memberships, NoiseTextureConfig,
-    PartConfig, PlacedMask, PoissonConfig, Scene, ShapeConfig, SharpnessConfig, Sources,
-    TextureConfig, TextureSource, TissueFrom, VolumeBank,
+    Anomalies, AnomalyConfig, AnomalyParams, DagError, Family, PlacedMask, Scene, Sources,
+    config::{BiasPart, PartConfig, TissueOrigin},
+    corruptions::{
+        BiasConfig, BiasDirection, Corruption, CorruptionParams, DeformationConfig, Memberships,
+        PoissonConfig, SharpnessConfig, TextureConfig,
+    },
+    shapes::ShapeConfig,
+    textures::{NoiseTextureConfig, TextureSource, VolumeBank},
 };
 use disyre_tissue::{GaussianMixture, LabelMap};
 use proptest::prelude::*;
@@ -33,13 +37,13 @@ fn brain(channels: usize, [depth, height, width]: [usize; 3], seed: u64) -> Arra
     image
 }
 
+fn foreign(channels: usize) -> VolumeBank {
+    let volumes = (10..13).map(|seed| brain(channels, [6, 30, 28], seed)).collect();
+    VolumeBank::new(volumes).unwrap()
+}
+
 fn sources(channels: usize) -> Sources {
-    let foreign = (10..13).map(|seed| brain(channels, [6, 30, 28], seed)).collect();
-    Sources {
-        shapes: None,
-        textures: Some(Arc::new(VolumeBank::new(foreign).unwrap())),
-        tissues: Some(Arc::new(Nearest::published())),
-    }
+    Sources::new().with_textures(foreign(channels)).with_tissues(Nearest::published())
 }
 
 fn anomalies(family: Family, window: [usize; 3], channels: usize) -> Anomalies {
@@ -103,7 +107,7 @@ proptest! {
         let replayed: AnomalyParams = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&replayed, &params);
         let first = anomalies.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
-        let replay = anomalies.apply(&replayed, clean.view().into(), outs[1].view_mut()).unwrap();
+        let replay = anomalies.apply(&replayed, clean.view(), outs[1].view_mut()).unwrap();
         prop_assert_eq!(first, replay);
         prop_assert_eq!(&outs[0], &outs[1]);
     }
@@ -115,7 +119,7 @@ proptest! {
         let (clean, anomalies) = (brain(1, shape, seed), anomalies(family, window, 1));
         let params = anomalies.draw(Key::new(seed)).at(Severity::CLEAN);
         let mut out = Array4::zeros(clean.dim());
-        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        let realised = anomalies.apply(&params, clean.view(), out.view_mut()).unwrap();
         prop_assert_eq!(realised.severity, Severity::CLEAN);
         prop_assert_eq!(out, clean);
     }
@@ -158,7 +162,7 @@ proptest! {
         let apply = |alpha| {
             let (mut out, severity) = (Array4::zeros(clean.dim()), Severity::new(alpha).unwrap());
             let params = params.clone().at(severity);
-            (anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap().severity, out)
+            (anomalies.apply(&params, clean.view(), out.view_mut()).unwrap().severity, out)
         };
         let ((realised, out), (_, whole)) = (apply(alpha), apply(1.0));
         for ((out, whole), clean) in out.iter().zip(&whole).zip(&clean) {
@@ -170,11 +174,11 @@ proptest! {
     #[test]
     fn the_whole_way_of_a_linear_blend_is_the_texture_itself(seed: u64, alpha in 0.05..0.95f32) {
         let clean = brain(1, [1, 24, 26], seed);
-        let sources = Sources { textures: Some(Arc::new(White)), ..sources(1) };
+        let sources = sources(1).with_textures(White);
         let anomalies = Family::Fpi.config([1, 14, 15]).build(&sources).unwrap();
         let params = anomalies.draw(Key::new(seed)).at(Severity::new(alpha).unwrap());
         let mut out = Array4::zeros(clean.dim());
-        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        let realised = anomalies.apply(&params, clean.view(), out.view_mut()).unwrap();
         let mask = realised.mask.to_image([1, 24, 26]).unwrap();
         for ((_, z, y, x), &value) in out.indexed_iter() {
             let (m, before) = (mask[[z, y, x]], clean[[0, z, y, x]]);
@@ -209,7 +213,7 @@ fn meeting(params: &AnomalyParams, mask: &PlacedMask, clean: &Array4<f32>) -> us
     let PartConfig::Poisson(part) = &Family::Nsa.config([1, 32, 32]).parts[0] else {
         panic!("a Poisson blend")
     };
-    let textures = part.from.change.build(sources(1).textures.unwrap()).unwrap();
+    let textures = part.from.change.build(foreign(1)).unwrap();
     // The texture covers the window and a voxel around it, as far as the image reaches.
     let (_, _, height, width) = clean.dim();
     let [_, top, left] = mask.origin;
@@ -230,7 +234,7 @@ fn nsa_changes_an_image_exactly_where_patch_and_both_objects_meet() {
     let mut apart = 0;
     for index in 0..400u64 {
         let params = anomalies.draw(Key::new(1).child(index));
-        let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+        let realised = anomalies.apply(&params, clean.view(), out.view_mut()).unwrap();
         let none = meeting(&params, &realised.mask, &clean) == 0;
         assert_eq!(none, out == clean, "{index}");
         apart += usize::from(none);
@@ -324,12 +328,12 @@ impl TextureSource for Offset {
 fn a_poisson_blend_of_a_constant_offset_is_the_identity() {
     for shape in [[1, 40, 36], [12, 14, 13]] {
         let clean = brain(2, shape, 3).mapv(|value| value * 0.6);
-        let config = ShapeConfig::Blob(disyre_dag::BlobConfig::default());
+        let config = ShapeConfig::Blob(disyre_dag::shapes::BlobConfig::default());
         let mut values = Array3::zeros(shape);
         config.build().unwrap().fill(Key::new(1), values.view_mut()).unwrap();
         let mask = PlacedMask::on_foreground([0; 3], values, clean.view()).unwrap();
         assert!(mask.voxels_above(0.5) > 100);
-        let blend = PoissonConfig::default().build(Arc::new(Offset)).unwrap();
+        let blend = PoissonConfig::default().build(Offset).unwrap();
         for alpha in [0.4, 1.0] {
             let mut params = blend.draw(Key::new(2));
             params.severity = Severity::new(alpha).unwrap();
@@ -357,7 +361,10 @@ fn an_anomaly_lies_where_the_map_allows() {
 }
 
 /// A bias of one of two tissues, with a margin but hardly a blur.
-fn bias_of_the_second(tissues: TissueFrom, memberships: Memberships) -> (AnomalyConfig, Vec<f64>) {
+fn bias_of_the_second(
+    tissues: TissueOrigin,
+    memberships: Memberships,
+) -> (AnomalyConfig, Vec<f64>) {
     let mut bias = BiasPart { tissues, ..BiasPart::default() };
     bias.bias.blur_sigma_voxels = [0.0, 0.13, 0.13];
     bias.bias.memberships = memberships;
@@ -371,14 +378,15 @@ fn a_segmentation_names_the_tissues_of_a_bias() {
     let codes = Array3::from_shape_fn((1, 40, 40), |(_, _, x)| if x >= 20 { 41 } else { 2 });
     let segmentation = LabelMap::new(codes.view(), &[2, 41]).unwrap();
     for memberships in [Memberships::Hard, Memberships::Soft] {
-        let (config, selection) = bias_of_the_second(TissueFrom::Scene { classes: 2 }, memberships);
-        let anomalies = config.build(&Sources::default()).unwrap();
+        let (config, selection) =
+            bias_of_the_second(TissueOrigin::Scene { classes: 2 }, memberships);
+        let anomalies = config.build(&Sources::new()).unwrap();
         let mut params = anomalies.draw(Key::new(3)).at(Severity::FULL);
         params.placement.voxel = 0.55;
         let CorruptionParams::Bias(drawn) = &mut params.parts[0] else { panic!("a bias") };
         drawn.selection = selection;
         let mut out = Array4::zeros(clean.dim());
-        let missing = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
+        let missing = anomalies.apply(&params, clean.view(), out.view_mut()).unwrap_err();
         assert!(matches!(missing, DagError::Missing { .. }));
         let of = |tissues: &dyn TissueModel, out: &mut Array4<f32>| {
             let scene = Scene { tissues: Some(tissues), ..clean.view().into() };
@@ -392,12 +400,11 @@ fn a_segmentation_names_the_tissues_of_a_bias() {
             assert_eq!(value != before, x >= 20 && mask[[0, y, x]] > 0.0);
         }
         // The same through the sources: there the segmentation is that of every image.
-        let (config, _) = bias_of_the_second(TissueFrom::Model, memberships);
-        let sources =
-            Sources { tissues: Some(Arc::new(segmentation.clone())), ..Sources::default() };
+        let (config, _) = bias_of_the_second(TissueOrigin::Model, memberships);
+        let sources = Sources::new().with_tissues(segmentation.clone());
         let mut again = Array4::zeros(clean.dim());
         let anomalies = config.build(&sources).unwrap();
-        anomalies.apply(&params, clean.view().into(), again.view_mut()).unwrap();
+        anomalies.apply(&params, clean.view(), again.view_mut()).unwrap();
         assert_eq!(out, again);
         // Of another image, or with other classes.
         let untouched = out.clone();
@@ -414,16 +421,15 @@ fn a_segmentation_names_the_tissues_of_a_bias() {
 fn a_bias_by_a_mixture_follows_its_soft_memberships() {
     let clean = brain(1, [1, 40, 40], 5);
     let (means, variances) = (ndarray::array![[0.3], [0.6]], Array3::from_elem((2, 1, 1), 0.02));
-    let mixture =
-        Arc::new(GaussianMixture::new(&[0.5; 2], means.view(), variances.view()).unwrap());
-    let sources = Sources { tissues: Some(mixture.clone()), ..Sources::default() };
-    let (config, selection) = bias_of_the_second(TissueFrom::Model, Memberships::Soft);
+    let mixture = GaussianMixture::new(&[0.5; 2], means.view(), variances.view()).unwrap();
+    let sources = Sources::new().with_tissues(mixture.clone());
+    let (config, selection) = bias_of_the_second(TissueOrigin::Model, Memberships::Soft);
     let anomalies = config.build(&sources).unwrap();
     let mut params = anomalies.draw(Key::new(3)).at(Severity::new(0.1).unwrap());
     let CorruptionParams::Bias(drawn) = &mut params.parts[0] else { panic!("a bias") };
     (drawn.selection, drawn.direction) = (selection, BiasDirection::Brighten);
     let mut out = Array4::zeros(clean.dim());
-    let realised = anomalies.apply(&params, clean.view().into(), out.view_mut()).unwrap();
+    let realised = anomalies.apply(&params, clean.view(), out.view_mut()).unwrap();
     let mask = realised.mask.to_image([1, 40, 40]).unwrap();
     let mut memberships = Array4::zeros((2, 1, 40, 40));
     mixture.soft_at([0; 3], clean.view(), memberships.view_mut()).unwrap();
@@ -443,20 +449,20 @@ fn a_bias_shifts_each_channel_by_a_draw_of_its_own_and_the_first_as_if_alone() {
     let both = ndarray::concatenate![Axis(0), alone, alone];
     let config = AnomalyConfig {
         parts: vec![PartConfig::Bias(BiasPart {
-            tissues: TissueFrom::None,
+            tissues: TissueOrigin::None,
             ..BiasPart::default()
         })],
         ..Family::BiasOnly.config([1, 24, 24])
     };
-    let anomalies = config.build(&Sources::default()).unwrap();
+    let anomalies = config.build(&Sources::new()).unwrap();
     let (mut one, mut two) = (Array4::zeros(alone.dim()), Array4::zeros(both.dim()));
     let (mut opposite, mut weaker) = (0, 0);
     for index in 0..100u64 {
         let params = anomalies.draw(Key::new(index)).at(Severity::new(0.2).unwrap());
         let text = serde_json::to_string(&params).unwrap();
         let params: AnomalyParams = serde_json::from_str(&text).unwrap();
-        anomalies.apply(&params, alone.view().into(), one.view_mut()).unwrap();
-        anomalies.apply(&params, both.view().into(), two.view_mut()).unwrap();
+        anomalies.apply(&params, alone.view(), one.view_mut()).unwrap();
+        anomalies.apply(&params, both.view(), two.view_mut()).unwrap();
         assert_eq!(one.index_axis(Axis(0), 0), two.index_axis(Axis(0), 0));
         let change = [0, 1].map(|c| (&two - &both).index_axis(Axis(0), c).sum());
         opposite += usize::from(change[0] * change[1] < 0.0);
@@ -564,7 +570,7 @@ impl TextureSource for Broken {
 #[test]
 fn a_texture_that_is_no_number_is_refused() {
     let clean = brain(1, [1, 16, 16], 1);
-    let sources = Sources { textures: Some(Arc::new(Broken)), ..sources(1) };
+    let sources = sources(1).with_textures(Broken);
     for family in [Family::Dag, Family::Fpi, Family::Pii, Family::Nsa] {
         let mut out = Array4::from_elem(clean.dim(), 9.0);
         let anomalies = family.config([1, 8, 8]).build(&sources).unwrap();
@@ -576,21 +582,20 @@ fn a_texture_that_is_no_number_is_refused() {
 
 #[test]
 fn what_a_family_lacks_is_named_when_it_is_built() {
-    let lacking = |family: Family| family.config([1, 8, 8]).build(&Sources::default()).unwrap_err();
+    let lacking = |family: Family| family.config([1, 8, 8]).build(&Sources::new()).unwrap_err();
     assert_eq!(lacking(Family::BiasOnly), DagError::Missing { what: "a tissue model" });
     assert_eq!(lacking(Family::Pii), DagError::Missing { what: "a source of foreign textures" });
     let config = AnomalyConfig { parts: Vec::new(), ..Family::Blur.config([1, 8, 8]) };
-    assert!(matches!(config.build(&Sources::default()), Err(DagError::NoItems { .. })));
+    assert!(matches!(config.build(&Sources::new()), Err(DagError::NoItems { .. })));
     let config = Family::Blur.config([1, 0, 8]);
-    assert!(matches!(config.build(&Sources::default()), Err(DagError::Config { .. })));
+    assert!(matches!(config.build(&Sources::new()), Err(DagError::Config { .. })));
     let (dag, blur) = (anomalies(Family::Dag, [1, 8, 8], 1), anomalies(Family::Blur, [1, 8, 8], 1));
     let clean = brain(1, [1, 16, 16], 1);
     let mut out = clean.clone();
-    let error =
-        blur.apply(&dag.draw(Key::new(1)), clean.view().into(), out.view_mut()).unwrap_err();
+    let error = blur.apply(&dag.draw(Key::new(1)), clean.view(), out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::Parts { expected: 1, got: 2 });
     let deformation = anomalies(Family::Deformation, [1, 8, 8], 1);
     let params = deformation.draw(Key::new(1));
-    let error = blur.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
+    let error = blur.apply(&params, clean.view(), out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::Params { expected: "sharpness", got: "deformation" });
 }

@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use disyre_core::{
     Key, Severity, ShapeError, TissueModel,
     ndarray::{
@@ -14,8 +12,12 @@ use disyre_core::{
     },
 };
 use disyre_dag::{
-    BiasConfig, BiasDirection, BiasParams, DagError, Normalisation, PlacedMask, TextureConfig,
-    TextureParams, TextureSource, gaussian_blur,
+    DagError, PlacedMask,
+    corruptions::{
+        BiasConfig, BiasDirection, BiasParams, Normalisation, TextureConfig, TextureParams,
+    },
+    shapes::gaussian_blur,
+    textures::TextureSource,
 };
 use support::{Golden, Nearest};
 
@@ -76,7 +78,7 @@ fn textures_blend_as_published_under_every_normalisation() {
         (Normalisation::None, "False"),
     ] {
         let config = TextureConfig { normalisation, ..Default::default() };
-        let blend = config.build(Arc::new(Given(golden.image("foreign_patch")))).unwrap();
+        let blend = config.build(Given(golden.image("foreign_patch"))).unwrap();
         for alpha in [0.25, 0.8] {
             let severity = Severity::new(alpha).unwrap();
             let params = TextureParams { severity, source: Key::new(0) };
@@ -112,7 +114,7 @@ fn tissues_shift_as_published_in_both_directions() {
     let Some(golden) = Golden::open("blending.safetensors") else { return };
     let (textured, mask) = (golden.image("texture_minmax_a0.8"), placed_mask(&golden));
     let clean = concatenate![Axis(0), textured, golden.image("image")];
-    let tissues = Arc::new(BySecondChannel(Nearest::published()));
+    let tissues = BySecondChannel(Nearest::published());
     let bias = BiasConfig::default().build(tissues).unwrap();
     // 0 selects every tissue that the mask touches, 1 none; of none selected, all.
     let cases = [("all", [1.0; 5]), ("gm", [1., 1., 0., 1., 1.]), ("two", [1., 0., 1., 0., 1.])];

@@ -4,15 +4,15 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use disyre_core::{
     Key,
     ndarray::{Array4, Axis},
 };
 use disyre_dag::{
-    Anomalies, AnomalyParams, Corruption, CorruptionParams, DagConfig, DagError, Family,
-    NoiseTexture, PlacedMask, PublishedShapes, ShapeSource, Sources, TextureConfig, TissueBias,
+    Anomalies, AnomalyParams, DagConfig, DagError, Family, PlacedMask, Sources,
+    corruptions::{Corruption, CorruptionParams, TextureConfig, TissueBias},
+    shapes::{PublishedShapes, ShapeSource},
+    textures::NoiseTexture,
 };
 use proptest::prelude::*;
 use support::Nearest;
@@ -22,17 +22,16 @@ fn dag(window: [usize; 3]) -> Anomalies {
 }
 
 fn dag_with(settings: DagConfig) -> Anomalies {
-    let sources = Sources {
-        shapes: Some(Arc::new(PublishedShapes::default())),
-        textures: Some(Arc::new(NoiseTexture::default())),
-        tissues: Some(Arc::new(Nearest::published())),
-    };
+    let sources = Sources::new()
+        .with_shapes(PublishedShapes::default())
+        .with_textures(NoiseTexture::default())
+        .with_tissues(Nearest::published());
     Family::Dag.config_with(settings).build(&sources).unwrap()
 }
 
 /// Noise inside an ellipsoid, exactly 0 outside.
 fn brain(channels: usize, shape: [usize; 3], seed: u64) -> Array4<f32> {
-    use disyre_dag::TextureSource;
+    use disyre_dag::textures::TextureSource;
     let [z, y, x] = shape;
     let mut image = Array4::zeros((channels, z, y, x));
     NoiseTexture::default()
@@ -90,7 +89,7 @@ proptest! {
         prop_assert_eq!(&replayed, &params);
         let first = dag.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
         let again = dag.corrupt(Key::new(seed), clean.view(), outs[1].view_mut()).unwrap();
-        let replay = dag.apply(&replayed, clean.view().into(), outs[2].view_mut()).unwrap();
+        let replay = dag.apply(&replayed, clean.view(), outs[2].view_mut()).unwrap();
         prop_assert!(first == again && again == replay);
         prop_assert!(outs[0] == outs[1] && outs[1] == outs[2]);
     }
@@ -99,7 +98,7 @@ proptest! {
     fn the_bias_alone_realises_the_greatest_change_of_the_pixels(seed: u64) {
         let clean = brain(2, [2, 20, 20], seed);
         let bias: TissueBias =
-            DagConfig::default().bias.build(Arc::new(Nearest::published())).unwrap();
+            DagConfig::default().bias.build(Nearest::published()).unwrap();
         let mut values = disyre_core::ndarray::Array3::zeros((2, 12, 12));
         PublishedShapes::default().fill(Key::new(seed), values.view_mut()).unwrap();
         let mask = PlacedMask::on_foreground([0, 4, 4], values, clean.view()).unwrap();
@@ -136,8 +135,8 @@ fn a_slice_of_a_volume_is_corrupted_as_the_slice_alone() {
     let mut params = dag.draw(Key::new(5));
     // The last place excludes the last slice: all eligible voxels lie in the only slice that is not empty.
     params.placement.voxel = 0.4;
-    let alone = dag.apply(&params, slice.into(), out.view_mut()).unwrap();
-    let within = dag.apply(&params, clean.view().into(), among_empty.view_mut()).unwrap();
+    let alone = dag.apply(&params, slice, out.view_mut()).unwrap();
+    let within = dag.apply(&params, clean.view(), among_empty.view_mut()).unwrap();
     assert_eq!(alone, within);
     assert_eq!(out.index_axis(Axis(1), 0), among_empty.index_axis(Axis(1), 0));
     assert!(alone.severity.get() > 0.0);
@@ -152,18 +151,18 @@ fn bad_input_is_refused_before_the_output_is_touched() {
     let params = dag.draw(Key::new(1));
     let small = brain(1, [1, 4, 16], 1);
     let mut small_out = small.clone();
-    let error = dag.apply(&params, small.view().into(), small_out.view_mut()).unwrap_err();
+    let error = dag.apply(&params, small.view(), small_out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::WindowTooLarge { window: [1, 8, 8], image: [1, 4, 16] });
-    let error = dag.apply(&params, small.view().into(), out.view_mut()).unwrap_err();
+    let error = dag.apply(&params, small.view(), out.view_mut()).unwrap_err();
     assert!(matches!(error, DagError::Shape(_)));
     let mut fewer = params.clone();
     let CorruptionParams::Bias(bias) = &mut fewer.parts[1] else { panic!("a bias") };
     bias.selection.pop();
-    let error = dag.apply(&fewer, clean.view().into(), out.view_mut()).unwrap_err();
+    let error = dag.apply(&fewer, clean.view(), out.view_mut()).unwrap_err();
     assert_eq!(error, DagError::Classes { expected: 5, got: 4 });
     for value in [f32::NAN, 1.5, -0.1] {
         clean[[0, 0, 3, 4]] = value;
-        let error = dag.apply(&params, clean.view().into(), out.view_mut()).unwrap_err();
+        let error = dag.apply(&params, clean.view(), out.view_mut()).unwrap_err();
         assert!(matches!(error, DagError::OutOfRange { .. }), "{error}");
     }
     assert_eq!(out, untouched);

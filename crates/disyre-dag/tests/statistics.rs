@@ -19,8 +19,12 @@ use disyre_core::{
     rand::RngExt,
 };
 use disyre_dag::{
-    BlobShapes, DagConfig, DiscShapes, Family, PublishedShapes, PublishedShapesConfig,
-    RectangleShapes, ShapeSource, Sources, VolumeBank,
+    DagConfig, Family, Sources,
+    shapes::{
+        BlobShapes, DiscShapes, PublishedShapes, PublishedShapesConfig, RectangleShapes,
+        ShapeSource,
+    },
+    textures::VolumeBank,
 };
 use disyre_volume::{IntensityScaling, Scan, find_scans, nonzero_mask, to_ras};
 use serde_json::Value;
@@ -208,11 +212,9 @@ fn samples(
     volumes: &[Array4<f32>],
     cut: fn(&Array4<f32>, Key) -> Array4<f32>,
 ) -> (Vec<Vec<f64>>, Vec<(f64, f64)>) {
-    let sources = Sources {
-        shapes: None,
-        textures: Some(Arc::new(VolumeBank::new(volumes.to_vec()).unwrap())),
-        tissues: Some(Arc::new(Nearest::published())),
-    };
+    let sources = Sources::new()
+        .with_textures(VolumeBank::new(volumes.to_vec()).unwrap())
+        .with_tissues(Nearest::published());
     let dag = Family::Dag.config_with(DagConfig::default()).build(&sources).unwrap();
     let (mut samples, mut images) = (vec![Vec::new(); OF_ANOMALIES.len()], Vec::new());
     for index in 0..1200 {

@@ -4,9 +4,14 @@ use std::sync::Arc;
 use disyre_core::Volume;
 use disyre_core::ndarray::{ArcArray, Array3, Ix4};
 use disyre_dag::{
-    AnomalyConfig, DagConfig, DiscShapes, MaskConfig, MaskFrame, Memberships, PartConfig,
-    PublishedShapes, PublishedShapesConfig, RectangleShapes, ShapeConfig, ShapeSource, SizeConfig,
-    Sources, TissueFrom, VolumeBank,
+    AnomalyConfig, DagConfig, Sources,
+    config::{PartConfig, TissueOrigin},
+    corruptions::Memberships,
+    shapes::{
+        DiscShapes, MaskConfig, MaskFrame, PublishedShapes, PublishedShapesConfig, RectangleShapes,
+        ShapeConfig, ShapeSource, SizeConfig,
+    },
+    textures::VolumeBank,
 };
 use disyre_tissue::FittedTissues;
 use disyre_volume::{Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras};
@@ -30,8 +35,8 @@ impl RunConfig {
                 Some(Tissues::Fitted(FittedTissues::GaussianMixture(_))) => {
                     part.bias.memberships = Memberships::Soft;
                 }
-                Some(Tissues::LabelMaps { codes }) if part.tissues == TissueFrom::Model => {
-                    part.tissues = TissueFrom::Scene { classes: codes.len() };
+                Some(Tissues::LabelMaps { codes }) if part.tissues == TissueOrigin::Model => {
+                    part.tissues = TissueOrigin::Scene { classes: codes.len() };
                 }
                 _ => {}
             }
@@ -58,13 +63,12 @@ pub(crate) fn sources(
     masks: Option<&Path>,
     tissues: Option<&Tissues>,
 ) -> Result<Sources, Error> {
-    let mut sources = Sources {
-        textures: Some(Arc::new(VolumeBank::new(images)?)),
-        shapes: masks.map(shapes_of).transpose()?,
-        ..Sources::default()
-    };
+    let mut sources = Sources::new().with_textures(VolumeBank::new(images)?);
+    if let Some(folder) = masks {
+        sources = sources.with_shapes(shapes_of(folder)?);
+    }
     if let Some(Tissues::Fitted(tissues)) = tissues {
-        sources.tissues = Some(Arc::new(tissues.clone()));
+        sources = sources.with_tissues(tissues.clone());
     }
     Ok(sources)
 }
@@ -74,15 +78,14 @@ const MASKS: MaskConfig =
     MaskConfig { frame: MaskFrame::BoundingBox, span: [[1.0, 2.0]; 2], rotation_degrees: 15.0 };
 
 /// The published mixture with the masks of a folder, filling half to all of the window, in place of its noise blobs.
-fn shapes_of(folder: &Path) -> Result<Arc<dyn ShapeSource>, Error> {
+fn shapes_of(folder: &Path) -> Result<PublishedShapes, Error> {
     let masks = MASKS.build(load_masks(&find_scans_below(folder)?)?)?;
     let kinds: Vec<Arc<dyn ShapeSource>> = vec![
         Arc::new(RectangleShapes::default()),
         Arc::new(DiscShapes::default()),
         Arc::new(masks),
     ];
-    let mixture: PublishedShapes = PublishedShapesConfig::default().build(kinds)?;
-    Ok(Arc::new(mixture))
+    Ok(PublishedShapesConfig::default().build(kinds)?)
 }
 
 /// Reads masks as RAS+, each cut to the box around it: of a lesion in a brain little more remains.
@@ -164,8 +167,8 @@ mod tests {
             })
         };
         let maps = Tissues::LabelMaps { codes: vec![0, 2, 41] };
-        let expected = Some((TissueFrom::Scene { classes: 3 }, Memberships::Hard));
+        let expected = Some((TissueOrigin::Scene { classes: 3 }, Memberships::Hard));
         assert_eq!(tissues_in(Some(&maps)), expected);
-        assert_eq!(tissues_in(None), Some((TissueFrom::Model, Memberships::Hard)));
+        assert_eq!(tissues_in(None), Some((TissueOrigin::Model, Memberships::Hard)));
     }
 }

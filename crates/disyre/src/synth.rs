@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use disyre_core::ndarray::{Array3, Axis, Zip};
 use disyre_core::{Key, Severity, TissueModel, Volume};
-use disyre_dag::{Anomalies, AnomalyConfig, PartConfig, Scene};
+use disyre_dag::{Anomalies, AnomalyConfig, Scene, config::PartConfig};
 use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
 use crate::{
-    Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
-    canvas::{contiguous, for_each_row, severity_of},
+    canvas::{Canvas, contiguous, for_each_row, severity_of},
     check,
+    error::DagError,
+    mask::PlacedMask,
     order::{float, number},
     region::Region,
     scratch::Buffer,
@@ -67,7 +68,15 @@ impl BiasConfig {
     ///
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
-    pub fn build(self, tissues: Arc<dyn TissueModel>) -> Result<TissueBias, DagError> {
+    pub fn build(self, tissues: impl TissueModel + 'static) -> Result<TissueBias, DagError> {
+        self.build_shared(Arc::new(tissues))
+    }
+
+    /// [`build`](Self::build) for a model that others use too.
+    pub(crate) fn build_shared(
+        self,
+        tissues: Arc<dyn TissueModel>,
+    ) -> Result<TissueBias, DagError> {
         self.with(Tissues::Model(tissues))
     }
 

@@ -6,7 +6,11 @@ use disyre_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
-use crate::{Canvas, DagError, PlacedMask, canvas::severity_of};
+use crate::{
+    canvas::{Canvas, severity_of},
+    error::DagError,
+    mask::PlacedMask,
+};
 
 /// How tissue is pushed inside a shape.
 ///

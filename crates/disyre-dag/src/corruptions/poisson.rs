@@ -7,7 +7,12 @@ use disyre_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{Corruption, CorruptionParams, TextureParams, check_strength, fill, solver, write};
-use crate::{Canvas, DagError, PlacedMask, TextureSource, canvas::severity_of};
+use crate::{
+    canvas::{Canvas, severity_of},
+    error::DagError,
+    mask::PlacedMask,
+    textures::TextureSource,
+};
 
 /// Which gradients a Poisson blend follows; x: image, f: foreign texture, α: severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,9 +59,9 @@ impl PoissonConfig {
     ///
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
-    pub fn build(self, textures: Arc<dyn TextureSource>) -> Result<PoissonBlend, DagError> {
+    pub fn build(self, textures: impl TextureSource + 'static) -> Result<PoissonBlend, DagError> {
         check_strength(self.probability, self.severity)?;
-        Ok(PoissonBlend { config: self, textures })
+        Ok(PoissonBlend { config: self, textures: Arc::new(textures) })
     }
 }
 

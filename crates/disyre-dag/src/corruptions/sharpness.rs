@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
 use crate::{
-    Canvas, DagError, PlacedMask,
     blur::{blur, check_sigma, radius},
-    canvas::severity_of,
+    canvas::{Canvas, severity_of},
     check,
+    error::DagError,
+    mask::PlacedMask,
 };
 
 /// How detail is taken away or exaggerated inside a shape.

@@ -11,7 +11,9 @@ use super::{
     normalisation::{Normalisation, normalise},
     write,
 };
-use crate::{Canvas, DagError, PlacedMask, TextureSource, scratch::Buffer};
+use crate::{
+    canvas::Canvas, error::DagError, mask::PlacedMask, scratch::Buffer, textures::TextureSource,
+};
 
 /// How foreign textures are blended in.
 ///
@@ -39,13 +41,13 @@ impl TextureConfig {
     ///
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
-    pub fn build(self, textures: Arc<dyn TextureSource>) -> Result<TextureBlend, DagError> {
+    pub fn build(self, textures: impl TextureSource + 'static) -> Result<TextureBlend, DagError> {
         check_strength(self.probability, self.severity)?;
-        Ok(TextureBlend { config: self, textures })
+        Ok(TextureBlend { config: self, textures: Arc::new(textures) })
     }
 }
 
-/// What [`TextureBlend::draw`] and [`PoissonBlend::draw`](crate::PoissonBlend::draw) draw.
+/// What [`TextureBlend::draw`] and [`PoissonBlend::draw`](crate::corruptions::PoissonBlend::draw) draw.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextureParams {

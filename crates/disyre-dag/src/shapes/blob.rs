@@ -3,9 +3,9 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::ShapeSource;
+use super::source::ShapeSource;
 use crate::{
-    DagError, check, component::keep_largest_component, fractal::Fractal, order::number,
+    check, component::keep_largest_component, error::DagError, fractal::Fractal, order::number,
     rank::value_at, scratch::Buffer,
 };
 

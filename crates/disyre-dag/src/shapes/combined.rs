@@ -5,8 +5,8 @@ use disyre_core::{
     ndarray::{ArrayViewMut3, Zip},
 };
 
-use super::ShapeSource;
-use crate::{DagError, scratch::Buffer};
+use super::source::ShapeSource;
+use crate::{error::DagError, scratch::Buffer};
 
 /// How two shapes become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,16 @@ impl fmt::Debug for CombinedShapes {
 
 impl CombinedShapes {
     /// Both.
-    pub fn union(first: Arc<dyn ShapeSource>, second: Arc<dyn ShapeSource>) -> Self {
-        Self { rule: Rule::Union, first, second }
+    pub fn union(first: impl ShapeSource + 'static, second: impl ShapeSource + 'static) -> Self {
+        Self { rule: Rule::Union, first: Arc::new(first), second: Arc::new(second) }
     }
 
     /// The first without the second.
-    pub fn difference(first: Arc<dyn ShapeSource>, second: Arc<dyn ShapeSource>) -> Self {
-        Self { rule: Rule::Difference, first, second }
+    pub fn difference(
+        first: impl ShapeSource + 'static,
+        second: impl ShapeSource + 'static,
+    ) -> Self {
+        Self { rule: Rule::Difference, first: Arc::new(first), second: Arc::new(second) }
     }
 }
 
@@ -64,7 +67,7 @@ impl ShapeSource for CombinedShapes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DiscShapes, RectangleShapes};
+    use crate::shapes::{DiscShapes, RectangleShapes};
     use disyre_core::ndarray::Array3;
 
     #[test]

@@ -3,28 +3,29 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BlobConfig, CombinedShapes, DiscConfig, EllipsoidConfig, PatchConfig, PublishedShapes,
-    RectangleConfig, ShapeSource, SizeConfig,
+    blob::BlobConfig, combined::CombinedShapes, disc::DiscConfig, ellipsoid::EllipsoidConfig,
+    patch::PatchConfig, published::PublishedShapes, rectangle::RectangleConfig, sized::SizeConfig,
+    source::ShapeSource,
 };
-use crate::DagError;
+use crate::error::DagError;
 
 /// A source of shapes that needs no data, as a value.
 ///
-/// Shapes from given masks are built by [`MaskConfig`](crate::MaskConfig).
+/// Shapes from given masks are built by [`MaskConfig`](crate::shapes::MaskConfig).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShapeConfig {
     /// The published mixture, [`PublishedShapes::default`].
     Published,
-    /// Boxes, [`RectangleShapes`](crate::RectangleShapes).
+    /// Boxes, [`RectangleShapes`](crate::shapes::RectangleShapes).
     Rectangle(RectangleConfig),
-    /// Discs, [`DiscShapes`](crate::DiscShapes).
+    /// Discs, [`DiscShapes`](crate::shapes::DiscShapes).
     Disc(DiscConfig),
-    /// Ellipsoids, [`EllipsoidShapes`](crate::EllipsoidShapes).
+    /// Ellipsoids, [`EllipsoidShapes`](crate::shapes::EllipsoidShapes).
     Ellipsoid(EllipsoidConfig),
-    /// Noise blobs, [`BlobShapes`](crate::BlobShapes).
+    /// Noise blobs, [`BlobShapes`](crate::shapes::BlobShapes).
     Blob(BlobConfig),
-    /// Patches and scars, [`PatchShapes`](crate::PatchShapes).
+    /// Patches and scars, [`PatchShapes`](crate::shapes::PatchShapes).
     Patch(PatchConfig),
     /// Two at once.
     Union(Box<[ShapeConfig; 2]>),

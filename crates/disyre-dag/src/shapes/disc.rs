@@ -1,8 +1,11 @@
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, UNITS, solid::Frame};
-use crate::{DagError, check};
+use super::{
+    solid::Frame,
+    source::{ShapeSource, UNITS},
+};
+use crate::{check, error::DagError};
 
 /// How random discs are drawn.
 ///

@@ -5,8 +5,8 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, frame::for_each_voxel, rotation::Rotation};
-use crate::{DagError, check};
+use super::{frame::for_each_voxel, rotation::Rotation, source::ShapeSource};
+use crate::{check, error::DagError};
 
 /// Which part of a stored mask the window shows at span 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,12 @@
 use disyre_core::{Key, KeyRng, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, UNITS, rotation::Rotation, solid::Frame};
-use crate::{DagError, check};
+use super::{
+    rotation::Rotation,
+    solid::Frame,
+    source::{ShapeSource, UNITS},
+};
+use crate::{check, error::DagError};
 
 /// How the sides of a patch are drawn, uniformly in each interval; lengths in 64ths of the window, at most 64.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,16 @@ use std::{fmt, sync::Arc};
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{BlobShapes, DiscShapes, RectangleShapes, ShapeSource, UNITS};
+use super::{
+    blob::BlobShapes,
+    disc::DiscShapes,
+    rectangle::RectangleShapes,
+    source::{ShapeSource, UNITS},
+};
 use crate::{
-    DagError,
     blur::{blur, check_sigma},
     check,
+    error::DagError,
 };
 
 /// How several kinds of shapes are mixed and softened.
@@ -48,7 +53,7 @@ impl PublishedShapesConfig {
 /// The published mixture: rectangles, discs and blobs, a third each, most of them blurred inside their window.
 ///
 /// A blurred mask is cut at the window's border and not rescaled: its maximum may be below 1. The stored shape files of
-/// the published code are replaced by [`BlobShapes`]; put [`MaskShapes`](crate::MaskShapes) in their place through
+/// the published code are replaced by [`BlobShapes`]; put [`MaskShapes`](crate::shapes::MaskShapes) in their place through
 /// [`PublishedShapesConfig::build`].
 #[derive(Clone)]
 pub struct PublishedShapes {

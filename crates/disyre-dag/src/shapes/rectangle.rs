@@ -1,8 +1,12 @@
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{ShapeSource, UNITS, rotation::Rotation, solid::Frame};
-use crate::{DagError, check};
+use super::{
+    rotation::Rotation,
+    solid::Frame,
+    source::{ShapeSource, UNITS},
+};
+use crate::{check, error::DagError};
 
 /// How random boxes are drawn.
 ///

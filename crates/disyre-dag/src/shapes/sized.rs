@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::ShapeSource;
-use crate::{DagError, check, region::Region};
+use super::source::ShapeSource;
+use crate::{check, error::DagError, region::Region};
 
 /// How large shapes are, in millimetres.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -21,13 +21,13 @@ impl SizeConfig {
     ///
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
-    pub fn build(self, shapes: Arc<dyn ShapeSource>) -> Result<SizedShapes, DagError> {
+    pub fn build(self, shapes: impl ShapeSource + 'static) -> Result<SizedShapes, DagError> {
         let lengths = [1e-3, 1e6];
         check::interval("size_mm", self.size_mm, lengths, "0.001 ≤ least ≤ greatest ≤ 1e6 mm")?;
         for spacing in self.spacing_mm {
             check::in_range("spacing_mm", spacing, lengths, "0.001 to 1e6 mm")?;
         }
-        Ok(SizedShapes { config: self, shapes })
+        Ok(SizedShapes { config: self, shapes: Arc::new(shapes) })
     }
 }
 
@@ -65,14 +65,14 @@ impl ShapeSource for SizedShapes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EllipsoidConfig;
+    use crate::shapes::EllipsoidConfig;
     use disyre_core::ndarray::Array3;
 
     #[test]
     fn a_ball_in_millimetres_is_flat_where_voxels_are_thick() {
         let whole = EllipsoidConfig { diameter: [64.0; 2], rotation_degrees: 0.0 };
         let size = SizeConfig { size_mm: [20.0; 2], spacing_mm: [4.0, 1.0, 0.5] };
-        let shapes = size.build(Arc::new(whole.build().unwrap())).unwrap();
+        let shapes = size.build(whole.build().unwrap()).unwrap();
         let mut mask = Array3::zeros((9, 32, 64));
         shapes.fill(Key::new(1), mask.view_mut()).unwrap();
         let extent = |axis: usize| {

@@ -4,8 +4,8 @@ use disyre_core::{
     rand::RngExt,
 };
 
-use super::TextureSource;
-use crate::{DagError, check, region::Region};
+use super::source::TextureSource;
+use crate::{check, error::DagError, region::Region};
 
 /// Foreign patches: random windows of given volumes, inside the box around their foreground.
 ///
@@ -19,7 +19,7 @@ use crate::{DagError, check, region::Region};
 ///
 /// ```
 /// use disyre_core::{Key, ndarray::Array4};
-/// use disyre_dag::{TextureSource, VolumeBank};
+/// use disyre_dag::textures::{TextureSource, VolumeBank};
 ///
 /// let bank = VolumeBank::new(vec![Array4::from_elem((1, 8, 40, 30), 0.5)])?;
 /// let mut texture = Array4::zeros((1, 1, 16, 16));

@@ -10,14 +10,14 @@ use disyre_core::{
 };
 
 use super::{
-    TextureSource,
     bank::{Foreground, check_channels, fill_from},
+    source::TextureSource,
 };
-use crate::{DagError, check};
+use crate::{check, error::DagError};
 
 type Open = dyn Fn(usize) -> Result<ArcArray<f32, Ix4>, DagError> + Send + Sync;
 
-/// A [`VolumeBank`](crate::VolumeBank) that opens a volume when a sample asks for it.
+/// A [`VolumeBank`](crate::textures::VolumeBank) that opens a volume when a sample asks for it.
 ///
 /// This crate reads no files: the caller says how a volume is opened, and may keep volumes open, as long as an index
 /// always gives the same one. The bank itself keeps where the foreground of each volume is once it was opened, which
@@ -25,7 +25,7 @@ type Open = dyn Fn(usize) -> Result<ArcArray<f32, Ix4>, DagError> + Send + Sync;
 ///
 /// ```
 /// use disyre_core::{Key, ndarray::Array4};
-/// use disyre_dag::{LazyBank, TextureSource};
+/// use disyre_dag::textures::{LazyBank, TextureSource};
 ///
 /// let bank = LazyBank::new(3, |index| {
 ///     Ok::<_, std::io::Error>(Array4::from_elem((1, 8, 40, 30), 0.2 + 0.1 * index as f32))
@@ -111,7 +111,7 @@ impl TextureSource for LazyBank {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{VolumeBank, region::Region};
+    use crate::{region::Region, textures::VolumeBank};
     use disyre_core::ndarray::Array4;
 
     fn volume(index: usize) -> Array4<f32> {

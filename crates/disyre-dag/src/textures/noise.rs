@@ -4,8 +4,8 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::TextureSource;
-use crate::{DagError, check, fractal::Fractal};
+use super::source::TextureSource;
+use crate::{check, error::DagError, fractal::Fractal};
 
 /// How noise textures are drawn.
 ///

@@ -7,8 +7,8 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::TextureSource;
-use crate::{DagError, check};
+use super::source::TextureSource;
+use crate::{check, error::DagError};
 
 /// How textures are enlarged and brightened before they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,12 +34,12 @@ impl RescaledConfig {
     ///
     /// # Errors
     /// [`DagError::Config`] naming the field that is out of range.
-    pub fn build(self, source: Arc<dyn TextureSource>) -> Result<Rescaled, DagError> {
+    pub fn build(self, source: impl TextureSource + 'static) -> Result<Rescaled, DagError> {
         check::interval("zoom", self.zoom, [0.1, 10.0], "0.1 ≤ least ≤ greatest ≤ 10")?;
         let deviation = self.zoom_sd.unwrap_or_default();
         check::in_range("zoom_sd", deviation, [0.0, 10.0], "a deviation in [0, 10]")?;
         check::interval("gain", self.gain, [0.0, 10.0], "0 ≤ least ≤ greatest ≤ 10")?;
-        Ok(Rescaled { config: self, source })
+        Ok(Rescaled { config: self, source: Arc::new(source) })
     }
 }
 
@@ -136,7 +136,7 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NoiseTexture;
+    use crate::textures::NoiseTexture;
 
     struct Ramp;
 
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_zoom_of_two_halves_the_slope_and_a_gain_scales_it() {
         let config = RescaledConfig { zoom: [2.0; 2], zoom_sd: None, gain: [0.5; 2] };
-        let texture = fill(&config.build(Arc::new(Ramp)).unwrap());
+        let texture = fill(&config.build(Ramp).unwrap());
         for x in 1..18 {
             let step = texture[[0, 0, 5, x + 1]] - texture[[0, 0, 5, x]];
             assert!((step - 0.0025).abs() < 1e-6, "{step}");
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn without_zoom_and_gain_the_source_is_unchanged() {
-        let plain = RescaledConfig::default().build(Arc::new(NoiseTexture::default())).unwrap();
+        let plain = RescaledConfig::default().build(NoiseTexture::default()).unwrap();
         let mut expected = Array4::zeros((1, 1, 12, 20));
         let key = Key::new(4).child("source");
         let nothing = Array4::zeros((1, 1, 1, 1));

@@ -4,12 +4,12 @@ use disyre_core::{
 };
 
 use super::{
-    TextureSource,
     bank::{Foreground, check_channels, fill_from},
+    source::TextureSource,
 };
-use crate::DagError;
+use crate::error::DagError;
 
-/// Patches from elsewhere in the image that is corrupted, drawn as a [`VolumeBank`](crate::VolumeBank) draws.
+/// Patches from elsewhere in the image that is corrupted, drawn as a [`VolumeBank`](crate::textures::VolumeBank) draws.
 ///
 /// # Source
 /// Li et al., "CutPaste" (CVPR 2021, arXiv 2104.04015).
