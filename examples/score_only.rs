@@ -3,16 +3,13 @@
 //! Writes scan, restoration, score and lesion side by side, and prints how well the score finds the lesion.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use disyre_core::Key;
-use disyre_core::ndarray::{Array4, Array5, ArrayView5, ArrayViewMut5, Axis};
+use disyre_core::ndarray::{Array4, ArrayView5, ArrayViewMut5, Axis};
 use disyre_examples::{brain_slice, montage, output_folder, picture, write_png};
-use disyre_score::{
-    AbsoluteResidual, EnsembleConfig, RankedScores, RestoreError, Restorer, Severity,
-};
+use disyre_score::{Ensemble, RestoreError, Restorer, Scores, Severity, metrics};
 
-/// Expects every slice to look like the template, the more so the more severe the anomaly is said to be.
+/// Fades every slice into the template, the more so the greater the severity.
 struct Template(Array4<f32>);
 
 impl Restorer for Template {
@@ -43,18 +40,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         brain_slice(Key::new(2), 160, 128) * lesion.mapv(|label| 1.0 - 0.5 * f32::from(label));
 
     let windows = scan.insert_axis(Axis(0)); // (n, c, z, y, x)
-    let mut score = Array5::zeros(windows.raw_dim());
-    let mut restored = Array5::zeros(windows.raw_dim());
-    let ensemble = EnsembleConfig::default().build(Arc::new(AbsoluteResidual))?;
-    ensemble.score(&Template(template), windows.view(), score.view_mut(), restored.view_mut())?;
+    let Scores { score, restored } =
+        Ensemble::default().score(&Template(template), windows.view())?;
 
     let scores: Vec<f32> = score.iter().copied().collect();
     let labels: Vec<u8> = lesion.iter().copied().collect();
-    let ranked = RankedScores::new(&scores, &labels)?;
-    let best = ranked.best_dice()?;
-    println!("average precision {:.3}", ranked.average_precision()?);
-    println!("AUROC             {:.3}", ranked.auroc()?);
-    println!("best Dice         {:.3} at score {:.3}", best.dice, best.threshold);
+    let found = metrics(&scores, &labels)?;
+    println!("average precision {:.3}", found.average_precision);
+    println!("AUROC             {:.3}", found.auroc);
+    println!(
+        "best Dice         {:.3} at score {:.3}",
+        found.best_dice.dice, found.best_dice.threshold
+    );
 
     let brightest = scores.iter().copied().fold(0.0, f32::max);
     let truth = lesion.mapv(f32::from);

@@ -1,13 +1,12 @@
 //! Ensembles and metrics.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{Copies, brain, key, time};
 use disyre_core::ndarray::{Array5, Axis};
 use disyre_core::rand::RngExt;
-use disyre_score::{AbsoluteResidual, EnsembleConfig, RankedScores, reference};
+use disyre_score::{Ensemble, RankedScores, reference};
 
 /// Scores of which a share is exactly 0, as in the background, and lesions in 2 % of the rest.
 fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
@@ -58,8 +57,7 @@ fn published(c: &mut Criterion) {
 }
 
 fn ensemble(c: &mut Criterion) {
-    let ensemble = EnsembleConfig::default().build(Arc::new(AbsoluteResidual));
-    let ensemble = ensemble.expect("the published ensemble");
+    let ensemble = Ensemble::default();
     let window = brain(key("score"), [1, 128, 128]).insert_axis(Axis(0));
     let windows = window.broadcast((32, 1, 1, 128, 128)).expect("repeats one window").to_owned();
     let mut score = Array5::zeros(windows.raw_dim());
@@ -67,7 +65,9 @@ fn ensemble(c: &mut Criterion) {
     let mut group = c.benchmark_group("score");
     group.throughput(Throughput::Elements(windows.len() as u64));
     group.bench_function("ensemble/published/32x128x128", |b| {
-        time(b, || ensemble.score(&Copies, windows.view(), score.view_mut(), restored.view_mut()));
+        time(b, || {
+            ensemble.score_into(&Copies, windows.view(), score.view_mut(), restored.view_mut())
+        });
     });
     group.finish();
 }

@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
 use disyre_core::rand::RngExt;
 use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity};
@@ -47,14 +45,13 @@ fn windows(n: usize, seed: u64) -> Array5<f32> {
 fn ensemble(residual: impl Residual + 'static) -> Ensemble {
     let severities = [0.1, 0.6].map(|severity| Severity::new(severity).unwrap()).to_vec();
     let config = EnsembleConfig { severities, ..EnsembleConfig::default() };
-    config.build(Arc::new(residual)).unwrap()
+    config.build().unwrap().with_residual(residual)
 }
 
 /// Score and mean restoration.
 fn score(ensemble: &Ensemble, restorer: &dyn Restorer, windows: &Array5<f32>) -> [Array5<f32>; 2] {
-    let (mut score, mut restored) = (windows.clone(), windows.clone());
-    ensemble.score(restorer, windows.view(), score.view_mut(), restored.view_mut()).unwrap();
-    [score, restored]
+    let found = ensemble.score(restorer, windows.view()).unwrap();
+    [found.score, found.restored]
 }
 
 fn assert_same(ensemble: &Ensemble, restorer: &ColdRestorer, device: Device) {

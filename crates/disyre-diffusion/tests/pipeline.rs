@@ -3,12 +3,10 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use disyre_core::ndarray::{Array4, Array5, Axis};
 use disyre_diffusion::{ColdRestorer, Device, ModelConfig, Parameters, UNetConfig};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
-use disyre_score::{AbsoluteResidual, Ensemble, EnsembleConfig};
+use disyre_score::{Ensemble, EnsembleConfig};
 use support::{Golden, assert_close};
 
 fn restorer(golden: &Golden) -> ColdRestorer {
@@ -35,8 +33,7 @@ fn score(restorer: &ColdRestorer, ensemble: &Ensemble, image: &Array4<f32>) -> V
     for (window, out) in plan.windows().zip(windows.outer_iter_mut()) {
         plan.extract(image.view(), window, out).unwrap();
     }
-    let (mut scores, mut restored) = (windows.clone(), windows.clone());
-    ensemble.score(restorer, windows.view(), scores.view_mut(), restored.view_mut()).unwrap();
+    let scores = ensemble.score(restorer, windows.view()).unwrap().score;
     let weights = WindowWeights::gaussian(window).unwrap();
     let mut blender = Blender::new(&plan, &weights).unwrap();
     for (window, score) in plan.windows().zip(scores.outer_iter()) {
@@ -55,7 +52,7 @@ fn scores_over_windows_equal_the_published_evaluation() {
     for (n, foreground_weight) in [(1, true), (4, false), (4, true), (5, false)] {
         let severities = restorer.schedule().severities(n).unwrap();
         let config = EnsembleConfig { severities, foreground_weight };
-        let ensemble = config.build(Arc::new(AbsoluteResidual)).unwrap();
+        let ensemble = config.build().unwrap();
         let images = images.outer_iter().map(|image| image.to_owned());
         let got: Vec<f32> = images.flat_map(|image| score(&restorer, &ensemble, &image)).collect();
         let name = format!("single_n{n}_wf{}", u8::from(foreground_weight));

@@ -1,11 +1,13 @@
+//! The severity ensemble of the paper over any [`Restorer`]; `disyre::Detector` scores its windows with it.
+
 use std::fmt;
 use std::sync::Arc;
 
-use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis, Zip};
+use disyre_core::ndarray::{Array3, Array5, ArrayView3, ArrayView5, ArrayViewMut5, Axis, Zip};
 use disyre_core::{EnsembleSums, Restorer, Severity, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::{Residual, ScoreError};
+use crate::{AbsoluteResidual, Residual, ScoreError};
 
 /// The severities of the published ensemble of four, from nearly clean to strongly corrupted.
 ///
@@ -26,13 +28,22 @@ const fn severity(value: f32) -> Severity {
     }
 }
 
-/// At which severities an [`Ensemble`] restores, and how it weighs the result.
+/// Severities and weights of an [`Ensemble`].
+///
+/// ```
+/// use disyre_score::{EnsembleConfig, Severity, SquaredResidual};
+/// let severities = vec![Severity::new(0.2)?, Severity::new(0.8)?];
+/// let config = EnsembleConfig { severities, ..EnsembleConfig::default() };
+/// let ensemble = config.build()?.with_residual(SquaredResidual);
+/// assert_eq!(ensemble.config().severities.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnsembleConfig {
-    /// One restoration for each; at least one. Default: [`PUBLISHED_SEVERITIES`].
+    /// Severity of each restoration; at least one. Default: [`PUBLISHED_SEVERITIES`].
     pub severities: Vec<Severity>,
-    /// Whether a window's score is multiplied by the fraction of its voxels that are foreground (> 0).
+    /// Multiplies the score of a window by the fraction of its voxels that are foreground (> 0).
     /// Default: true, as published.
     pub foreground_weight: bool,
 }
@@ -44,23 +55,44 @@ impl Default for EnsembleConfig {
 }
 
 impl EnsembleConfig {
-    /// Checks the values and joins them with a residual.
+    /// Checks the values. The residual is [`AbsoluteResidual`]; see [`Ensemble::with_residual`].
     ///
     /// # Errors
     /// [`ScoreError::NoSeverities`].
-    pub fn build(self, residual: Arc<dyn Residual>) -> Result<Ensemble, ScoreError> {
+    pub fn build(self) -> Result<Ensemble, ScoreError> {
         if self.severities.is_empty() {
             return Err(ScoreError::NoSeverities);
         }
-        Ok(Ensemble { config: self, residual })
+        Ok(Ensemble { config: self, residual: Arc::new(AbsoluteResidual) })
     }
 }
 
-/// Scores windows by restoring each at several severities: what a restorer changes is abnormal.
+/// Anomaly score from restorations at several severities: voxels that a [`Restorer`] changes are abnormal.
 ///
 /// For every window `x` and its restorations `x̂_t`, one for each severity t of T:
 /// `score = (1/T) Σ_t residual(x, x̂_t) · w · [x > 0]`, where w is the fraction of the window's voxels with `x > 0`
 /// (or 1, see [`EnsembleConfig::foreground_weight`]), and `restored = (1/T) Σ_t x̂_t`.
+///
+/// The default is the published ensemble: four severities, absolute residual, foreground weight.
+///
+/// ```
+/// use disyre_score::{Ensemble, RestoreError, Restorer, Severity, ndarray::*};
+/// /// Fades an image into grey, the more so the greater the severity.
+/// struct Grey;
+/// impl Restorer for Grey {
+///     fn restore(&self, x: ArrayView5<f32>, t: &[Severity], mut out: ArrayViewMut5<f32>) -> Result<(), RestoreError> {
+///         for ((x, t), mut out) in x.outer_iter().zip(t).zip(out.outer_iter_mut()) {
+///             out.assign(&x.mapv(|value| value + (0.5 - value) * t.get()));
+///         }
+///         Ok(())
+///     }
+/// }
+/// let windows = Array5::from_elem((2, 1, 4, 8, 8), 0.5); // (n, c, z, y, x)
+/// let found = Ensemble::default().score(&Grey, windows.view())?;
+/// assert_eq!(found.score.dim(), (2, 1, 4, 8, 8));
+/// assert_eq!((found.score.sum(), found.restored), (0.0, windows)); // grey already
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), anomaly score; foreground weight and background mask from the published code's
@@ -77,13 +109,70 @@ impl fmt::Debug for Ensemble {
     }
 }
 
+impl Default for Ensemble {
+    fn default() -> Self {
+        Self { config: EnsembleConfig::default(), residual: Arc::new(AbsoluteResidual) }
+    }
+}
+
+/// Scores and restorations of a batch of windows, `(n, c, z, y, x)` each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Anomaly score, ≥ 0, in units of the residual; 0 in the background.
+    pub score: Array5<f32>,
+    /// Mean of the restorations.
+    pub restored: Array5<f32>,
+}
+
 impl Ensemble {
-    /// What it was built from.
+    /// The same ensemble with another residual.
+    #[must_use]
+    pub fn with_residual(self, residual: impl Residual + 'static) -> Self {
+        Self { residual: Arc::new(residual), ..self }
+    }
+
+    /// Severities and weights.
     pub fn config(&self) -> &EnsembleConfig {
         &self.config
     }
 
-    /// Scores a batch of windows, each independently of the others.
+    /// Scores a batch of windows, each independently of the others, into new arrays.
+    ///
+    /// # Shapes and units
+    /// `windows` is `(n, c, z, y, x)`, in `[0, 1]` with background exactly 0.
+    ///
+    /// # Errors
+    /// Those of [`score_into`](Self::score_into).
+    pub fn score(
+        &self,
+        restorer: &dyn Restorer,
+        windows: ArrayView5<'_, f32>,
+    ) -> Result<Scores, ScoreError> {
+        let [mut score, mut restored] = [(); 2].map(|()| Array5::zeros(windows.raw_dim()));
+        self.score_into(restorer, windows, score.view_mut(), restored.view_mut())?;
+        Ok(Scores { score, restored })
+    }
+
+    /// Scores an image of one channel as a single window.
+    ///
+    /// For images larger than the restorer's window, tile them with `disyre-patch` or take `disyre`.
+    ///
+    /// # Shapes and units
+    /// `image` and the score are `(z, y, x)`; a 2D image has z = 1. Intensities in `[0, 1]` with background exactly 0.
+    ///
+    /// # Errors
+    /// Those of [`score_into`](Self::score_into).
+    pub fn score_volume(
+        &self,
+        restorer: &dyn Restorer,
+        image: ArrayView3<'_, f32>,
+    ) -> Result<Array3<f32>, ScoreError> {
+        let window = image.insert_axis(Axis(0)).insert_axis(Axis(0));
+        let Scores { score, .. } = self.score(restorer, window)?;
+        Ok(score.index_axis_move(Axis(0), 0).index_axis_move(Axis(0), 0))
+    }
+
+    /// Scores a batch of windows, each independently of the others, into the caller's arrays.
     ///
     /// # Shapes and units
     /// `windows`, `score` and `restored` share `(n, c, z, y, x)`; windows in `[0, 1]` with background exactly 0. The
@@ -92,7 +181,7 @@ impl Ensemble {
     /// # Errors
     /// [`ScoreError::Shape`] if the arrays differ in shape, or if the windows or a restoration hold a value that is
     /// not finite; [`ScoreError::Restore`] if the restorer fails. The outputs then hold nothing of meaning.
-    pub fn score(
+    pub fn score_into(
         &self,
         restorer: &dyn Restorer,
         windows: ArrayView5<'_, f32>,
@@ -114,7 +203,7 @@ impl Ensemble {
         Ok(())
     }
 
-    /// Leaves the sums to the restorer, if it can and knows the residual.
+    /// Sums computed by the restorer itself; false if it cannot, or if the residual is none that it knows.
     fn delegate(
         &self,
         restorer: &dyn Restorer,
@@ -130,7 +219,7 @@ impl Ensemble {
         Ok(done)
     }
 
-    /// Sums residuals and restorations over the severities; the two buffers serve all of them.
+    /// Sums of residuals and restorations over the severities, with two buffers for all of them.
     fn accumulate(
         &self,
         restorer: &dyn Restorer,
@@ -179,227 +268,4 @@ impl Ensemble {
 /// Never: every array given here was just made in standard layout.
 fn voxels(array: &Array5<f32>) -> &[f32] {
     array.as_slice().expect("a new array is contiguous")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{AbsoluteResidual, SquaredResidual};
-    use disyre_core::ndarray::Slice;
-    use disyre_core::{Distance, RestoreError};
-
-    /// Multiplies by the severity: restorations that differ between members of the ensemble.
-    struct Fades;
-
-    impl Restorer for Fades {
-        fn restore(
-            &self,
-            batch: ArrayView5<'_, f32>,
-            severities: &[Severity],
-            mut restored: ArrayViewMut5<'_, f32>,
-        ) -> Result<(), RestoreError> {
-            restored.assign(&batch);
-            for (mut item, severity) in restored.outer_iter_mut().zip(severities) {
-                item *= severity.get();
-            }
-            Ok(())
-        }
-    }
-
-    /// Puts one value everywhere.
-    struct Constant(f32);
-
-    impl Restorer for Constant {
-        fn restore(
-            &self,
-            _: ArrayView5<'_, f32>,
-            _: &[Severity],
-            mut restored: ArrayViewMut5<'_, f32>,
-        ) -> Result<(), RestoreError> {
-            restored.fill(self.0);
-            Ok(())
-        }
-    }
-
-    /// The same for a whole ensemble at once, and for nothing else.
-    struct AtOnce<R>(R);
-
-    impl<R: Restorer> Restorer for AtOnce<R> {
-        fn restore(
-            &self,
-            _: ArrayView5<'_, f32>,
-            _: &[Severity],
-            _: ArrayViewMut5<'_, f32>,
-        ) -> Result<(), RestoreError> {
-            Err(RestoreError::Backend("one by one".into()))
-        }
-
-        fn restore_summed(
-            &self,
-            batch: ArrayView5<'_, f32>,
-            severities: &[Severity],
-            distance: Distance,
-            mut sums: EnsembleSums<'_>,
-        ) -> Result<bool, RestoreError> {
-            let mut restored = batch.to_owned();
-            sums.residuals.fill(0.0);
-            sums.restorations.fill(0.0);
-            for &severity in severities {
-                let severities = vec![severity; batch.dim().0];
-                self.0.restore(batch, &severities, restored.view_mut())?;
-                sums.restorations += &restored;
-                sums.residuals += &match distance {
-                    Distance::Absolute => (&batch - &restored).abs(),
-                    Distance::Squared => (&batch - &restored).pow2(),
-                };
-            }
-            Ok(true)
-        }
-    }
-
-    /// A residual without a name.
-    struct Foreign;
-
-    impl Residual for Foreign {
-        fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]) {
-            AbsoluteResidual.residual(input, restored, out);
-        }
-    }
-
-    fn ensemble(severities: &[f32], foreground_weight: bool) -> Ensemble {
-        let severities = severities.iter().map(|&s| Severity::new(s).unwrap()).collect();
-        let config = EnsembleConfig { severities, foreground_weight };
-        config.build(Arc::new(AbsoluteResidual)).unwrap()
-    }
-
-    fn run(
-        ensemble: &Ensemble,
-        restorer: &dyn Restorer,
-        windows: &Array5<f32>,
-    ) -> [Array5<f32>; 2] {
-        let mut score = Array5::from_elem(windows.raw_dim(), 7.0);
-        let mut restored = score.clone();
-        ensemble.score(restorer, windows.view(), score.view_mut(), restored.view_mut()).unwrap();
-        [score, restored]
-    }
-
-    fn window(values: &[f32]) -> Array5<f32> {
-        Array5::from_shape_vec((1, 1, 1, 1, values.len()), values.to_vec()).unwrap()
-    }
-
-    #[test]
-    fn the_score_of_a_hand_made_window() {
-        // Mean severity 0.5, so the mean residual is half the value; 3 of 4 voxels are foreground.
-        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
-        let [score, restored] = run(&ensemble(&[0.25, 0.75], true), &Fades, &windows);
-        assert_eq!(score, window(&[0.375, 0.0, 0.1875, 0.09375]));
-        assert_eq!(restored, window(&[0.5, 0.0, 0.25, 0.125]));
-        let [score, _] = run(&ensemble(&[0.25, 0.75], false), &Fades, &windows);
-        assert_eq!(score, window(&[0.5, 0.0, 0.25, 0.125]));
-    }
-
-    #[test]
-    fn a_perfect_restorer_scores_zero() {
-        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
-        let [score, restored] = run(&ensemble(&[1.0], true), &Fades, &windows);
-        assert_eq!(score, window(&[0.0; 4]));
-        assert_eq!(restored, windows);
-    }
-
-    #[test]
-    fn a_restorer_that_sums_by_itself_is_left_to_it() {
-        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
-        let known: [Arc<dyn Residual>; 2] = [Arc::new(AbsoluteResidual), Arc::new(SquaredResidual)];
-        for residual in known {
-            let ensemble = EnsembleConfig::default().build(residual).unwrap();
-            let one_by_one = run(&ensemble, &Fades, &windows);
-            assert_eq!(run(&ensemble, &AtOnce(Fades), &windows), one_by_one);
-        }
-    }
-
-    #[test]
-    fn a_residual_without_a_name_is_computed_here() {
-        let windows = window(&[1.0, 0.0, 0.5, 0.25]);
-        let foreign = EnsembleConfig::default().build(Arc::new(Foreign)).unwrap();
-        let named = EnsembleConfig::default().build(Arc::new(AbsoluteResidual)).unwrap();
-        assert_eq!(run(&foreign, &Fades, &windows), run(&named, &Fades, &windows));
-        let (mut score, mut restored) = (windows.clone(), windows.clone());
-        let result =
-            foreign.score(&AtOnce(Fades), windows.view(), score.view_mut(), restored.view_mut());
-        assert!(matches!(result, Err(ScoreError::Restore(_))), "{result:?}");
-    }
-
-    #[test]
-    fn the_background_scores_zero_whatever_is_put_there() {
-        let [score, restored] = run(&ensemble(&[0.5], false), &Constant(0.5), &window(&[0.0, 1.0]));
-        assert_eq!(score, window(&[0.0, 0.5]));
-        assert_eq!(restored, window(&[0.5, 0.5]));
-    }
-
-    #[test]
-    fn an_item_scores_the_same_alone_and_in_a_batch() {
-        let shape = (3, 2, 2, 3, 4);
-        let batch = Array5::from_shape_fn(shape, |(n, c, z, y, x)| {
-            ((n * 31 + c * 17 + z * 7 + y * 5 + x * 3) % 11) as f32 / 11.0
-        });
-        let ensemble = EnsembleConfig::default().build(Arc::new(AbsoluteResidual)).unwrap();
-        let [together, _] = run(&ensemble, &Fades, &batch);
-        for n in 0..3 {
-            let item = batch.slice_axis(Axis(0), Slice::from(n..=n)).to_owned();
-            let [alone, _] = run(&ensemble, &Fades, &item);
-            assert_eq!(alone.index_axis(Axis(0), 0), together.index_axis(Axis(0), n));
-        }
-    }
-
-    #[test]
-    fn outputs_of_any_layout_are_filled() {
-        let windows = Array5::from_shape_fn((2, 1, 1, 2, 3), |(n, .., y, x)| (n + y + x) as f32);
-        let ensemble = ensemble(&[0.5], true);
-        let expected = run(&ensemble, &Fades, &windows);
-        let [mut score, mut restored] =
-            [(); 2].map(|()| Array5::zeros((3, 2, 1, 1, 2)).reversed_axes());
-        ensemble.score(&Fades, windows.view(), score.view_mut(), restored.view_mut()).unwrap();
-        assert_eq!([score, restored], expected);
-    }
-
-    #[test]
-    fn values_that_are_not_finite_are_refused_on_the_way_in_and_out() {
-        let ensemble = ensemble(&[0.5], true);
-        let (mut score, mut restored) = (window(&[0.0; 2]), window(&[0.0; 2]));
-        let mut run = |restorer: &dyn Restorer, windows: Array5<f32>| {
-            let result =
-                ensemble.score(restorer, windows.view(), score.view_mut(), restored.view_mut());
-            result.unwrap_err().to_string()
-        };
-        assert!(run(&Fades, window(&[0.0, f32::NAN])).starts_with("windows holds a value"));
-        for restorer in [&Constant(f32::INFINITY) as &dyn Restorer, &AtOnce(Constant(f32::NAN))] {
-            let error = run(restorer, window(&[0.0, 1.0]));
-            assert!(error.starts_with("restored batch holds a value that is not finite"));
-        }
-        assert_eq!(
-            run(&Fades, window(&[0.0; 3])),
-            "score has shape [1, 1, 1, 1, 2], expected [1, 1, 1, 1, 3]"
-        );
-    }
-
-    #[test]
-    fn an_ensemble_over_nothing_is_refused() {
-        let config = EnsembleConfig { severities: Vec::new(), ..EnsembleConfig::default() };
-        let error = config.build(Arc::new(AbsoluteResidual)).unwrap_err();
-        assert!(matches!(error, ScoreError::NoSeverities));
-    }
-
-    #[test]
-    fn an_empty_batch_is_no_error() {
-        let [score, _] = run(&ensemble(&[0.5], true), &Fades, &Array5::zeros((0, 1, 1, 8, 8)));
-        assert!(score.is_empty());
-    }
-
-    #[test]
-    fn the_default_is_the_published_ensemble_and_a_misspelt_key_stops() {
-        let config: EnsembleConfig = serde_json::from_str("{}").unwrap();
-        assert_eq!(config.severities, PUBLISHED_SEVERITIES);
-        assert!(config.foreground_weight);
-        assert!(serde_json::from_str::<EnsembleConfig>(r#"{"severity": [0.5]}"#).is_err());
-    }
 }

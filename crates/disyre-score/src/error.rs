@@ -1,6 +1,8 @@
+//! Errors of scores and metrics.
+
 use disyre_core::{RestoreError, ShapeError};
 
-/// Why a score or a metric could not be computed.
+/// Failure to compute a score or a metric.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoreError {
@@ -10,23 +12,23 @@ pub enum ScoreError {
     /// The restorer failed.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// An ensemble over nothing.
+    /// An ensemble without a severity.
     #[error("the ensemble has no severity to restore at; give at least one")]
     NoSeverities,
     /// A metric that needs lesion voxels, without any.
     #[error("{metric} is undefined: none of the {voxels} labels is positive; leave this case out")]
     NoPositives {
-        /// Which metric.
+        /// Name of the metric.
         metric: &'static str,
-        /// How many labels there were.
+        /// Number of labels.
         voxels: u64,
     },
     /// A metric that needs healthy voxels, without any.
     #[error("{metric} is undefined: all of the {voxels} labels are positive; leave this case out")]
     NoNegatives {
-        /// Which metric.
+        /// Name of the metric.
         metric: &'static str,
-        /// How many labels there were.
+        /// Number of labels.
         voxels: u64,
     },
 }

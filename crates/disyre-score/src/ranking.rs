@@ -1,14 +1,27 @@
+//! Exact metrics of scores beside labels, over one case or many; `disyre evaluate` calls them.
+
 use disyre_core::ndarray::{ArrayView1, arr0};
 use disyre_core::{ensure_finite, ensure_same_shape};
 use rayon::slice::ParallelSliceMut;
 use serde::{Deserialize, Serialize};
 
-use crate::ScoreError;
-use crate::cuts::{Cuts, from_ordered_bits, ordered_bits};
+use crate::thresholds::Thresholds;
+use crate::{ScoreError, float_order};
 
-/// Collects the voxels of one or many cases for metrics over all of them.
+/// The voxels of one or many cases, collected for metrics over all of them.
 ///
-/// Takes 4 bytes a voxel and nothing else; the order in which cases and voxels come has no effect.
+/// Takes 4 bytes per voxel; the order of cases and voxels has no effect.
+///
+/// ```
+/// use disyre_score::ScorePool;
+/// let mut pool = ScorePool::default();
+/// pool.add(&[0.1, 0.8], &[0, 1])?; // one case
+/// pool.add(&[0.9, 0.4], &[0, 0])?; // another, without a lesion
+/// let ranked = pool.rank();
+/// assert_eq!((ranked.positives(), ranked.negatives()), (1, 3));
+/// assert_eq!(ranked.average_precision()?, 0.5);
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ScorePool {
     positives: Vec<u32>,
@@ -31,12 +44,12 @@ impl ScorePool {
         self.negatives.reserve(labels.len() - positives);
         for (&score, &label) in scores.iter().zip(labels) {
             let side = if label != 0 { &mut self.positives } else { &mut self.negatives };
-            side.push(ordered_bits(score));
+            side.push(float_order::encode(score));
         }
         Ok(())
     }
 
-    /// Sorts what was added.
+    /// Sorts all voxels.
     pub fn rank(mut self) -> RankedScores {
         self.positives.par_sort_unstable();
         self.negatives.par_sort_unstable();
@@ -44,10 +57,10 @@ impl ScorePool {
     }
 }
 
-/// Scores in order: every metric below comes from this one sort.
+/// Sorted scores, from which every metric is computed.
 ///
-/// All distinct scores serve as thresholds; voxels with equal scores change sides together. So the metrics depend
-/// only on the order of the scores, not on their scale, and not on the order of the voxels.
+/// Every distinct score is a threshold. The metrics therefore depend on the order of the scores alone, not on their
+/// scale, and not on the order of the voxels.
 ///
 /// ```
 /// use disyre_score::RankedScores;
@@ -59,19 +72,39 @@ impl ScorePool {
 /// ```
 #[derive(Debug, Clone)]
 pub struct RankedScores {
-    // Ascending keys of `ordered_bits`: two vectors of 4 bytes a voxel instead of one of (key, label) pairs.
+    // Ascending, encoded by `float_order`: two vectors of 4 bytes a voxel instead of one of (score, label) pairs.
     positives: Vec<u32>,
     negatives: Vec<u32>,
 }
 
-/// The greatest Dice overlap over all thresholds, and where it is reached.
+/// ⌈Dice⌉, the greatest Dice over all thresholds, and its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BestDice {
     /// `2 TP / (predicted + lesion)`, in `(0, 1]`.
     pub dice: f64,
-    /// A voxel is predicted if its score ≥ this; the greatest such threshold if several reach the same Dice.
+    /// Voxels with a score of at least this are predicted; the greatest of several thresholds with the same Dice.
     pub threshold: f32,
+}
+
+/// The three metrics of the paper.
+///
+/// ```
+/// let found = disyre_score::metrics(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1])?;
+/// assert!((found.average_precision - 5.0 / 6.0).abs() < 1e-12);
+/// assert_eq!((found.best_dice.dice, found.best_dice.threshold), (0.8, 0.35));
+/// assert_eq!(found.auroc, 0.75);
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// AP, in `(0, 1]`; see [`RankedScores::average_precision`].
+    pub average_precision: f64,
+    /// ⌈Dice⌉ and its threshold; see [`RankedScores::best_dice`].
+    pub best_dice: BestDice,
+    /// Area under the ROC curve, in `[0, 1]`; see [`RankedScores::auroc`].
+    pub auroc: f64,
 }
 
 impl RankedScores {
@@ -98,6 +131,18 @@ impl RankedScores {
         self.negatives.len() as u64
     }
 
+    /// All three metrics.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all labels are the same.
+    pub fn metrics(&self) -> Result<Metrics, ScoreError> {
+        Ok(Metrics {
+            average_precision: self.average_precision()?,
+            best_dice: self.best_dice()?,
+            auroc: self.auroc()?,
+        })
+    }
+
     /// Average precision: `Σ (R_n − R_{n−1}) P_n` over all distinct thresholds from the greatest down.
     ///
     /// # Errors
@@ -108,8 +153,8 @@ impl RankedScores {
     pub fn average_precision(&self) -> Result<f64, ScoreError> {
         self.ensure_positives("average precision")?;
         let weighted: f64 = self
-            .cuts()
-            .map(|cut| cut.new_positives as f64 * cut.positives as f64 / cut.predicted() as f64)
+            .thresholds()
+            .map(|at| at.new_positives as f64 * at.positives as f64 / at.predicted() as f64)
             .sum();
         Ok(weighted / self.positives.len() as f64)
     }
@@ -125,23 +170,23 @@ impl RankedScores {
     pub fn best_dice(&self) -> Result<BestDice, ScoreError> {
         self.ensure_positives("best Dice")?;
         let mut best = BestDice { dice: 0.0, threshold: f32::INFINITY };
-        for cut in self.cuts() {
-            let dice = self.dice(cut.positives, cut.predicted());
+        for at in self.thresholds() {
+            let dice = self.dice(at.positives, at.predicted());
             if dice > best.dice {
-                best = BestDice { dice, threshold: from_ordered_bits(cut.key) };
+                best = BestDice { dice, threshold: float_order::decode(at.key) };
             }
         }
         Ok(best)
     }
 
-    /// Dice of the prediction `score ≥ threshold`: what a threshold found elsewhere is worth here.
+    /// Dice of the prediction `score ≥ threshold`, for a threshold that was chosen on other cases.
     ///
     /// # Errors
     /// [`ScoreError::NoPositives`] if no label is positive; [`ScoreError::Shape`] if the threshold is not finite.
     pub fn dice_at(&self, threshold: f32) -> Result<f64, ScoreError> {
         self.ensure_positives("Dice")?;
         ensure_finite("threshold", &arr0(threshold).view())?;
-        let key = ordered_bits(threshold);
+        let key = float_order::encode(threshold);
         let above = |keys: &[u32]| (keys.len() - keys.partition_point(|&k| k < key)) as u64;
         let (hits, false_alarms) = (above(&self.positives), above(&self.negatives));
         Ok(self.dice(hits, hits + false_alarms))
@@ -158,10 +203,10 @@ impl RankedScores {
         }
         // Twice the number of ordered pairs, exactly: new positives beat all negatives further down.
         let twice: u128 = self
-            .cuts()
-            .map(|cut| {
-                let below = self.negatives() - cut.negatives;
-                u128::from(cut.new_positives) * u128::from(2 * below + cut.new_negatives)
+            .thresholds()
+            .map(|at| {
+                let below = self.negatives() - at.negatives;
+                u128::from(at.new_positives) * u128::from(2 * below + at.new_negatives)
             })
             .sum();
         Ok(twice as f64 / 2.0 / (self.positives() as f64 * self.negatives() as f64))
@@ -179,9 +224,20 @@ impl RankedScores {
     }
 
     /// The distinct scores from the greatest down.
-    fn cuts(&self) -> Cuts<'_> {
-        Cuts::new(&self.positives, &self.negatives)
+    fn thresholds(&self) -> Thresholds<'_> {
+        Thresholds::new(&self.positives, &self.negatives)
     }
+}
+
+/// AP, ⌈Dice⌉ and AUROC of one case, from one sort; for several cases see [`ScorePool`].
+///
+/// # Shapes and units
+/// One label for each score; non-zero = lesion. Any finite score, greater = more abnormal.
+///
+/// # Errors
+/// Those of [`RankedScores::new`] and [`RankedScores::metrics`].
+pub fn metrics(scores: &[f32], labels: &[u8]) -> Result<Metrics, ScoreError> {
+    RankedScores::new(scores, labels)?.metrics()
 }
 
 /// Average precision of one case; see [`RankedScores::average_precision`].

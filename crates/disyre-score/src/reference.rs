@@ -1,5 +1,14 @@
-//! The published evaluation protocol, for comparison with published figures. The exact metrics of
-//! [`RankedScores`] need neither sampling nor a grid of thresholds.
+//! The published evaluation protocol, for comparison with published figures; `disyre evaluate` calls it.
+//!
+//! The exact metrics of [`RankedScores`] need neither sampling nor a grid of thresholds.
+//!
+//! ```
+//! use disyre_score::{Key, reference};
+//! let (scores, labels) = ([0.0, 0.1, 0.2, 0.9], [0, 0, 1, 1]);
+//! let (drawn, truth) = reference::sample_voxels(Key::new(0), &scores, &labels, 1000)?;
+//! assert_eq!(reference::best_dice(&drawn, &truth)?.dice, 1.0);
+//! # Ok::<(), disyre_score::ScoreError>(())
+//! ```
 
 use disyre_core::Key;
 use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
@@ -90,15 +99,23 @@ fn linspace(start: f32, end: f32, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// How the scores of a slice become one number.
+/// Reduction of the scores of a slice to one number.
+///
+/// ```
+/// use disyre_score::{ndarray::array, reference::{SliceScore, slices}};
+/// let (scores, labels) = (array![[[4.0, 0.0], [1.0, 3.0]]], array![[[0, 0], [0, 1]]]);
+/// let found = slices(scores.view(), labels.view(), SliceScore::Top(2))?;
+/// assert_eq!(found, (vec![3.5], vec![1]));
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SliceScore {
     /// The mean over all voxels.
     Mean,
-    /// The greatest.
+    /// The greatest score.
     Max,
-    /// The mean of the greatest so many (published: 100), or of all voxels where a slice has fewer.
+    /// The mean of this many greatest scores (published: 100), or of all voxels of a smaller slice.
     Top(usize),
 }
 
@@ -115,21 +132,21 @@ pub enum SliceScore {
 pub fn slices(
     scores: ArrayView3<'_, f32>,
     labels: ArrayView3<'_, u8>,
-    how: SliceScore,
+    reduction: SliceScore,
 ) -> Result<(Vec<f32>, Vec<u8>), ScoreError> {
     ensure_same_shape("labels", scores.shape(), labels.shape())?;
     ensure_finite("scores", &scores)?;
     if scores.is_empty() {
         return Err(ShapeError::Empty { array: "scores" }.into());
     }
-    let reduce = |slice: ArrayView2<'_, f32>| reduce(slice.iter().copied().collect(), how);
+    let reduce = |slice: ArrayView2<'_, f32>| reduce(slice.iter().copied().collect(), reduction);
     let slice_scores = scores.axis_iter(Axis(0)).map(reduce).collect();
     let any = |slice: ArrayView2<'_, u8>| u8::from(slice.iter().any(|&label| label != 0));
     Ok((slice_scores, labels.axis_iter(Axis(0)).map(any).collect()))
 }
 
-fn reduce(mut voxels: Vec<f32>, how: SliceScore) -> f32 {
-    let count = match how {
+fn reduce(mut voxels: Vec<f32>, reduction: SliceScore) -> f32 {
+    let count = match reduction {
         SliceScore::Mean => voxels.len(),
         SliceScore::Max => 1,
         SliceScore::Top(count) => count.clamp(1, voxels.len()),
@@ -156,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_closer_than_the_grid_are_not_told_apart() {
+    fn scores_closer_than_the_grid_are_not_distinguished() {
         // Thresholds are 0, 0.005, ...: 0.001 and 0.002 are both above the first and below the second.
         let best = best_dice(&[0.0, 0.001, 0.002], &[0, 0, 1]).unwrap();
         assert_eq!(best.dice, 2.0 / 3.0);
@@ -188,7 +205,7 @@ mod tests {
     fn slices_are_reduced_by_mean_max_and_top() {
         let scores = array![[[4.0, 0.0], [1.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]];
         let labels = array![[[0u8, 0], [0, 2]], [[0, 0], [0, 0]]];
-        let run = |how| slices(scores.view(), labels.view(), how).unwrap();
+        let run = |reduction| slices(scores.view(), labels.view(), reduction).unwrap();
         assert_eq!(run(SliceScore::Mean), (vec![2.0, 0.0], vec![1, 0]));
         assert_eq!(run(SliceScore::Max).0, [4.0, 0.0]);
         assert_eq!(run(SliceScore::Top(2)).0, [3.5, 0.0]);

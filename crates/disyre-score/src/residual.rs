@@ -1,8 +1,24 @@
+//! Dissimilarity of a scan and its restoration, voxel by voxel: the summand of [`Ensemble`](crate::Ensemble).
+
 use disyre_core::Distance;
 
-/// Measures how far a restoration departs from its input, voxel by voxel.
+/// Dissimilarity of input and restoration, voxel by voxel: ≥ 0, and 0 where they are equal.
 ///
-/// Non-negative, and zero where input and restoration are equal. One required method, object-safe.
+/// ```
+/// use disyre_score::Residual;
+/// /// Counts only voxels that became darker.
+/// struct Darkened;
+/// impl Residual for Darkened {
+///     fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]) {
+///         for ((out, a), b) in out.iter_mut().zip(input).zip(restored) {
+///             *out = (a - b).max(0.0);
+///         }
+///     }
+/// }
+/// let mut out = [0.0; 2];
+/// Darkened.residual(&[0.5, 0.5], &[0.25, 1.0], &mut out);
+/// assert_eq!(out, [0.25, 0.0]);
+/// ```
 pub trait Residual: Send + Sync {
     /// Writes the dissimilarity of every voxel.
     ///
@@ -11,8 +27,8 @@ pub trait Residual: Send + Sync {
     /// be clamped to it.
     fn residual(&self, input: &[f32], restored: &[f32], out: &mut [f32]);
 
-    /// The distance of that name which this is exactly, if it is one: a restorer on another machine can then compute it
-    /// there. By default it is none.
+    /// The [`Distance`] that equals this residual exactly, if there is one: a restorer on a GPU can then compute it
+    /// there. Default: none.
     fn distance(&self) -> Option<Distance> {
         None
     }

@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
 use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
 use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
-use disyre_score::{AbsoluteResidual, Ensemble, EnsembleConfig};
+use disyre_score::{Ensemble, EnsembleConfig};
 
 use crate::blend::{Batch, Blend};
 use crate::{Error, PrepareConfig, Prepared, RunConfig};
@@ -58,7 +56,7 @@ impl<'a> Detector<'a> {
         Ok(Self {
             restorer,
             prepare: config.prepare,
-            ensemble: ensemble.build(Arc::new(AbsoluteResidual))?,
+            ensemble: ensemble.build()?,
             window: config.pairs.patch,
             stride: config.detect.stride,
             batch: config.detect.batch,
@@ -169,7 +167,7 @@ impl<'a> Detector<'a> {
         for (&window, patch) in windows.iter().zip(input.outer_iter_mut()) {
             plan.extract(image, window, patch)?;
         }
-        Ok(self.ensemble.score(self.restorer, input.view(), score, restored)?)
+        Ok(self.ensemble.score_into(self.restorer, input.view(), score, restored)?)
     }
 }
 
