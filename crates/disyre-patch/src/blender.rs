@@ -1,3 +1,5 @@
+//! Weighted mean of overlapping windows: the last step of every tiled inference.
+
 use std::ops::Range;
 
 use disyre_core::ndarray::{
@@ -7,11 +9,23 @@ use disyre_core::{ensure_finite, ensure_same_shape};
 
 use crate::{PatchError, TilePlan, Window, WindowWeights};
 
-/// Puts windows together again: every voxel becomes the weighted mean `Σ G·v / Σ G` of the windows that hold it.
+/// Blend of overlapping windows: every voxel is the weighted mean `Σ G·v / Σ G` of the windows that hold it.
 ///
-/// Sums are kept in `f64`, 16 bytes for each voxel of the image (not of the padding), so the blend of windows that agree
-/// is that value, bit for bit. Two orders of adding can differ in the last bit: add windows in the plan's row-major
-/// order for equal bits, also when they were computed in parallel. Adding the same window twice counts it twice.
+/// Sums are `f64`, 16 bytes per voxel of the image (not of the padding), so windows that agree blend to their common
+/// value, bit for bit. The order of adding can change the last bit: add windows in the plan's row-major order, also when
+/// they were computed in parallel, and results are equal. A window added twice counts twice.
+///
+/// ```
+/// use disyre_core::ndarray::array;
+/// use disyre_patch::{Blender, TilePlan, WindowWeights};
+/// let plan = TilePlan::new([1, 1, 3], [1, 1, 2], [1, 1, 1])?; // two windows that share the middle voxel
+/// let mut blender = Blender::new(&plan, &WindowWeights::uniform([1, 1, 2])?)?;
+/// for (window, values) in plan.windows().zip([array![[[1.0, 2.0]]], array![[[4.0, 8.0]]]]) {
+///     blender.add(window, values.view())?;
+/// }
+/// assert_eq!(blender.finish(), array![[[1.0, 3.0, 8.0]]]);
+/// # Ok::<(), disyre_patch::PatchError>(())
+/// ```
 ///
 /// # Source
 /// The published code's sliding-window inference.
@@ -70,8 +84,8 @@ impl Blender {
     }
 }
 
-/// Zeros that were written, page by page: a sum reads its page before it writes, and a page that was only ever read
-/// must be copied then, which stops all threads for a moment.
+/// Zeros whose memory pages exist already: the first write to a page costs a page fault, which stops all threads of the
+/// process for a moment; here it happens in parallel, before the blend begins.
 fn touched_zeros(shape: [usize; 3]) -> Array3<f64> {
     let mut zeros = Array3::zeros(shape);
     zeros.par_mapv_inplace(|_| 0.0);
@@ -155,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_leaves_the_blend_as_it_was() {
+    fn a_wrong_window_leaves_the_blend_as_it_was() {
         let (plan, mut blender) = blender(&WindowWeights::uniform([1, 1, 2]).unwrap());
         let window = plan.window(0).unwrap();
         assert!(blender.add(window, array![[[1.0, 2.0, 3.0]]].view()).is_err());

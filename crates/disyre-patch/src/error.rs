@@ -1,15 +1,17 @@
+//! Errors of plans, weights and blends.
+
 use disyre_core::ShapeError;
 
-/// Why a plan could not be made or a window not be used.
+/// Failure to make a plan, or to use a window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatchError {
     /// An image, window or stride has an axis of length 0.
     #[error("the {what} is {got:?} in (z, y, x); every axis needs at least 1 voxel")]
     ZeroAxis {
-        /// Which of the three: `image`, `window` or `stride`.
+        /// `image`, `window` or `stride`.
         what: &'static str,
-        /// What came.
+        /// Its size.
         got: [usize; 3],
     },
     /// Voxels between two neighbouring windows would belong to none.
@@ -17,7 +19,7 @@ pub enum PatchError {
         "the stride {stride:?} exceeds the window {window:?} and would leave gaps; choose a stride of at most the window on every axis"
     )]
     StrideExceedsWindow {
-        /// What came.
+        /// The stride.
         stride: [usize; 3],
         /// The window.
         window: [usize; 3],
@@ -37,9 +39,9 @@ pub enum PatchError {
     ForeignWindow {
         /// The window's index in its own plan.
         index: usize,
-        /// Where it starts in the image, `(z, y, x)`.
+        /// Its first voxel in the image, `(z, y, x)`.
         start: [isize; 3],
-        /// How many windows the plan at hand has.
+        /// Number of windows of the plan at hand.
         windows: usize,
     },
     /// An array does not fit the plan, or a value is not finite.

@@ -1,7 +1,7 @@
-//! Sliding windows over images and volumes, and the weighted blending of what a model made of each window.
+//! Sliding windows over images and volumes, and the weighted blend of a model's output for each window.
 //!
-//! Take this crate to run any patch-wise model over images of any size, 2D (z = 1) or 3D; take `disyre` for the
-//! whole detector. The caller drives: it walks the windows, runs its model, and hands the results back.
+//! Take this crate to run any patch-wise model over images of any size, 2D (z = 1) or 3D. Take `disyre` for the whole
+//! detector. The caller drives: it iterates over the windows, runs its model, and adds each output to the blend.
 //!
 //! ```
 //! use disyre_core::ndarray::{Array4, Axis};
@@ -20,8 +20,9 @@
 //! # Ok::<(), disyre_patch::PatchError>(())
 //! ```
 //!
-//! Main types: [`TilePlan`], [`Window`], [`WindowWeights`], [`Blender`]. No features. It never calls a model, reads no
-//! files and starts no threads.
+//! Main types: [`TilePlan`], [`Window`], [`WindowWeights`], [`Blender`].
+//!
+//! No features. This crate calls no model and reads no files.
 #![forbid(unsafe_code)]
 
 mod blender;

@@ -1,3 +1,5 @@
+//! Sliding windows over an image, with padding: the first step of every tiled inference.
+
 use std::ops::Range;
 
 use disyre_core::ensure_same_shape;
@@ -5,7 +7,7 @@ use disyre_core::ndarray::{ArrayView4, ArrayViewMut4, Axis, Slice};
 
 use crate::PatchError;
 
-/// The window that the published model sees: one axial slice, 128 × 128 voxels, in `(z, y, x)`.
+/// The window of the published model: one axial slice, 128 × 128 voxels, in `(z, y, x)`.
 ///
 /// # Source
 /// The published code, full evaluation.
@@ -17,7 +19,20 @@ pub const PUBLISHED_WINDOW: [usize; 3] = [1, 128, 128];
 /// The published code, where it is a parameter called overlap = 0.25 that is used as a *stride* of 0.25 windows.
 pub const PUBLISHED_STRIDE: [usize; 3] = [1, 32, 32];
 
-/// Which windows cover an image: an image of any size is zero-padded so that windows at the given stride tile it exactly.
+/// Windows that cover an image of any size: it is zero-padded until windows at the given stride tile it exactly.
+///
+/// ```
+/// use disyre_core::ndarray::Array4;
+/// use disyre_patch::TilePlan;
+/// let plan = TilePlan::new([1, 50, 61], [1, 32, 32], [1, 8, 8])?;
+/// assert_eq!((plan.padded(), plan.counts(), plan.len()), ([1, 56, 64], [1, 4, 5], 20));
+/// let image = Array4::ones((1, 1, 50, 61)); // (c, z, y, x)
+/// let mut patch = Array4::zeros((1, 1, 32, 32));
+/// let first = plan.window(0).ok_or("no window")?;
+/// plan.extract(image.view(), first, patch.view_mut())?;
+/// assert_eq!(patch.sum(), 29.0 * 31.0); // 3 rows and 1 column of padding lie before the image
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Source
 /// The published code's padding rule, for any number of axes: every axis grows to at least the window, then until
@@ -160,7 +175,16 @@ impl TilePlan {
     }
 }
 
-/// One window of a [`TilePlan`]: its index and which part of the image it sees. Never without a voxel of the image.
+/// One window of a [`TilePlan`]: its index and its part of the image, at least one voxel.
+///
+/// ```
+/// let plan = disyre_patch::TilePlan::new([1, 3, 5], [1, 4, 4], [1, 2, 2])?;
+/// let last = plan.windows().last().ok_or("no window")?;
+/// assert_eq!((last.index(), last.start()), (1, [0, 0, 2])); // (z, y, x)
+/// assert_eq!(last.region(), [0..1, 0..3, 2..5]); // in the image
+/// assert_eq!(last.region_in_window(), [0..1, 0..3, 0..3]); // the rest is padding
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     index: usize,
@@ -175,7 +199,7 @@ impl Window {
         self.index
     }
 
-    /// Where the window starts in the image, in voxels `(z, y, x)`; negative in the padding.
+    /// First voxel of the window in the image, `(z, y, x)`; negative in the padding.
     pub fn start(&self) -> [isize; 3] {
         [0, 1, 2].map(|axis| self.image_start[axis] as isize - self.window_start[axis] as isize)
     }
@@ -185,7 +209,8 @@ impl Window {
         [0, 1, 2].map(|axis| self.image_start[axis]..self.image_start[axis] + self.size[axis])
     }
 
-    /// Where [`region`](Self::region) lies within the window, `(z, y, x)`; the rest of the window is padding.
+    /// The same voxels as [`region`](Self::region), counted from the first of the window, `(z, y, x)`; its other voxels
+    /// are padding.
     pub fn region_in_window(&self) -> [Range<usize>; 3] {
         [0, 1, 2].map(|axis| self.window_start[axis]..self.window_start[axis] + self.size[axis])
     }
@@ -200,7 +225,7 @@ fn padded_length(image: usize, window: usize, stride: usize) -> Option<usize> {
     }
 }
 
-/// Whether an array of `f64` of this shape can exist.
+/// True if memory can address an array of `f64` of this shape.
 pub(crate) fn is_addressable(shape: [usize; 3]) -> bool {
     let bytes = shape.iter().try_fold(size_of::<f64>(), |bytes, &n| bytes.checked_mul(n));
     bytes.is_some_and(|bytes| bytes <= isize::MAX as usize)
@@ -250,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_tiled_is_refused() {
+    fn a_size_without_a_tiling_is_refused() {
         let plan = |window, stride| TilePlan::new([4, 4, 4], window, stride).unwrap_err();
         assert_eq!(
             plan([1, 0, 2], [1, 1, 1]).to_string(),

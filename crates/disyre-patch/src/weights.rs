@@ -1,3 +1,5 @@
+//! Weights of the voxels of a window in a [`Blender`](crate::Blender).
+
 use disyre_core::ndarray::{Array3, ArrayView3};
 
 use crate::PatchError;
@@ -15,7 +17,14 @@ const SIGMA_FRACTION: f64 = 0.125;
 /// The published code.
 const LEAST_WEIGHT: f32 = 1e-3;
 
-/// How much each voxel of a window counts in the blend; always positive.
+/// Weight of each voxel of a window in the blend, in `(0, 1]`.
+///
+/// ```
+/// let weights = disyre_patch::WindowWeights::gaussian([1, 9, 9])?;
+/// assert_eq!(weights.values()[[0, 4, 4]], 1.0); // the centre
+/// assert_eq!(weights.values()[[0, 0, 0]], 1e-3); // the corner
+/// # Ok::<(), disyre_patch::PatchError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowWeights {
     values: Array3<f32>,

@@ -1,30 +1,14 @@
 //! Sliding windows against the values of the published code: importance maps, padded sizes, window counts and blends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
-
 use disyre_core::ndarray::{Array3, Array4, ArrayView3};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-const FILE: &str = "sliding_window.safetensors";
+const GOLDEN: &[u8] = include_bytes!("../../../tests/fixtures/golden/sliding_window.safetensors");
 const WINDOW: [usize; 3] = [1, 32, 32];
 const STRIDE: [usize; 3] = [1, 8, 8];
-
-/// The golden file, from the fixtures or from a folder beside the repository.
-fn golden() -> Option<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let found: Option<PathBuf> =
-        [root.join("tests/fixtures/golden"), root.join("../shared/golden")]
-            .into_iter()
-            .map(|folder| folder.join(FILE))
-            .find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: {FILE} not found");
-    }
-    found.map(|path| std::fs::read(path).unwrap())
-}
 
 /// A tensor whose last two axes are (y, x), as `(1, y, x)`.
 fn tensor(file: &SafeTensors<'_>, name: &str) -> Array3<f32> {
@@ -43,8 +27,7 @@ fn assert_close(what: &str, got: &ArrayView3<'_, f32>, expected: &Array3<f32>) {
 
 #[test]
 fn gaussian_weights_are_the_published_importance_maps() {
-    let Some(bytes) = golden() else { return };
-    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
     for (name, y, x) in [("imap_128", 128, 128), ("imap_32", 32, 32), ("imap_32x48", 32, 48)] {
         let weights = WindowWeights::gaussian([1, y, x]).unwrap();
         assert_close(name, &weights.values(), &tensor(&file, name));
@@ -53,8 +36,7 @@ fn gaussian_weights_are_the_published_importance_maps() {
 
 #[test]
 fn plans_have_the_published_padding_and_window_counts() {
-    let Some(bytes) = golden() else { return };
-    let cases = cases(&bytes);
+    let cases = cases();
     assert_eq!(cases.len(), 5);
     for case in cases {
         let size = pair(&case["size"]);
@@ -67,9 +49,8 @@ fn plans_have_the_published_padding_and_window_counts() {
 
 #[test]
 fn a_window_dependent_predictor_is_blended_as_published() {
-    let Some(bytes) = golden() else { return };
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    for case in cases(&bytes) {
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
+    for case in cases() {
         let [y, x] = pair(&case["size"]);
         let image = tensor(&file, &format!("in_{y}x{x}"));
         let blended = blend_toy_predictor(image);
@@ -96,8 +77,8 @@ fn blend_toy_predictor(image: Array3<f32>) -> Array3<f32> {
     blender.finish()
 }
 
-fn cases(bytes: &[u8]) -> Vec<Value> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+fn cases() -> Vec<Value> {
+    let (_, metadata) = SafeTensors::read_metadata(GOLDEN).unwrap();
     let text = &metadata.metadata().as_ref().unwrap()["cases"];
     serde_json::from_str(text).unwrap()
 }
