@@ -1,9 +1,9 @@
-//! What one request to a restorer for a whole ensemble is about.
+//! Distance and outputs of [`Restorer::restore_summed`](crate::Restorer::restore_summed), by which `disyre-score` asks a
+//! restorer for a whole ensemble at once.
 
 use ndarray::ArrayViewMut5;
 
-/// How far two intensities x and y are from each other, as far as the crates know it by name: a restorer on another
-/// machine can then compute it there.
+/// Distance of two intensities x and y, by name, so that a restorer on a GPU can compute it there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distance {
     /// `|x − y|`.
@@ -12,11 +12,11 @@ pub enum Distance {
     Squared,
 }
 
-/// Sums over the restorations of an ensemble, `(n, c, z, y, x)` each; a restorer writes them.
+/// Sums over the restorations of an ensemble, `(n, c, z, y, x)` each; written by the restorer.
 #[derive(Debug)]
 pub struct EnsembleSums<'a> {
-    /// Of the distances between the batch and each restoration.
+    /// Sum of the distances between the batch and each restoration.
     pub residuals: ArrayViewMut5<'a, f32>,
-    /// Of the restorations.
+    /// Sum of the restorations.
     pub restorations: ArrayViewMut5<'a, f32>,
 }

@@ -1,10 +1,21 @@
+//! Files that are whole or not there: every crate that writes one calls [`write_whole`].
+
 use std::io;
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Writes a file so that its final name never holds half of it: lets `write` fill a temporary in the same folder, which
-/// then takes the name. A failure leaves an earlier file of that name as it was, and no temporary.
+/// Writes a file whole or not at all: `write` fills a temporary in the same folder, which is then renamed. A failure
+/// leaves an earlier file of that name as it was, and no temporary.
+///
+/// ```
+/// use std::io::Write;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("note.txt");
+/// disyre_core::write_whole(&path, |file| file.write_all(b"all of it"))?;
+/// assert_eq!(std::fs::read(&path)?, b"all of it");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of `write`, and of making, flushing to disk and renaming the temporary.
@@ -17,7 +28,7 @@ pub fn write_whole(
     builder.prefix(".disyre-");
     #[cfg(unix)]
     {
-        // Like any other file, less the umask: the temporary's default is to be readable by its owner alone.
+        // As `File::create` does, less the umask. By default a temporary is readable by its owner alone.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }

@@ -1,3 +1,5 @@
+//! Images and the position of their voxels in the world.
+
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,14 @@ use crate::ShapeError;
 /// The index order is NIfTI's, the reverse of the array's `(z, y, x)`.
 pub type Affine = [[f64; 4]; 4];
 
-/// Where the voxels of a [`Volume`] lie: its shape and its affine.
+/// Shape and affine of a [`Volume`].
+///
+/// ```
+/// use disyre_core::Grid;
+/// let grid = Grid::from_spacing([10, 20, 30], [3.0, 1.0, 0.5]); // (z, y, x)
+/// assert_eq!(grid.affine[0], [0.5, 0.0, 0.0, 0.0]); // x first, as in NIfTI
+/// assert_eq!((grid.spacing_mm(), grid.voxel_mm3(), grid.len()), ([3.0, 1.0, 0.5], 1.5, 6000));
+/// ```
 ///
 /// # Shapes and units
 /// `shape` is `(z, y, x)`; `affine` maps `(x, y, z)` indices of voxel centres to millimetres in RAS+ world space.
@@ -52,18 +61,27 @@ impl Grid {
         self.shape.iter().product()
     }
 
-    /// Whether the grid has no voxel.
+    /// True if the grid has no voxel.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 /// One image on its grid: contiguous `f32`, axes `(z, y, x)`, x fastest; a 2D image has z = 1.
+///
+/// ```
+/// use disyre_core::{Grid, Volume, ndarray::Array3};
+/// let grid = Grid::from_spacing([1, 64, 48], [5.0, 1.0, 1.0]);
+/// let volume = Volume::new(Array3::ones((1, 64, 48)), grid)?;
+/// assert_eq!(volume.data.dim(), (1, 64, 48));
+/// assert!(Volume::new(Array3::ones((1, 48, 64)), grid).is_err()); // x and y swapped
+/// # Ok::<(), disyre_core::ShapeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
     /// Intensities; the shape equals `grid.shape`.
     pub data: Array3<f32>,
-    /// Where the voxels lie.
+    /// Shape and affine.
     pub grid: Grid,
 }
 

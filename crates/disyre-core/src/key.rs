@@ -1,3 +1,5 @@
+//! Random numbers by name: the only source of randomness of the workspace.
+
 use std::fmt;
 
 use rand::SeedableRng;
@@ -9,10 +11,10 @@ use std::hash::Hasher;
 /// The private generator that a [`Key`] yields.
 pub type KeyRng = Xoshiro256PlusPlus;
 
-/// A place in the tree of random numbers: the seed and the path of stages and indices that led here.
+/// Seed of one draw: the seed of the run and a path of stages and indices below it.
 ///
-/// Equal paths give equal numbers, on every machine, whatever ran before or beside. Keys are cheap values: pass
-/// them down, derive a child for every independent draw, and make a generator only at the leaf.
+/// Equal paths give equal numbers, on every computer and in every order of draws. Keys are cheap values: pass them down,
+/// derive a child for every independent draw, and make a generator only at the leaf.
 ///
 /// # Source
 /// Ours: SipHash-1-3 with 128 bits, keyed by the parent; the generator is xoshiro256++. Both are fixed by their
@@ -86,7 +88,7 @@ impl TryFrom<String> for Key {
     }
 }
 
-/// What can name a child of a [`Key`]: a string (stage, case) or an index. Text and numbers never collide.
+/// Name of a child of a [`Key`]: a string (stage, case) or an index. Text and numbers never collide.
 pub trait KeyPart: sealed::Sealed {
     #[doc(hidden)]
     fn write(&self, hasher: &mut SipHasher13);
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn ten_million_siblings_are_distinct() {
-        // Half of a key already tells them apart, and is sorted in half the time.
+        // Half of a key is distinct already, and is sorted in half the time.
         let parent = Key::new(1).child("sample");
         let mut halves: Vec<u64> =
             (0..10_000_000u64).map(|index| parent.child(index).high).collect();

@@ -1,10 +1,21 @@
+//! Severity of a corruption, and of the anomaly that a restorer assumes.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How corrupted an image is: 0 = clean, 1 = fully corrupted. The only public currency for "how abnormal".
+/// Degree of corruption of an image, in `[0, 1]`: 0 is clean, 1 is fully corrupted.
 ///
-/// The severity of a composite corruption is the maximum of what its parts *realised*.
+/// The severity of a corruption of several parts is the greatest severity that one of them *realised*.
+///
+/// ```
+/// use disyre_core::Severity;
+/// let (mild, severe) = (Severity::new(0.25)?, Severity::new(0.75)?);
+/// assert_eq!(mild.max(severe).get(), 0.75);
+/// assert!(Severity::CLEAN < mild && severe < Severity::FULL);
+/// assert!(Severity::new(1.5).is_err());
+/// # Ok::<(), disyre_core::SeverityError>(())
+/// ```
 ///
 /// # Source
 /// Ours; the paper's alpha. Timestep indices are private to the diffusion crate.
@@ -13,9 +24,9 @@ use serde::{Deserialize, Serialize};
 pub struct Severity(f32);
 
 impl Severity {
-    /// Nothing was changed.
+    /// Severity of an unchanged image.
     pub const CLEAN: Self = Self(0.0);
-    /// Nothing of the clean image is left.
+    /// Severity of an image of which nothing is left.
     pub const FULL: Self = Self(1.0);
 
     /// Checks a number.
@@ -58,11 +69,11 @@ impl TryFrom<f32> for Severity {
     }
 }
 
-/// A number that is no severity.
+/// A number outside `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("severity {value} is outside [0, 1]; 0 means clean, 1 fully corrupted")]
 pub struct SeverityError {
-    /// What came.
+    /// The number.
     pub value: f32,
 }
 

@@ -1,13 +1,24 @@
+//! Checks of shapes and values, which every public function makes first, and their error.
+
 use ndarray::{ArrayView, Dimension};
 
-/// Two arrays that should agree do not, or an array holds what it must not.
+/// Arrays of different shapes, an empty array, or a value that is not finite.
+///
+/// ```
+/// use disyre_core::{ensure_finite, ensure_same_shape, ndarray::arr2};
+/// let (image, mask) = (arr2(&[[0.5, f32::NAN]]), arr2(&[[1, 0], [0, 0]]));
+/// let error = ensure_same_shape("mask", image.shape(), mask.shape()).unwrap_err();
+/// assert_eq!(error.to_string(), "mask has shape [2, 2], expected [1, 2]");
+/// let error = ensure_finite("image", &image.view()).unwrap_err();
+/// assert!(error.to_string().contains("not finite, first at index [0, 1]"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// An array has another shape than the first one.
+    /// An array has another shape than it should.
     #[error("{array} has shape {got:?}, expected {expected:?}")]
     Differs {
-        /// Which array.
+        /// Name of the array.
         array: &'static str,
         /// The shape it should have.
         expected: Vec<usize>,
@@ -19,7 +30,7 @@ pub enum ShapeError {
         "{array} holds a value that is not finite, first at index {index:?}; replace it before this call"
     )]
     NotFinite {
-        /// Which array.
+        /// Name of the array.
         array: &'static str,
         /// Index of the first such value.
         index: Vec<usize>,
@@ -27,7 +38,7 @@ pub enum ShapeError {
     /// An array has no element.
     #[error("{array} is empty")]
     Empty {
-        /// Which array.
+        /// Name of the array.
         array: &'static str,
     },
 }
@@ -59,7 +70,7 @@ pub fn ensure_finite<D: Dimension>(
     array: &'static str,
     view: &ArrayView<'_, f32, D>,
 ) -> Result<(), ShapeError> {
-    // Without a branch for each value, a block at a time, which is many times faster.
+    // Blocks without a branch per value: many times faster.
     let finite = |block: &[f32]| block.iter().fold(true, |all, value| all & value.is_finite());
     let all = match view.as_slice_memory_order() {
         Some(values) => values.chunks(4096).all(finite),
@@ -72,8 +83,8 @@ pub fn ensure_finite<D: Dimension>(
     Err(ShapeError::NotFinite { array, index: unravel(position, view.shape()) })
 }
 
-/// The index of an element in an array of `shape`, from its position in logical (row-major) order: how errors name
-/// a voxel.
+/// Index of an element in an array of `shape`, from its position in logical (row-major) order; errors name voxels by
+/// it.
 ///
 /// # Shapes and units
 /// `position` is below the product of `shape`.
