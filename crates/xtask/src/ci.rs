@@ -1,3 +1,5 @@
+//! `cargo xtask ci`: all checks of the workspace, in order.
+
 use std::time::Instant;
 
 use crate::workspace::{Workspace, run as show};
@@ -52,11 +54,14 @@ fn plain_stable(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A crate outside the workspace that depends on disyre-dag alone builds and runs.
+/// Crates outside the workspace that depend on disyre-dag alone, or on disyre-score alone, build and run.
 fn alone(workspace: &Workspace) -> Result<(), Failure> {
-    let manifest = "tests/standalone/dag-user/Cargo.toml";
-    let arguments = format!("run --locked --manifest-path {manifest} --target-dir target/alone");
-    show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))
+    ["dag-user", "score-user"].into_iter().try_for_each(|user| {
+        let manifest = format!("tests/standalone/{user}/Cargo.toml");
+        let arguments =
+            format!("run --locked --manifest-path {manifest} --target-dir target/alone");
+        show(workspace.cargo(&arguments).env("RUSTC_BOOTSTRAP", "-1"))
+    })
 }
 
 fn lints(workspace: &Workspace) -> Result<(), Failure> {
