@@ -126,7 +126,7 @@ pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, Diffusion
 /// Opens a CUDA device and tells its name, or why it cannot be used.
 #[cfg(feature = "cuda")]
 fn probe(number: usize) -> Result<String, String> {
-    use disyre_kernels::cuda::{Device as _, Driver};
+    use disyre_cuda::{Device as _, Driver};
     let driver = Driver::new(number).map_err(|error| error.to_string())?;
     Ok(driver.describe())
 }

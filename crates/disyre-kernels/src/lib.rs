@@ -40,8 +40,6 @@ pub mod backend;
 mod compute;
 mod conv2d;
 mod cpu;
-#[cfg(any(feature = "cuda", feature = "cuda-emulation"))]
-pub mod cuda;
 mod group_norm;
 mod images;
 mod isa;
@@ -57,7 +55,7 @@ mod storage;
 pub use adamw::{AdamW, Moments, sum_of_squares};
 pub use attention::{Attention, attention};
 pub use compute::{Compute, Precision};
-pub use conv2d::{Addends, Convolution, Kind, NormGradient, Part, Source, Transform, conv2d};
+pub use conv2d::{Addends, Convolution, Kind, NormGradient, Part, Source, Tap, Transform, conv2d};
 pub use cpu::Cpu;
 pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient, group_norm};
 pub use images::{Extent, Images};

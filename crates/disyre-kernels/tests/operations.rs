@@ -124,9 +124,8 @@ fn the_loss_and_its_gradients_agree_with_candles() {
 /// candle's first CUDA device; without one the test says so, or fails if `DISYRE_REQUIRE_CUDA` is 1.
 #[cfg(feature = "candle-cuda")]
 fn cuda() -> Option<Device> {
-    use disyre_kernels::cuda::Driver;
-    match Driver::new(0) {
-        Ok(_) => Some(Device::new_cuda(0).unwrap()),
+    match Device::new_cuda(0) {
+        Ok(device) => Some(device),
         Err(error) => {
             let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
             assert!(!required, "{error}");

@@ -77,11 +77,13 @@ fn docs(workspace: &Workspace) -> Result<(), Failure> {
 /// The CUDA kernels and the networks on them, run by the emulator; and the program with it, of whose tests those of
 /// devices are enough.
 fn emulated(workspace: &Workspace) -> Result<(), Failure> {
-    let crates = "-p disyre-kernels -p disyre-diffusion";
+    let kernels = "-p disyre-cuda --features emulation";
+    show(&mut workspace.cargo(&format!("clippy {kernels} --all-targets -- -D warnings")))?;
+    show(&mut workspace.cargo(&format!("test {kernels}")))?;
     let with = "--features cuda-emulation";
-    let clippy = format!("clippy {crates} -p disyre-cli --all-targets {with} -- -D warnings");
-    show(&mut workspace.cargo(&clippy))?;
-    show(&mut workspace.cargo(&format!("test {crates} {with}")))?;
+    let crates = "-p disyre-diffusion -p disyre-cli";
+    show(&mut workspace.cargo(&format!("clippy {crates} --all-targets {with} -- -D warnings")))?;
+    show(&mut workspace.cargo(&format!("test -p disyre-diffusion {with}")))?;
     show(&mut workspace.cargo(&format!("test -p disyre-cli {with} --test cli devices")))
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::workspace::{Workspace, cannot_start, describe, run as show};
 use crate::{Failure, cuda_env};
 
-/// Those of build.rs of disyre-kernels.
+/// Those of build.rs of disyre-cuda.
 const ARCHITECTURES: [u32; 3] = [80, 90, 100];
 
 /// What the assembler says of one kernel.
@@ -30,12 +30,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let folder = workspace.root().join("crates/disyre-kernels/src/cuda");
+    let folder = workspace.root().join("crates/disyre-cuda/src");
     let mut spilled = Vec::new();
     println!("\n| kernel | sm | registers | shared bytes | spilled bytes |\n|---|---|---|---|---|");
     for source in sources(&folder)? {
         for architecture in ARCHITECTURES {
-            for found in assemble(&nvcc, &source, architecture)? {
+            for found in assemble(&nvcc, &folder, &source, architecture)? {
                 let Figures { kernel, registers, shared_bytes, spilled_bytes } = &found;
                 println!(
                     "| {kernel} | {architecture} | {registers} | {shared_bytes} | {spilled_bytes} |"
@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         return Err(Failure::Spills { kernels: spilled });
     }
     show(workspace.cargo("build -p disyre-cli --features cuda").env("NVCC", &nvcc))?;
-    let crates = "-p disyre-kernels -p disyre-diffusion -p disyre-examples";
+    let crates = "-p disyre-cuda -p disyre-diffusion -p disyre-examples";
     let clippy = format!("clippy {crates} --all-targets --features cuda -- -D warnings");
     show(workspace.cargo(&clippy).env("NVCC", &nvcc))
 }
@@ -69,23 +69,36 @@ fn nvcc(workspace: &Workspace) -> Result<PathBuf, Failure> {
     Ok(cuda_env::set_up(&workspace.root().join("target/cuda"), false)?.join("bin/nvcc"))
 }
 
+/// The files of kernels: those of each operation lie in its folder.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let at = |source| Failure::Path { path: folder.into(), source };
-    let entries = std::fs::read_dir(folder).map_err(at)?;
-    let paths =
-        entries.map(|entry| Ok(entry.map_err(at)?.path())).collect::<Result<Vec<_>, _>>()?;
-    let mut sources: Vec<PathBuf> =
-        paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "cu")).collect();
+    let mut sources = Vec::new();
+    for operation in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        sources.extend(entries(&operation)?);
+    }
+    // The emulator's kernels are wrong on purpose, and not for a GPU.
+    let is_kernel = |path: &PathBuf| path.extension().is_some_and(|end| end == "cu");
+    sources.retain(|path| is_kernel(path) && !path.starts_with(folder.join("emulator")));
     sources.sort();
     Ok(sources)
 }
 
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let at = |source| Failure::Path { path: folder.into(), source };
+    let entries = std::fs::read_dir(folder).map_err(at)?;
+    entries.map(|entry| Ok(entry.map_err(at)?.path())).collect()
+}
+
 /// What the assembler says of every kernel of one file.
-fn assemble(nvcc: &Path, source: &Path, architecture: u32) -> Result<Vec<Figures>, Failure> {
+fn assemble(
+    nvcc: &Path,
+    folder: &Path,
+    source: &Path,
+    architecture: u32,
+) -> Result<Vec<Figures>, Failure> {
     let mut command = Command::new(nvcc);
     let target: OsString = format!("-arch=sm_{architecture}").into();
     command.args(["-cubin", "-O3", "-std=c++17", "-Xptxas", "-v", "-o", "/dev/null"]);
-    command.arg(target).arg(source);
+    command.arg(target).arg("-I").arg(folder.join("headers")).arg(source);
     let output = command.output().map_err(|source| cannot_start(&command, source))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// Weights for each pair of channels, in (height, width) order.
-    pub(crate) fn weights(self) -> usize {
+    pub fn weights(self) -> usize {
         self.kernel() * self.kernel()
     }
 
@@ -44,7 +44,7 @@ impl Kind {
     }
 
     /// How much finer than the coarse grid input and output are, along each axis.
-    pub(crate) fn fineness(self) -> [usize; 2] {
+    pub fn fineness(self) -> [usize; 2] {
         match self {
             Self::Pointwise | Self::Same => [1, 1],
             Self::Halving => [2, 1],
@@ -53,7 +53,7 @@ impl Kind {
     }
 
     /// The taps; `matrix` counts up from 0.
-    pub(crate) fn taps(self) -> Vec<Tap> {
+    pub fn taps(self) -> Vec<Tap> {
         let square = |n: usize| (0..n).flat_map(move |y| (0..n).map(move |x| (y, x)));
         let tap = |matrix, from, to, dy, dx| Tap { matrix, from, to, dy, dx };
         match self {
@@ -81,7 +81,7 @@ impl Kind {
     }
 
     /// For each tap the weights, as indices into the kernel, that its matrix is a sum of, with their factors.
-    pub(crate) fn sums(self) -> Vec<Vec<(usize, f32)>> {
+    pub fn sums(self) -> Vec<Vec<(usize, f32)>> {
         if self != Self::Doubling {
             return (0..self.weights()).map(|weight| vec![(weight, 1.0)]).collect();
         }
@@ -104,20 +104,22 @@ impl Kind {
 
 /// One term of the sum at every position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tap {
+pub struct Tap {
     /// Which matrix of weights.
-    pub(crate) matrix: usize,
+    pub matrix: usize,
     /// Sub-grid that is read: 2·(odd row) + (odd column).
-    pub(crate) from: usize,
+    pub from: usize,
     /// Sub-grid that is written.
-    pub(crate) to: usize,
-    pub(crate) dy: isize,
-    pub(crate) dx: isize,
+    pub to: usize,
+    /// Rows between the position that is written and the one that is read.
+    pub dy: isize,
+    /// Columns between them.
+    pub dx: isize,
 }
 
 impl Tap {
     /// The same term of the gradient by the input.
-    pub(crate) fn transposed(self) -> Self {
+    pub fn transposed(self) -> Self {
         Self { from: self.to, to: self.from, dy: -self.dy, dx: -self.dx, ..self }
     }
 }

@@ -15,7 +15,7 @@ mod tiles;
 mod weights;
 mod winograd;
 
-pub use lattice::Kind;
+pub use lattice::{Kind, Tap};
 pub use layer::{Addends, Convolution, NormGradient};
 pub use op::conv2d;
 pub use source::{Part, Source, Transform};

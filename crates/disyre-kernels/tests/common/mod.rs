@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test target uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
+pub(crate) mod ensemble;
+
 use disyre_kernels::{Compute, Isa, Precision};
 use rayon::ThreadPoolBuilder;
 

@@ -1,15 +1,16 @@
 //! Attention, loss and updates by the CUDA kernels against those of the processor; passes.rs has the convolutions.
-#![cfg(any(feature = "cuda", feature = "cuda-emulation"))]
+#![cfg(any(feature = "cuda", feature = "emulation"))]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
+#[path = "../../disyre-kernels/tests/common/mod.rs"]
 mod common;
 mod devices;
 
 use common::numbers;
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 use devices::emulated;
 use devices::{Found, Work, assert_agrees, found};
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 use disyre_kernels::Precision;
 use disyre_kernels::backend::{Backend, Maps, State};
 use disyre_kernels::{AdamW, Attention, Extent};
@@ -116,7 +117,7 @@ fn loss_and_updates_agree_with_the_processor() {
     }
 }
 
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 #[test]
 fn a_step_that_went_wrong_changes_nothing() {
     let device = emulated(Precision::F32);
@@ -146,7 +147,7 @@ fn a_step_that_went_wrong_changes_nothing() {
     assert_eq!(device.download(&first).unwrap(), [0.0; 3]);
 }
 
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 #[test]
 fn a_failure_is_told_once_and_what_follows_works() {
     let device = emulated(Precision::F32);

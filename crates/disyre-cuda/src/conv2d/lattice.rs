@@ -1,8 +1,8 @@
 //! The parameters of lattice.cuh: how a convolution's positions are cut into tiles.
 
-use crate::{Convolution, Extent, Kind};
+use disyre_kernels::{Convolution, Extent, Kind};
 
-use super::int;
+use crate::cuda::int;
 
 const MOST_TAPS: usize = 16;
 const MOST_GRIDS: usize = 4;
@@ -15,11 +15,11 @@ const MOST_PATCH: i32 = 8 * 6 * 6;
 
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Side {
-    pub(super) fineness: i32,
+pub(crate) struct Side {
+    pub(crate) fineness: i32,
     height: i32,
     width: i32,
-    pub(super) channels: i32,
+    pub(crate) channels: i32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +32,7 @@ struct Tap {
 
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub(super) struct Lattice {
+pub(crate) struct Lattice {
     images: i32,
     height: i32,
     width: i32,
@@ -49,7 +49,7 @@ pub(super) struct Lattice {
 
 /// Which way a convolution is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// From input to result.
     Forward,
     /// From the gradient by the result to the one by the input.
@@ -58,10 +58,10 @@ pub(super) enum Way {
 
 /// A convolution on images of some size, cut into tiles.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tiling {
-    pub(super) lattice: Lattice,
+pub(crate) struct Tiling {
+    pub(crate) lattice: Lattice,
     /// What is read, and what is written.
-    pub(super) sides: [Side; 2],
+    pub(crate) sides: [Side; 2],
 }
 
 impl Tiling {
@@ -69,7 +69,7 @@ impl Tiling {
     ///
     /// # Panics
     /// If there is no image.
-    pub(super) fn new(layer: &Convolution, extent: Extent, way: Way) -> Self {
+    pub(crate) fn new(layer: &Convolution, extent: Extent, way: Way) -> Self {
         assert!(extent.count * extent.height * extent.width > 0, "there are images");
         let [input, output] = layer.kind.fineness();
         let [height, width] = layer.kind.output_size([extent.height, extent.width]);
@@ -84,29 +84,29 @@ impl Tiling {
     }
 
     /// Tiles of one image, or of the few that share them.
-    pub(super) fn tiles_of_image(&self) -> usize {
+    pub(crate) fn tiles_of_image(&self) -> usize {
         let across = |size: i32, exponent: i32| (size as usize).div_ceil(1 << exponent);
         let Lattice { height, width, tile_height, tile_width, .. } = self.lattice;
         across(height, tile_height) * across(width, tile_width)
     }
 
-    pub(super) fn tiles(&self) -> usize {
+    pub(crate) fn tiles(&self) -> usize {
         self.images().div_ceil(1 << self.lattice.tile_images) * self.tiles_of_image()
     }
 
-    pub(super) fn images(&self) -> usize {
+    pub(crate) fn images(&self) -> usize {
         self.lattice.images as usize
     }
 
     /// Numbers of one side.
-    pub(super) fn len(&self, side: usize) -> usize {
+    pub(crate) fn len(&self, side: usize) -> usize {
         let Side { height, width, channels, .. } = self.sides[side];
         self.images()
             * [height, width, channels].map(|size| size as usize).iter().product::<usize>()
     }
 
     /// Sub-grids of what is written.
-    pub(super) fn grids(&self) -> usize {
+    pub(crate) fn grids(&self) -> usize {
         (self.sides[1].fineness * self.sides[1].fineness) as usize
     }
 }

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::device::Device;
-use crate::backend::BackendError;
+use crate::device::Device;
+use disyre_kernels::backend::BackendError;
 
 /// How numbers are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Element {
+pub(crate) enum Element {
     Bf16,
     F32,
     F64,
 }
 
 impl Element {
-    pub(super) fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Bf16 => 2,
             Self::F32 => 4,
@@ -45,7 +45,7 @@ pub struct Numbers<D: Device> {
 /// Numbers as kernels take them: `Array` of array.cuh. Of address 0 where there are none.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Array {
+pub(crate) struct Array {
     values: u64,
     narrow: i32,
     unused: i32,
@@ -53,7 +53,7 @@ pub(super) struct Array {
 
 impl<D: Device> Numbers<D> {
     /// Memory for numbers, with the values of some earlier use.
-    pub(super) fn take(
+    pub(crate) fn take(
         pool: &Arc<Pool<D>>,
         element: Element,
         len: usize,
@@ -62,28 +62,28 @@ impl<D: Device> Numbers<D> {
     }
 
     /// In the place of memory that could not be had.
-    pub(super) fn nothing(pool: &Arc<Pool<D>>, element: Element, len: usize) -> Self {
+    pub(crate) fn nothing(pool: &Arc<Pool<D>>, element: Element, len: usize) -> Self {
         Self { memory: pool.nothing(), element, len }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn element(&self) -> Element {
+    pub(crate) fn element(&self) -> Element {
         self.element
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.len * self.element.bytes()
     }
 
-    pub(super) fn block(&self) -> Option<&D::Memory> {
+    pub(crate) fn block(&self) -> Option<&D::Memory> {
         self.memory.block.as_ref()
     }
 
     /// Where the number at `index` lies; 0 where there is no memory.
-    pub(super) fn address(&self, index: usize) -> u64 {
+    pub(crate) fn address(&self, index: usize) -> u64 {
         assert!(index <= self.len, "the place lies within the numbers");
         match self.memory.block {
             Some(_) => self.memory.address + (index * self.element.bytes()) as u64,
@@ -93,7 +93,7 @@ impl<D: Device> Numbers<D> {
 
     /// # Panics
     /// If they are 64-bit numbers, which no array holds.
-    pub(super) fn array(&self) -> Array {
+    pub(crate) fn array(&self) -> Array {
         assert!(self.element != Element::F64, "an array holds f32 or bf16");
         let narrow = i32::from(self.element == Element::Bf16);
         Array { values: self.address(0), narrow, unused: 0 }
@@ -103,15 +103,15 @@ impl<D: Device> Numbers<D> {
 /// Memory that nobody uses, by its size. The device works in the order of the calls, so what was dropped may serve
 /// again at once.
 #[derive(Debug)]
-pub(super) struct Pool<D: Device> {
-    pub(super) device: D,
+pub(crate) struct Pool<D: Device> {
+    pub(crate) device: D,
     free: Mutex<HashMap<usize, Vec<D::Memory>>>,
     /// Whether recordings use memory that lies here.
-    pub(super) recorded: AtomicBool,
+    pub(crate) recorded: AtomicBool,
 }
 
 impl<D: Device> Pool<D> {
-    pub(super) fn new(device: D) -> Self {
+    pub(crate) fn new(device: D) -> Self {
         Self { device, free: Mutex::default(), recorded: AtomicBool::new(false) }
     }
 
@@ -120,7 +120,7 @@ impl<D: Device> Pool<D> {
     }
 
     /// Bytes that are kept for use again.
-    pub(super) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.free().iter().map(|(bytes, blocks)| bytes * blocks.len()).sum()
     }
 

@@ -2,10 +2,10 @@
 #![allow(dead_code, reason = "every test target uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
+use disyre_cuda::Cuda;
+#[cfg(feature = "emulation")]
+use disyre_cuda::{Emulated, Mode};
 use disyre_kernels::backend::Backend;
-use disyre_kernels::cuda::Cuda;
-#[cfg(feature = "cuda-emulation")]
-use disyre_kernels::cuda::{Emulated, Mode};
 use disyre_kernels::{Cpu, Precision};
 
 use crate::common::assert_within;
@@ -31,13 +31,13 @@ pub(crate) trait Work: std::fmt::Debug {
 }
 
 /// The emulator in every mode; results must have the same bits in all of them.
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulated>; 3] {
     [Mode::Forward, Mode::Reversed, Mode::Watched]
         .map(|mode| Cuda::new(Emulated { mode }, precision))
 }
 
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 pub(crate) fn emulated(precision: Precision) -> Cuda<Emulated> {
     Cuda::new(Emulated::default(), precision)
 }
@@ -49,8 +49,8 @@ thread_local! {
 
 /// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
 #[cfg(feature = "cuda")]
-pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_kernels::cuda::Driver>> {
-    match disyre_kernels::cuda::Driver::new(0) {
+pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_cuda::Driver>> {
+    match disyre_cuda::Driver::new(0) {
         Ok(driver) => Some(Cuda::new(driver, precision)),
         Err(error) => {
             let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
@@ -69,7 +69,7 @@ pub(crate) fn assert_agrees(work: &impl Work) {
     let on_cpu = work.run(&Cpu::default());
     for precision in PRECISIONS {
         let name = format!("{work:?} in {precision}");
-        #[cfg(feature = "cuda-emulation")]
+        #[cfg(feature = "emulation")]
         assert_runs_agree(&name, emulators(precision).iter(), work, &on_cpu);
         #[cfg(feature = "cuda")]
         if let Some(device) = device(precision) {
@@ -80,7 +80,7 @@ pub(crate) fn assert_agrees(work: &impl Work) {
 }
 
 /// Every run is close to what the processor found, and has the bits of the first.
-fn assert_runs_agree<'a, D: disyre_kernels::cuda::Device>(
+fn assert_runs_agree<'a, D: disyre_cuda::Device>(
     name: &str,
     runs: impl Iterator<Item = &'a Cuda<D>>,
     work: &impl Work,

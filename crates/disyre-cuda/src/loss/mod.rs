@@ -1,9 +1,9 @@
 //! The loss: the launch code of loss.cu.
 
-use super::device::{Device, Kernel};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, int};
-use crate::backend::Maps;
+use crate::cuda::{Cuda, Parameters, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::backend::Maps;
 
 /// Numbers of one partial sum.
 const PIECE: usize = 1 << 14;
@@ -37,7 +37,7 @@ unsafe impl Parameters for Total {}
 
 impl<D: Device> Cuda<D> {
     /// The mean squared error, and its gradient in 32 bits.
-    pub(super) fn loss(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
+    pub(crate) fn loss(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
         let len = y.values.len();
         assert_eq!(len, target.values.len(), "lengths belong together");
         let slope = self.take(Element::F32, len);
@@ -57,7 +57,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The sum of partial sums over `divisor`, or its root.
-    pub(super) fn total(&self, partials: &Numbers<D>, divisor: f64, root: bool) -> Numbers<D> {
+    pub(crate) fn total(&self, partials: &Numbers<D>, divisor: f64, root: bool) -> Numbers<D> {
         let out = self.take(Element::F64, 1);
         let parameters = Total {
             partials: partials.address(0),

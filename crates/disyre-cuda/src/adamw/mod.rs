@@ -1,16 +1,16 @@
-//! The norm of the gradient, and AdamW: the launch code of optimiser.cu.
+//! The norm of the gradient, and AdamW: the launch code of adamw.cu.
 
-use super::device::{Device, Kernel};
-use super::memory::{Element, Numbers};
-use super::{Cuda, Parameters};
-use crate::AdamW;
-use crate::backend::State;
+use crate::cuda::{Cuda, Parameters};
+use crate::device::{Device, Kernel};
+use crate::memory::{Element, Numbers};
+use disyre_kernels::AdamW;
+use disyre_kernels::backend::State;
 
 /// Numbers of one partial sum.
 const PIECE: usize = 1 << 14;
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
-/// Of `Coefficients` in optimiser.cu.
+/// Of `Coefficients` in adamw.cu.
 const COEFFICIENT_BYTES: usize = 40;
 
 #[derive(Debug, Clone, Copy)]
@@ -35,18 +35,18 @@ struct Update {
     len: i64,
 }
 
-// SAFETY: these structures have the layouts of those of the same names in optimiser.cu.
+// SAFETY: these structures have the layouts of those of the same names in adamw.cu.
 unsafe impl Parameters for Squares {}
 // SAFETY: as above.
 unsafe impl Parameters for Update {}
 
 const fn kernel(name: &'static str) -> Kernel {
-    Kernel { module: "optimiser", name }
+    Kernel { module: "adamw", name }
 }
 
 impl<D: Device> Cuda<D> {
     /// Writes the coefficients of an update where kernels read them.
-    pub(super) fn write_update(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
+    pub(crate) fn write_update(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
         let numbers = into.get_or_insert_with(|| self.take(Element::F32, COEFFICIENT_BYTES / 4));
         // 1 − β from the exact β: that of a rounded one is off by 1e-5.
         let shares = update.betas.map(|beta| (1.0 - beta) as f32);
@@ -66,7 +66,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// One step of the optimiser; returns the gradient's norm.
-    pub(super) fn step(
+    pub(crate) fn step(
         &self,
         coefficients: &Numbers<D>,
         loss: &Numbers<D>,

@@ -1,63 +1,28 @@
-//! NVIDIA's graphics processors as a [`Backend`](crate::backend::Backend), with kernels of our own.
-//!
-//! [`Cuda`] holds the operations: which kernels run on how many blocks with what parameters. The kernels lie beside that
-//! code as `.cu` files. [`Device`] is what runs them: `Driver`, through NVIDIA's driver (feature `cuda`), or `Emulated`,
-//! the same kernels compiled by the host's compiler (feature `cuda-emulation`), so that the tests need no such processor.
-//!
-//! Feature maps are bf16 where convolutions multiply in bf16; results that no normalisation reads (the network's own, the
-//! embedding's, queries, keys and values) stay `f32`. Sums are in `f32` within a block of threads and in `f64` beyond, over
-//! fixed pieces in fixed order: results have the same bits on every run.
-
-mod attention;
-mod backend;
-mod by_weight;
-mod convolution;
-mod device;
-#[cfg(feature = "cuda")]
-mod driver;
-#[cfg(feature = "cuda-emulation")]
-mod emulated;
-mod ensemble;
-mod group_norm;
-mod lattice;
-mod loss;
-mod memory;
-mod optimiser;
-#[cfg(feature = "cuda-emulation")]
-mod recorder;
-mod sums;
-
-pub use device::{Device, Kernel};
-#[cfg(feature = "cuda")]
-pub use driver::{Driver, DriverMemory, Graph};
-#[cfg(feature = "cuda-emulation")]
-pub use emulated::{Emulated, EmulatedMemory, Mode};
-pub use group_norm::DeviceNormalised;
-pub use memory::Numbers;
-#[cfg(feature = "cuda-emulation")]
-pub use recorder::{Launch, Recorder};
+//! Operations on a device: memory, failures, and how kernels are run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::Precision;
-use crate::backend::BackendError;
-use memory::{Element, Pool};
+use disyre_kernels::Precision;
+use disyre_kernels::backend::BackendError;
+
+use crate::device::{Device, Kernel};
+use crate::memory::{Element, Numbers, Pool};
 
 /// A CUDA device and the operations of a network on it.
 #[derive(Debug)]
 pub struct Cuda<D: Device> {
-    pool: Arc<Pool<D>>,
+    pub(crate) pool: Arc<Pool<D>>,
     precision: Precision,
     /// The first failure that nobody has been told of.
     failure: Mutex<Option<BackendError>>,
-    turns: Mutex<()>,
+    pub(crate) turns: Mutex<()>,
 }
 
 /// The parameters of a kernel.
 ///
 /// # Safety
 /// The type has the layout of the structure that the kernels of its operation take.
-unsafe trait Parameters: Copy {}
+pub(crate) unsafe trait Parameters: Copy {}
 
 impl<D: Device> Cuda<D> {
     /// Operations on a device, with products of convolutions in `precision`; in place of `Bf16x3`, which would not be
@@ -80,41 +45,41 @@ impl<D: Device> Cuda<D> {
         self.precision
     }
 
-    fn device(&self) -> &D {
+    pub(crate) fn device(&self) -> &D {
         &self.pool.device
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<BackendError>> {
+    pub(crate) fn failure(&self) -> MutexGuard<'_, Option<BackendError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the first failure until it is told.
-    fn keep<T>(&self, result: Result<T, BackendError>) -> Option<T> {
+    pub(crate) fn keep<T>(&self, result: Result<T, BackendError>) -> Option<T> {
         result.map_err(|failure| self.failure().get_or_insert(failure).clone()).ok()
     }
 
     /// Tells a failure, and forgets it.
-    fn told(&self) -> Result<(), BackendError> {
+    pub(crate) fn told(&self) -> Result<(), BackendError> {
         self.failure().take().map_or(Ok(()), Err)
     }
 
-    fn is_bf16(&self) -> bool {
+    pub(crate) fn is_bf16(&self) -> bool {
         self.precision == Precision::Bf16
     }
 
     /// How maps are kept that normalisations read, and gradients.
-    fn element(&self) -> Element {
+    pub(crate) fn element(&self) -> Element {
         if self.is_bf16() { Element::Bf16 } else { Element::F32 }
     }
 
     /// Memory for numbers; without any, the failure is kept.
-    fn take(&self, element: Element, len: usize) -> Numbers<D> {
+    pub(crate) fn take(&self, element: Element, len: usize) -> Numbers<D> {
         let taken = self.keep(Numbers::take(&self.pool, element, len));
         taken.unwrap_or_else(|| Numbers::nothing(&self.pool, element, len))
     }
 
     /// Numbers from `f32` or `f64` ones.
-    fn put(&self, element: Element, len: usize, bytes: &[u8]) -> Numbers<D> {
+    pub(crate) fn put(&self, element: Element, len: usize, bytes: &[u8]) -> Numbers<D> {
         let numbers = self.take(element, len);
         self.write(bytes, &numbers);
         numbers
@@ -122,7 +87,7 @@ impl<D: Device> Cuda<D> {
 
     /// # Panics
     /// If the numbers have not as many bytes.
-    fn write(&self, bytes: &[u8], numbers: &Numbers<D>) {
+    pub(crate) fn write(&self, bytes: &[u8], numbers: &Numbers<D>) {
         assert_eq!(bytes.len(), numbers.bytes(), "lengths belong together");
         if let Some(block) = numbers.block() {
             self.keep(self.device().upload(bytes, block));
@@ -130,7 +95,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The bytes of numbers, after all operations before.
-    fn bytes(&self, numbers: &Numbers<D>) -> Result<Vec<u8>, BackendError> {
+    pub(crate) fn bytes(&self, numbers: &Numbers<D>) -> Result<Vec<u8>, BackendError> {
         let mut bytes = vec![0; numbers.bytes()];
         if let Some(block) = numbers.block() {
             self.keep(self.device().download(block, &mut bytes));
@@ -142,7 +107,13 @@ impl<D: Device> Cuda<D> {
     ///
     /// # Panics
     /// If there are more blocks than a device can count.
-    fn run<P: Parameters>(&self, kernel: Kernel, grid: [usize; 3], threads: u32, parameters: &P) {
+    pub(crate) fn run<P: Parameters>(
+        &self,
+        kernel: Kernel,
+        grid: [usize; 3],
+        threads: u32,
+        parameters: &P,
+    ) {
         if self.failure().is_some() {
             return;
         }
@@ -160,11 +131,11 @@ impl<D: Device> Cuda<D> {
 ///
 /// # Panics
 /// If it is too large for them.
-fn int(number: usize) -> i32 {
+pub(crate) fn int(number: usize) -> i32 {
     i32::try_from(number).expect("sizes are below 2^31")
 }
 
 /// Bytes of numbers, as a device of the same byte order takes them.
-fn f32_bytes(values: &[f32]) -> Vec<u8> {
+pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }

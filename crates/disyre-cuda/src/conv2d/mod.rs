@@ -1,11 +1,15 @@
-//! Convolutions and their gradients by the input: the launch code of convolution.cu.
+//! Convolutions and their gradients by the input: the launch code of conv2d.cu.
 
-use super::device::{Device, Kernel};
-use super::lattice::{Lattice, Side, Tiling, Way};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, int};
-use crate::Extent;
-use crate::backend::{Added, Conv, Input, Through};
+mod backward_filter;
+pub(crate) mod lattice;
+mod sum_pixels;
+
+use crate::conv2d::lattice::{Lattice, Side, Tiling, Way};
+use crate::cuda::{Cuda, Parameters, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::Extent;
+use disyre_kernels::backend::{Added, Conv, Input, Through};
 
 const MOST_TAPS: usize = 16;
 /// Bytes of channels that are multiplied at a time.
@@ -14,14 +18,14 @@ const DEPTH_BYTES: usize = 64;
 /// Two images at most, side by side in channels.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     arrays: [Array; 2],
     channels: [i32; 2],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub(super) struct Transform {
+pub(crate) struct Transform {
     scale: u64,
     shift: u64,
     silu: i32,
@@ -84,7 +88,7 @@ struct JoinPartials {
     sums: i32,
 }
 
-// SAFETY: these structures have the layouts of those of the same names in convolution.cu, array.cuh and lattice.cuh, of
+// SAFETY: these structures have the layouts of those of the same names in conv2d.cu, array.cuh and lattice.cuh, of
 // `Convolution` for `Convolve`.
 unsafe impl Parameters for Convolve {}
 // SAFETY: as above.
@@ -93,7 +97,7 @@ unsafe impl Parameters for PackWeights {}
 unsafe impl Parameters for JoinPartials {}
 
 const fn kernel(name: &'static str) -> Kernel {
-    Kernel { module: "convolution", name }
+    Kernel { module: "conv2d", name }
 }
 
 /// Weights as a product reads them.
@@ -128,7 +132,7 @@ struct Pass<'a, D: Device> {
 
 impl<D: Device> Cuda<D> {
     /// The result and, if asked for, its moments.
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         conv: &Conv,
         weights: &Numbers<D>,
@@ -166,7 +170,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The gradient by the input.
-    pub(super) fn transposed(
+    pub(crate) fn transposed(
         &self,
         conv: &Conv,
         weights: &Numbers<D>,
@@ -190,7 +194,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The gradient by what SiLU was taken of, and its sums.
-    pub(super) fn transposed_through(
+    pub(crate) fn transposed_through(
         &self,
         conv: &Conv,
         weights: &Numbers<D>,
@@ -339,7 +343,7 @@ impl<D: Device> Cuda<D> {
 ///
 /// # Panics
 /// If the parts have not its channels.
-pub(super) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> Parts {
+pub(crate) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> Parts {
     assert!((1..=2).contains(&input.parts.len()), "one or two parts");
     let all: usize = input.parts.iter().map(|part| part.channels).sum();
     assert_eq!(all, channels, "the parts have the layer's channels");
@@ -353,7 +357,7 @@ pub(super) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> P
 }
 
 /// How it is transformed.
-pub(super) fn transform<D: Device>(input: &Input<'_, Cuda<D>>) -> Transform {
+pub(crate) fn transform<D: Device>(input: &Input<'_, Cuda<D>>) -> Transform {
     input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
         let channels: usize = input.parts.iter().map(|part| part.channels).sum();
         let len = input.extent().count * channels;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
-use super::device::{Device, Kernel};
-use crate::backend::BackendError;
+use crate::device::{Device, Kernel};
+use disyre_kernels::backend::BackendError;
 
 /// Machine code and PTX of each file of kernels.
 const MODULES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));

@@ -1,7 +1,7 @@
 use std::ffi::c_void;
 use std::fmt::Debug;
 
-use crate::backend::BackendError;
+use disyre_kernels::backend::BackendError;
 
 /// A machine that runs CUDA kernels, one after another in the order of the calls.
 ///

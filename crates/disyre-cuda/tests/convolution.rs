@@ -1,7 +1,8 @@
 //! All passes of a normalised convolution by the CUDA kernels against those of the processor.
-#![cfg(any(feature = "cuda", feature = "cuda-emulation"))]
+#![cfg(any(feature = "cuda", feature = "emulation"))]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
+#[path = "../../disyre-kernels/tests/common/mod.rs"]
 mod common;
 mod devices;
 
@@ -234,7 +235,7 @@ fn layers_of_many_tiles_agree_with_the_processor() {
     cases.iter().for_each(assert_agrees);
 }
 
-#[cfg(feature = "cuda-emulation")]
+#[cfg(feature = "emulation")]
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
     let case = |count| Case {

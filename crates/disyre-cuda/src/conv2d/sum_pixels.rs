@@ -1,10 +1,10 @@
-//! Sums over the pixels of each image: the launch code of sums.cu.
+//! Sums over the pixels of each image: the launch code of sum_pixels.cu.
 
-use super::device::{Device, Kernel};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, int};
-use crate::Extent;
-use crate::backend::{Columns, Maps};
+use crate::cuda::{Cuda, Parameters, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::Extent;
+use disyre_kernels::backend::{Columns, Maps};
 
 /// Pixels of one piece.
 const PIECE: usize = 2048;
@@ -36,7 +36,7 @@ struct JoinPieces {
     unused: i32,
 }
 
-// SAFETY: these structures have the layouts of those of the same names in sums.cu.
+// SAFETY: these structures have the layouts of those of the same names in sum_pixels.cu.
 unsafe impl Parameters for SumPixels {}
 // SAFETY: as above.
 unsafe impl Parameters for JoinPieces {}
@@ -44,7 +44,7 @@ unsafe impl Parameters for JoinPieces {}
 impl<D: Device> Cuda<D> {
     /// The sums of each channel over the pixels of all images to `(c)` numbers of `out` from `start` on, and those of each
     /// image to `by_image`.
-    pub(super) fn sum_pixels(
+    pub(crate) fn sum_pixels(
         &self,
         values: &Numbers<D>,
         extent: Extent,
@@ -62,7 +62,7 @@ impl<D: Device> Cuda<D> {
             channels: int(channels),
             unused: 0,
         };
-        let kernel = |name| Kernel { module: "sums", name };
+        let kernel = |name| Kernel { module: "sum_pixels", name };
         let grid = [count, channels.div_ceil(CHANNELS), extent.count];
         self.run(kernel("sum_pixels"), grid, 256, &sum);
         let (by_image, width, first) = by_image.map_or((Array::default(), 0, 0), |columns| {

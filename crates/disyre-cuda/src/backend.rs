@@ -4,16 +4,16 @@ use std::sync::{MutexGuard, PoisonError};
 
 use disyre_core::Distance;
 
-use super::device::Device;
-use super::group_norm::DeviceNormalised;
-use super::memory::{Element, Numbers};
-use super::{Cuda, f32_bytes};
+use crate::cuda::{Cuda, f32_bytes};
+use crate::device::Device;
+use crate::group_norm::DeviceNormalised;
+use crate::memory::{Element, Numbers};
 
-use crate::backend::{
+use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, Input, Maps, PartGradients,
     State,
 };
-use crate::{AdamW, Attention, Extent};
+use disyre_kernels::{AdamW, Attention, Extent};
 
 impl<D: Device> Backend for Cuda<D> {
     type Values = Numbers<D>;

@@ -1,10 +1,10 @@
 //! Attention and its gradient: the launch code of attention.cu.
 
-use super::device::{Device, Kernel};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, int};
-use crate::Attention;
-use crate::backend::{BackendError, Maps};
+use crate::cuda::{Cuda, Parameters, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::Attention;
+use disyre_kernels::backend::{BackendError, Maps};
 
 /// Pixels of one block.
 const THREADS: usize = 64;
@@ -32,7 +32,7 @@ const BY_KEYS: [&str; 3] = ["by_keys_8", "by_keys_16", "by_keys_32"];
 
 impl<D: Device> Cuda<D> {
     /// The result, kept as the queries are. Heads of more than 32 channels are a failure.
-    pub(super) fn attention(&self, attention: &Attention, qkv: &Maps<Self>) -> Numbers<D> {
+    pub(crate) fn attention(&self, attention: &Attention, qkv: &Maps<Self>) -> Numbers<D> {
         let out = self.take(qkv.values.element(), qkv.values.len() / 3);
         let parameters = attend(attention, qkv, Array::default(), out.array());
         self.run_heads(FORWARD, attention, qkv, &parameters);
@@ -40,7 +40,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The gradient by queries, keys and values.
-    pub(super) fn attention_gradient(
+    pub(crate) fn attention_gradient(
         &self,
         attention: &Attention,
         qkv: &Maps<Self>,

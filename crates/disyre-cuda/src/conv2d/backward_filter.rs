@@ -1,11 +1,11 @@
-//! The gradient of a convolution by its weights: the launch code of by_weight.cu.
+//! The gradient of a convolution by its weights: the launch code of backward_filter.cu.
 
-use super::convolution::{Parts, Transform, parts, transform};
-use super::device::{Device, Kernel};
-use super::lattice::{Lattice, Side, Tiling, Way};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, int};
-use crate::backend::{Conv, Input};
+use super::{Parts, Transform, parts, transform};
+use crate::conv2d::lattice::{Lattice, Side, Tiling, Way};
+use crate::cuda::{Cuda, Parameters, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::backend::{Conv, Input};
 
 /// Blocks that keep a large device busy; no more than that share the positions of one layer. Fixed, so that the sum has
 /// the same parts on every device.
@@ -41,7 +41,7 @@ struct JoinShares {
     counts: [i32; 9],
 }
 
-// SAFETY: these structures have the layouts of those of the same names in by_weight.cu.
+// SAFETY: these structures have the layouts of those of the same names in backward_filter.cu.
 unsafe impl Parameters for ByWeight {}
 // SAFETY: as above.
 unsafe impl Parameters for JoinShares {}
@@ -71,7 +71,7 @@ impl Warps {
 
 impl<D: Device> Cuda<D> {
     /// Writes the gradient by the weight to its place in `out`.
-    pub(super) fn weight_gradient(
+    pub(crate) fn weight_gradient(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
@@ -110,7 +110,7 @@ impl<D: Device> Cuda<D> {
             (true, 3) => "by_weight_bf16_3",
             (true, _) => "by_weight_bf16_4",
         };
-        let kernel = |name| Kernel { module: "by_weight", name };
+        let kernel = |name| Kernel { module: "backward_filter", name };
         self.run(kernel(name), [blocks[0], blocks[1], shares], warps.threads, &parameters);
         let join = join(conv, &sums, found, out);
         let grid = [area.div_ceil(256), layer.kind.weights(), 1];

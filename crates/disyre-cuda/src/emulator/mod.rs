@@ -4,8 +4,10 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 
-use super::device::{Device, Kernel};
-use crate::backend::BackendError;
+pub(crate) mod recorder;
+
+use crate::device::{Device, Kernel};
+use disyre_kernels::backend::BackendError;
 
 unsafe extern "C" {
     fn disyre_emulator_launch(

@@ -1,10 +1,10 @@
 //! Group normalisation and its gradients: the launch code of group_norm.cu.
 
-use super::device::{Device, Kernel};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters, f32_bytes, int};
-use crate::Extent;
-use crate::backend::{Affine, Input, Maps, PartGradients};
+use crate::cuda::{Cuda, Parameters, f32_bytes, int};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::Extent;
+use disyre_kernels::backend::{Affine, Input, Maps, PartGradients};
 
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
@@ -18,23 +18,23 @@ pub struct DeviceNormalised<D: Device> {
 
 impl<D: Device> DeviceNormalised<D> {
     /// Of each of the four.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn scale(&self) -> u64 {
+    pub(crate) fn scale(&self) -> u64 {
         self.numbers.address(0)
     }
 
-    pub(super) fn shift(&self) -> u64 {
+    pub(crate) fn shift(&self) -> u64 {
         self.numbers.address(self.len)
     }
 
-    pub(super) fn spread(&self) -> u64 {
+    pub(crate) fn spread(&self) -> u64 {
         self.numbers.address(2 * self.len)
     }
 
-    pub(super) fn level(&self) -> u64 {
+    pub(crate) fn level(&self) -> u64 {
         self.numbers.address(3 * self.len)
     }
 }
@@ -104,7 +104,7 @@ fn pixels(extent: Extent) -> usize {
 
 impl<D: Device> Cuda<D> {
     /// The normalisation of one image that changes nothing.
-    pub(super) fn no_normalisation(&self, channels: usize) -> DeviceNormalised<D> {
+    pub(crate) fn no_normalisation(&self, channels: usize) -> DeviceNormalised<D> {
         let values: Vec<f32> = (0..4 * channels).map(|i| f32::from(i < channels)).collect();
         let numbers = self.put(Element::F32, values.len(), &f32_bytes(&values));
         DeviceNormalised { numbers, len: channels }
@@ -114,7 +114,7 @@ impl<D: Device> Cuda<D> {
     ///
     /// # Panics
     /// If maps have no moments.
-    pub(super) fn coefficients(
+    pub(crate) fn coefficients(
         &self,
         affine: &Affine,
         weights: &Numbers<D>,
@@ -151,7 +151,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The gradients by weight and bias to their places in `out`, and the one by the input to `to`.
-    pub(super) fn norm_gradients(
+    pub(crate) fn norm_gradients(
         &self,
         affine: &Affine,
         weights: &Numbers<D>,

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::Precision;
 use crate::cuda::{Cuda, Parameters};
+use disyre_kernels::Precision;
 
 const MODES: [Mode; 3] = [Mode::Forward, Mode::Reversed, Mode::Watched];
 const LANES: usize = 64;
@@ -30,7 +30,7 @@ fn input() -> Vec<f32> {
 fn run(name: &'static str, grid: [usize; 3], mode: Mode) -> Result<Vec<f32>, BackendError> {
     let device = Cuda::new(Emulated { mode }, Precision::F32);
     let bytes = crate::cuda::f32_bytes(&input());
-    let numbers = |bytes| device.put(crate::cuda::Element::F32, 2 * LANES, bytes);
+    let numbers = |bytes| device.put(crate::memory::Element::F32, 2 * LANES, bytes);
     let (input, out) = (numbers(&bytes), numbers(&vec![0; bytes.len()]));
     let trial =
         Trial { out: out.address(0), input: input.address(0), len: 2 * LANES as i32, unused: 0 };

@@ -3,9 +3,9 @@
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::device::{Device, Kernel};
-use super::emulated::{Emulated, EmulatedMemory};
-use crate::backend::BackendError;
+use super::{Emulated, EmulatedMemory};
+use crate::device::{Device, Kernel};
+use disyre_kernels::backend::BackendError;
 
 /// An [`Emulated`] device that records and keeps memory for use again as a driver's does: while it records, launches are
 /// noted and not done, and nothing can be copied.

@@ -2,10 +2,10 @@
 
 use disyre_core::Distance;
 
-use super::device::{Device, Kernel};
-use super::memory::{Array, Element, Numbers};
-use super::{Cuda, Parameters};
-use crate::backend::{Ensemble, Maps};
+use crate::cuda::{Cuda, Parameters};
+use crate::device::{Device, Kernel};
+use crate::memory::{Array, Element, Numbers};
+use disyre_kernels::backend::{Ensemble, Maps};
 
 /// Threads of a block, and the most blocks: more would not be on the device at once.
 const THREADS: usize = 256;
@@ -28,7 +28,7 @@ unsafe impl Parameters for AddMember {}
 
 impl<D: Device> Cuda<D> {
     /// The sums with one more member, in 32 bits.
-    pub(super) fn one_more(
+    pub(crate) fn one_more(
         &self,
         distance: Distance,
         x: &Maps<Self>,
