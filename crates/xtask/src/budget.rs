@@ -1,3 +1,5 @@
+//! `cargo xtask budget`: limits on the dependencies of the crates that others build on, and of the program.
+
 use std::collections::BTreeSet;
 
 use crate::Failure;

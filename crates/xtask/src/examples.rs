@@ -1,3 +1,5 @@
+//! `cargo xtask examples`: every example is built and run.
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,9 +1,11 @@
+//! The one error of this program.
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-/// Why a check did not pass.
+/// Failure of a check or of a measurement.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// A program could not be started.
@@ -18,13 +20,13 @@ pub(crate) enum Failure {
     OverBudget { package: &'static str, budget: usize, found: Vec<String> },
     /// There is no example to run.
     NoExamples { folder: PathBuf },
-    /// There is no Python for the peers.
+    /// No Python that can run the peers.
     Python { cause: Box<Failure> },
     /// A program that is timed ended early.
     Died { command: String, status: String, errors: String },
-    /// A program that is timed said something else than asked.
+    /// A timed program broke the protocol.
     Answer { command: String, line: String },
-    /// Kernels need more registers than there are.
+    /// Kernels that spill registers.
     Spills { kernels: Vec<String> },
     /// One step of CI failed.
     Step { step: &'static str, cause: Box<Failure> },

@@ -14,11 +14,11 @@ use row::{ROWS, Row};
 use server::Server;
 use table::{HEADING, Timing};
 
-/// How much to measure.
+/// Number of iterations and of rows.
 struct Effort {
     /// Timed iterations of each program.
     rounds: usize,
-    /// The rows with more patches than this are left out.
+    /// Rows with more patches are left out.
     most_patches: usize,
 }
 
@@ -27,12 +27,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     compare(workspace, &Effort { rounds: 5, most_patches: usize::MAX })
 }
 
-/// Measures fewer rows, less often.
+/// Measures fewer rows with fewer iterations.
 pub(crate) fn run_quick(workspace: &Workspace) -> Result<(), Failure> {
     compare(workspace, &Effort { rounds: 3, most_patches: 16 })
 }
 
-/// Prints the table line by line, as the rows get ready.
+/// Prints each row of the table when it is measured.
 fn compare(workspace: &Workspace, effort: &Effort) -> Result<(), Failure> {
     let python = python::interpreter(workspace)?;
     let build = "build --release -p disyre-benches --bin network --target-dir target";
@@ -60,7 +60,7 @@ fn programs(workspace: &Workspace, python: &Path, row: &Row) -> Vec<(&'static st
     std::iter::once(("ours", ours)).chain(peers).collect()
 }
 
-/// Starts all programs, then lets each do one iteration in turn; the first round does not count.
+/// Starts all programs and runs one iteration of each in turn; the first round does not count.
 fn measure(programs: Vec<(&'static str, Command)>, rounds: usize) -> Result<Vec<Timing>, Failure> {
     let start = |(name, mut command): (_, Command)| Ok((name, Server::start(&mut command)?));
     let mut servers = programs.into_iter().map(start).collect::<Result<Vec<_>, Failure>>()?;

@@ -1,3 +1,5 @@
+//! The checkout, and the commands that run in it.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,7 +49,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String, Failure> {
     Err(failed(command, output.status))
 }
 
-/// Why a command did not start.
+/// Error of a command that did not start.
 pub(crate) fn cannot_start(command: &Command, source: std::io::Error) -> Failure {
     Failure::Start { program: command.get_program().to_string_lossy().into_owned(), source }
 }
@@ -56,7 +58,7 @@ fn failed(command: &Command, status: std::process::ExitStatus) -> Failure {
     Failure::Command { command: describe(command), status }
 }
 
-/// The command as one would type it, with the variables that were set for it.
+/// The command line, with its environment variables in front.
 pub(crate) fn describe(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy()))

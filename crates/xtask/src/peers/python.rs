@@ -1,13 +1,15 @@
+//! The Python interpreter that runs PyTorch beside us.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
 use crate::workspace::{Workspace, run as show};
 
-/// Names an interpreter that has PyTorch, in place of one of our own.
+/// Environment variable with the path of an interpreter that has PyTorch.
 const INTERPRETER: &str = "DISYRE_PEERS_PYTHON";
 
-/// The interpreter of the peers; without one in the environment, `target/peers-venv` gets what the peers need.
+/// The interpreter named by [`INTERPRETER`]; without it, that of `target/peers-venv`, where PyTorch is installed.
 pub(super) fn interpreter(workspace: &Workspace) -> Result<PathBuf, Failure> {
     if let Some(python) = std::env::var_os(INTERPRETER) {
         return Ok(python.into());
@@ -17,7 +19,7 @@ pub(super) fn interpreter(workspace: &Workspace) -> Result<PathBuf, Failure> {
     install(&venv, &requirements).map_err(|cause| Failure::Python { cause: Box::new(cause) })
 }
 
-/// Makes the environment if it is missing, and brings it up to date: without effect where it is.
+/// Makes the virtual environment if it is missing, and installs the requirements.
 fn install(venv: &Path, requirements: &Path) -> Result<PathBuf, Failure> {
     let python = venv.join("bin/python");
     if !python.exists() {

@@ -1,4 +1,6 @@
-/// What is compared in one line of the table.
+//! Rows of the table of peers: sizes and passes of the network that are timed.
+
+/// Settings of one row of the table.
 #[derive(Debug)]
 pub(super) struct Row {
     /// `published` or `cpu-2mm`.
@@ -7,14 +9,14 @@ pub(super) struct Row {
     pub(super) what: &'static str,
     /// Patches of one iteration.
     pub(super) batch: usize,
-    /// Of the products: `f32` or `bf16`.
+    /// Precision of the products: `f32` or `bf16`.
     pub(super) precision: &'static str,
 }
 
 /// Threads of every program.
 pub(super) const THREADS: usize = 2;
 
-/// In the order of the table.
+/// Rows in the order of the table.
 pub(super) const ROWS: [Row; 16] = [
     Row { network: "published", what: "train", batch: 1, precision: "f32" },
     Row { network: "published", what: "forward", batch: 1, precision: "f32" },
@@ -35,8 +37,8 @@ pub(super) const ROWS: [Row; 16] = [
 ];
 
 impl Row {
-    /// The variants of PyTorch that compete. All programs of a row hold their memory at once, and from 32 patches on
-    /// two of PyTorch would take about 20 GiB: there only the faster layout competes.
+    /// Memory layouts of PyTorch to time. All programs of a row hold their memory at once, and from 32 patches on two of
+    /// PyTorch would take about 20 GiB: there only the faster layout runs.
     pub(super) fn peers(&self) -> &'static [&'static str] {
         match (self.precision, self.batch) {
             ("f32", ..32) => &["eager", "channels-last"],
@@ -45,7 +47,7 @@ impl Row {
         }
     }
 
-    /// The arguments that all programs share.
+    /// Arguments common to all programs.
     pub(super) fn arguments(&self) -> [String; 8] {
         let Self { network, what, batch, .. } = self;
         let [batch, threads] = [*batch, THREADS].map(|number| number.to_string());

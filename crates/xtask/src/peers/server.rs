@@ -1,3 +1,5 @@
+//! A timed program, driven iteration by iteration over its standard input and output.
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
@@ -5,16 +7,16 @@ use std::thread::JoinHandle;
 use crate::Failure;
 use crate::workspace::{cannot_start, describe};
 
-/// A program that runs one iteration each time it is told to; `benches/peers/unet.py` states the protocol.
+/// A program that runs one iteration per request; `benches/peers/unet.py` states the protocol.
 ///
-/// It ends when it is dropped.
+/// Dropping it ends the program.
 #[derive(Debug)]
 pub(super) struct Server {
     command: String,
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// Reads what it says of its errors, so that it never waits for a reader.
+    /// Reads the standard error of the program, whose pipe would block it when full.
     errors: Option<JoinHandle<String>>,
 }
 
@@ -32,7 +34,7 @@ impl Server {
             child,
             errors: Some(std::thread::spawn(move || {
                 let mut bytes = Vec::new();
-                // What was read before a failure is all that can be shown.
+                // A failed read ends the text that can be shown.
                 let _ = errors.read_to_end(&mut bytes);
                 String::from_utf8_lossy(&bytes).into_owned()
             })),
@@ -84,7 +86,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,17 +1,19 @@
+//! The table of peers in Markdown.
+
 use super::row::Row;
 
-/// The heading of the table that [`line`] makes the lines of.
+/// Heading of the table whose rows [`line`] prints.
 pub(super) const HEADING: &str = "\
 | network, work, patches, precision | ours, ms: median (min–max) | PyTorch, ms: median (min–max) | fastest PyTorch / ours \
 | peak MiB, ours / fastest PyTorch |
 | --- | --- | --- | --- | --- |";
 
-/// What one program took.
+/// Time and memory of one program.
 #[derive(Debug)]
 pub(super) struct Timing {
     /// `ours`, or the variant of PyTorch.
     pub(super) name: &'static str,
-    /// Of each iteration, at least one.
+    /// Milliseconds of each iteration; at least one.
     pub(super) milliseconds: Vec<f64>,
     /// Largest resident set.
     pub(super) peak_mib: f64,
@@ -24,7 +26,7 @@ impl Timing {
         sorted
     }
 
-    /// The middle one, or the upper of the two in the middle.
+    /// Median, the upper of the two middle ones for an even number.
     fn median(&self) -> f64 {
         let sorted = self.sorted();
         sorted[sorted.len() / 2]
@@ -32,7 +34,7 @@ impl Timing {
 
     fn cell(&self) -> String {
         let (sorted, median) = (self.sorted(), self.median());
-        // Three digits are what repeated runs agree on.
+        // Repeated runs agree in three digits.
         let digits = if median < 100.0 { 1 } else { 0 };
         let [least, most] = [sorted[0], sorted[sorted.len() - 1]];
         format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
