@@ -21,26 +21,30 @@
 //! ```
 //!
 //! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
-//! Feature `files` adds `write_whole`, by which every crate writes its files. It reads none, knows no model and computes nothing beyond index arithmetic.
+//!
+//! Feature `files` adds `write_whole`, which writes a file whole or not at all. This crate reads no files and holds no
+//! model.
 #![forbid(unsafe_code)]
 
-mod ensemble;
 #[cfg(feature = "files")]
 mod files;
 mod grid;
 mod key;
+mod pairs;
+mod restorer;
 mod severity;
 mod shape;
-mod traits;
+mod tissue;
 
-pub use ensemble::{Distance, EnsembleSums};
 #[cfg(feature = "files")]
 pub use files::write_whole;
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
+pub use pairs::{PairError, PairSource};
+pub use restorer::{Distance, EnsembleSums, RestoreError, Restorer};
 pub use severity::{Severity, SeverityError};
 pub use shape::{ShapeError, ensure_finite, ensure_same_shape, unravel};
-pub use traits::{PairError, PairSource, RestoreError, Restorer, TissueModel};
+pub use tissue::TissueModel;
 
 pub use ndarray;
 pub use rand;

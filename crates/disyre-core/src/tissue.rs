@@ -1,70 +1,36 @@
-use std::error::Error;
+//! The trait between tissue classes and anomalies.
 
 use ndarray::{
-    Array2, ArrayView2, ArrayView4, ArrayView5, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4,
-    ArrayViewMut5, CowArray, Ix2,
+    Array2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, CowArray, Ix2,
 };
 
-use crate::{Distance, EnsembleSums, Severity, ShapeError, ensure_same_shape};
+use crate::{ShapeError, ensure_same_shape};
 
-/// Restores images: takes away what it believes is an anomaly of the given severity.
+/// Membership of voxels in each of K tissue classes.
 ///
-/// Implemented by the diffusion model; a median filter, a mean image or a client of another program will do as well.
-pub trait Restorer: Send + Sync {
-    /// Restores every item of a batch under its own assumed severity.
-    ///
-    /// The result for one item must not depend on the others of its batch.
-    ///
-    /// # Shapes and units
-    /// `batch` and `restored` are `(n, c, z, y, x)`, intensities in `[0, 1]`, background 0; `severities` has n
-    /// entries. The restoration need not be clamped to `[0, 1]`.
-    ///
-    /// # Errors
-    /// [`RestoreError`]; `restored` then holds nothing of meaning.
-    fn restore(
-        &self,
-        batch: ArrayView5<'_, f32>,
-        severities: &[Severity],
-        restored: ArrayViewMut5<'_, f32>,
-    ) -> Result<(), RestoreError>;
-
-    /// Restores the whole batch under each of several severities and writes the sums over these restorations, each
-    /// begun at 0 and added to in the order of the severities.
-    ///
-    /// Only for speed: a restorer on another machine need not bring every restoration back. By default false, and
-    /// nothing is done: the caller then asks for one restoration after another.
-    ///
-    /// # Shapes and units
-    /// `batch` and both sums are `(n, c, z, y, x)`; `severities` are those of the ensemble, at least one, each for all
-    /// items.
-    ///
-    /// # Errors
-    /// As [`restore`](Self::restore); the sums then hold nothing of meaning.
-    fn restore_summed(
-        &self,
-        batch: ArrayView5<'_, f32>,
-        severities: &[Severity],
-        distance: Distance,
-        sums: EnsembleSums<'_>,
-    ) -> Result<bool, RestoreError> {
-        let _ = (batch, severities, distance, sums);
-        Ok(false)
-    }
-}
-
-/// Why a [`Restorer`] failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The batch, the severities and the output do not fit each other or the model.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// What runs the model failed.
-    #[error("the restorer failed")]
-    Backend(#[source] Box<dyn Error + Send + Sync>),
-}
-
-/// Tells how far a voxel's intensities belong to each of K tissue classes.
+/// `disyre-tissue` implements it by clustering and by a label map; `disyre-dag` calls it for anomalies that affect some
+/// tissues only.
+///
+/// ```
+/// use disyre_core::ndarray::{ArrayView2, ArrayViewMut2, array};
+/// use disyre_core::{ShapeError, TissueModel};
+/// /// Dark and bright, by linear interpolation.
+/// struct TwoTissues;
+/// impl TissueModel for TwoTissues {
+///     fn classes(&self) -> usize {
+///         2
+///     }
+///     fn soft(&self, x: ArrayView2<f32>, mut memberships: ArrayViewMut2<f32>) -> Result<(), ShapeError> {
+///         memberships.column_mut(0).assign(&x.column(0).mapv(|value| 1.0 - value));
+///         memberships.column_mut(1).assign(&x.column(0));
+///         Ok(())
+///     }
+/// }
+/// let mut labels = [9; 3];
+/// TwoTissues.hard(array![[0.1], [0.9], [0.5]].view(), &mut labels)?; // (n, channels)
+/// assert_eq!(labels, [0, 1, 0]);
+/// # Ok::<(), ShapeError>(())
+/// ```
 pub trait TissueModel: Send + Sync {
     /// Number of classes K.
     fn classes(&self) -> usize;
@@ -102,8 +68,7 @@ pub trait TissueModel: Send + Sync {
 
     /// Memberships of the voxels of a part of an image.
     ///
-    /// By default those of their intensities alone, [`soft`](Self::soft). A model that knows places, such as a
-    /// segmentation, answers by where the part lies.
+    /// By default they depend on intensities alone, as [`soft`](Self::soft) says. A segmentation looks them up by position.
     ///
     /// # Shapes and units
     /// `part` is `(c, z, y, x)`, intensities in `[0, 1]`; `origin` is its first voxel in the image, `(z, y, x)`;
@@ -155,49 +120,12 @@ pub trait TissueModel: Send + Sync {
     }
 }
 
-/// The voxels of an image in memory order, `(c, z, y, x)` → `(n, c)`; copied only if they do not lie so.
+/// The voxels of an image in memory order, `(c, z, y, x)` → `(n, c)`; a copy only for other layouts.
 fn voxels<'a>(image: &'a ArrayView4<'_, f32>) -> Result<CowArray<'a, f32, Ix2>, ShapeError> {
     let (channels, z, y, x) = image.dim();
     let flat = image.to_shape((channels, z * y * x));
     let wrong = |_| ShapeError::new("an image", &[channels, z, y, x], image.shape());
     Ok(flat.map_err(wrong)?.reversed_axes())
-}
-
-/// Pairs of corrupted and clean images by index: what training consumes.
-///
-/// Pair `i` is a function of `i` alone, so pairs can be made in any order and on any thread.
-pub trait PairSource: Send + Sync {
-    /// Writes pair `index` and returns the severity that its corruption realised.
-    ///
-    /// # Shapes and units
-    /// Both outputs are `(c, z, y, x)` of the shape that the caller trains on; intensities in `[0, 1]`.
-    ///
-    /// # Errors
-    /// [`PairError`]; the outputs then hold nothing of meaning.
-    fn pair(
-        &self,
-        index: u64,
-        corrupted: ArrayViewMut4<'_, f32>,
-        clean: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, PairError>;
-}
-
-/// Why a [`PairSource`] could not make a pair.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PairError {
-    /// The outputs are not of the source's shape.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// The source failed.
-    #[error("pair {index} could not be made")]
-    Source {
-        /// Which pair.
-        index: u64,
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
 }
 
 #[cfg(test)]
@@ -231,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_voxels_of_a_part_are_told_by_their_intensities() {
+    fn the_voxels_of_a_part_are_classified_by_their_intensities() {
         // Three channels of 1 × 1 × 2 voxels: the first voxel is (0.2, 0.5, 0.3), the second (0.4, 0.2, 0.4).
         let part = ndarray::array![[[[0.2, 0.4]]], [[[0.5, 0.2]]], [[[0.3, 0.4]]]];
         let mut memberships = ndarray::Array4::zeros(part.dim());
