@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let restorer = HealthyMean(mean_of_brains(&cohort.training));
     println!("mean of {} healthy brains: {:.3}", cohort.training.len(), restorer.0);
-    let detector = Detector::new(&config, &restorer)?;
+    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
     if healthy.is_none() {
         let phantom = PhantomConfig::default().with_lesion(Key::new(99), LesionKind::Stroke);
         let path = out.join("phantom.nii.gz");

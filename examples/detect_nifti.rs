@@ -25,7 +25,7 @@ fn main() -> Result<(), Failure> {
         _ => return Err("usage: detect_nifti [OUT [MODEL_DIR SCAN.nii.gz]]".into()),
     };
     let read = Scan::read(&scan)?;
-    let detector = Detector::new(&config, &restorer)?;
+    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
     let found = detector.detect(&read.volume, None, &mut |done, all| {
         if done == all {
             println!("restored {all} windows");

@@ -40,7 +40,8 @@ impl Restorer for Instant {
 /// The same head in voxels of the working spacing, which are only copied, and in others.
 fn scan(criterion: &mut Criterion) {
     let config = RunConfig::reference();
-    let detector = Detector::new(&config, &Instant).expect("the preset is valid");
+    let detector = Detector::new(&Instant, config.prepare, config.detect_options())
+        .expect("the preset is valid");
     let mut group = criterion.benchmark_group("detector");
     group.sample_size(10);
     for (spacing_mm, shape) in [(1.0, [155, 240, 240]), (0.9, [172, 267, 267])] {

@@ -84,7 +84,7 @@ fn score_a_scan(device: Device, settings: &RunConfig, shape: [usize; 3]) -> Outc
     let parameters = Parameters::seeded(&network, Key::new(1))?;
     let model = ModelConfig { network, patch, ..ModelConfig::default() };
     let restorer = ColdRestorer::with(model, &parameters, device, config.detect.engine)?;
-    let detector = Detector::new(&config, &restorer)?;
+    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
     println!("a scan of {shape:?} voxels of 1 mm, {} severities", config.detect.severities.len());
     for what in ["at first", "again", "again"] {
         let start = Instant::now();

@@ -7,7 +7,8 @@ use disyre::diffusion::DiffusionError;
 use disyre::tissue::TissueError;
 use disyre::volume::VolumeError;
 
-use crate::interrupt::INTERRUPTED;
+/// Exit status of a program that Ctrl-C ended, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +26,6 @@ pub(crate) enum CliError {
     /// A model or a demo would be mixed with something else.
     #[error("{} is not empty; choose another folder, or {other_way}", folder.display())]
     NotEmpty { folder: PathBuf, other_way: &'static str },
-    /// A folder holds no model.
-    #[error("{} holds no trained model: {missing} is missing; give the folder that `disyre train` wrote", folder.display())]
-    NotAModel { folder: PathBuf, missing: &'static str },
     /// No brain mask goes with a scan.
     #[error("no brain mask for {} in {}; expected one of {expected}", scan.display(), folder.display())]
     NoMask { scan: PathBuf, folder: PathBuf, expected: String },
@@ -61,9 +59,6 @@ pub(crate) enum CliError {
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
-    /// A picture could not be encoded.
-    #[error("cannot encode {} as PNG", path.display())]
-    Png { path: PathBuf, source: png::EncodingError },
     /// Ctrl-C cannot be waited for.
     #[error("cannot listen to Ctrl-C")]
     Signals(#[from] ctrlc::Error),

@@ -1,9 +1,8 @@
+//! Ctrl-C during training: a flag that asks for a checkpoint and the end.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::CliError;
-
-/// Exit status of a program that Ctrl-C ended, as shells report it.
-pub(crate) const INTERRUPTED: u8 = 130;
+use crate::error::{CliError, INTERRUPTED};
 
 /// A flag that the first Ctrl-C (or a request to terminate) raises; the second ends the program at once.
 ///

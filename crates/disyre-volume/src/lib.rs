@@ -45,7 +45,7 @@ pub use names::{
     scan_name,
 };
 pub use nifti_file::info::ScanInfo;
-pub use nifti_file::read::{ReadOptions, Scan};
+pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_volume};
 pub use orientation::{Orientation, to_ras};
 pub use region::{VoxelBox, crop, foreground_box};

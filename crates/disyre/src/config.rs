@@ -277,19 +277,10 @@ impl RunConfig {
                 "a folder where tissue.model is label-maps, and not given elsewhere",
             ),
             (self.tissue.voxels_per_scan == 0, "tissue.voxels_per_scan", "at least 1 voxel"),
-            (self.detect.batch == 0, "detect.batch", "at least 1 window"),
-            (self.detect.severities.is_empty(), "detect.severities", "at least one severity"),
-            (
-                (0..3).any(|d| {
-                    self.detect.stride[d] == 0 || self.detect.stride[d] > self.pairs.patch[d]
-                }),
-                "detect.stride",
-                "1 voxel to the size of pairs.patch along each axis",
-            ),
         ];
         match rules.into_iter().find(|(broken, ..)| *broken) {
             Some((_, field, expected)) => Err(Error::Setting { field, expected }),
-            None => Ok(()),
+            None => self.detect_options().check(),
         }
     }
 
@@ -312,7 +303,7 @@ impl RunConfig {
 }
 
 /// Dotted name of the first key that two tables do not share.
-fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
     let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
     for key in keys {
         match (a.get(key), b.get(key)) {

@@ -1,33 +1,52 @@
+//! From a scan to a map with any restorer: prepare, cut windows, restore, score, blend.
+
 use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
 use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
 
 use crate::blend::{Batch, Blend};
-use crate::{Error, PrepareConfig, Prepared, RunConfig};
+use crate::{DetectOptions, Error, PrepareConfig, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
+///
+/// ```
+/// use disyre::core::{Key, RestoreError, Restorer, Severity, ndarray::{ArrayView5, ArrayViewMut5}};
+/// use disyre::phantom::{LesionKind, PhantomConfig};
+/// use disyre::{DetectOptions, Detector, RunConfig};
+///
+/// struct Darken; // any restorer will do, not only the diffusion model
+/// impl Restorer for Darken {
+///     fn restore(&self, batch: ArrayView5<f32>, _: &[Severity], mut out: ArrayViewMut5<f32>) -> Result<(), RestoreError> {
+///         out.assign(&batch.mapv(|value| 0.9 * value));
+///         Ok(())
+///     }
+/// }
+/// let config = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
+/// let scan = config.with_lesion(Key::new(1), LesionKind::Stroke).volume;
+/// let options = DetectOptions { window: [1, 32, 32], ..DetectOptions::default() };
+/// let detector = Detector::new(&Darken, RunConfig::cpu_2mm().prepare, options)?;
+/// let found = detector.detect(&scan, None, &mut |_, _| ())?;
+/// assert_eq!(found.score.dim(), scan.data.dim());
+/// # Ok::<(), disyre::Error>(())
+/// ```
 pub struct Detector<'a> {
     restorer: &'a dyn Restorer,
     prepare: PrepareConfig,
     ensemble: Ensemble,
-    window: [usize; 3],
-    stride: [usize; 3],
-    batch: usize,
-    /// Where slices are restored as a whole, what their sides are multiples of.
-    whole_slices: Option<usize>,
+    options: DetectOptions,
 }
 
 impl std::fmt::Debug for Detector<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Detector")
-            .field("window", &self.window)
-            .field("stride", &self.stride)
+            .field("prepare", &self.prepare)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-/// What a detector found in one scan.
+/// Anomaly score and restoration of one scan.
 #[derive(Debug, Clone)]
 pub struct Detection {
     /// Anomaly score on the grid of the scan: 0 or more, 0 outside the brain.
@@ -43,28 +62,30 @@ pub struct Detection {
 }
 
 impl<'a> Detector<'a> {
-    /// Joins a restorer and the settings of a run.
+    /// Joins a restorer, the preparation of its scans and the settings of detection.
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range, [`Error::Score`] for an ensemble that cannot be.
-    pub fn new(config: &RunConfig, restorer: &'a dyn Restorer) -> Result<Self, Error> {
-        config.check()?;
+    pub fn new(
+        restorer: &'a dyn Restorer,
+        prepare: PrepareConfig,
+        options: DetectOptions,
+    ) -> Result<Self, Error> {
+        prepare.check()?;
+        options.check()?;
         let ensemble = EnsembleConfig {
-            severities: config.detect.severities.clone(),
-            foreground_weight: config.detect.foreground_weight,
+            severities: options.severities.clone(),
+            foreground_weight: options.foreground_weight,
         };
         Ok(Self {
             restorer,
-            prepare: config.prepare,
+            prepare,
             ensemble: ensemble.build()?,
-            window: config.pairs.patch,
-            stride: config.detect.stride,
-            batch: config.detect.batch,
-            whole_slices: config.detect.whole_slices.then(|| config.network.size_multiple()),
+            options,
         })
     }
 
-    /// Maps a scan. `progress` hears of windows restored and windows in all.
+    /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
     ///
     /// # Shapes and units
     /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0.
@@ -78,7 +99,7 @@ impl<'a> Detector<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
         let prepared = self.prepare.prepare(scan, brain)?;
-        let back = prepared.way_back(scan, brain)?;
+        let to_scan = prepared.to_scan_grid(scan, brain)?;
         let (mut score, mut restored) = self.map(&prepared.volume.data, progress)?;
         restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
         clear_outside(&mut restored, &prepared.mask);
@@ -89,7 +110,7 @@ impl<'a> Detector<'a> {
         let [score, in_units] =
             [score, in_units].map(|data| Volume { data, grid: prepared.volume.grid });
         let (on_scan, restored_on_scan) =
-            rayon::join(|| back.carry(&score), || back.carry(&in_units));
+            rayon::join(|| to_scan.resample(&score), || to_scan.resample(&in_units));
         Ok(Detection {
             score: on_scan?,
             restored: restored_on_scan?,
@@ -111,10 +132,10 @@ impl<'a> Detector<'a> {
         // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
         let image = image.view().insert_axis(Axis(0));
-        let room = || Batch::zeros(self.batch.min(windows.len()), plan.window_shape());
+        let room = || Batch::zeros(self.options.batch.min(windows.len()), plan.window_shape());
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
-        for (done, chunk) in windows.chunks(self.batch).enumerate() {
+        for (done, chunk) in windows.chunks(self.options.batch).enumerate() {
             // The restorer stays on this thread, which may be the one that its device knows.
             let mut blended = Ok(());
             rayon::in_place_scope(|scope| {
@@ -124,7 +145,7 @@ impl<'a> Detector<'a> {
             blended?;
             std::mem::swap(&mut next, &mut last);
             restored = chunk;
-            progress(done * self.batch + chunk.len(), windows.len());
+            progress(done * self.options.batch + chunk.len(), windows.len());
         }
         blend.add(restored, &last)?;
         Ok(blend.finish())
@@ -133,23 +154,22 @@ impl<'a> Detector<'a> {
     /// The windows of an image and their weights in the blend.
     fn tiles(&self, shape: [usize; 3]) -> Result<(TilePlan, WindowWeights), Error> {
         let (window, stride) = self.window(shape);
-        let weights = match self.whole_slices {
-            Some(_) => WindowWeights::uniform(window)?,
-            None => WindowWeights::gaussian(window)?,
+        let weights = match self.options.whole_slices {
+            true => WindowWeights::uniform(window)?,
+            false => WindowWeights::gaussian(window)?,
         };
         Ok((TilePlan::new(shape, window, stride)?, weights))
     }
 
     /// Window and stride for a prepared image: those of the settings, or its whole slices.
     fn window(&self, [_, y, x]: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-        match self.whole_slices {
-            None => (self.window, self.stride),
-            Some(multiple) => {
-                let [y, x] = [y, x].map(|extent| extent.next_multiple_of(multiple));
-                let window = [self.window[0], y, x];
-                (window, window)
-            }
+        let DetectOptions { window, stride, whole_slices, size_multiple, .. } = self.options;
+        if !whole_slices {
+            return (window, stride);
         }
+        let [y, x] = [y, x].map(|extent| extent.next_multiple_of(size_multiple));
+        let window = [window[0], y, x];
+        (window, window)
     }
 
     /// Restores and scores windows into the first places of a batch.

@@ -48,6 +48,32 @@ pub enum Error {
         /// Which key and why.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A folder holds no model.
+    #[error("{} holds no trained model: {missing} is missing; give the folder that `disyre train` wrote", folder.display())]
+    NotAModel {
+        /// Which folder.
+        folder: PathBuf,
+        /// Which file is missing.
+        missing: &'static str,
+    },
+    /// Two files of a model's folder describe different networks.
+    #[error("{} and {} differ in {field}; restore the file that was changed, the weights fit only one of them", settings.display(), network.display())]
+    Disagreement {
+        /// The settings of training.
+        settings: PathBuf,
+        /// The description of the network.
+        network: PathBuf,
+        /// The first field that differs, as in the settings.
+        field: String,
+    },
+    /// A picture could not be encoded.
+    #[error("cannot encode {} as PNG", path.display())]
+    Picture {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A setting is out of its range.
     #[error("setting {field} must be {expected}")]
     Setting {
@@ -198,6 +224,14 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// For `map_err` on files of settings and records.
+    pub(crate) fn config<E: StdError + Send + Sync + 'static>(
+        path: &Path,
+    ) -> impl FnOnce(E) -> Self + use<E> {
+        let path = path.to_path_buf();
+        move |source| Self::Config { path, source: Box::new(source) }
     }
 
     /// For `map_err` on the work of one case.

@@ -1,21 +1,23 @@
-use std::io::Write;
+//! Training on a cohort: pairs, the folder and its records, and the loop of the diffusion crate.
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use disyre_core::{Key, write_whole};
+use disyre_core::Key;
 use disyre_diffusion::{
     Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::files::write_bytes;
 use crate::{Cohort, DagPairs, Error, RunConfig, Subject, Tissues};
 
 /// Name of the settings in a model's folder.
-const SETTINGS: &str = "run.toml";
+pub(crate) const SETTINGS_FILE: &str = "run.toml";
 /// Name of the tissue classes in a model's folder.
-const TISSUE: &str = "tissue.json";
+const TISSUE_FILE: &str = "tissue.json";
 /// Name of the record of who trained and who validated.
-const RECORD: &str = "run.json";
+pub(crate) const RECORD_FILE: &str = "run.json";
 
 /// What a training run leaves beside the weights, as `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +53,13 @@ pub struct Training<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// Where to compute.
     pub device: Device,
+}
+
+impl<'a> Training<'a> {
+    /// A new training on the CPU that nobody stops.
+    pub fn new(cohort: &'a Cohort, config: &'a RunConfig, folder: &'a Path) -> Self {
+        Self { cohort, config, folder, resume: false, stop: None, device: Device::Cpu }
+    }
 }
 
 /// Trains a model on a cohort and leaves all that detection needs in its folder.
@@ -99,7 +108,7 @@ pub fn train(
 fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<(), Error> {
     let Training { cohort, config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let settings = folder.join(SETTINGS);
+    let settings = folder.join(SETTINGS_FILE);
     match (settings.exists(), resume) {
         (true, true) => config.ensure_continues(&RunConfig::load(&settings)?, &settings)?,
         (true, false) => return Err(DiffusionError::AlreadyTrained { dir: folder.into() }.into()),
@@ -113,7 +122,7 @@ fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<
     let text = toml::to_string(config).expect("settings are plain values");
     write_bytes(&settings, text.as_bytes())?;
     match tissues {
-        Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE))?),
+        Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE_FILE))?),
         _ => Ok(()),
     }
 }
@@ -134,13 +143,13 @@ impl TrainReport {
 
     /// The record of an earlier run; a folder without a readable one has none.
     fn load(folder: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(folder.join(RECORD)).ok()?;
+        let text = std::fs::read_to_string(folder.join(RECORD_FILE)).ok()?;
         serde_json::from_str(&text).ok()
     }
 
     fn save(&self, folder: &Path) -> Result<(), Error> {
         let json = serde_json::to_string_pretty(self).expect("a report is plain values");
-        write_bytes(&folder.join(RECORD), json.as_bytes())
+        write_bytes(&folder.join(RECORD_FILE), json.as_bytes())
     }
 
     fn ensure_same_subjects(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
@@ -150,13 +159,9 @@ impl TrainReport {
         ];
         match pairs.into_iter().find(|(same, _)| !same) {
             Some((_, field)) => {
-                Err(Error::Resume { path: folder.join(RECORD), field: field.into() })
+                Err(Error::Resume { path: folder.join(RECORD_FILE), field: field.into() })
             }
             None => Ok(()),
         }
     }
-}
-
-fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write_whole(path, |file| file.write_all(bytes)).map_err(Error::io("write", path))
 }

@@ -11,14 +11,16 @@ use disyre::core::{Grid, Key};
 use disyre::dag::DagConfig;
 use disyre::diffusion::{SelectedDevice, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
-use disyre::{Case, Detection, Detector, Protocol, Report, RunConfig, Training, evaluate};
+use disyre::{
+    Case, Detection, DetectionFiles, LoadOptions, Model, Protocol, Report, RunConfig, Training,
+    evaluate,
+};
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
 use crate::commands::train::{load_cohort, train_visibly};
-use crate::detection::{Job, Outputs};
+use crate::detection::ScanMapper;
 use crate::error::CliError;
-use crate::model::Model;
-use crate::output::{create_folder, holds_files};
+use crate::output::holds_files;
 use crate::pairs::{Pair, write_pairs};
 use baseline::HealthyMean;
 use scans::Patient;
@@ -41,7 +43,7 @@ pub(crate) struct Demo {
     threads: ThreadArguments,
 }
 
-/// Where things go.
+/// Folders of the demo.
 struct Folders {
     root: PathBuf,
     healthy: PathBuf,
@@ -97,19 +99,16 @@ fn detect(
     device: &SelectedDevice,
     patients: &[Patient],
 ) -> Result<Vec<Compared>, CliError> {
-    let model = Model::open(&folders.model)?;
-    let restorer = model.restorer(device.device, model.config.detect.engine)?;
-    create_folder(&folders.maps)?;
-    let job = Job {
-        detector: Detector::new(config, &restorer)?,
+    let options = LoadOptions { device: device.clone(), ..LoadOptions::default() };
+    let model = Model::load_with(&folders.model, &options)?;
+    let mapper = ScanMapper {
         model: &model,
-        device: &device.reason,
-        config,
+        options: model.detect_options(),
         volume_index: None,
         output: &folders.maps,
     };
     let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
-    patients.iter().map(|patient| Compared::new(patient, &job, &healthy)).collect()
+    patients.iter().map(|patient| Compared::new(patient, &mapper, &healthy)).collect()
 }
 
 /// Small enough for two cores in a few minutes.
@@ -149,10 +148,14 @@ struct Compared {
 }
 
 impl Compared {
-    fn new(patient: &Patient, job: &Job<'_>, healthy: &HealthyMean) -> Result<Self, CliError> {
+    fn new(
+        patient: &Patient,
+        mapper: &ScanMapper<'_>,
+        healthy: &HealthyMean,
+    ) -> Result<Self, CliError> {
         let scan = Scan::read(&patient.scan)?;
         let lesion = read_mask(&patient.lesion, &scan)?;
-        let found = job.run(&patient.scan, None, Some(lesion.view()))?;
+        let found = mapper.run(&patient.scan, None, Some(lesion.view()))?;
         let working: &Grid = &found.prepared.volume.grid;
         let lesion = resample_mask(lesion.view(), &scan.volume.grid, working)?;
         let difference = healthy.difference(&found.prepared.volume)?;
@@ -198,7 +201,7 @@ fn compare(cases: &[Compared]) -> Result<String, CliError> {
 fn write_list(folders: &Folders, patients: &[Patient]) -> Result<(), CliError> {
     let relative = |path: &Path| path.strip_prefix(&folders.root).unwrap_or(path).to_owned();
     let pair = |patient: &Patient| Pair {
-        score: relative(&Outputs::of(&patient.scan, &folders.maps).score),
+        score: relative(&DetectionFiles::of(&patient.scan, &folders.maps).score),
         label: relative(&patient.lesion),
         mask: Some(relative(&patient.brain)),
     };

@@ -3,14 +3,13 @@ use std::path::PathBuf;
 use clap::Args;
 use disyre::core::Severity;
 use disyre::volume::{find_scans, scan_name};
-use disyre::{Detector, RunConfig};
+use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
 use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
 use crate::batch::for_each_scan;
-use crate::detection::{Job, Outputs};
+use crate::detection::ScanMapper;
 use crate::error::CliError;
 use crate::masks::Masks;
-use crate::model::Model;
 use crate::output::{create_folder, ensure_distinct};
 
 const OUTPUTS: &str = "\
@@ -61,44 +60,34 @@ pub(crate) struct Detect {
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let model = Model::open(&self.model)?;
-        let config = self.settings(&model);
-        config.check()?;
+        let folder = ModelFolder::open(&self.model)?;
+        let options = self.options(&folder);
+        options.check()?;
         let masks = Masks::new(self.mask.as_deref())?;
         let scans = self.scans(&masks)?;
         self.check_outputs(&scans, &masks)?;
         let device = self.device.select()?;
-        let engine = config.detect.engine;
-        let restorer = model.restorer(device.device, engine)?;
-        let device = format!("{}; {}", device.reason, engine.describe(device.device)?);
-        let job = Job {
-            detector: Detector::new(&config, &restorer)?,
-            model: &model,
-            device: &device,
-            config: &config,
-            volume_index: self.volume_index,
-            output: &self.output,
-        };
+        let model = folder.load(&LoadOptions { device, engine: self.engine.engine })?;
+        let (volume_index, output) = (self.volume_index, &self.output);
+        let mapper = ScanMapper { model: &model, options, volume_index, output };
         create_folder(&self.output)?;
         for_each_scan(&scans, |scan| {
-            job.run(scan, masks.of(scan)?.as_deref(), None)?;
+            mapper.run(scan, masks.of(scan)?.as_deref(), None)?;
             Ok(())
         })
     }
 
     /// The model's settings but for what the arguments say.
-    fn settings(&self, model: &Model) -> RunConfig {
-        let mut config = model.config.clone();
+    fn options(&self, model: &ModelFolder) -> DetectOptions {
+        let mut options = model.detect_options();
         if let Some(severities) = &self.severities {
-            config.detect.severities.clone_from(severities);
+            options.severities.clone_from(severities);
         }
-        config.detect.engine = self.engine.over(config.detect.engine);
-        config.detect.whole_slices |= self.whole_slices;
+        options.whole_slices |= self.whole_slices;
         if let Some(stride) = self.stride {
-            let patch = config.pairs.patch;
-            config.detect.stride = patch.map(|size| if size == 1 { 1 } else { stride as usize });
+            options.stride = options.window.map(|size| if size == 1 { 1 } else { stride as usize });
         }
-        config
+        options
     }
 
     /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
@@ -124,8 +113,8 @@ impl Detect {
 
     fn check_outputs(&self, scans: &[PathBuf], masks: &Masks) -> Result<(), CliError> {
         let outputs = scans.iter().flat_map(|scan| {
-            let outputs = Outputs::of(scan, &self.output).all();
-            outputs.map(|output| (scan.as_path(), output))
+            let files = DetectionFiles::of(scan, &self.output);
+            files.paths().map(|file| (scan.as_path(), file.to_owned())).collect::<Vec<_>>()
         });
         let used = scans.iter().filter_map(|scan| masks.of(scan).ok().flatten());
         let inputs: Vec<PathBuf> = scans.iter().cloned().chain(used).collect();

@@ -1,15 +1,11 @@
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use disyre::TrainReport;
-use disyre::diffusion::Parameters;
+use disyre::ModelFolder;
 use disyre::volume::{ReadOptions, Scan};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
-use crate::model::Model;
 use crate::output::to_json;
 
 /// Arguments of `disyre info`.
@@ -43,20 +39,18 @@ impl Info {
     }
 
     fn model(&self) -> Result<Value, CliError> {
-        let model = Model::open(&self.path)?;
-        let weights = model.folder.join(model.weights.file_name());
-        let parameters = Parameters::load(&model.config.network, &weights)?;
+        let model = ModelFolder::open(&self.path)?;
         let mut facts = json!({
-            "folder": model.folder,
-            "parameters": parameters.count(),
-            "weights": model.weights.file_name(),
-            "weights_sha256": model.weights_sha256,
+            "folder": model.path().to_string_lossy(),
+            "parameters": model.parameter_count()?,
+            "weights": model.weights().file_name(),
+            "weights_sha256": model.weights_sha256(),
         });
-        facts["training"] = match read_report(&model.folder)? {
+        facts["training"] = match model.report()? {
             Some(report) => json!({
                 "version": report.version,
                 "seed": report.seed,
-                "steps": checkpoint_step(&model.folder)?.unwrap_or(report.steps),
+                "steps": report.steps,
                 "finished": report.finished,
                 "validation_errors": report.errors,
                 "training_subjects": report.training.len(),
@@ -64,43 +58,9 @@ impl Info {
             }),
             None => json!("not finished: run.json is missing"),
         };
-        facts["settings"] = json!(model.config);
+        facts["settings"] = json!(model.config());
         Ok(facts)
     }
-}
-
-/// The record of a finished training; none while it is under way.
-fn read_report(folder: &Path) -> Result<Option<TrainReport>, CliError> {
-    let path = folder.join("run.json");
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(CliError::file("read", &path))?,
-    };
-    let report = serde_json::from_str(&text);
-    report.map(Some).map_err(|source| CliError::Settings { path, source: Box::new(source) })
-}
-
-/// The step of the last checkpoint, which a run that was killed could not put into its record.
-fn checkpoint_step(folder: &Path) -> Result<Option<u64>, CliError> {
-    let path = folder.join("training.safetensors");
-    let mut file = match File::open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(CliError::file("read", &path))?,
-    };
-    // A safetensors file begins with the length of its JSON header.
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(CliError::file("read", &path))?;
-    let mut header = String::new();
-    file.take(u64::from_le_bytes(length))
-        .read_to_string(&mut header)
-        .map_err(CliError::file("read", &path))?;
-    let broken = |source: serde_json::Error| CliError::Settings {
-        path: path.clone(),
-        source: Box::new(source),
-    };
-    let header: Value = serde_json::from_str(&header).map_err(broken)?;
-    let saved = header["__metadata__"]["disyre"].as_str().unwrap_or("{}");
-    Ok(serde_json::from_str::<Value>(saved).map_err(broken)?["step"].as_u64())
 }
 
 /// JSON as indented lines without quotes and brackets; short lists on one line.

@@ -39,13 +39,17 @@ pub struct ReadOptions {
 pub struct Scan {
     /// Intensities in the file's own orientation, slope and offset applied.
     pub volume: Volume,
-    pub(crate) header: Header,
+    pub(crate) header: ScanHeader,
 }
 
-/// Header of a file; maps inherit it.
+/// Header of a scan's file, without its voxels: the grid and the bytes that maps of the scan inherit.
+///
+/// Kept beside a map, it lets the map be written ([`write_map`](Self::write_map)) after the scan itself is gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Header {
+pub struct ScanHeader {
     pub(crate) path: PathBuf,
+    pub(crate) grid: Grid,
+    pub(crate) volume_index: Option<usize>,
     pub(crate) version: Version,
     pub(crate) endian: Endian,
     /// Everything before the first voxel: header and extensions.
@@ -86,7 +90,9 @@ impl Scan {
     pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         let mut stream = VoxelStream::open(path)?;
-        let (header, grid) = read_header(path, &mut stream)?;
+        let mut header = read_header(path, &mut stream)?;
+        header.volume_index = options.volume_index;
+        let grid = header.grid;
         let count = grid.len();
         let (index, volumes) = choose(&header, options.volume_index)?;
         let bytes = count as u64 * header.datatype.size() as u64;
@@ -114,10 +120,15 @@ impl Scan {
     pub fn name(&self) -> ScanName {
         ScanName::of(self.path())
     }
+
+    /// Its header, which its maps inherit.
+    pub fn header(&self) -> &ScanHeader {
+        &self.header
+    }
 }
 
 /// Reads all that comes before the voxels; afterwards the file is known to be long enough.
-fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<(Header, Grid), VolumeError> {
+fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<ScanHeader, VolumeError> {
     let not = |reason| VolumeError::NotNifti { path: path.to_owned(), reason };
     let mut bytes = vec![0; 4];
     stream.fill(&mut bytes, 352)?;
@@ -143,13 +154,23 @@ fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<(Header, Grid), 
     let axis = |axis: usize| sizes.get(axis).copied().unwrap_or(1);
     let grid = Grid { shape: [axis(2), axis(1), axis(0)], affine };
     let path = path.to_owned();
-    let header =
-        Header { path, version, endian, bytes, fields, sizes, datatype, scaling, affine_source };
-    Ok((header, grid))
+    Ok(ScanHeader {
+        path,
+        grid,
+        volume_index: None,
+        version,
+        endian,
+        bytes,
+        fields,
+        sizes,
+        datatype,
+        scaling,
+        affine_source,
+    })
 }
 
 /// Index of the volume to read, and the number of volumes.
-fn choose(header: &Header, requested: Option<usize>) -> Result<(usize, usize), VolumeError> {
+fn choose(header: &ScanHeader, requested: Option<usize>) -> Result<(usize, usize), VolumeError> {
     let count = header.volumes();
     let path = || header.path.clone();
     match requested {
@@ -160,7 +181,22 @@ fn choose(header: &Header, requested: Option<usize>) -> Result<(usize, usize), V
     }
 }
 
-impl Header {
+impl ScanHeader {
+    /// File of the scan.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Grid of the scan, in the file's own orientation.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Which volume of a series was asked for, counted from 0.
+    pub fn volume_index(&self) -> Option<usize> {
+        self.volume_index
+    }
+
     /// Volumes of the series: the product of all sizes after the third.
     pub(crate) fn volumes(&self) -> usize {
         self.sizes.iter().skip(3).product()

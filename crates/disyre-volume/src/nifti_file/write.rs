@@ -9,7 +9,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::datatype::Datatype;
 use super::header::{Endian, Version};
-use super::read::{Header, Scan};
+use super::read::{Scan, ScanHeader};
 use crate::VolumeError;
 
 /// Writes a map on the grid of `like`, with its header.
@@ -25,10 +25,20 @@ use crate::VolumeError;
 /// [`VolumeError::Shape`] for another shape or a value that is not finite; [`VolumeError::Suffix`];
 /// [`VolumeError::Write`].
 pub fn write_map(path: &Path, like: &Scan, map: ArrayView3<'_, f32>) -> Result<(), VolumeError> {
-    ensure_same_shape("map", like.volume.data.shape(), map.shape())?;
-    ensure_finite("map", &map)?;
-    let head = inherit(&like.header, Datatype::Float32);
-    write_file(path, &head, |out| write_floats(out, map, like.header.endian))
+    like.header.write_map(path, map)
+}
+
+impl ScanHeader {
+    /// Writes a map on the grid of the scan, with its header, as [`write_map`](crate::write_map) does.
+    ///
+    /// # Errors
+    /// Those of [`write_map`](crate::write_map).
+    pub fn write_map(&self, path: &Path, map: ArrayView3<'_, f32>) -> Result<(), VolumeError> {
+        ensure_same_shape("map", &self.grid.shape, map.shape())?;
+        ensure_finite("map", &map)?;
+        let head = inherit(self, Datatype::Float32);
+        write_file(path, &head, |out| write_floats(out, map, self.endian))
+    }
 }
 
 /// Writes a mask or labels on the grid of `like`, with its header: as [`write_map`], but as uint8.
@@ -76,7 +86,7 @@ pub fn write_labels(
 }
 
 /// The input's bytes before the first voxel, changed only where the output differs.
-fn inherit(header: &Header, datatype: Datatype) -> Vec<u8> {
+fn inherit(header: &ScanHeader, datatype: Datatype) -> Vec<u8> {
     let mut bytes = header.bytes.clone();
     match header.endian {
         Endian::Little => describe_voxels::<LittleEndian>(&mut bytes, header.version, datatype),

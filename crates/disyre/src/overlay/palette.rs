@@ -1,3 +1,5 @@
+//! Colours of intensities and scores.
+
 use super::canvas::Rgb;
 
 /// Shade of an intensity in `[0, 1]`.

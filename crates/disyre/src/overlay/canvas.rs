@@ -1,3 +1,5 @@
+//! An image to draw on, with letters, and its PNG form.
+
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 /// Red, green, blue.

@@ -1,4 +1,6 @@
-use disyre::core::ndarray::{ArrayView2, ArrayView3, Axis};
+//! Which slices a picture shows, and their values between voxels.
+
+use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
 
 /// Up to `count` axial slices, evenly spread from the lowest to the highest that holds a fair part of the brain.
 pub(super) fn choose(brain: ArrayView3<'_, u8>, count: usize) -> Vec<usize> {
@@ -45,7 +47,7 @@ fn mix(from: f32, to: f32, share: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disyre::core::ndarray::{Array3, array};
+    use disyre_core::ndarray::{Array3, array};
 
     #[test]
     fn slices_spread_over_the_brain_and_leave_its_caps_out() {

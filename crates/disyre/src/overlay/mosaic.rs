@@ -1,5 +1,7 @@
-use disyre::core::Volume;
-use disyre::core::ndarray::{ArrayView2, ArrayView3, Axis};
+//! Layout and drawing of the picture: three rows of slices, their labels and the scale of colours.
+
+use disyre_core::Volume;
+use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
 
 use super::canvas::{Canvas, Font, Rgb};
 use super::palette::{grey, heat};
@@ -21,19 +23,19 @@ const INK: Rgb = [225, 225, 230];
 const FAINT: Rgb = [140, 140, 150];
 const OUTLINE: Rgb = [70, 235, 255];
 
-/// What a mosaic shows: arrays on one RAS+ grid, axes `(z, y, x)`, intensities in `[0, 1]`.
+/// Content of a picture: arrays on one RAS+ grid, axes `(z, y, x)`, intensities in `[0, 1]`.
 #[derive(Debug)]
-pub(crate) struct Picture<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) image: &'a Volume,
-    pub(crate) brain: ArrayView3<'a, u8>,
-    pub(crate) restored: ArrayView3<'a, f32>,
-    pub(crate) score: ArrayView3<'a, f32>,
+pub(super) struct Picture<'a> {
+    pub(super) title: &'a str,
+    pub(super) image: &'a Volume,
+    pub(super) brain: ArrayView3<'a, u8>,
+    pub(super) restored: ArrayView3<'a, f32>,
+    pub(super) score: ArrayView3<'a, f32>,
     /// Outlined, where it is known.
-    pub(crate) lesion: Option<ArrayView3<'a, u8>>,
+    pub(super) lesion: Option<ArrayView3<'a, u8>>,
 }
 
-/// Where things go.
+/// Positions of the slices in the picture.
 struct Layout {
     slices: Vec<usize>,
     /// Pixels per voxel.
@@ -42,18 +44,6 @@ struct Layout {
 }
 
 impl Picture<'_> {
-    /// The score at the upper end of the colour scale: its quantile 0.999 inside the brain.
-    pub(crate) fn scale_end(&self) -> f32 {
-        let inside = self.score.iter().zip(&self.brain).filter(|(_, inside)| **inside != 0);
-        let mut scores: Vec<f32> = inside.map(|(&score, _)| score).collect();
-        if scores.is_empty() {
-            return f32::MIN_POSITIVE;
-        }
-        let place = (scores.len() - 1) * 999 / 1000;
-        let (_, &mut end, _) = scores.select_nth_unstable_by(place, f32::total_cmp);
-        end.max(f32::MIN_POSITIVE)
-    }
-
     /// Draws three rows of slices: scan, restoration, score. The patient's right is on the left.
     pub(super) fn draw(&self, scale_end: f32) -> Canvas {
         let layout = Layout::new(self);
@@ -165,7 +155,7 @@ impl Layout {
     }
 }
 
-/// The colours of the score and what they stand for, beside its row.
+/// Scale of the score's colours, beside its row.
 fn draw_scale(canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
     const WIDTH: usize = 18;
     let (x, y) = layout.corner(2, layout.slices.len());
@@ -199,8 +189,8 @@ fn outline(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disyre::core::Grid;
-    use disyre::core::ndarray::Array3;
+    use disyre_core::Grid;
+    use disyre_core::ndarray::Array3;
 
     #[test]
     fn the_patients_right_is_on_the_left_and_the_front_is_up() {
@@ -219,33 +209,12 @@ mod tests {
             score,
             lesion: None,
         };
-        let canvas = picture.draw(picture.scale_end());
+        let canvas = picture.draw(1.0);
         let (width, height) = Layout::new(&picture).tile;
         let shade = |px, py| canvas.get(LEFT + px, TOP + py)[0];
         // The letter R covers the corner; one voxel is six pixels.
         assert!(shade(1, 1) > 200);
         assert!(shade(width - 2, height - 2) < 10 && shade(1, height - 2) < 10);
         assert!(canvas.size().0 >= 900);
-    }
-
-    #[test]
-    fn the_scale_ends_at_the_greatest_scores_of_the_brain() {
-        let shape = [1, 10, 200];
-        let image = Volume::zeros(Grid::from_spacing(shape, [1.0; 3]));
-        let mut brain = Array3::ones(shape);
-        let mut score = Array3::from_shape_fn(shape, |(_, y, x)| (y * 200 + x) as f32);
-        score[[0, 0, 0]] = 1e6;
-        brain[[0, 0, 0]] = 0u8;
-        let restored = score.view();
-        let picture = Picture {
-            title: "",
-            image: &image,
-            brain: brain.view(),
-            restored,
-            score: score.view(),
-            lesion: None,
-        };
-        // 1999 scores 1 … 1999; the place is 1998 · 0.999, rounded down.
-        assert_eq!(picture.scale_end(), 1997.0);
     }
 }

@@ -1,0 +1,163 @@
+//! The result of one scan and its files: maps, picture and sidecar. [`Model::detect`](crate::Model::detect) makes it.
+
+mod files;
+mod record;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use disyre_core::ndarray::ArrayView3;
+use disyre_volume::{ScanHeader, resample_mask};
+
+pub use files::DetectionFiles;
+pub(crate) use record::Record;
+
+use crate::files::write_json;
+use crate::{Detection, Error};
+
+/// Findings of a model in one scan: the maps, and what their files say of scan and model.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// Anomaly score and restoration.
+    pub detection: Detection,
+    scan: ScanHeader,
+    record: Record,
+    /// From the beginning of the work on the scan to the end of detection.
+    spent: Duration,
+}
+
+/// What [`Findings::save_with`] writes beside the maps.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SaveOptions<'a> {
+    /// The lesion on the grid of the scan, non-zero inside: outlined in the picture.
+    pub lesion: Option<ArrayView3<'a, u8>>,
+}
+
+/// Files of findings that were saved, and two facts of their sidecar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// The files.
+    pub files: DetectionFiles,
+    /// Quantile 0.999 of the score inside the brain, where the colours of the picture end.
+    pub score_q999: f32,
+    /// Wall-clock time for this scan in seconds.
+    pub seconds: f64,
+}
+
+impl Findings {
+    pub(crate) fn new(
+        detection: Detection,
+        scan: ScanHeader,
+        record: Record,
+        spent: Duration,
+    ) -> Self {
+        Self { detection, scan, record, spent }
+    }
+
+    /// File of the scan.
+    pub fn scan_path(&self) -> &Path {
+        self.scan.path()
+    }
+
+    /// Writes the maps, the picture and the sidecar into a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// As [`save_with`](Self::save_with).
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<Saved, Error> {
+        self.save_with(folder, SaveOptions::default())
+    }
+
+    /// Writes [`DetectionFiles`], replacing those of the same names. The sidecar comes last: where it is, all is.
+    ///
+    /// # Errors
+    /// [`Error::Volume`], [`Error::Io`] and [`Error::Picture`] naming the file; [`Error::Volume`] for a lesion of
+    /// another shape.
+    pub fn save_with(
+        &self,
+        folder: impl AsRef<Path>,
+        options: SaveOptions<'_>,
+    ) -> Result<Saved, Error> {
+        let started = Instant::now();
+        let folder = folder.as_ref();
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let files = DetectionFiles::of(self.scan.path(), folder);
+        // An earlier sidecar must not stand beside a map that it does not describe.
+        remove_if_there(&files.sidecar)?;
+        self.scan.write_map(&files.score, self.detection.score.view())?;
+        self.scan.write_map(&files.restored, self.detection.restored.view())?;
+        let Detection { working_score, prepared, .. } = &self.detection;
+        let score_q999 = score_quantile(working_score.view(), prepared.mask.view());
+        self.draw(&files, options.lesion, score_q999)?;
+        let seconds = (self.spent + started.elapsed()).as_secs_f64();
+        let sidecar = self.record.sidecar(&self.scan, &self.detection, &files, score_q999, seconds);
+        write_json(&files.sidecar, &sidecar)?;
+        Ok(Saved { files, score_q999, seconds })
+    }
+
+    #[cfg(feature = "pictures")]
+    fn draw(
+        &self,
+        files: &DetectionFiles,
+        lesion: Option<ArrayView3<'_, u8>>,
+        scale_end: f32,
+    ) -> Result<(), Error> {
+        let Some(path) = &files.overlay else { return Ok(()) };
+        let working = &self.detection.prepared.volume.grid;
+        let lesion = lesion.map(|lesion| resample_mask(lesion, self.scan.grid(), working));
+        let lesion = lesion.transpose()?;
+        let title = disyre_volume::scan_name(self.scan.path());
+        let lesion = lesion.as_ref().map(|mask| mask.view());
+        crate::overlay::write_overlay(path, &title, &self.detection, lesion, scale_end)
+    }
+
+    /// Without the feature `pictures` a lesion is still checked.
+    #[cfg(not(feature = "pictures"))]
+    fn draw(
+        &self,
+        _: &DetectionFiles,
+        lesion: Option<ArrayView3<'_, u8>>,
+        _: f32,
+    ) -> Result<(), Error> {
+        let working = &self.detection.prepared.volume.grid;
+        lesion.map(|lesion| resample_mask(lesion, self.scan.grid(), working)).transpose()?;
+        Ok(())
+    }
+}
+
+/// Quantile 0.999 of the score inside the brain, on the working grid; above 0 even where all scores are 0.
+fn score_quantile(score: ArrayView3<'_, f32>, brain: ArrayView3<'_, u8>) -> f32 {
+    let inside = score.iter().zip(brain).filter(|(_, inside)| **inside != 0);
+    let mut scores: Vec<f32> = inside.map(|(&score, _)| score).collect();
+    let Some(last) = scores.len().checked_sub(1) else { return f32::MIN_POSITIVE };
+    let (_, &mut quantile, _) = scores.select_nth_unstable_by(last * 999 / 1000, f32::total_cmp);
+    quantile.max(f32::MIN_POSITIVE)
+}
+
+/// Removes a file; one that is not there is no error.
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn the_quantile_is_that_of_the_brain() {
+        let shape = [1, 10, 200];
+        let mut brain = Array3::ones(shape);
+        let mut score = Array3::from_shape_fn(shape, |(_, y, x)| (y * 200 + x) as f32);
+        score[[0, 0, 0]] = 1e6;
+        brain[[0, 0, 0]] = 0u8;
+        // 1999 scores 1 … 1999; the place is 1998 · 0.999, rounded down.
+        assert_eq!(score_quantile(score.view(), brain.view()), 1997.0);
+        brain.fill(0);
+        assert_eq!(score_quantile(score.view(), brain.view()), f32::MIN_POSITIVE);
+    }
+}

@@ -1,0 +1,115 @@
+//! The sidecar of an anomaly map: where it comes from and how it was made.
+
+use std::path::Path;
+
+use disyre_volume::ScanHeader;
+use serde::Serialize;
+
+use super::DetectionFiles;
+use crate::{DetectOptions, Detection, ModelFolder, RunConfig};
+
+/// What is known of model and settings when a detection begins.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    model: ModelRecord,
+    settings: RunConfig,
+    /// Size of the windows, where it is not that of the training patch.
+    window: Option<[usize; 3]>,
+    brain_mask: Option<String>,
+}
+
+/// Which model made a map.
+#[derive(Debug, Clone, Serialize)]
+struct ModelRecord {
+    folder: String,
+    weights: &'static str,
+    weights_sha256: String,
+    device: String,
+}
+
+/// The sidecar's fields, in the order of the file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sidecar<'a> {
+    generated_by: &'static str,
+    version: &'static str,
+    source: String,
+    volume_index: Option<usize>,
+    /// None: the brain is where the scan is not 0.
+    brain_mask: Option<&'a str>,
+    model: &'a ModelRecord,
+    /// Seed of the training; detection draws no random number.
+    seed: u64,
+    settings: &'a RunConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<[usize; 3]>,
+    outputs: Outputs,
+    /// On the working grid.
+    brain_voxels: usize,
+    score_q999: f32,
+    /// Wall-clock time for this scan, reading and writing included.
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outputs {
+    score: String,
+    restored: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<String>,
+}
+
+impl Record {
+    pub(crate) fn new(
+        folder: &ModelFolder,
+        device: &str,
+        options: &DetectOptions,
+        brain_mask: Option<&Path>,
+    ) -> Self {
+        let model = ModelRecord {
+            folder: text(folder.path()),
+            weights: folder.weights().file_name(),
+            weights_sha256: folder.weights_sha256().to_owned(),
+            device: device.to_owned(),
+        };
+        Self {
+            model,
+            settings: folder.config().with_detection(options),
+            window: (options.window != folder.network().patch).then_some(options.window),
+            brain_mask: brain_mask.map(text),
+        }
+    }
+
+    pub(crate) fn sidecar(
+        &self,
+        scan: &ScanHeader,
+        found: &Detection,
+        files: &DetectionFiles,
+        score_q999: f32,
+        seconds: f64,
+    ) -> Sidecar<'_> {
+        Sidecar {
+            generated_by: "disyre detect",
+            version: env!("CARGO_PKG_VERSION"),
+            source: text(scan.path()),
+            volume_index: scan.volume_index(),
+            brain_mask: self.brain_mask.as_deref(),
+            model: &self.model,
+            seed: self.settings.seed,
+            settings: &self.settings,
+            window: self.window,
+            outputs: Outputs {
+                score: text(&files.score),
+                restored: text(&files.restored),
+                overlay: files.overlay.as_deref().map(text),
+            },
+            brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
+            score_q999,
+            seconds,
+        }
+    }
+}
+
+/// A path as text: what is not UTF-8 in it is replaced, since JSON holds nothing else.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

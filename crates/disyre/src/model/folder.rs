@@ -1,0 +1,160 @@
+//! The folder that training leaves: which files it has, and what they say. [`Model`](crate::Model) is loaded from it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use disyre_diffusion::{
+    CONFIG_FILE, ColdRestorer, ModelConfig, Parameters, TRAINING_FILE, Weights, weights_sha256,
+};
+use serde_json::Value;
+
+use super::{LoadOptions, Model};
+use crate::train::{RECORD_FILE, SETTINGS_FILE};
+use crate::{DetectOptions, Error, RunConfig, TrainReport};
+
+/// Folder of a trained model, its settings read, its weights not yet.
+///
+/// The network is described by `config.json`; `run.toml` keeps the settings of training and has to agree with it.
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    path: PathBuf,
+    config: RunConfig,
+    network: ModelConfig,
+    weights: Weights,
+    weights_sha256: String,
+}
+
+impl ModelFolder {
+    /// Reads a folder's settings and finds its weights: the moving average where there is one, else those of the last
+    /// step.
+    ///
+    /// # Errors
+    /// [`Error::NotAModel`] naming the missing file, [`Error::Disagreement`] where `run.toml` and `config.json` describe
+    /// different networks, and those of reading.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let missing = |missing| Error::NotAModel { folder: folder.to_owned(), missing };
+        let has = |file: &str| folder.join(file).is_file();
+        if !has(SETTINGS_FILE) {
+            return Err(missing(SETTINGS_FILE));
+        }
+        let weights = [Weights::Ema, Weights::Raw].into_iter().find(|w| has(w.file_name()));
+        let weights = weights.ok_or_else(|| missing(Weights::Raw.file_name()))?;
+        if !has(CONFIG_FILE) {
+            return Err(missing(CONFIG_FILE));
+        }
+        let config = RunConfig::load(&folder.join(SETTINGS_FILE))?;
+        let network = ModelConfig::load(folder)?;
+        ensure_agree(folder, &config, &network)?;
+        let weights_sha256 = weights_sha256(&folder.join(weights.file_name()))?;
+        Ok(Self { path: folder.to_owned(), config, network, weights, weights_sha256 })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings that it was trained with: `run.toml`.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The network, the levels of severity that it knows and the size of its patches: `config.json`.
+    pub fn network(&self) -> &ModelConfig {
+        &self.network
+    }
+
+    /// Which weights are used.
+    pub fn weights(&self) -> Weights {
+        self.weights
+    }
+
+    /// SHA-256 of the file of these weights, hexadecimal.
+    pub fn weights_sha256(&self) -> &str {
+        &self.weights_sha256
+    }
+
+    /// The model's settings of detection.
+    pub fn detect_options(&self) -> DetectOptions {
+        self.config.detect_options()
+    }
+
+    /// Reads the weights and puts the network on a device.
+    ///
+    /// # Errors
+    /// [`Error::Diffusion`] for weights of another network, and for a device that cannot be used.
+    pub fn load(mut self, options: &LoadOptions) -> Result<Model, Error> {
+        let engine = options.engine.unwrap_or(self.config.detect.engine);
+        self.config.detect.engine = engine;
+        let device = options.device.device;
+        let restorer = ColdRestorer::load_with(&self.path, self.weights, device, engine)?;
+        let device = format!("{}; {}", options.device.reason, engine.describe(device)?);
+        Ok(Model { folder: self, restorer, device })
+    }
+
+    /// Number of the network's weights, which are read for that.
+    ///
+    /// # Errors
+    /// [`Error::Diffusion`] for weights of another network.
+    pub fn parameter_count(&self) -> Result<usize, Error> {
+        let weights = self.path.join(self.weights.file_name());
+        Ok(Parameters::load(&self.network.network, &weights)?.count())
+    }
+
+    /// The record of the training, with the step of the last checkpoint; `None` where `run.json` is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Config`] naming the file.
+    pub fn report(&self) -> Result<Option<TrainReport>, Error> {
+        let path = self.path.join(RECORD_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::io("read", &path))?,
+        };
+        let report: Result<TrainReport, _> = serde_json::from_str(&text);
+        let mut report = report.map_err(Error::config(&path))?;
+        report.steps = self.checkpoint_step()?.unwrap_or(report.steps);
+        Ok(Some(report))
+    }
+
+    /// The step of the last checkpoint, which a run that was killed could not put into its record.
+    fn checkpoint_step(&self) -> Result<Option<u64>, Error> {
+        let path = self.path.join(TRAINING_FILE);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(Error::io("read", &path))?,
+        };
+        // A safetensors file begins with the length of its JSON header.
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(Error::io("read", &path))?;
+        let mut header = String::new();
+        file.take(u64::from_le_bytes(length))
+            .read_to_string(&mut header)
+            .map_err(Error::io("read", &path))?;
+        let json = |text: &str| serde_json::from_str::<Value>(text).map_err(Error::config(&path));
+        let header = json(&header)?;
+        let saved = header["__metadata__"]["disyre"].as_str().unwrap_or("{}");
+        Ok(json(saved)?["step"].as_u64())
+    }
+}
+
+/// That both files of a folder describe one network.
+fn ensure_agree(folder: &Path, config: &RunConfig, network: &ModelConfig) -> Result<(), Error> {
+    let of_run = config.model();
+    let table = |model: &ModelConfig| {
+        let mut network = toml::Table::try_from(&model.network).unwrap_or_default();
+        let patch = model.patch.map(|size| toml::Value::Integer(size as i64));
+        network.insert("patch".into(), toml::Value::Array(patch.to_vec()));
+        network
+    };
+    match crate::config::first_difference(&table(&of_run), &table(network)) {
+        None => Ok(()),
+        Some(field) => Err(Error::Disagreement {
+            settings: folder.join(SETTINGS_FILE),
+            network: folder.join(CONFIG_FILE),
+            field: if field == "patch" { "pairs.patch".into() } else { format!("network.{field}") },
+        }),
+    }
+}

@@ -1,0 +1,136 @@
+//! A trained model as one value: network, preparation and settings; what users of the façade begin with.
+
+mod folder;
+
+use std::path::Path;
+use std::time::Instant;
+
+use disyre_core::ndarray::ArrayView3;
+use disyre_diffusion::{ColdRestorer, Device, Engine, SelectedDevice};
+use disyre_volume::Scan;
+
+pub use folder::ModelFolder;
+
+use crate::findings::Record;
+use crate::{DetectOptions, Detector, Error, Findings};
+
+/// A trained model: its network on a device, and how scans are prepared and scored for it.
+///
+/// ```no_run
+/// use disyre::{DetectOptions, DetectRequest, Model, volume::Scan};
+///
+/// let model = Model::load("model")?;
+/// let scan = Scan::read("sub-01_T1w.nii.gz")?;
+/// let options = DetectOptions { whole_slices: true, ..model.detect_options() };
+/// let request = DetectRequest { options: Some(options), ..DetectRequest::default() };
+/// let found = model.detect_with(&scan, &request, &mut |done, all| eprintln!("{done} of {all} windows"))?;
+/// found.save("out")?;
+/// # Ok::<(), disyre::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    folder: ModelFolder,
+    restorer: ColdRestorer,
+    /// Where and how the network computes, in words.
+    device: String,
+}
+
+/// Where and how a model's network computes.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Device; default: the CPU.
+    pub device: SelectedDevice,
+    /// Precision; `None`: that of the model's settings.
+    pub engine: Option<Engine>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        let device =
+            SelectedDevice { device: Device::Cpu, reason: "processor, as asked for".into() };
+        Self { device, engine: None }
+    }
+}
+
+/// One detection, where it is not the plain one: other settings, or a brain mask.
+#[derive(Debug, Clone, Default)]
+pub struct DetectRequest<'a> {
+    /// Settings; `None`: the model's.
+    pub options: Option<DetectOptions>,
+    /// Brain mask on the grid of the scan, non-zero inside; `None`: the brain is where the scan is not 0.
+    pub brain: Option<ArrayView3<'a, u8>>,
+    /// File of the brain mask, for the record.
+    pub brain_path: Option<&'a Path>,
+    /// When the work on the scan began, for the record; `None`: when detection begins.
+    pub started: Option<Instant>,
+}
+
+impl Model {
+    /// Loads a model's folder onto the CPU.
+    ///
+    /// # Errors
+    /// Those of [`ModelFolder::open`] and [`ModelFolder::load`].
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::load_with(folder, &LoadOptions::default())
+    }
+
+    /// Loads a model's folder onto a device.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(folder: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, Error> {
+        ModelFolder::open(folder)?.load(options)
+    }
+
+    /// The folder that it was loaded from: settings, and which weights.
+    pub fn folder(&self) -> &ModelFolder {
+        &self.folder
+    }
+
+    /// The network alone: batches in, restored batches out.
+    pub fn restorer(&self) -> &ColdRestorer {
+        &self.restorer
+    }
+
+    /// The model's own settings of detection.
+    pub fn detect_options(&self) -> DetectOptions {
+        self.folder.detect_options()
+    }
+
+    /// A detector with this network and preparation, and some settings.
+    ///
+    /// # Errors
+    /// Those of [`Detector::new`].
+    pub fn detector(&self, options: DetectOptions) -> Result<Detector<'_>, Error> {
+        Detector::new(&self.restorer, self.folder.config().prepare, options)
+    }
+
+    /// Maps a skull-stripped scan with the model's own settings.
+    ///
+    /// # Errors
+    /// As [`detect_with`](Self::detect_with).
+    pub fn detect(&self, scan: &Scan) -> Result<Findings, Error> {
+        self.detect_with(scan, &DetectRequest::default(), &mut |_, _| ())
+    }
+
+    /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range; [`Error::Case`] naming the scan, with those of
+    /// [`Detector::detect`].
+    pub fn detect_with(
+        &self,
+        scan: &Scan,
+        request: &DetectRequest<'_>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Findings, Error> {
+        let started = request.started.unwrap_or_else(Instant::now);
+        let options = request.options.clone().unwrap_or_else(|| self.detect_options());
+        let record = Record::new(&self.folder, &self.device, &options, request.brain_path);
+        let detector = self.detector(options)?;
+        let detection = detector
+            .detect(&scan.volume, request.brain, progress)
+            .map_err(Error::case(&scan.path().display().to_string()))?;
+        Ok(Findings::new(detection, scan.header().clone(), record, started.elapsed()))
+    }
+}
