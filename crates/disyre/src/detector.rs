@@ -77,12 +77,7 @@ impl<'a> Detector<'a> {
             severities: options.severities.clone(),
             foreground_weight: options.foreground_weight,
         };
-        Ok(Self {
-            restorer,
-            prepare,
-            ensemble: ensemble.build()?,
-            options,
-        })
+        Ok(Self { restorer, prepare, ensemble: ensemble.build()?, options })
     }
 
     /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
