@@ -109,7 +109,7 @@ impl Anomalies {
         AnomalyParams {
             placement: PlacementParams::draw(key.child("placement")),
             shape: key.child("shape"),
-            parts: parts.map(|(index, part)| part.sample(self.key_of(index, key))).collect(),
+            parts: parts.map(|(index, part)| part.draw(self.key_of(index, key))).collect(),
         }
     }
 

@@ -335,8 +335,7 @@ fn a_poisson_blend_of_a_constant_offset_is_the_identity() {
         assert!(mask.voxels_above(0.5) > 100);
         let blend = PoissonConfig::default().build(Offset).unwrap();
         for alpha in [0.4, 1.0] {
-            let mut params = blend.draw(Key::new(2));
-            params.severity = Severity::new(alpha).unwrap();
+            let params = blend.draw(Key::new(2)).at(Severity::new(alpha).unwrap());
             let mut out = Array4::zeros(clean.dim());
             blend.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
             assert!(greatest_change(&out, &clean) < 1e-5);

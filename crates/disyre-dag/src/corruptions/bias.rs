@@ -1,21 +1,26 @@
+//! [`TissueBias`]: a shift of the intensities of some tissues.
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
     Key, Severity, TissueModel,
-    ndarray::{Array3, Array4, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4},
+    ndarray::{Array3, ArrayView3, ArrayViewMut3, ArrayViewMut4},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
+use super::{
+    corruption::Corruption,
+    params::{BIAS, BiasDirection, BiasParams, CorruptionParams},
+    strength::{check_strength, draw_present},
+    tissue_field::{Memberships, TissueField, TissueSource, ensure_classes},
+};
 use crate::{
     blur::{blur, check_sigma, radius},
     canvas::{Canvas, contiguous, for_each_row, severity_of},
     check,
     error::DagError,
-    mask::PlacedMask,
     order::{float, number},
-    region::Region,
     scratch::Buffer,
 };
 
@@ -38,17 +43,6 @@ pub struct BiasConfig {
     pub blur_sigma_voxels: [f64; 3],
     /// Whether a voxel belongs to one tissue or to several in part.
     pub memberships: Memberships,
-}
-
-/// How far a voxel belongs to tissues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Memberships {
-    /// To the most probable one; published.
-    #[default]
-    Hard,
-    /// To each as the tissue model says: n and the indicator are sums of memberships.
-    Soft,
 }
 
 impl Default for BiasConfig {
@@ -77,7 +71,7 @@ impl BiasConfig {
         self,
         tissues: Arc<dyn TissueModel>,
     ) -> Result<TissueBias, DagError> {
-        self.with(Tissues::Model(tissues))
+        self.with(TissueSource::Model(tissues))
     }
 
     /// Checks the values; tissues are those of each scene, whose models have this number of classes, 1 to 256.
@@ -85,7 +79,7 @@ impl BiasConfig {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_for_scenes(self, classes: usize) -> Result<TissueBias, DagError> {
-        self.with(Tissues::Scene { classes })
+        self.with(TissueSource::Scene { classes })
     }
 
     /// Checks the values; all is one tissue, so that the bias shifts the whole shape.
@@ -93,83 +87,15 @@ impl BiasConfig {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_without_tissues(self) -> Result<TissueBias, DagError> {
-        self.with(Tissues::One)
+        self.with(TissueSource::One)
     }
 
-    fn with(self, tissues: Tissues) -> Result<TissueBias, DagError> {
+    fn with(self, tissues: TissueSource) -> Result<TissueBias, DagError> {
         check_strength(self.probability, self.severity)?;
         check::in_range("count_offset", self.count_offset, [0.0, f64::MAX], "a count ≥ 0")?;
         check_sigma("blur_sigma_voxels", self.blur_sigma_voxels)?;
         check::in_range("tissue classes", tissues.classes() as f64, [1.0, 256.0], "1 to 256")?;
         Ok(TissueBias { config: self, tissues })
-    }
-}
-
-/// Whether a bias adds or takes away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BiasDirection {
-    /// Intensities grow.
-    Brighten,
-    /// Intensities shrink.
-    Darken,
-}
-
-impl BiasDirection {
-    fn of(brighten: bool) -> Self {
-        if brighten { Self::Brighten } else { Self::Darken }
-    }
-}
-
-/// What [`TissueBias::draw`] draws.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BiasParams {
-    /// The drawn shift of the first channel, and the most that another may draw; what is realised depends on mask,
-    /// tissue and clipping.
-    pub severity: Severity,
-    /// The sign of the first channel's shift.
-    pub direction: BiasDirection,
-    /// The key that the shifts of further channels are drawn with.
-    pub channels: Key,
-    /// For each tissue a number in `[0, 1)`: the tissue is selected if it lies below `n / (N + offset)`.
-    pub selection: Vec<f64>,
-}
-
-impl BiasParams {
-    /// The signed shift of a fully selected voxel of a channel: of the first one the severity, of others a uniform
-    /// part of it.
-    fn shift_of(&self, channel: usize) -> f32 {
-        let (amount, direction) = match channel {
-            0 => (self.severity.get(), self.direction),
-            _ => {
-                let mut rng = self.channels.child(channel).rng();
-                let amount = self.severity.get() * rng.random::<f32>();
-                (amount, BiasDirection::of(rng.random_bool(0.5)))
-            }
-        };
-        match direction {
-            BiasDirection::Brighten => amount,
-            BiasDirection::Darken => -amount,
-        }
-    }
-}
-
-/// Where tissues come from.
-#[derive(Clone)]
-enum Tissues {
-    Model(Arc<dyn TissueModel>),
-    Scene { classes: usize },
-    One,
-}
-
-impl Tissues {
-    fn classes(&self) -> usize {
-        match self {
-            Self::Model(model) => model.classes(),
-            Self::Scene { classes } => *classes,
-            Self::One => 1,
-        }
     }
 }
 
@@ -183,7 +109,7 @@ impl Tissues {
 #[derive(Clone)]
 pub struct TissueBias {
     config: BiasConfig,
-    tissues: Tissues,
+    tissues: TissueSource,
 }
 
 impl fmt::Debug for TissueBias {
@@ -193,43 +119,8 @@ impl fmt::Debug for TissueBias {
 }
 
 impl TissueBias {
-    /// Draws shift, direction and a number for each tissue.
-    pub fn draw(&self, key: Key) -> BiasParams {
-        let mut rng = key.rng();
-        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
-        let brighten = rng.random_bool(0.5);
-        BiasParams {
-            severity,
-            direction: BiasDirection::of(brighten),
-            channels: key.child("channels"),
-            selection: (0..self.tissues.classes()).map(|_| rng.random()).collect(),
-        }
-    }
-
-    /// Shifts; returns the greatest change of any voxel.
-    ///
-    /// # Shapes and units
-    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
-    ///
-    /// # Errors
-    /// [`DagError`] if the arrays, the mask and the tissue model do not fit each other;
-    /// [`DagError::Classes`] if the parameters were drawn for another number of tissues; `out` is then untouched.
-    pub fn apply(
-        &self,
-        params: &BiasParams,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError> {
-        write(clean, mask, out, self.margin(), |canvas| self.shift(params, canvas))
-    }
-
-    /// Shifts a canvas.
-    pub(crate) fn shift(
-        &self,
-        params: &BiasParams,
-        canvas: &mut Canvas<'_>,
-    ) -> Result<Severity, DagError> {
+    /// Shifts a canvas; returns the greatest change of any voxel.
+    fn shift(&self, params: &BiasParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
         ensure_classes(self.tissues.classes(), params.selection.len())?;
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
@@ -244,7 +135,7 @@ impl TissueBias {
         params: &BiasParams,
         canvas: &Canvas<'_>,
     ) -> Result<Option<Array3<f32>>, DagError> {
-        let field = self.field(canvas)?;
+        let field = self.tissues.field(self.config.memberships, canvas)?;
         let Some(selected) = self.select(params, &field, canvas) else { return Ok(None) };
         let (_, z, y, x) = canvas.around().dim();
         let mut indicator = Buffer::zeros(z * y * x);
@@ -255,98 +146,19 @@ impl TissueBias {
         Ok(Some(canvas.inner().of(view).to_owned()))
     }
 
-    /// The tissues of every voxel around the mask.
-    fn field(&self, canvas: &Canvas<'_>) -> Result<Field, DagError> {
-        let (around, expected) = (canvas.around(), self.tissues.classes());
-        let (_, z, y, x) = around.dim();
-        let model = match &self.tissues {
-            Tissues::Model(model) => &**model,
-            Tissues::Scene { .. } => {
-                canvas.tissues().ok_or(DagError::Missing { what: "a tissue model of the image" })?
-            }
-            Tissues::One => return Ok(Field::Hard(Array3::zeros((z, y, x)))),
-        };
-        ensure_classes(expected, model.classes())?;
-        if self.config.memberships == Memberships::Soft {
-            let mut memberships = Array4::zeros((expected, z, y, x));
-            model.soft_at(canvas.around_origin(), around, memberships.view_mut())?;
-            return Ok(Field::Soft(memberships));
-        }
-        let mut labels = Array3::zeros((z, y, x));
-        model.hard_at(canvas.around_origin(), around, labels.view_mut())?;
-        // Without early exit, the comparison vectorises.
-        let greatest = labels.iter().fold(0, |greatest: u8, label| greatest.max(*label));
-        ensure_classes(expected, expected.max(usize::from(greatest) + 1))?;
-        Ok(Field::Hard(labels))
-    }
-
     /// Which tissues are shifted; `None` for all.
-    fn select(&self, params: &BiasParams, field: &Field, canvas: &Canvas<'_>) -> Option<Vec<bool>> {
+    fn select(
+        &self,
+        params: &BiasParams,
+        field: &TissueField,
+        canvas: &Canvas<'_>,
+    ) -> Option<Vec<bool>> {
         let counts = field.counts(params.selection.len(), &canvas.inner(), canvas.mask());
         let total = counts.iter().sum::<f64>() + self.config.count_offset;
         let chosen = params.selection.iter().zip(counts).map(|(u, count)| *u < count / total);
         let selected: Vec<bool> = chosen.collect();
         let mixed = selected.contains(&true) && selected.contains(&false);
         mixed.then_some(selected)
-    }
-}
-
-fn ensure_classes(expected: usize, got: usize) -> Result<(), DagError> {
-    if expected == got { Ok(()) } else { Err(DagError::Classes { expected, got }) }
-}
-
-/// The tissues of the voxels of a canvas.
-enum Field {
-    /// `(z, y, x)`.
-    Hard(Array3<u8>),
-    /// `(classes, z, y, x)`.
-    Soft(Array4<f32>),
-}
-
-impl Field {
-    /// Voxels of each tissue with mask > 0.
-    fn counts(&self, classes: usize, inner: &Region, mask: &PlacedMask) -> Vec<f64> {
-        match self {
-            Self::Hard(labels) => {
-                // Four counters of each tissue: neighbours are mostly alike, and one would wait for itself.
-                let mut counts = [[0u32; 256]; 4];
-                let labels = inner.of(labels.view());
-                for (labels, mask) in labels.rows().into_iter().zip(mask.values.rows()) {
-                    for (index, (&label, &m)) in labels.iter().zip(mask).enumerate() {
-                        counts[index % 4][usize::from(label)] += u32::from(m > 0.0);
-                    }
-                }
-                let all = |class| counts.iter().map(|counts| f64::from(counts[class])).sum();
-                (0..classes.min(256)).map(all).collect()
-            }
-            Self::Soft(memberships) => {
-                let inside = inner.of(memberships.view());
-                let covered = |share: ArrayView3<'_, f32>| {
-                    let voxels = share.iter().zip(&mask.values).filter(|(_, m)| **m > 0.0);
-                    voxels.map(|(share, _)| f64::from(*share)).sum()
-                };
-                inside.outer_iter().map(covered).collect()
-            }
-        }
-    }
-
-    /// 1 in the selected tissues, or the sum of memberships of them.
-    fn indicate(&self, selected: &[bool], out: &mut [f32]) {
-        match self {
-            Self::Hard(labels) => {
-                let mut values = [0f32; 256];
-                values.iter_mut().zip(selected).for_each(|(v, on)| *v = f32::from(u8::from(*on)));
-                for (out, label) in out.iter_mut().zip(labels) {
-                    *out = values[usize::from(*label)];
-                }
-            }
-            Self::Soft(memberships) => {
-                let classes = memberships.outer_iter().zip(selected).filter(|(_, on)| **on);
-                for (share, _) in classes {
-                    out.iter_mut().zip(share).for_each(|(out, share)| *out += share);
-                }
-            }
-        }
     }
 }
 
@@ -383,11 +195,20 @@ fn add(
 
 impl Corruption for TissueBias {
     fn name(&self) -> &'static str {
-        super::BIAS
+        BIAS
     }
 
-    fn sample(&self, key: Key) -> CorruptionParams {
-        CorruptionParams::Bias(self.draw(key))
+    /// Draws shift, direction and a number for each tissue.
+    fn draw(&self, key: Key) -> CorruptionParams {
+        let mut rng = key.rng();
+        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
+        let brighten = rng.random_bool(0.5);
+        CorruptionParams::Bias(BiasParams {
+            severity,
+            direction: BiasDirection::of(brighten),
+            channels: key.child("channels"),
+            selection: (0..self.tissues.classes()).map(|_| rng.random()).collect(),
+        })
     }
 
     fn margin(&self) -> [usize; 3] {
@@ -402,6 +223,162 @@ impl Corruption for TissueBias {
         match params {
             CorruptionParams::Bias(params) => self.shift(params, canvas),
             other => Err(other.unlike(self.name())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::PlacedMask;
+    use disyre_core::{
+        ShapeError,
+        ndarray::{Array4, ArrayView2, ArrayViewMut2},
+    };
+
+    /// Two tissues: intensities below one half, and the rest; `share` of a voxel is its own tissue's.
+    struct Halves {
+        share: f32,
+    }
+
+    impl TissueModel for Halves {
+        fn classes(&self) -> usize {
+            2
+        }
+
+        fn soft(
+            &self,
+            intensities: ArrayView2<'_, f32>,
+            mut memberships: ArrayViewMut2<'_, f32>,
+        ) -> Result<(), ShapeError> {
+            for (voxel, mut row) in intensities.rows().into_iter().zip(memberships.rows_mut()) {
+                let own = usize::from(voxel[0] >= 0.5);
+                (row[own], row[1 - own]) = (self.share, 1.0 - self.share);
+            }
+            Ok(())
+        }
+    }
+
+    /// No blur and no offset: what is selected follows from the counts alone.
+    fn plain() -> BiasConfig {
+        BiasConfig { count_offset: 0.0, blur_sigma_voxels: [0.0; 3], ..BiasConfig::default() }
+    }
+
+    fn params(severity: f32, direction: BiasDirection, selection: [f64; 2]) -> CorruptionParams {
+        let (severity, selection) = (Severity::new(severity).unwrap(), selection.to_vec());
+        CorruptionParams::Bias(BiasParams { severity, direction, channels: Key::new(0), selection })
+    }
+
+    /// The row after the shift, and the severity that was realised.
+    fn shift<const N: usize>(
+        bias: &TissueBias,
+        params: &CorruptionParams,
+        clean: [f32; N],
+        mask: [f32; N],
+    ) -> ([f32; N], f32) {
+        let clean = Array4::from_shape_vec((1, 1, 1, N), clean.to_vec()).unwrap();
+        let values = Array3::from_shape_vec((1, 1, N), mask.to_vec()).unwrap();
+        let mask = PlacedMask { origin: [0; 3], values };
+        let mut out = Array4::zeros(clean.dim());
+        let realised = bias.apply(params, clean.view(), &mask, out.view_mut()).unwrap();
+        (std::array::from_fn(|x| out[[0, 0, 0, x]]), realised.get())
+    }
+
+    #[track_caller]
+    fn close<const N: usize>(got: ([f32; N], f32), row: [f32; N], severity: f32) {
+        got.0.iter().zip(row).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{:?}", got.0));
+        assert!((got.1 - severity).abs() < 1e-6, "{}", got.1);
+    }
+
+    const CLEAN: [f32; 5] = [0.2, 0.4, 0.6, 0.9, 0.3];
+    /// The last voxel lies outside.
+    const MASK: [f32; 5] = [1.0, 0.5, 1.0, 1.0, 0.0];
+
+    #[test]
+    fn only_the_selected_tissue_is_shifted_by_severity_times_mask() {
+        let bias = plain().build(Halves { share: 1.0 }).unwrap();
+        let dark = params(0.2, BiasDirection::Brighten, [0.0, 1.0]);
+        close(shift(&bias, &dark, CLEAN, MASK), [0.4, 0.5, 0.6, 0.9, 0.3], 0.2);
+        let bright = params(0.2, BiasDirection::Brighten, [1.0, 0.0]);
+        close(shift(&bias, &bright, CLEAN, MASK), [0.2, 0.4, 0.8, 1.0, 0.3], 0.2);
+    }
+
+    #[test]
+    fn darkening_is_clipped_and_the_greatest_change_is_the_severity() {
+        let bias = plain().build(Halves { share: 1.0 }).unwrap();
+        let dark = params(0.5, BiasDirection::Darken, [0.0, 1.0]);
+        // 0.2 − 0.5 is clipped at 0, a change of 0.2; 0.4 − 0.5 · 0.5 = 0.15, a change of 0.25.
+        close(shift(&bias, &dark, CLEAN, MASK), [0.0, 0.15, 0.6, 0.9, 0.3], 0.25);
+    }
+
+    #[test]
+    fn of_no_selected_tissue_all_are_shifted() {
+        let bias = plain().build(Halves { share: 1.0 }).unwrap();
+        let none = params(0.1, BiasDirection::Brighten, [1.0, 1.0]);
+        close(shift(&bias, &none, CLEAN, MASK), [0.3, 0.45, 0.7, 1.0, 0.3], 0.1);
+    }
+
+    #[test]
+    fn a_tissue_is_selected_below_its_share_of_the_masks_voxels() {
+        // n = 2 of N = 4 voxels with mask > 0, offset 1: 2 / (4 + 1) = 0.4.
+        let config = BiasConfig { count_offset: 1.0, ..plain() };
+        let bias = config.build(Halves { share: 1.0 }).unwrap();
+        let below = params(0.1, BiasDirection::Brighten, [0.39, 1.0]);
+        close(shift(&bias, &below, CLEAN, MASK), [0.3, 0.45, 0.6, 0.9, 0.3], 0.1);
+        let above = params(0.1, BiasDirection::Brighten, [0.41, 0.0]);
+        close(shift(&bias, &above, CLEAN, MASK), [0.2, 0.4, 0.7, 1.0, 0.3], 0.1);
+    }
+
+    #[test]
+    fn soft_memberships_weigh_the_shift() {
+        let config = BiasConfig { memberships: Memberships::Soft, ..plain() };
+        let bias = config.build(Halves { share: 0.75 }).unwrap();
+        let dark = params(0.2, BiasDirection::Brighten, [0.0, 1.0]);
+        // 0.2 · (0.75, 0.5 · 0.75, 0.25, 0.25).
+        close(shift(&bias, &dark, CLEAN, MASK), [0.35, 0.475, 0.65, 0.95, 0.3], 0.15);
+    }
+
+    #[test]
+    fn the_indicator_of_the_selected_tissue_is_blurred() {
+        let config = BiasConfig { blur_sigma_voxels: [0.0, 0.0, 0.5], ..plain() };
+        let bias = config.build(Halves { share: 1.0 }).unwrap();
+        let bright = params(0.4, BiasDirection::Brighten, [1.0, 0.0]);
+        // Weights exp(0), exp(−2), exp(−8) over their symmetric sum, around the one bright voxel.
+        let sum = 1.0 + 2.0 * ((-2f32).exp() + (-8f32).exp());
+        let at = |exponent: f32| 0.4 * exponent.exp() / sum;
+        let expected = [0.1 + at(-8.0), 0.1 + at(-2.0), 0.5 + at(0.0), 0.1 + at(-2.0), 0.1];
+        let got = shift(&bias, &bright, [0.1, 0.1, 0.5, 0.1, 0.1], [1.0, 1.0, 1.0, 1.0, 0.0]);
+        close(got, expected, at(0.0));
+    }
+
+    #[test]
+    fn without_tissues_the_whole_mask_is_shifted_and_other_counts_are_refused() {
+        let bias = plain().build_without_tissues().unwrap();
+        let CorruptionParams::Bias(mut drawn) = bias.draw(Key::new(1)) else {
+            panic!("a bias draws a bias")
+        };
+        assert_eq!(drawn.selection.len(), 1);
+        (drawn.severity, drawn.direction) = (Severity::new(0.1).unwrap(), BiasDirection::Brighten);
+        let got = shift(&bias, &CorruptionParams::Bias(drawn), CLEAN, MASK);
+        close(got, [0.3, 0.45, 0.7, 1.0, 0.3], 0.1);
+        let (clean, mut out) = (Array4::from_elem((1, 1, 1, 2), 0.5), Array4::zeros((1, 1, 1, 2)));
+        let mask = PlacedMask { origin: [0; 3], values: Array3::ones((1, 1, 2)) };
+        let two = params(0.1, BiasDirection::Brighten, [0.0; 2]);
+        let error = bias.apply(&two, clean.view(), &mask, out.view_mut()).unwrap_err();
+        assert_eq!(error, DagError::Classes { expected: 1, got: 2 });
+    }
+
+    #[test]
+    fn the_first_channel_is_shifted_by_the_severity_and_others_by_a_part_of_it() {
+        let bias = plain().build_without_tissues().unwrap();
+        for index in 0..50u64 {
+            let CorruptionParams::Bias(drawn) = bias.draw(Key::new(index)) else {
+                panic!("a bias draws a bias")
+            };
+            let sign = if drawn.direction == BiasDirection::Brighten { 1.0 } else { -1.0 };
+            assert_eq!(drawn.shift_of(0), sign * drawn.severity.get());
+            assert!(drawn.shift_of(1).abs() <= drawn.severity.get());
+            assert_ne!(drawn.shift_of(1), drawn.shift_of(2));
         }
     }
 }

@@ -1,15 +1,20 @@
+//! [`Deformation`]: tissue pushed outwards or inwards.
+
 use disyre_core::{
     Key, Severity,
-    ndarray::{Array3, Array4, ArrayView4, ArrayViewMut4, Axis},
+    ndarray::{Array3, Array4, ArrayView4, Axis},
     rand::RngExt,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
+use super::{
+    corruption::Corruption,
+    params::{CorruptionParams, DEFORMATION, DeformationDirection, DeformationParams},
+    strength::{check_strength, draw_present},
+};
 use crate::{
     canvas::{Canvas, severity_of},
     error::DagError,
-    mask::PlacedMask,
 };
 
 /// How tissue is pushed inside a shape.
@@ -43,26 +48,6 @@ impl DeformationConfig {
     }
 }
 
-/// Whether tissue moves outwards or inwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeformationDirection {
-    /// The middle grows.
-    Bulge,
-    /// The middle shrinks.
-    Shrink,
-}
-
-/// What [`Deformation::draw`] draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeformationParams {
-    /// How strong.
-    pub severity: Severity,
-    /// Which way.
-    pub direction: DeformationDirection,
-}
-
 /// Moves the tissue inside a mask away from its centre or towards it.
 ///
 /// A voxel at distance r from the mask's centre of mass, 1 at the ellipsoid around its box, shows what was at
@@ -70,35 +55,6 @@ pub struct DeformationParams {
 #[derive(Debug, Clone)]
 pub struct Deformation {
     config: DeformationConfig,
-}
-
-impl Deformation {
-    /// Draws a strength and a direction.
-    pub fn draw(&self, key: Key) -> DeformationParams {
-        let mut rng = key.rng();
-        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
-        let bulge = rng.random_bool(0.5);
-        let direction =
-            if bulge { DeformationDirection::Bulge } else { DeformationDirection::Shrink };
-        DeformationParams { severity, direction }
-    }
-
-    /// Deforms; returns the greatest change of any voxel.
-    ///
-    /// # Shapes and units
-    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
-    ///
-    /// # Errors
-    /// [`DagError`] if the arrays and the mask do not fit each other; `out` is then untouched.
-    pub fn apply(
-        &self,
-        params: &DeformationParams,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError> {
-        write(clean, mask, out, [0; 3], |canvas| Ok(deform(params, canvas)))
-    }
 }
 
 fn deform(params: &DeformationParams, canvas: &mut Canvas<'_>) -> Severity {
@@ -196,11 +152,17 @@ impl Seen<'_> {
 
 impl Corruption for Deformation {
     fn name(&self) -> &'static str {
-        super::DEFORMATION
+        DEFORMATION
     }
 
-    fn sample(&self, key: Key) -> CorruptionParams {
-        CorruptionParams::Deformation(self.draw(key))
+    /// Draws a strength and a direction.
+    fn draw(&self, key: Key) -> CorruptionParams {
+        let mut rng = key.rng();
+        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
+        let bulge = rng.random_bool(0.5);
+        let direction =
+            if bulge { DeformationDirection::Bulge } else { DeformationDirection::Shrink };
+        CorruptionParams::Deformation(DeformationParams { severity, direction })
     }
 
     fn realise(
@@ -218,7 +180,7 @@ impl Corruption for Deformation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::Region;
+    use crate::{mask::PlacedMask, region::Region};
 
     #[test]
     fn a_tighter_window_around_the_same_mask_changes_nothing() {
@@ -232,7 +194,10 @@ mod tests {
         Region::at([0, 10, 10], [1, 20, 20]).of(padded.view_mut()).assign(&values);
         let deformation = DeformationConfig::default().build().unwrap();
         for direction in [DeformationDirection::Bulge, DeformationDirection::Shrink] {
-            let params = DeformationParams { severity: Severity::FULL, direction };
+            let params = CorruptionParams::Deformation(DeformationParams {
+                severity: Severity::FULL,
+                direction,
+            });
             let out = |origin, values: &Array3<f32>| {
                 let mask = PlacedMask { origin, values: values.clone() };
                 let mut out = Array4::zeros(clean.dim());
@@ -254,7 +219,7 @@ mod tests {
         let centre = |direction| {
             let severity = Severity::new(0.6).unwrap();
             let mut out = Array4::zeros(clean.dim());
-            let params = DeformationParams { severity, direction };
+            let params = CorruptionParams::Deformation(DeformationParams { severity, direction });
             deformation.apply(&params, clean.view(), &mask, out.view_mut()).unwrap();
             let brightest = out.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
             brightest.0.3

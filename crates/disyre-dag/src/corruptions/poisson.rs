@@ -1,16 +1,23 @@
+//! [`PoissonBlend`]: a foreign texture blended in by its gradients.
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
     Key, Severity,
-    ndarray::{Array4, ArrayView3, ArrayView4, ArrayViewMut4},
+    ndarray::{Array4, ArrayView3, ArrayView4},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, TextureParams, check_strength, fill, solver, write};
+use super::{
+    corruption::Corruption,
+    foreign::{draw_texture, fill_foreign},
+    params::{CorruptionParams, POISSON, TextureParams},
+    solver,
+    strength::check_strength,
+};
 use crate::{
     canvas::{Canvas, severity_of},
     error::DagError,
-    mask::PlacedMask,
     textures::TextureSource,
 };
 
@@ -90,35 +97,13 @@ impl fmt::Debug for PoissonBlend {
 }
 
 impl PoissonBlend {
-    /// Draws a severity and the key of a texture.
-    pub fn draw(&self, key: Key) -> TextureParams {
-        TextureParams::draw(key, self.config.probability, self.config.severity)
-    }
-
-    /// Blends; returns the greatest change of any voxel.
-    ///
-    /// # Shapes and units
-    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
-    ///
-    /// # Errors
-    /// [`DagError`] if the arrays, the mask and the texture source do not fit each other; `out` is then untouched.
-    pub fn apply(
-        &self,
-        params: &TextureParams,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError> {
-        write(clean, mask, out, [1; 3], |canvas| self.blend(params, canvas))
-    }
-
     fn blend(&self, params: &TextureParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
         }
         // The texture covers the margin too: gradients across the window's border are its own.
         let mut foreign = Array4::zeros(canvas.around().dim());
-        fill(&*self.textures, params.source, canvas, foreign.view_mut())?;
+        fill_foreign(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let domain = self.domain(canvas, foreign.view());
         let (around, inner) = (canvas.around(), canvas.inner());
         let mut target = canvas.window().to_owned();
@@ -181,11 +166,13 @@ impl PoissonBlend {
 
 impl Corruption for PoissonBlend {
     fn name(&self) -> &'static str {
-        super::POISSON
+        POISSON
     }
 
-    fn sample(&self, key: Key) -> CorruptionParams {
-        CorruptionParams::Poisson(self.draw(key))
+    /// Draws a severity and the key of a texture.
+    fn draw(&self, key: Key) -> CorruptionParams {
+        let PoissonConfig { probability, severity, .. } = self.config;
+        CorruptionParams::Poisson(draw_texture(key, probability, severity))
     }
 
     fn margin(&self) -> [usize; 3] {

@@ -1,17 +1,18 @@
-use disyre_core::{
-    Key, Severity,
-    ndarray::{Array3, ArrayView4, ArrayViewMut4},
-    rand::RngExt,
-};
+//! [`Sharpness`]: detail taken away or exaggerated.
+
+use disyre_core::{Key, Severity, ndarray::Array3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Corruption, CorruptionParams, check_strength, draw_present, write};
+use super::{
+    corruption::Corruption,
+    params::{CorruptionParams, SHARPNESS, SharpnessDirection, SharpnessParams},
+    strength::{check_strength, draw_present},
+};
 use crate::{
     blur::{blur, check_sigma, radius},
     canvas::{Canvas, severity_of},
     check,
     error::DagError,
-    mask::PlacedMask,
 };
 
 /// How detail is taken away or exaggerated inside a shape.
@@ -60,28 +61,6 @@ impl SharpnessConfig {
     }
 }
 
-/// Whether detail goes or grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SharpnessDirection {
-    /// Detail goes.
-    Blur,
-    /// Detail grows.
-    Sharpen,
-}
-
-/// What [`Sharpness::draw`] draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SharpnessParams {
-    /// How strong.
-    pub severity: Severity,
-    /// Which way.
-    pub direction: SharpnessDirection,
-    /// Standard deviation of the detail, in voxels.
-    pub sigma_voxels: f64,
-}
-
 /// Moves the voxels under a mask towards a blurred copy of the image, or away from it: `x + s·m·(blur x − x)`, or
 /// `x − s·gain·m·(blur x − x)`.
 ///
@@ -93,36 +72,6 @@ pub struct Sharpness {
 }
 
 impl Sharpness {
-    /// Draws a severity, a direction and a scale.
-    pub fn draw(&self, key: Key) -> SharpnessParams {
-        let mut rng = key.rng();
-        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
-        let sharpen = rng.random_bool(self.config.sharpen_probability);
-        let [least, greatest] = self.config.sigma_voxels;
-        let sigma_voxels = least + (greatest - least) * rng.random::<f64>();
-        let direction =
-            if sharpen { SharpnessDirection::Sharpen } else { SharpnessDirection::Blur };
-        SharpnessParams { severity, direction, sigma_voxels }
-    }
-
-    /// Blurs or sharpens; returns the greatest change of any voxel.
-    ///
-    /// # Shapes and units
-    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
-    ///
-    /// # Errors
-    /// [`DagError`] if the arrays and the mask do not fit each other, or the recorded sigma is out of range; `out` is
-    /// then untouched.
-    pub fn apply(
-        &self,
-        params: &SharpnessParams,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError> {
-        write(clean, mask, out, self.margin(), |canvas| self.change(params, canvas))
-    }
-
     fn change(
         &self,
         params: &SharpnessParams,
@@ -153,11 +102,19 @@ impl Sharpness {
 
 impl Corruption for Sharpness {
     fn name(&self) -> &'static str {
-        super::SHARPNESS
+        SHARPNESS
     }
 
-    fn sample(&self, key: Key) -> CorruptionParams {
-        CorruptionParams::Sharpness(self.draw(key))
+    /// Draws a severity, a direction and a scale.
+    fn draw(&self, key: Key) -> CorruptionParams {
+        let mut rng = key.rng();
+        let severity = draw_present(&mut rng, self.config.probability, self.config.severity);
+        let sharpen = rng.random_bool(self.config.sharpen_probability);
+        let [least, greatest] = self.config.sigma_voxels;
+        let sigma_voxels = least + (greatest - least) * rng.random::<f64>();
+        let direction =
+            if sharpen { SharpnessDirection::Sharpen } else { SharpnessDirection::Blur };
+        CorruptionParams::Sharpness(SharpnessParams { severity, direction, sigma_voxels })
     }
 
     fn margin(&self) -> [usize; 3] {

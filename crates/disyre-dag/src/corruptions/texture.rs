@@ -1,19 +1,18 @@
+//! [`TextureBlend`]: a foreign texture blended in linearly.
+
 use std::{fmt, sync::Arc};
 
-use disyre_core::{
-    Key, Severity,
-    ndarray::{ArrayView4, ArrayViewMut4},
-};
+use disyre_core::{Key, Severity, ndarray::ArrayViewMut4};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Corruption, CorruptionParams, check_strength, draw_present, fill,
+    corruption::Corruption,
+    foreign::{draw_texture, fill_foreign},
     normalisation::{Normalisation, normalise},
-    write,
+    params::{CorruptionParams, TEXTURE, TextureParams},
+    strength::check_strength,
 };
-use crate::{
-    canvas::Canvas, error::DagError, mask::PlacedMask, scratch::Buffer, textures::TextureSource,
-};
+use crate::{canvas::Canvas, error::DagError, scratch::Buffer, textures::TextureSource};
 
 /// How foreign textures are blended in.
 ///
@@ -47,23 +46,6 @@ impl TextureConfig {
     }
 }
 
-/// What [`TextureBlend::draw`] and [`PoissonBlend::draw`](crate::corruptions::PoissonBlend::draw) draw.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextureParams {
-    /// The papers' alpha: how far the voxels, or their gradients, go towards the texture.
-    pub severity: Severity,
-    /// The key that the texture source is asked with.
-    pub source: Key,
-}
-
-impl TextureParams {
-    pub(super) fn draw(key: Key, probability: f64, severity: [f32; 2]) -> Self {
-        let severity = draw_present(&mut key.rng(), probability, severity);
-        Self { severity, source: key.child("source") }
-    }
-}
-
 /// Blends a foreign texture into an image under a soft mask: `out = clean + a·m·(foreign − clean)`.
 ///
 /// # Source
@@ -81,40 +63,14 @@ impl fmt::Debug for TextureBlend {
 }
 
 impl TextureBlend {
-    /// Draws a severity and the key of a texture.
-    pub fn draw(&self, key: Key) -> TextureParams {
-        TextureParams::draw(key, self.config.probability, self.config.severity)
-    }
-
-    /// Blends; returns the severity, or 0 if no voxel changed.
-    ///
-    /// # Shapes and units
-    /// `clean` and `out` are `(c, z, y, x)`, intensities in `[0, 1]`; all of `out` is written.
-    ///
-    /// # Errors
-    /// [`DagError`] if the arrays, the mask and the texture source do not fit each other; `out` is then untouched.
-    pub fn apply(
-        &self,
-        params: &TextureParams,
-        clean: ArrayView4<'_, f32>,
-        mask: &PlacedMask,
-        out: ArrayViewMut4<'_, f32>,
-    ) -> Result<Severity, DagError> {
-        write(clean, mask, out, [0; 3], |canvas| self.blend(params, canvas))
-    }
-
-    pub(crate) fn blend(
-        &self,
-        params: &TextureParams,
-        canvas: &mut Canvas<'_>,
-    ) -> Result<Severity, DagError> {
+    fn blend(&self, params: &TextureParams, canvas: &mut Canvas<'_>) -> Result<Severity, DagError> {
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
         }
         let mut texture = Buffer::zeros(canvas.window().len());
         let mut foreign = ArrayViewMut4::from_shape(canvas.window().dim(), &mut texture)
             .expect("a buffer of the window's size");
-        fill(&*self.textures, params.source, canvas, foreign.view_mut())?;
+        fill_foreign(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let mask = canvas.mask().values.view();
         for (channel, foreign) in canvas.window().outer_iter().zip(foreign.outer_iter_mut()) {
             normalise(self.config.normalisation, foreign, channel, mask);
@@ -126,11 +82,13 @@ impl TextureBlend {
 
 impl Corruption for TextureBlend {
     fn name(&self) -> &'static str {
-        super::TEXTURE
+        TEXTURE
     }
 
-    fn sample(&self, key: Key) -> CorruptionParams {
-        CorruptionParams::Texture(self.draw(key))
+    /// Draws a severity and the key of a texture.
+    fn draw(&self, key: Key) -> CorruptionParams {
+        let TextureConfig { probability, severity, .. } = self.config;
+        CorruptionParams::Texture(draw_texture(key, probability, severity))
     }
 
     fn realise(

@@ -1,9 +1,9 @@
-//! What the integration tests share: golden files and a tissue model.
+//! Golden files and a tissue model, shared by the integration tests.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "private to the test files")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use disyre_core::{
     ShapeError, TissueModel, ensure_same_shape,
@@ -46,23 +46,18 @@ impl TissueModel for Nearest {
     }
 }
 
-/// The file of that name with golden values, if this checkout has it; says so if not.
-pub fn golden_path(name: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folders = [root.join("tests/fixtures/golden"), root.join("../shared/golden")];
-    let found = folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: golden file {name} not found");
-    }
-    found
+/// The bytes of a golden file of this repository.
+pub fn golden_bytes(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/golden");
+    std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The arrays of a golden file.
 pub struct Golden(Vec<u8>);
 
 impl Golden {
-    pub fn open(name: &str) -> Option<Self> {
-        Some(Self(std::fs::read(golden_path(name)?).unwrap()))
+    pub fn open(name: &str) -> Self {
+        Self(golden_bytes(name))
     }
 
     /// One array; 64-bit numbers are rounded to `f32`.
