@@ -21,6 +21,15 @@ use crate::{
 /// One drawn anomaly, before an image is seen: with the same sources and image it gives the same anomaly.
 ///
 /// It is plain data: kept in a file as a recipe, it replays the anomaly.
+///
+/// ```
+/// use disyre_dag::{AnomalyParams, Family, Key, Severity, Sources};
+///
+/// let drawn = Family::Sharpen.config([1, 32, 32]).build(&Sources::new())?.draw(Key::new(1));
+/// let full: AnomalyParams = drawn.clone().at(Severity::FULL);
+/// assert_eq!((full.placement, full.parts[0].severity()), (drawn.placement, Severity::FULL));
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnomalyParams {

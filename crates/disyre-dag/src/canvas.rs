@@ -17,6 +17,19 @@ use crate::{
 ///
 /// # Shapes and units
 /// `clean` is `(c, z, y, x)`, intensities in `[0, 1]`; `places` is `(z, y, x)` of the same extents.
+///
+/// ```
+/// use disyre_dag::{Family, Key, Scene, Sources, ndarray::{Array3, Array4}};
+///
+/// let clean = Array4::from_shape_fn((1, 1, 40, 40), |(_, _, y, x)| (1 + y * x % 7) as f32 / 8.0);
+/// let mut places = Array3::zeros((1, 40, 40));
+/// places[[0, 12, 20]] = 1.0; // the one voxel at which an anomaly may be centred
+/// let scene = Scene { places: Some(places.view()), ..clean.view().into() };
+/// let mut out = Array4::zeros(clean.dim());
+/// let blur = Family::Blur.config([1, 16, 16]).build(&Sources::new())?;
+/// assert_eq!(blur.corrupt(Key::new(1), scene, out.view_mut())?.mask.origin, [0, 4, 12]);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// The image to corrupt.
@@ -72,6 +85,39 @@ impl<'a> Scene<'a> {
 /// The part of an image around a mask, while corruptions work on it one after the other.
 ///
 /// The output is written when all of them have succeeded.
+///
+/// Only a [`Corruption`](crate::corruptions::Corruption) of one's own needs it:
+///
+/// ```
+/// use disyre_dag::corruptions::{Canvas, Corruption, CorruptionParams, SharpnessConfig};
+/// use disyre_dag::{DagError, Key, PlacedMask, Severity, ndarray::{Array3, Array4}};
+///
+/// /// Removes all tissue.
+/// struct Hole;
+/// impl Corruption for Hole {
+///     fn name(&self) -> &'static str {
+///         "hole"
+///     }
+///     fn draw(&self, key: Key) -> CorruptionParams {
+///         SharpnessConfig::default().build().expect("defaults").draw(key) // nothing of one's own to draw
+///     }
+///     fn realise(
+///         &self,
+///         _: &CorruptionParams,
+///         canvas: &mut Canvas<'_>,
+///     ) -> Result<Severity, DagError> {
+///         canvas.window_mut().fill(0.0);
+///         Ok(Severity::FULL)
+///     }
+/// }
+///
+/// let clean = Array4::from_elem((1, 1, 8, 8), 0.5);
+/// let mask = PlacedMask { origin: [0, 2, 2], values: Array3::ones((1, 4, 4)) };
+/// let mut out = Array4::zeros(clean.dim());
+/// Hole.corrupt(Key::new(1), clean.view(), &mask, out.view_mut())?;
+/// assert_eq!(out.sum(), 24.0);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug)]
 pub struct Canvas<'a> {
     scene: Scene<'a>,

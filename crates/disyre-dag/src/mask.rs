@@ -6,6 +6,17 @@ use crate::{check, error::DagError, region::Region};
 ///
 /// # Shapes and units
 /// `origin` is the window's first voxel in the image, `(z, y, x)`; `values` are in `[0, 1]`.
+///
+/// ```
+/// use disyre_dag::{PlacedMask, ndarray::{Array3, Array4}};
+///
+/// let mut clean = Array4::from_elem((1, 1, 8, 8), 0.5);
+/// clean[[0, 0, 2, 2]] = 0.0; // background
+/// let mask = PlacedMask::on_foreground([0, 2, 2], Array3::ones((1, 4, 4)), clean.view())?;
+/// assert_eq!(mask.voxels_above(0.0), 15);
+/// assert_eq!(mask.to_image([1, 8, 8])?.sum(), 15.0);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedMask {
     /// First voxel of the window inside the image.

@@ -12,6 +12,16 @@ use crate::{error::DagError, region::Region};
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), location of the anomaly: a foreground voxel, uniformly. Ours: the voxel is recorded
 /// as a fraction of the eligible voxels, so that drawing needs no image.
+///
+/// ```
+/// use disyre_dag::{PlacementParams, ndarray::Array4};
+///
+/// let mut clean = Array4::zeros((1, 1, 8, 8));
+/// clean[[0, 0, 4, 3]] = 0.5; // the only foreground voxel becomes the centre
+/// let placement = PlacementParams { voxel: 0.7, fallback: [0.0; 3] };
+/// assert_eq!(placement.origin([1, 4, 4], clean.view())?, [0, 2, 1]);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementParams {

@@ -22,6 +22,19 @@ use crate::{
 /// # Source
 /// The "source" and "sink" deformations of Baugh et al., "Many tasks make light work" (MICCAI 2023, arXiv 2307.00899);
 /// the profile of the displacement is ours: it has no fold and fades out with its slope.
+///
+/// ```
+/// use disyre_dag::{Key, PlacedMask, corruptions::{Corruption, DeformationConfig}};
+/// use disyre_dag::ndarray::{Array3, Array4};
+///
+/// let clean = Array4::from_shape_fn((1, 1, 24, 24), |(_, _, y, x)| ((y + x) % 5 + 1) as f32 / 6.0);
+/// let mask = PlacedMask { origin: [0, 4, 4], values: Array3::ones((1, 16, 16)) };
+/// let mut out = Array4::zeros(clean.dim());
+/// let deformation = DeformationConfig::default().build()?;
+/// let severity = deformation.corrupt(Key::new(1), clean.view(), &mask, out.view_mut())?;
+/// assert!(severity.get() > 0.0 && out != clean);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeformationConfig {

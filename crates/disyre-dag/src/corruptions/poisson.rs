@@ -37,6 +37,19 @@ pub enum Gradients {
 /// # Source
 /// Pérez et al., "Poisson image editing" (SIGGRAPH 2003); as an anomaly, Tan et al., "Detecting outliers with Poisson
 /// image interpolation" (MICCAI 2021, arXiv 2107.02622), which mixes gradients.
+///
+/// ```
+/// use disyre_dag::{Key, PlacedMask, corruptions::{Corruption, PoissonConfig}, textures::NoiseTexture};
+/// use disyre_dag::ndarray::{Array3, Array4};
+///
+/// let clean = Array4::from_shape_fn((1, 1, 24, 24), |(_, _, y, x)| ((y + x) % 5 + 1) as f32 / 6.0);
+/// let mask = PlacedMask { origin: [0, 4, 4], values: Array3::ones((1, 16, 16)) };
+/// let mut out = Array4::zeros(clean.dim());
+/// let blend = PoissonConfig::default().build(NoiseTexture::default())?;
+/// let severity = blend.corrupt(Key::new(1), clean.view(), &mask, out.view_mut())?;
+/// assert_eq!(out[[0, 0, 0, 0]], clean[[0, 0, 0, 0]]); // outside the mask
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoissonConfig {

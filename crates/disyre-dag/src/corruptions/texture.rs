@@ -18,6 +18,19 @@ use crate::{canvas::Canvas, error::DagError, scratch::Buffer, textures::TextureS
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), texture of the anomaly.
+///
+/// ```
+/// use disyre_dag::{Key, PlacedMask, corruptions::{Corruption, TextureConfig}, textures::NoiseTexture};
+/// use disyre_dag::ndarray::{Array3, Array4};
+///
+/// let clean = Array4::from_shape_fn((1, 1, 24, 24), |(_, _, y, x)| ((y + x) % 5 + 1) as f32 / 6.0);
+/// let mask = PlacedMask { origin: [0, 4, 4], values: Array3::ones((1, 16, 16)) };
+/// let mut out = Array4::zeros(clean.dim());
+/// let blend = TextureConfig::default().build(NoiseTexture::default())?;
+/// let severity = blend.corrupt(Key::new(1), clean.view(), &mask, out.view_mut())?;
+/// assert!(severity.get() > 0.0 && out != clean);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextureConfig {

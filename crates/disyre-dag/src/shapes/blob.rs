@@ -31,6 +31,16 @@ pub const PUBLISHED_BLOB_AREA: [[f64; 2]; 11] = [
 ///
 /// # Source
 /// Ours, in place of the published code's 300 stored masks; only the distribution of areas is theirs.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{ShapeSource, BlobConfig}};
+///
+/// let shapes = BlobConfig::default().build()?;
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// shapes.fill(Key::new(2), mask.view_mut())?;
+/// assert!(mask.sum() > 400.0); // at least 11.67 % of the window
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BlobConfig {

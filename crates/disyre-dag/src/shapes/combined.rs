@@ -18,6 +18,16 @@ enum Rule {
 /// Two random shapes in one window: both, or the first without the second.
 ///
 /// Of soft masks a and b the union is `max(a, b)`, the difference `a (1 − b)`; it may be empty.
+///
+/// ```
+/// use disyre_dag::shapes::{BlobShapes, CombinedShapes, DiscShapes};
+/// use disyre_dag::{Key, ndarray::Array3, shapes::ShapeSource};
+///
+/// let holes = CombinedShapes::difference(BlobShapes::default(), DiscShapes::default());
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// holes.fill(Key::new(2), mask.view_mut())?;
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Clone)]
 pub struct CombinedShapes {
     rule: Rule,

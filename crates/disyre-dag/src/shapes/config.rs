@@ -12,6 +12,16 @@ use crate::error::DagError;
 /// A source of shapes that needs no data, as a value.
 ///
 /// Shapes from given masks are built by [`MaskConfig`](crate::shapes::MaskConfig).
+///
+/// ```
+/// use disyre_dag::shapes::{DiscConfig, ShapeConfig};
+///
+/// let [large, small] = [[40, 44], [10, 20]].map(|diameter| {
+///     ShapeConfig::Disc(DiscConfig { diameter, ..DiscConfig::default() })
+/// });
+/// ShapeConfig::Difference(Box::new([large, small])).build()?;
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShapeConfig {

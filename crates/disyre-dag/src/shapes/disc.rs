@@ -11,6 +11,16 @@ use crate::{check, error::DagError};
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code: kind "sphere".
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{ShapeSource, DiscConfig}};
+///
+/// let shapes = DiscConfig::default().build()?;
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// shapes.fill(Key::new(2), mask.view_mut())?;
+/// assert!((60.0..1600.0).contains(&mask.sum())); // a diameter of 10 to 44
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscConfig {

@@ -12,6 +12,16 @@ use crate::{check, error::DagError};
 ///
 /// # Source
 /// Ours.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{ShapeSource, EllipsoidConfig}};
+///
+/// let shapes = EllipsoidConfig::default().build()?;
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// shapes.fill(Key::new(2), mask.view_mut())?;
+/// assert!((60.0..1600.0).contains(&mask.sum())); // diameters of 10 to 44
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EllipsoidConfig {

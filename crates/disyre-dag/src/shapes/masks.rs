@@ -24,6 +24,17 @@ pub enum MaskFrame {
 /// The published code of DISYRE v2 (arXiv 2407.06635), kind "shape file": it shows the central half of its 128³ arrays,
 /// enlarged by a factor of 1 to 2. Ours: linear interpolation instead of cubic splines before binarising, any masks,
 /// and the bounding box as the frame.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{MaskConfig, MaskFrame, ShapeSource}};
+///
+/// let lesion = Array3::from_shape_fn((9, 20, 20), |(z, y, x)| u8::from(z > 2 && y > 5 && x < 12));
+/// let config = MaskConfig { frame: MaskFrame::BoundingBox, ..MaskConfig::default() };
+/// let mut mask = Array3::zeros((8, 16, 16));
+/// config.build(vec![lesion])?.fill(Key::new(2), mask.view_mut())?;
+/// assert!(mask.iter().all(|&value| value == 0.0 || value == 1.0) && mask.sum() > 0.0);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskConfig {

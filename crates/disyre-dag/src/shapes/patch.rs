@@ -40,6 +40,16 @@ pub enum PatchSides {
 }
 
 /// How rectangular patches are drawn.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{PatchConfig, ShapeSource}};
+///
+/// let patches = PatchConfig::cut_paste_scar().build()?;
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// patches.fill(Key::new(2), mask.view_mut())?;
+/// assert!((1.0..120.0).contains(&mask.sum())); // thin: 1 to 8 by 5 to 12.5
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PatchConfig {

@@ -19,6 +19,15 @@ use crate::{
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code.
+///
+/// ```
+/// use std::sync::Arc;
+/// use disyre_dag::shapes::{DiscShapes, EllipsoidShapes, PublishedShapesConfig};
+///
+/// let config = PublishedShapesConfig { blur_probability: 1.0, ..PublishedShapesConfig::default() };
+/// config.build(vec![Arc::new(DiscShapes::default()), Arc::new(EllipsoidShapes::default())])?;
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublishedShapesConfig {

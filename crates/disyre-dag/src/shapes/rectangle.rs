@@ -12,6 +12,16 @@ use crate::{check, error::DagError};
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code: kind "square".
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array3, shapes::{ShapeSource, RectangleConfig}};
+///
+/// let shapes = RectangleConfig::default().build()?;
+/// let mut mask = Array3::zeros((1, 64, 64));
+/// shapes.fill(Key::new(2), mask.view_mut())?;
+/// assert!((90.0..2000.0).contains(&mask.sum())); // sides of 10 to 44
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RectangleConfig {

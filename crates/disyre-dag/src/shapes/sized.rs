@@ -7,6 +7,17 @@ use super::source::ShapeSource;
 use crate::{check, error::DagError, region::Region};
 
 /// How large shapes are, in millimetres.
+///
+/// ```
+/// use disyre_dag::shapes::{ShapeSource, SizeConfig, EllipsoidShapes};
+/// use disyre_dag::{Key, ndarray::Array3};
+///
+/// let size = SizeConfig { size_mm: [10.0, 20.0], spacing_mm: [4.0, 1.0, 1.0] };
+/// let mut mask = Array3::zeros((9, 32, 32));
+/// size.build(EllipsoidShapes::default())?.fill(Key::new(2), mask.view_mut())?;
+/// assert_eq!(mask[[4, 2, 16]], 0.0); // beyond 20 mm around the middle
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SizeConfig {

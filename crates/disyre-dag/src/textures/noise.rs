@@ -11,6 +11,17 @@ use crate::{check, error::DagError, fractal::Fractal};
 ///
 /// # Source
 /// Ours: a texture that needs no images.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array4, textures::{NoiseTextureConfig, TextureSource}};
+///
+/// let source = NoiseTextureConfig { cycles_per_voxel: 0.2, octaves: 2 }.build()?;
+/// let image = Array4::from_elem((1, 1, 32, 32), 0.5);
+/// let mut texture = Array4::zeros((1, 1, 16, 16));
+/// source.fill(Key::new(1), image.view(), texture.view_mut())?;
+/// assert_ne!(texture[[0, 0, 3, 3]], texture[[0, 0, 12, 12]]);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NoiseTextureConfig {

@@ -11,6 +11,17 @@ use super::source::TextureSource;
 use crate::{check, error::DagError};
 
 /// How textures are enlarged and brightened before they are used.
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array4, textures::{RescaledConfig, SameImage, TextureSource}};
+///
+/// let source = RescaledConfig { gain: [0.8; 2], ..RescaledConfig::default() }.build(SameImage)?;
+/// let image = Array4::from_elem((1, 1, 32, 32), 0.5);
+/// let mut texture = Array4::zeros((1, 1, 16, 16));
+/// source.fill(Key::new(1), image.view(), texture.view_mut())?;
+/// assert_eq!(texture[[0, 0, 3, 3]], 0.4);
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RescaledConfig {

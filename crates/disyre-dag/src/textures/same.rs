@@ -13,6 +13,17 @@ use crate::error::DagError;
 ///
 /// # Source
 /// Li et al., "CutPaste" (CVPR 2021, arXiv 2104.04015).
+///
+/// ```
+/// use disyre_dag::{Key, ndarray::Array4, textures::{SameImage, TextureSource}};
+///
+/// let source = SameImage;
+/// let image = Array4::from_elem((1, 1, 32, 32), 0.5);
+/// let mut texture = Array4::zeros((1, 1, 16, 16));
+/// source.fill(Key::new(1), image.view(), texture.view_mut())?;
+/// assert!(texture.iter().all(|&value| value == 0.5));
+/// # Ok::<(), disyre_dag::DagError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SameImage;
 
