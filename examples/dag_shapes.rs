@@ -11,7 +11,7 @@ use disyre::volume::{Scan, find_scans};
 use disyre_core::ndarray::{Array3, Array4, Axis};
 use disyre_core::{Key, Severity};
 use disyre_dag::{
-    Family, Scene, Sources,
+    Family, Scene,
     shapes::{
         BlobConfig, DiscConfig, EllipsoidConfig, MaskConfig, MaskFrame, RectangleConfig,
         ShapeConfig, ShapeSource, SizeConfig,

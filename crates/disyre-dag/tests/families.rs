@@ -1,4 +1,4 @@
-//! What holds for every family of anomalies, on every image.
+//! Properties of every family of anomalies on any image.
 
 #![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 

@@ -1,4 +1,4 @@
-//! What holds for every anomaly on every image.
+//! Properties of DAG on any image.
 
 #![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
