@@ -10,8 +10,8 @@ use crate::group_norm::DeviceNormalised;
 use crate::memory::{Element, Numbers};
 
 use disyre_kernels::backend::{
-    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, Input, Maps, PartGradients,
-    State,
+    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, FeatureMaps, Input,
+    PartGradients, State,
 };
 use disyre_kernels::{AdamW, Attention, Extent};
 
@@ -59,23 +59,23 @@ impl<D: Device> Backend for Cuda<D> {
         })
     }
 
-    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self> {
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> FeatureMaps<Self> {
         let mut maps = self.blank(extent, channels);
         self.replace(values, &mut maps);
         maps
     }
 
-    fn replace(&self, values: &[f32], maps: &mut Maps<Self>) {
-        self.write(&f32_bytes(values), &maps.values);
+    fn replace(&self, values: &[f32], maps: &mut FeatureMaps<Self>) {
+        self.write(&f32_bytes(values), maps.values());
     }
 
-    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self> {
+    fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self> {
         let len = extent.count * extent.height * extent.width * channels;
-        Maps { extent, channels, values: self.take(Element::F32, len), moments: None }
+        FeatureMaps::new(extent, channels, self.take(Element::F32, len))
     }
 
-    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError> {
-        self.download(&maps.values)
+    fn download_maps(&self, maps: &FeatureMaps<Self>) -> Result<Vec<f32>, BackendError> {
+        self.download(maps.values())
     }
 
     fn read(&self, scalars: &[&Numbers<D>]) -> Result<Vec<f64>, BackendError> {
@@ -94,7 +94,7 @@ impl<D: Device> Backend for Cuda<D> {
         &self,
         affine: &Affine,
         weights: &Numbers<D>,
-        parts: &[&Maps<Self>],
+        parts: &[&FeatureMaps<Self>],
     ) -> DeviceNormalised<D> {
         self.coefficients(affine, weights, parts)
     }
@@ -106,15 +106,15 @@ impl<D: Device> Backend for Cuda<D> {
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
-    ) -> Maps<Self> {
+    ) -> FeatureMaps<Self> {
         let [height, width] =
             conv.layer.kind.output_size([input.extent().height, input.extent().width]);
         let (values, moments) = self.forward(conv, weights, input, addends, moments);
         let extent = Extent { count: input.extent().count, height, width };
-        Maps { extent, channels: conv.layer.outputs, values, moments }
+        FeatureMaps::with_moments(extent, conv.layer.outputs, values, moments)
     }
 
-    fn by_data(
+    fn backward_data(
         &self,
         conv: &Conv,
         weights: &Numbers<D>,
@@ -125,7 +125,7 @@ impl<D: Device> Backend for Cuda<D> {
         self.transposed(conv, weights, extent, gradient, onto)
     }
 
-    fn by_data_through(
+    fn backward_data_through_norm(
         &self,
         conv: &Conv,
         weights: &Numbers<D>,
@@ -135,13 +135,13 @@ impl<D: Device> Backend for Cuda<D> {
         self.transposed_through(conv, weights, input, gradient)
     }
 
-    fn by_weight(
+    fn backward_filter(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
         gradient: &Numbers<D>,
         out: &mut Numbers<D>,
-        by_image: Option<Columns<&mut Maps<Self>>>,
+        by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
         self.weight_gradient(conv, input, gradient, out);
         let Extent { count, height, width } = input.extent();
@@ -150,7 +150,7 @@ impl<D: Device> Backend for Cuda<D> {
         self.sum_pixels(gradient, extent, (out, conv.bias.start), by_image);
     }
 
-    fn by_parts(
+    fn backward_norm(
         &self,
         affine: &Affine,
         weights: &Numbers<D>,
@@ -162,29 +162,33 @@ impl<D: Device> Backend for Cuda<D> {
         self.norm_gradients(affine, weights, input, found, out, to);
     }
 
-    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self> {
+    fn attend(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> FeatureMaps<Self> {
         let values = self.attention(attention, qkv);
-        Maps { extent: qkv.extent, channels: attention.channels, values, moments: None }
+        FeatureMaps::new(qkv.extent(), attention.channels, values)
     }
 
-    fn by_attended(
+    fn backward_attention(
         &self,
         attention: &Attention,
-        qkv: &Maps<Self>,
+        qkv: &FeatureMaps<Self>,
         gradient: &Numbers<D>,
     ) -> Numbers<D> {
         self.attention_gradient(attention, qkv, gradient)
     }
 
-    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
+    fn squared_error(
+        &self,
+        y: &FeatureMaps<Self>,
+        target: &FeatureMaps<Self>,
+    ) -> (Numbers<D>, Numbers<D>) {
         self.loss(y, target)
     }
 
     fn add_member(
         &self,
         distance: Distance,
-        x: &Maps<Self>,
-        y: &Maps<Self>,
+        x: &FeatureMaps<Self>,
+        y: &FeatureMaps<Self>,
         onto: Option<Ensemble<Self>>,
     ) -> Ensemble<Self> {
         self.one_more(distance, x, y, onto)
@@ -204,7 +208,7 @@ impl<D: Device> Backend for Cuda<D> {
         self.step(update, loss, gradient, state)
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    fn lock(&self) -> Option<MutexGuard<'_, ()>> {
         Some(self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -214,15 +218,15 @@ impl<D: Device> Backend for Cuda<D> {
             self.pool.recorded.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         let result = work();
-        let recording = started.then(|| self.keep(self.device().end_recording())).flatten();
+        let mut recording = started.then(|| self.keep(self.device().end_recording())).flatten();
         // While it was recorded nothing ran.
-        if let Some(recording) = &recording {
+        if let Some(recording) = &mut recording {
             self.replay(recording);
         }
         (result, recording)
     }
 
-    fn replay(&self, recording: &D::Recording) {
+    fn replay(&self, recording: &mut D::Recording) {
         if self.failure().is_none() {
             self.keep(self.device().replay(recording));
         }

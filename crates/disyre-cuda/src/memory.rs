@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::device::Device;
-use disyre_kernels::backend::BackendError;
+use disyre_kernels::backend::{BackendError, Elements};
 
 /// How numbers are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,12 @@ impl<D: Device> Numbers<D> {
         assert!(self.element != Element::F64, "an array holds f32 or bf16");
         let narrow = i32::from(self.element == Element::Bf16);
         Array { values: self.address(0), narrow, unused: 0 }
+    }
+}
+
+impl<D: Device> Elements for Numbers<D> {
+    fn elem_count(&self) -> usize {
+        self.len
     }
 }
 

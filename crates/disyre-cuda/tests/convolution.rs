@@ -9,7 +9,7 @@ mod devices;
 use common::numbers;
 use devices::{Found, Work, assert_agrees, found, greatest};
 use disyre_kernels::backend::{
-    Added, Affine, Backend, Columns, Conv, Input, Maps, PartGradients, Through,
+    Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
 use disyre_kernels::{Convolution, Extent, GroupNorm, Kind};
 use proptest::prelude::*;
@@ -52,15 +52,15 @@ impl Case {
         result.count * result.height * result.width * self.layer.outputs
     }
 
-    fn parts<B: Backend>(&self, backend: &B) -> Vec<Maps<B>> {
+    fn parts<B: Backend>(&self, backend: &B) -> Vec<FeatureMaps<B>> {
         let parts = [(self.first, 1), (self.layer.inputs - self.first, 11)].into_iter();
         let parts = parts.filter(|(channels, _)| *channels > 0);
         parts.map(|(channels, seed)| self.part(backend, channels, seed)).collect()
     }
 
-    /// Maps with moments: what a convolution of one channel made. Of few bits, so that bf16 holds them exactly: the
+    /// FeatureMaps with moments: what a convolution of one channel made. Of few bits, so that bf16 holds them exactly: the
     /// normalisation of a group of nearly equal numbers makes much of their last bits.
-    fn part<B: Backend>(&self, backend: &B, channels: usize, seed: u64) -> Maps<B> {
+    fn part<B: Backend>(&self, backend: &B, channels: usize, seed: u64) -> FeatureMaps<B> {
         let layer = Convolution { kind: Kind::Pointwise, inputs: 1, outputs: channels };
         let conv = Conv { layer, weight: 0..channels, bias: channels..2 * channels };
         let rounded = |count, seed, steps: f32| -> Vec<f32> {
@@ -75,7 +75,7 @@ impl Case {
     }
 
     /// A row of pixels, one for each image, of three channels more than the result has.
-    fn columns<B: Backend>(&self, backend: &B) -> Maps<B> {
+    fn columns<B: Backend>(&self, backend: &B) -> FeatureMaps<B> {
         let (width, channels) = (self.extent.count, self.layer.outputs + 3);
         let row = Extent { count: 1, height: 1, width };
         backend.maps(&numbers(width * channels, 6), row, channels)
@@ -86,7 +86,7 @@ impl Work for Case {
     fn run<B: Backend>(&self, backend: &B) -> Found {
         let weights = backend.upload(&numbers(self.affine().bias.end, 5));
         let parts = self.parts(backend);
-        let parts: Vec<&Maps<B>> = parts.iter().collect();
+        let parts: Vec<&FeatureMaps<B>> = parts.iter().collect();
         let normalised = backend.normalise(&self.affine(), &weights, &parts);
         let through = Some(Through { normalised: &normalised, silu: self.silu });
         let input = Input { parts: &parts, through };
@@ -110,7 +110,7 @@ impl<B: Backend> On<'_, B> {
         let added = backend.maps(&numbers(case.len(), 7), result, case.layer.outputs);
         let addends = Added {
             by_image: Some(Columns { maps: &columns, first: 2 }),
-            map: Some(&added.values),
+            map: Some(added.values()),
         };
         let y = backend.convolve(&case.conv(), self.weights, self.input, &addends, true);
         vec![
@@ -120,8 +120,8 @@ impl<B: Backend> On<'_, B> {
     }
 
     /// The moments of y, seen through a normalisation of their own.
-    fn normalised(&self, y: &Maps<B>) -> Maps<B> {
-        let channels = y.channels;
+    fn normalised(&self, y: &FeatureMaps<B>) -> FeatureMaps<B> {
+        let channels = y.channels();
         let affine = Affine {
             norm: GroupNorm { groups: 1, epsilon: 1.0 },
             weight: 0..channels,
@@ -139,11 +139,12 @@ impl<B: Backend> On<'_, B> {
     fn backward(&self) -> Found {
         let Self { case, backend, .. } = self;
         let (conv, affine, result) = (case.conv(), case.affine(), case.layer.result(case.extent));
-        let gradient = backend.maps(&numbers(case.len(), 8), result, case.layer.outputs).values;
+        let gradient =
+            backend.maps(&numbers(case.len(), 8), result, case.layer.outputs).into_values();
         let mut out = backend.zeros(affine.bias.end + 4);
         let mut columns = case.columns(*backend);
         let sums = Some(Columns { maps: &mut columns, first: 1 });
-        backend.by_weight(&conv, self.input, &gradient, &mut out, sums);
+        backend.backward_filter(&conv, self.input, &gradient, &mut out, sums);
         let by_data = self.by_data(&gradient);
         let by_parts = self.by_parts(&gradient, &by_data, &mut out);
         let out = backend.download(&out).unwrap();
@@ -164,30 +165,33 @@ impl<B: Backend> On<'_, B> {
     }
 
     /// The gradient by the input without its normalisation, added to itself.
-    fn by_data(&self, gradient: &B::Map) -> Maps<B> {
+    fn by_data(&self, gradient: &B::Map) -> FeatureMaps<B> {
         let (conv, extent) = (self.case.conv(), self.case.extent);
-        let by_data = |onto| self.backend.by_data(&conv, self.weights, extent, gradient, onto);
+        let by_data =
+            |onto| self.backend.backward_data(&conv, self.weights, extent, gradient, onto);
         let values = by_data(Some(by_data(None)));
-        Maps { extent, channels: self.case.layer.inputs, values, moments: None }
+        FeatureMaps::new(extent, self.case.layer.inputs, values)
     }
 
     /// The gradients by the parts, and those by the normalisation to `out`.
-    fn by_parts(&self, gradient: &B::Map, addend: &Maps<B>, out: &mut B::Values) -> Vec<Maps<B>> {
+    fn by_parts(
+        &self,
+        gradient: &B::Map,
+        addend: &FeatureMaps<B>,
+        out: &mut B::Values,
+    ) -> Vec<FeatureMaps<B>> {
         let Self { case, backend, weights, input } = self;
-        let by_z = backend.by_data_through(&case.conv(), weights, input, gradient);
+        let by_z = backend.backward_data_through_norm(&case.conv(), weights, input, gradient);
         let mut by_parts: Vec<Option<B::Map>> = input.parts.iter().map(|_| None).collect();
         // The first part has a gradient already, where there are two.
         if by_parts.len() == 2 {
             let before = numbers(case.pixels() * case.first, 9);
-            by_parts[0] = Some(backend.maps(&before, case.extent, case.first).values);
+            by_parts[0] = Some(backend.maps(&before, case.extent, case.first).into_values());
         }
-        let to = PartGradients { addend: Some(&addend.values), by_parts: &mut by_parts };
-        backend.by_parts(&case.affine(), weights, input, by_z, out, to);
-        let maps = |(part, values): (&&Maps<B>, Option<B::Map>)| Maps {
-            extent: case.extent,
-            channels: part.channels,
-            values: values.unwrap(),
-            moments: None,
+        let to = PartGradients { addend: Some(addend.values()), by_parts: &mut by_parts };
+        backend.backward_norm(&case.affine(), weights, input, by_z, out, to);
+        let maps = |(part, values): (&&FeatureMaps<B>, Option<B::Map>)| {
+            FeatureMaps::new(case.extent, part.channels(), values.unwrap())
         };
         input.parts.iter().zip(by_parts).map(maps).collect()
     }

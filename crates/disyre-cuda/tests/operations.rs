@@ -12,7 +12,7 @@ use devices::emulated;
 use devices::{Found, Work, assert_agrees, found};
 #[cfg(feature = "emulation")]
 use disyre_kernels::Precision;
-use disyre_kernels::backend::{Backend, Maps, State};
+use disyre_kernels::backend::{Backend, FeatureMaps, State};
 use disyre_kernels::{AdamW, Attention, Extent};
 
 /// Attention and its gradient.
@@ -30,8 +30,8 @@ impl Work for Attended {
         let qkv = backend.maps(&qkv, extent, 3 * attention.channels);
         let gradient = backend.maps(&numbers(len, 2), extent, attention.channels);
         let mixed = backend.attend(&attention, &qkv);
-        let values = backend.by_attended(&attention, &qkv, &gradient.values);
-        let by_qkv = Maps { extent, channels: qkv.channels, values, moments: None };
+        let values = backend.backward_attention(&attention, &qkv, gradient.values());
+        let by_qkv = FeatureMaps::new(extent, qkv.channels(), values);
         vec![
             found("result", backend.download_maps(&mixed).unwrap()),
             found("gradient", backend.download_maps(&by_qkv).unwrap()),
@@ -69,7 +69,7 @@ impl Work for Learned {
         let y = backend.maps(&numbers(len, 1), extent, 1);
         let target = backend.maps(&numbers(len, 2), extent, 1);
         let (loss, slope) = backend.squared_error(&y, &target);
-        let slope = Maps { extent, channels: 1, values: slope, moments: None };
+        let slope = FeatureMaps::new(extent, 1, slope);
         let gradient = backend.upload(&numbers(len, 3));
         let mut weights = backend.upload(&numbers(len, 4));
         let (mut first, mut second) = (backend.zeros(len), backend.zeros(len));

@@ -4,7 +4,7 @@ use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
 use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::Attention;
-use disyre_kernels::backend::{BackendError, Maps};
+use disyre_kernels::backend::{BackendError, FeatureMaps};
 
 /// Pixels of one block.
 const THREADS: usize = 64;
@@ -32,8 +32,8 @@ const BY_KEYS: [&str; 3] = ["by_keys_8", "by_keys_16", "by_keys_32"];
 
 impl<D: Device> Cuda<D> {
     /// The result, kept as the queries are. Heads of more than 32 channels are a failure.
-    pub(crate) fn attention(&self, attention: &Attention, qkv: &Maps<Self>) -> Numbers<D> {
-        let out = self.take(qkv.values.element(), qkv.values.len() / 3);
+    pub(crate) fn attention(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> Numbers<D> {
+        let out = self.take(qkv.values().element(), qkv.values().len() / 3);
         let parameters = attend(attention, qkv, Array::default(), out.array());
         self.run_heads(FORWARD, attention, qkv, &parameters);
         out
@@ -43,12 +43,12 @@ impl<D: Device> Cuda<D> {
     pub(crate) fn attention_gradient(
         &self,
         attention: &Attention,
-        qkv: &Maps<Self>,
+        qkv: &FeatureMaps<Self>,
         gradient: &Numbers<D>,
     ) -> Numbers<D> {
-        assert_eq!(3 * gradient.len(), qkv.values.len(), "the gradient has the result's shape");
-        let out = self.take(qkv.values.element(), qkv.values.len());
-        let pixels = qkv.extent.count * qkv.extent.height * qkv.extent.width;
+        assert_eq!(3 * gradient.len(), qkv.values().len(), "the gradient has the result's shape");
+        let out = self.take(qkv.values().element(), qkv.values().len());
+        let pixels = qkv.extent().count * qkv.extent().height * qkv.extent().width;
         let heads = attention.channels / attention.head_channels;
         let statistics = self.take(Element::F32, 2 * pixels * heads);
         let mut parameters = attend(attention, qkv, gradient.array(), out.array());
@@ -62,7 +62,7 @@ impl<D: Device> Cuda<D> {
         &self,
         kernels: [&'static str; 3],
         attention: &Attention,
-        qkv: &Maps<Self>,
+        qkv: &FeatureMaps<Self>,
         parameters: &Attend,
     ) {
         let channels = attention.head_channels;
@@ -75,8 +75,8 @@ impl<D: Device> Cuda<D> {
             }));
             return;
         };
-        let blocks = (qkv.extent.height * qkv.extent.width).div_ceil(THREADS);
-        let grid = [blocks, attention.channels / channels, qkv.extent.count];
+        let blocks = (qkv.extent().height * qkv.extent().width).div_ceil(THREADS);
+        let grid = [blocks, attention.channels / channels, qkv.extent().count];
         let kernel = Kernel { module: "attention", name: kernels[which] };
         self.run(kernel, grid, THREADS as u32, parameters);
     }
@@ -84,17 +84,17 @@ impl<D: Device> Cuda<D> {
 
 fn attend<D: Device>(
     attention: &Attention,
-    qkv: &Maps<Cuda<D>>,
+    qkv: &FeatureMaps<Cuda<D>>,
     gradient: Array,
     out: Array,
 ) -> Attend {
-    assert_eq!(qkv.channels, 3 * attention.channels, "queries, keys and values");
+    assert_eq!(qkv.channels(), 3 * attention.channels, "queries, keys and values");
     Attend {
-        qkv: qkv.values.array(),
+        qkv: qkv.values().array(),
         gradient,
         out,
         statistics: 0,
-        pixels: int(qkv.extent.height * qkv.extent.width),
+        pixels: int(qkv.extent().height * qkv.extent().width),
         channels: int(attention.channels),
         head_channels: int(attention.head_channels),
         scale: 1.0 / (attention.head_channels as f32).sqrt(),

@@ -146,9 +146,9 @@ impl<D: Device> Cuda<D> {
         let element = if moments { self.element() } else { Element::F32 };
         let out = self.take(element, len);
         let by_image = addends.by_image.map_or((Array::default(), [0; 2]), |columns| {
-            assert_eq!(columns.maps.extent.width, input.extent().count, "a pixel for each image");
-            assert!(columns.first + conv.layer.outputs <= columns.maps.channels, "its columns");
-            (columns.maps.values.array(), [columns.maps.channels, columns.first])
+            assert_eq!(columns.maps.extent().width, input.extent().count, "a pixel for each image");
+            assert!(columns.first + conv.layer.outputs <= columns.maps.channels(), "its columns");
+            (columns.maps.values().array(), [columns.maps.channels(), columns.first])
         });
         let addend = addends.map.map_or(Array::default(), |map| {
             assert_eq!(map.len(), len, "the map added has the result's shape");
@@ -345,13 +345,13 @@ impl<D: Device> Cuda<D> {
 /// If the parts have not its channels.
 pub(crate) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> Parts {
     assert!((1..=2).contains(&input.parts.len()), "one or two parts");
-    let all: usize = input.parts.iter().map(|part| part.channels).sum();
+    let all: usize = input.parts.iter().map(|part| part.channels()).sum();
     assert_eq!(all, channels, "the parts have the layer's channels");
     let mut found = Parts::default();
     for (index, part) in input.parts.iter().enumerate() {
-        assert_eq!(part.extent, input.extent(), "the parts have one extent");
-        found.arrays[index] = part.values.array();
-        found.channels[index] = int(part.channels);
+        assert_eq!(part.extent(), input.extent(), "the parts have one extent");
+        found.arrays[index] = part.values().array();
+        found.channels[index] = int(part.channels());
     }
     found
 }
@@ -359,7 +359,7 @@ pub(crate) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> P
 /// How it is transformed.
 pub(crate) fn transform<D: Device>(input: &Input<'_, Cuda<D>>) -> Transform {
     input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
-        let channels: usize = input.parts.iter().map(|part| part.channels).sum();
+        let channels: usize = input.parts.iter().map(|part| part.channels()).sum();
         let len = input.extent().count * channels;
         assert_eq!(normalised.len(), len, "coefficients for each channel of each image");
         let (scale, shift) = (normalised.scale(), normalised.shift());

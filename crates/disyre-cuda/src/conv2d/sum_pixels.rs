@@ -4,7 +4,7 @@ use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
 use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::Extent;
-use disyre_kernels::backend::{Columns, Maps};
+use disyre_kernels::backend::{Columns, FeatureMaps};
 
 /// Pixels of one piece.
 const PIECE: usize = 2048;
@@ -49,7 +49,7 @@ impl<D: Device> Cuda<D> {
         values: &Numbers<D>,
         extent: Extent,
         (out, start): (&Numbers<D>, usize),
-        by_image: Option<Columns<&mut Maps<Self>>>,
+        by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
         let pixels = extent.height * extent.width;
         let (channels, count) = (values.len() / (extent.count * pixels), pixels.div_ceil(PIECE));
@@ -66,9 +66,9 @@ impl<D: Device> Cuda<D> {
         let grid = [count, channels.div_ceil(CHANNELS), extent.count];
         self.run(kernel("sum_pixels"), grid, 256, &sum);
         let (by_image, width, first) = by_image.map_or((Array::default(), 0, 0), |columns| {
-            assert_eq!(columns.maps.extent.width, extent.count, "a pixel for each image");
-            assert!(columns.first + channels <= columns.maps.channels, "its columns");
-            (columns.maps.values.array(), columns.maps.channels, columns.first)
+            assert_eq!(columns.maps.extent().width, extent.count, "a pixel for each image");
+            assert!(columns.first + channels <= columns.maps.channels(), "its columns");
+            (columns.maps.values().array(), columns.maps.channels(), columns.first)
         });
         assert!(start + channels <= out.len(), "the sums have a place");
         let join = JoinPieces {

@@ -5,7 +5,7 @@ use disyre_core::Distance;
 use crate::cuda::{Cuda, Parameters};
 use crate::device::{Device, Kernel};
 use crate::memory::{Array, Element, Numbers};
-use disyre_kernels::backend::{Ensemble, Maps};
+use disyre_kernels::backend::{Ensemble, FeatureMaps};
 
 /// Threads of a block, and the most blocks: more would not be on the device at once.
 const THREADS: usize = 256;
@@ -31,25 +31,21 @@ impl<D: Device> Cuda<D> {
     pub(crate) fn one_more(
         &self,
         distance: Distance,
-        x: &Maps<Self>,
-        y: &Maps<Self>,
+        x: &FeatureMaps<Self>,
+        y: &FeatureMaps<Self>,
         onto: Option<Ensemble<Self>>,
     ) -> Ensemble<Self> {
-        let len = y.values.len();
-        let (begun, sum) = (onto.is_some(), || Maps {
-            extent: y.extent,
-            channels: y.channels,
-            values: self.take(Element::F32, len),
-            moments: None,
-        });
+        let len = y.values().len();
+        let begun = onto.is_some();
+        let sum = || FeatureMaps::new(y.extent(), y.channels(), self.take(Element::F32, len));
         let sums = onto.unwrap_or_else(|| Ensemble { distances: sum(), members: sum() });
-        let lens = [&x.values, &sums.distances.values, &sums.members.values].map(Numbers::len);
+        let lens = [x.values(), sums.distances.values(), sums.members.values()].map(Numbers::len);
         assert_eq!(lens, [len; 3], "lengths belong together");
         let parameters = AddMember {
-            x: x.values.array(),
-            y: y.values.array(),
-            distances: sums.distances.values.address(0),
-            members: sums.members.values.address(0),
+            x: x.values().array(),
+            y: y.values().array(),
+            distances: sums.distances.values().address(0),
+            members: sums.members.values().address(0),
             len: len as i64,
             squared: i32::from(distance == Distance::Squared),
             onto: i32::from(begun),

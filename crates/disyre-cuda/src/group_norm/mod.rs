@@ -4,7 +4,7 @@ use crate::cuda::{Cuda, Parameters, f32_bytes, int};
 use crate::device::{Device, Kernel};
 use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::Extent;
-use disyre_kernels::backend::{Affine, Input, Maps, PartGradients};
+use disyre_kernels::backend::{Affine, FeatureMaps, Input, PartGradients};
 
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
@@ -118,17 +118,21 @@ impl<D: Device> Cuda<D> {
         &self,
         affine: &Affine,
         weights: &Numbers<D>,
-        parts: &[&Maps<Self>],
+        parts: &[&FeatureMaps<Self>],
     ) -> DeviceNormalised<D> {
         assert!((1..=2).contains(&parts.len()), "one or two parts");
-        let extent = parts[0].extent;
+        let extent = parts[0].extent();
         let channels = affine.weight.len();
         let (mut moments, mut part_channels) = ([0; 2], [0; 2]);
         for (index, part) in parts.iter().enumerate() {
-            let of_part = part.moments.as_ref().expect("maps that are normalised have moments");
-            assert_eq!(of_part.len(), 2 * extent.count * part.channels, "moments of each channel");
+            let of_part = part.moments().expect("maps that are normalised have moments");
+            assert_eq!(
+                of_part.len(),
+                2 * extent.count * part.channels(),
+                "moments of each channel"
+            );
             moments[index] = of_part.address(0);
-            part_channels[index] = int(part.channels);
+            part_channels[index] = int(part.channels());
         }
         assert_eq!(part_channels.iter().sum::<i32>(), int(channels), "weights of each channel");
         let len = extent.count * channels;
@@ -188,18 +192,18 @@ impl<D: Device> Cuda<D> {
         let mut first = 0;
         for (&x, by_part) in input.parts.iter().zip(to.by_parts) {
             let add = i32::from(by_part.is_some());
-            let out = by_part.get_or_insert_with(|| self.take(self.element(), x.values.len()));
+            let out = by_part.get_or_insert_with(|| self.take(self.element(), x.values().len()));
             self.apply(&ApplyGradient { first: int(first), add, ..base }, x, out);
-            first += x.channels;
+            first += x.channels();
         }
     }
 
-    fn apply(&self, base: &ApplyGradient, x: &Maps<Self>, out: &Numbers<D>) {
-        assert_eq!(out.len(), x.values.len(), "the gradient has the part's shape");
+    fn apply(&self, base: &ApplyGradient, x: &FeatureMaps<Self>, out: &Numbers<D>) {
+        assert_eq!(out.len(), x.values().len(), "the gradient has the part's shape");
         let parameters = ApplyGradient {
-            x: x.values.array(),
+            x: x.values().array(),
             out: out.array(),
-            channels: int(x.channels),
+            channels: int(x.channels()),
             ..*base
         };
         let blocks = out.len().div_ceil(256).min(MOST_BLOCKS);

@@ -3,7 +3,7 @@
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
 use crate::memory::{Array, Element, Numbers};
-use disyre_kernels::backend::Maps;
+use disyre_kernels::backend::FeatureMaps;
 
 /// Numbers of one partial sum.
 const PIECE: usize = 1 << 14;
@@ -37,14 +37,18 @@ unsafe impl Parameters for Total {}
 
 impl<D: Device> Cuda<D> {
     /// The mean squared error, and its gradient in 32 bits.
-    pub(crate) fn loss(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Numbers<D>, Numbers<D>) {
-        let len = y.values.len();
-        assert_eq!(len, target.values.len(), "lengths belong together");
+    pub(crate) fn loss(
+        &self,
+        y: &FeatureMaps<Self>,
+        target: &FeatureMaps<Self>,
+    ) -> (Numbers<D>, Numbers<D>) {
+        let len = y.values().len();
+        assert_eq!(len, target.values().len(), "lengths belong together");
         let slope = self.take(Element::F32, len);
         let partials = self.take(Element::F64, len.div_ceil(PIECE));
         let parameters = SquaredError {
-            y: y.values.array(),
-            target: target.values.array(),
+            y: y.values().array(),
+            target: target.values().array(),
             slope: slope.array(),
             partials: partials.address(0),
             len: len as i64,

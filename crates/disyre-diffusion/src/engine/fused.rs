@@ -2,7 +2,7 @@ use std::sync::{Mutex, PoisonError};
 
 use disyre_core::Distance;
 use disyre_kernels::AdamW;
-use disyre_kernels::backend::{Backend, BackendError, Ensemble, Maps};
+use disyre_kernels::backend::{Backend, BackendError, Ensemble, FeatureMaps};
 
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
@@ -19,7 +19,7 @@ pub(super) struct Fused<B: Backend> {
     weights: B::Values,
     identity: B::Normalised,
     /// Restorations that wait to be run again, and ensembles.
-    restorations: Waiting<B, Maps<B>>,
+    restorations: Waiting<B, FeatureMaps<B>>,
     ensembles: Waiting<B, Ensemble<B>>,
 }
 
@@ -29,8 +29,8 @@ type Waiting<B, Found> = Mutex<Vec<Pass<B, Found>>>;
 #[derive(Debug)]
 struct Pass<B: Backend, Found> {
     kind: Kind,
-    image: Maps<B>,
-    sinusoids: Vec<Maps<B>>,
+    image: FeatureMaps<B>,
+    sinusoids: Vec<FeatureMaps<B>>,
     run: Repeated<B, Found>,
 }
 
@@ -65,15 +65,20 @@ impl<B: Backend> Fused<B> {
     }
 
     /// Restores images that are on the machine.
-    fn restored(&self, weights: &B::Values, image: &Maps<B>, sinusoid: &Maps<B>) -> Maps<B> {
+    fn restored(
+        &self,
+        weights: &B::Values,
+        image: &FeatureMaps<B>,
+        sinusoid: &FeatureMaps<B>,
+    ) -> FeatureMaps<B> {
         let inputs = Inputs { image, sinusoid, identity: &self.identity };
         self.network.forward(&self.backend, weights, &inputs)
     }
 
-    fn download(&self, restored: &Maps<B>) -> Result<Vec<f32>, DiffusionError> {
+    fn download(&self, restored: &FeatureMaps<B>) -> Result<Vec<f32>, DiffusionError> {
         let values = self.backend.download_maps(restored)?;
-        let pixels = restored.extent.height * restored.extent.width;
-        Ok(transposed(&values, [pixels, restored.channels]).into_owned())
+        let pixels = restored.extent().height * restored.extent().width;
+        Ok(transposed(&values, [pixels, restored.channels()]).into_owned())
     }
 
     /// Tells, of a lack of memory, which batch would fit.
@@ -125,10 +130,10 @@ impl<B: Backend> Fused<B> {
         waiting: &Waiting<B, Found>,
         (images, conditionings): (&ImageBatch, &[Conditioning]),
         distance: Option<Distance>,
-        work: impl FnOnce(&Maps<B>, &[Maps<B>]) -> Found,
+        work: impl FnOnce(&FeatureMaps<B>, &[FeatureMaps<B>]) -> Found,
         read: impl FnOnce(&Found) -> Result<R, DiffusionError>,
     ) -> Result<R, DiffusionError> {
-        let _turn = self.backend.turn();
+        let _lock = self.backend.lock();
         let kind = Kind { shape: images.shape, conditionings: conditionings.len(), distance };
         let Pass { image, sinusoids, mut run, .. } =
             self.pass(waiting, kind, images, conditionings);
@@ -140,7 +145,12 @@ impl<B: Backend> Fused<B> {
     }
 
     /// Sums over restorations of images that are on the machine.
-    fn summed(&self, distance: Distance, image: &Maps<B>, sinusoids: &[Maps<B>]) -> Ensemble<B> {
+    fn summed(
+        &self,
+        distance: Distance,
+        image: &FeatureMaps<B>,
+        sinusoids: &[FeatureMaps<B>],
+    ) -> Ensemble<B> {
         let add = |onto, sinusoid| {
             let restored = self.restored(&self.weights, image, sinusoid);
             Some(self.backend.add_member(distance, image, &restored, onto))
@@ -192,9 +202,9 @@ pub(super) struct FusedTrainee<B: Backend> {
 #[derive(Debug)]
 struct Step<B: Backend> {
     shape: [usize; 4],
-    corrupted: Maps<B>,
-    clean: Maps<B>,
-    sinusoid: Maps<B>,
+    corrupted: FeatureMaps<B>,
+    clean: FeatureMaps<B>,
+    sinusoid: FeatureMaps<B>,
     run: Repeated<B, [B::Scalar; 2]>,
 }
 
@@ -210,7 +220,12 @@ struct Parts<'a, B: Backend> {
 
 impl<B: Backend> Parts<'_, B> {
     /// The operations of a step.
-    fn descend(self, image: &Maps<B>, sinusoid: &Maps<B>, clean: &Maps<B>) -> [B::Scalar; 2] {
+    fn descend(
+        self,
+        image: &FeatureMaps<B>,
+        sinusoid: &FeatureMaps<B>,
+        clean: &FeatureMaps<B>,
+    ) -> [B::Scalar; 2] {
         let Self { network, backend, identity, weights, optimiser, recompute } = self;
         let inputs = Inputs { image, sinusoid, identity };
         let (restored, tape) = network.forward_taped(backend, weights, &inputs, recompute);
@@ -296,7 +311,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
     ) -> Result<Option<Vec<f32>>, DiffusionError> {
         let Some(average) = self.optimiser.average() else { return Ok(None) };
         let Fused { network, backend, .. } = &self.fused;
-        let _turn = backend.turn();
+        let _lock = backend.lock();
         let image = to_maps(backend, images);
         let sinusoid = network.sinusoids(backend, conditioning);
         self.fused.download(&self.fused.restored(average, &image, &sinusoid)).map(Some)

@@ -23,7 +23,7 @@ impl<B: Backend, T> Repeated<B, T> {
         work: impl FnOnce() -> T,
         read: impl FnOnce(&T) -> R,
     ) -> R {
-        if let Some((recording, found)) = &self.recorded {
+        if let Some((recording, found)) = &mut self.recorded {
             backend.replay(recording);
             return read(found);
         }

@@ -1,4 +1,4 @@
-use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, PartGradients};
+use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGradients};
 use disyre_kernels::{Attention as Heads, Convolution, GroupNorm};
 
 use super::layout::Layout;
@@ -16,8 +16,8 @@ pub(super) struct Attention {
 /// What attention keeps for its gradient.
 #[derive(Debug)]
 pub(super) struct Attended<B: Backend> {
-    qkv: Maps<B>,
-    mixed: Maps<B>,
+    qkv: FeatureMaps<B>,
+    mixed: FeatureMaps<B>,
 }
 
 impl Attention {
@@ -49,7 +49,11 @@ impl Attention {
     }
 
     /// What lies between x and the last linear layer.
-    pub(super) fn hidden<B: Backend>(&self, context: &Context<'_, B>, x: &Maps<B>) -> Attended<B> {
+    pub(super) fn hidden<B: Backend>(
+        &self,
+        context: &Context<'_, B>,
+        x: &FeatureMaps<B>,
+    ) -> Attended<B> {
         let qkv = self.qkv.forward(context, &[x], &Added::default(), false);
         let mixed = context.backend.attend(&self.heads, &qkv);
         Attended { qkv, mixed }
@@ -58,12 +62,12 @@ impl Attention {
     pub(super) fn result<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &Maps<B>,
+        x: &FeatureMaps<B>,
         hidden: &Attended<B>,
-    ) -> Maps<B> {
+    ) -> FeatureMaps<B> {
         let Context { backend, weights } = context;
         let input = Input { parts: &[&hidden.mixed], through: None };
-        let addends = Added { by_image: None, map: Some(&x.values) };
+        let addends = Added { by_image: None, map: Some(x.values()) };
         backend.convolve(&self.output, weights, &input, &addends, true)
     }
 
@@ -71,7 +75,7 @@ impl Attention {
     pub(super) fn backward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &Maps<B>,
+        x: &FeatureMaps<B>,
         hidden: Attended<B>,
         gradient: &B::Map,
         out: &mut B::Values,
@@ -80,9 +84,9 @@ impl Attention {
         let Context { backend, weights } = context;
         let Attended { qkv, mixed } = hidden;
         let input = Input { parts: &[&mixed], through: None };
-        backend.by_weight(&self.output, &input, gradient, out, None);
-        let by_mixed = backend.by_data(&self.output, weights, x.extent, gradient, None);
-        let by_qkv = backend.by_attended(&self.heads, &qkv, &by_mixed);
+        backend.backward_filter(&self.output, &input, gradient, out, None);
+        let by_mixed = backend.backward_data(&self.output, weights, x.extent(), gradient, None);
+        let by_qkv = backend.backward_attention(&self.heads, &qkv, &by_mixed);
         let to = PartGradients { addend: Some(gradient), by_parts: by_x };
         self.qkv.backward(context, x, &by_qkv, out, to);
     }

@@ -1,5 +1,5 @@
 use disyre_kernels::Extent;
-use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, Through};
+use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, Through};
 
 use super::Inputs;
 use super::layout::Layout;
@@ -20,10 +20,10 @@ pub(super) struct Embedding {
 /// What the embedding keeps for its gradient.
 #[derive(Debug)]
 pub(super) struct Embedded<B: Backend> {
-    first: Maps<B>,
-    second: Maps<B>,
+    first: FeatureMaps<B>,
+    second: FeatureMaps<B>,
     /// `(n, all blocks' channels)`.
-    pub(super) blocks: Maps<B>,
+    pub(super) blocks: FeatureMaps<B>,
 }
 
 impl Embedding {
@@ -58,8 +58,8 @@ impl Embedding {
         self.second.layer.inputs
     }
 
-    /// Maps for the gradient by the embeddings of all blocks.
-    pub(super) fn blank<B: Backend>(&self, backend: &B, items: usize) -> Maps<B> {
+    /// FeatureMaps for the gradient by the embeddings of all blocks.
+    pub(super) fn blank<B: Backend>(&self, backend: &B, items: usize) -> FeatureMaps<B> {
         backend.blank(row(items), self.blocks.layer.outputs)
     }
 
@@ -69,7 +69,7 @@ impl Embedding {
         inputs: &Inputs<'_, B>,
     ) -> Embedded<B> {
         let first = context.convolve(&self.first, &[inputs.sinusoid], false);
-        let through = |conv, x: &Maps<B>| {
+        let through = |conv, x: &FeatureMaps<B>| {
             let parts = [x];
             let (input, nothing) = (activated(&parts, inputs), Added::default());
             context.backend.convolve(conv, context.weights, &input, &nothing, false)
@@ -88,21 +88,24 @@ impl Embedding {
         gradients: Gradients<'_, B>,
     ) {
         let Gradients { weights: out, embedding } = gradients;
-        let mut through = |conv: &Conv, x: &Maps<B>, gradient: &B::Map| {
+        let mut through = |conv: &Conv, x: &FeatureMaps<B>, gradient: &B::Map| {
             let parts = [x];
             let input = activated(&parts, inputs);
-            context.backend.by_weight(conv, &input, gradient, out, None);
-            context.backend.by_data_through(conv, context.weights, &input, gradient).0
+            context.backend.backward_filter(conv, &input, gradient, out, None);
+            context.backend.backward_data_through_norm(conv, context.weights, &input, gradient).0
         };
-        let by_second = through(&self.blocks, &embedded.second, &embedding.values);
+        let by_second = through(&self.blocks, &embedded.second, embedding.values());
         let by_first = through(&self.second, &embedded.first, &by_second);
         let input = Input { parts: &[inputs.sinusoid], through: None };
-        context.backend.by_weight(&self.first, &input, &by_first, out, None);
+        context.backend.backward_filter(&self.first, &input, &by_first, out, None);
     }
 }
 
 /// What SiLU makes of maps.
-fn activated<'a, B: Backend>(parts: &'a [&'a Maps<B>], inputs: &'a Inputs<'a, B>) -> Input<'a, B> {
+fn activated<'a, B: Backend>(
+    parts: &'a [&'a FeatureMaps<B>],
+    inputs: &'a Inputs<'a, B>,
+) -> Input<'a, B> {
     Input { parts, through: Some(Through { normalised: inputs.identity, silu: true }) }
 }
 

@@ -12,7 +12,7 @@ mod work;
 
 use std::borrow::Cow;
 
-use disyre_kernels::backend::{Added, Backend, Conv, Input, Maps, PartGradients};
+use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGradients};
 use disyre_kernels::{Extent, GroupNorm, Kind};
 
 use crate::slices::ImageBatch;
@@ -49,16 +49,16 @@ enum Step {
 #[derive(Debug)]
 enum Hidden<B: Backend> {
     Nothing,
-    Resnet(Maps<B>),
+    Resnet(FeatureMaps<B>),
     Attention(Attended<B>),
 }
 
 /// What a pass starts from, on the machine.
 #[derive(Debug)]
 pub(crate) struct Inputs<'a, B: Backend> {
-    pub(crate) image: &'a Maps<B>,
+    pub(crate) image: &'a FeatureMaps<B>,
     /// Of each image's conditioning: see [`FusedNetwork::sinusoids`].
-    pub(crate) sinusoid: &'a Maps<B>,
+    pub(crate) sinusoid: &'a FeatureMaps<B>,
     /// See [`FusedNetwork::identity`].
     pub(crate) identity: &'a B::Normalised,
 }
@@ -76,15 +76,15 @@ pub(crate) struct Tape<'a, B: Backend> {
 #[derive(Debug)]
 struct Passed<'a, B: Backend> {
     /// Number 0.
-    image: &'a Maps<B>,
+    image: &'a FeatureMaps<B>,
     /// From number 1 on.
-    results: Vec<Option<Maps<B>>>,
+    results: Vec<Option<FeatureMaps<B>>>,
 }
 
 impl<B: Backend> Passed<'_, B> {
     /// # Panics
     /// If no step has written the maps, or all that read them are done: steps are in order.
-    fn get(&self, index: usize) -> &Maps<B> {
+    fn get(&self, index: usize) -> &FeatureMaps<B> {
         let result = |index: usize| self.results[index].as_ref();
         match index.checked_sub(1) {
             None => self.image,
@@ -92,7 +92,7 @@ impl<B: Backend> Passed<'_, B> {
         }
     }
 
-    fn all(&self, indices: &[usize]) -> Vec<&Maps<B>> {
+    fn all(&self, indices: &[usize]) -> Vec<&FeatureMaps<B>> {
         indices.iter().map(|&index| self.get(index)).collect()
     }
 
@@ -241,7 +241,7 @@ impl FusedNetwork {
         &self,
         backend: &B,
         conditioning: &Conditioning,
-    ) -> Maps<B> {
+    ) -> FeatureMaps<B> {
         let (row, length) = (row(conditioning.len()), self.embedding.sinusoid());
         backend.maps(&self.embedding.sinusoids(conditioning), row, length)
     }
@@ -251,7 +251,7 @@ impl FusedNetwork {
         &self,
         backend: &B,
         conditioning: &Conditioning,
-        sinusoids: &mut Maps<B>,
+        sinusoids: &mut FeatureMaps<B>,
     ) {
         backend.replace(&self.embedding.sinusoids(conditioning), sinusoids);
     }
@@ -267,7 +267,7 @@ impl FusedNetwork {
         backend: &B,
         weights: &B::Values,
         inputs: &Inputs<'_, B>,
-    ) -> Maps<B> {
+    ) -> FeatureMaps<B> {
         let context = Context { backend, weights };
         let embedded = self.embedding.forward(&context, inputs);
         let mut passed = Passed { image: inputs.image, results: Vec::new() };
@@ -291,7 +291,7 @@ impl FusedNetwork {
         weights: &B::Values,
         inputs: &'a Inputs<'a, B>,
         recompute: bool,
-    ) -> (Maps<B>, Tape<'a, B>) {
+    ) -> (FeatureMaps<B>, Tape<'a, B>) {
         let context = Context { backend, weights };
         let embedded = self.embedding.forward(&context, inputs);
         let mut passed = Passed { image: inputs.image, results: Vec::new() };
@@ -315,7 +315,7 @@ impl FusedNetwork {
     ) {
         let context = Context { backend, weights };
         let Tape { inputs, embedded, mut passed, mut hidden } = tape;
-        let embedding = self.embedding.blank(backend, embedded.blocks.extent.width);
+        let embedding = self.embedding.blank(backend, embedded.blocks.extent().width);
         let mut gradients = Gradients { weights: out, embedding };
         let mut by_map: Vec<Option<B::Map>> = (0..=self.steps.len()).map(|_| None).collect();
         let last = self.steps.len();
@@ -338,7 +338,11 @@ impl FusedNetwork {
         self.embedding.backward(&context, inputs, &embedded, gradients);
     }
 
-    fn result<B: Backend>(&self, context: &Context<'_, B>, passed: &Passed<'_, B>) -> Maps<B> {
+    fn result<B: Backend>(
+        &self,
+        context: &Context<'_, B>,
+        passed: &Passed<'_, B>,
+    ) -> FeatureMaps<B> {
         let last = passed.get(self.steps.len());
         self.output.forward(context, &[last], &Added::default(), false)
     }
@@ -385,7 +389,7 @@ impl Step {
         context: &Context<'_, B>,
         passed: &Passed<'_, B>,
         embedded: &Embedded<B>,
-    ) -> (Maps<B>, Hidden<B>) {
+    ) -> (FeatureMaps<B>, Hidden<B>) {
         let hidden = self.hidden(context, passed, embedded);
         let result = match (self, &hidden) {
             (Self::Conv { conv, from }, _) => context.convolve(conv, &[passed.get(*from)], true),
@@ -421,12 +425,12 @@ impl Step {
             (Self::Conv { conv, from }, _) => {
                 let (backend, x) = (context.backend, passed.get(*from));
                 let input = Input { parts: &[x], through: None };
-                backend.by_weight(conv, &input, &gradient, gradients.weights, None);
+                backend.backward_filter(conv, &input, &gradient, gradients.weights, None);
                 // Nobody asks for the gradient by the image itself.
                 if *from > 0 {
                     let onto = by_x[0].take();
-                    let (weights, extent) = (context.weights, x.extent);
-                    by_x[0] = Some(backend.by_data(conv, weights, extent, &gradient, onto));
+                    let (weights, extent) = (context.weights, x.extent());
+                    by_x[0] = Some(backend.backward_data(conv, weights, extent, &gradient, onto));
                 }
             }
             _ => unreachable!("every step has its own kind of hidden results"),
@@ -435,14 +439,18 @@ impl Step {
 }
 
 /// Images `(n, c, h, w)` as feature maps `(n, h, w, c)` on a machine.
-pub(crate) fn to_maps<B: Backend>(backend: &B, images: &ImageBatch) -> Maps<B> {
+pub(crate) fn to_maps<B: Backend>(backend: &B, images: &ImageBatch) -> FeatureMaps<B> {
     let [count, channels, height, width] = images.shape;
     let values = transposed(&images.values, [channels, height * width]);
     backend.maps(&values, Extent { count, height, width }, channels)
 }
 
 /// Puts images of the same shape in the place of earlier ones.
-pub(crate) fn replace_maps<B: Backend>(backend: &B, images: &ImageBatch, maps: &mut Maps<B>) {
+pub(crate) fn replace_maps<B: Backend>(
+    backend: &B,
+    images: &ImageBatch,
+    maps: &mut FeatureMaps<B>,
+) {
     let [_, channels, height, width] = images.shape;
     backend.replace(&transposed(&images.values, [channels, height * width]), maps);
 }

@@ -1,5 +1,5 @@
 use disyre_kernels::backend::{
-    Added, Affine, Backend, Columns, Conv, Input, Maps, PartGradients, Through,
+    Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
 use disyre_kernels::{Convolution, GroupNorm, Kind};
 
@@ -30,12 +30,17 @@ pub(super) struct Context<'a, B: Backend> {
 pub(super) struct Gradients<'a, B: Backend> {
     pub(super) weights: &'a mut B::Values,
     /// `(n, all blocks' channels)`, the n as pixels of one row.
-    pub(super) embedding: Maps<B>,
+    pub(super) embedding: FeatureMaps<B>,
 }
 
 impl<B: Backend> Context<'_, B> {
     /// A convolution of maps as they are.
-    pub(super) fn convolve(&self, conv: &Conv, x: &[&Maps<B>], moments: bool) -> Maps<B> {
+    pub(super) fn convolve(
+        &self,
+        conv: &Conv,
+        x: &[&FeatureMaps<B>],
+        moments: bool,
+    ) -> FeatureMaps<B> {
         let input = Input { parts: x, through: None };
         self.backend.convolve(conv, self.weights, &input, &Added::default(), moments)
     }
@@ -59,10 +64,10 @@ impl NormConv {
     pub(super) fn forward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
+        x: &[&FeatureMaps<B>],
         addends: &Added<'_, B>,
         moments: bool,
-    ) -> Maps<B> {
+    ) -> FeatureMaps<B> {
         let Context { backend, weights } = context;
         let normalised = backend.normalise(&self.affine, weights, x);
         backend.convolve(&self.conv, weights, &self.input(x, &normalised), addends, moments)
@@ -72,16 +77,16 @@ impl NormConv {
     fn halfway<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
+        x: &[&FeatureMaps<B>],
         gradient: &B::Map,
         out: &mut B::Values,
-        by_image: Option<Columns<&mut Maps<B>>>,
+        by_image: Option<Columns<&mut FeatureMaps<B>>>,
     ) -> Halfway<B> {
         let Context { backend, weights } = context;
         let normalised = backend.normalise(&self.affine, weights, x);
         let input = self.input(x, &normalised);
-        backend.by_weight(&self.conv, &input, gradient, out, by_image);
-        let found = backend.by_data_through(&self.conv, weights, &input, gradient);
+        backend.backward_filter(&self.conv, &input, gradient, out, by_image);
+        let found = backend.backward_data_through_norm(&self.conv, weights, &input, gradient);
         Halfway { normalised, found }
     }
 
@@ -89,21 +94,21 @@ impl NormConv {
     fn onward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
+        x: &[&FeatureMaps<B>],
         halfway: Halfway<B>,
         out: &mut B::Values,
         to: PartGradients<'_, B>,
     ) {
         let Halfway { normalised, found } = halfway;
         let input = self.input(x, &normalised);
-        context.backend.by_parts(&self.affine, context.weights, &input, found, out, to);
+        context.backend.backward_norm(&self.affine, context.weights, &input, found, out, to);
     }
 
     /// The gradients by all parameters, and by x with `to.addend` added.
     pub(super) fn backward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &Maps<B>,
+        x: &FeatureMaps<B>,
         gradient: &B::Map,
         out: &mut B::Values,
         to: PartGradients<'_, B>,
@@ -114,7 +119,7 @@ impl NormConv {
 
     fn input<'a, B: Backend>(
         &self,
-        x: &'a [&'a Maps<B>],
+        x: &'a [&'a FeatureMaps<B>],
         normalised: &'a B::Normalised,
     ) -> Input<'a, B> {
         Input { parts: x, through: Some(Through { normalised, silu: self.silu }) }
@@ -154,9 +159,9 @@ impl Resnet {
     pub(super) fn hidden<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
-        embeddings: &Maps<B>,
-    ) -> Maps<B> {
+        x: &[&FeatureMaps<B>],
+        embeddings: &FeatureMaps<B>,
+    ) -> FeatureMaps<B> {
         let by_image = Some(Columns { maps: embeddings, first: self.column });
         self.first.forward(context, x, &Added { by_image, map: None }, true)
     }
@@ -165,11 +170,11 @@ impl Resnet {
     pub(super) fn result<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
-        hidden: &Maps<B>,
-    ) -> Maps<B> {
+        x: &[&FeatureMaps<B>],
+        hidden: &FeatureMaps<B>,
+    ) -> FeatureMaps<B> {
         let shortcut = self.shortcut.as_ref().map(|conv| context.convolve(conv, x, false));
-        let map = Some(&shortcut.as_ref().unwrap_or(x[0]).values);
+        let map = Some(shortcut.as_ref().unwrap_or(x[0]).values());
         self.second.forward(context, &[hidden], &Added { by_image: None, map }, true)
     }
 
@@ -177,8 +182,8 @@ impl Resnet {
     pub(super) fn backward<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
-        hidden: Maps<B>,
+        x: &[&FeatureMaps<B>],
+        hidden: FeatureMaps<B>,
         gradient: B::Map,
         gradients: &mut Gradients<'_, B>,
         by_x: &mut [Option<B::Map>],
@@ -203,13 +208,13 @@ impl Resnet {
     fn through_shortcut<B: Backend>(
         &self,
         context: &Context<'_, B>,
-        x: &[&Maps<B>],
+        x: &[&FeatureMaps<B>],
         gradient: B::Map,
         out: &mut B::Values,
     ) -> B::Map {
         let Some(conv) = &self.shortcut else { return gradient };
         let Context { backend, weights } = context;
-        backend.by_weight(conv, &Input { parts: x, through: None }, &gradient, out, None);
-        backend.by_data(conv, weights, x[0].extent, &gradient, None)
+        backend.backward_filter(conv, &Input { parts: x, through: None }, &gradient, out, None);
+        backend.backward_data(conv, weights, x[0].extent(), &gradient, None)
     }
 }

@@ -4,7 +4,7 @@ use disyre_core::Distance;
 use rayon::prelude::*;
 
 use super::{
-    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, Input, Maps, Numbers,
+    Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, FeatureMaps, Input, Numbers,
     PartGradients, State,
 };
 use crate::{
@@ -53,22 +53,22 @@ impl Backend for Cpu {
         Ok(values.to_vec())
     }
 
-    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self> {
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> FeatureMaps<Self> {
         let mut maps = self.blank(extent, channels);
         self.replace(values, &mut maps);
         maps
     }
 
-    fn replace(&self, values: &[f32], maps: &mut Maps<Self>) {
+    fn replace(&self, values: &[f32], maps: &mut FeatureMaps<Self>) {
         maps.values.copy_from_slice(values);
     }
 
-    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self> {
+    fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self> {
         let values = self.pool.take(extent.count * pixels(extent) * channels);
-        Maps { extent, channels, values, moments: None }
+        FeatureMaps::new(extent, channels, values)
     }
 
-    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError> {
+    fn download_maps(&self, maps: &FeatureMaps<Self>) -> Result<Vec<f32>, BackendError> {
         Ok(maps.values.to_vec())
     }
 
@@ -81,11 +81,16 @@ impl Backend for Cpu {
         Normalised { scale: ones, shift: zeros.clone(), spread: zeros.clone(), level: zeros }
     }
 
-    fn normalise(&self, affine: &Affine, weights: &Numbers, parts: &[&Maps<Self>]) -> Normalised {
+    fn normalise(
+        &self,
+        affine: &Affine,
+        weights: &Numbers,
+        parts: &[&FeatureMaps<Self>],
+    ) -> Normalised {
         let moments: Vec<&[[f64; 2]]> =
-            parts.iter().map(|part| part.moments.as_deref().unwrap_or_default()).collect();
+            parts.iter().map(|part| part.moments().map_or(&[][..], Vec::as_slice)).collect();
         let (weight, bias) = (&weights[affine.weight.clone()], &weights[affine.bias.clone()]);
-        let extent = parts[0].extent;
+        let extent = parts[0].extent();
         affine.norm.normalise(&moments, extent.count, pixels(extent), weight, bias)
     }
 
@@ -96,10 +101,10 @@ impl Backend for Cpu {
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
-    ) -> Maps<Self> {
+    ) -> FeatureMaps<Self> {
         let outputs = conv.layer.outputs;
         let by_image = addends.by_image.map(|Columns { maps, first }| -> Vec<f32> {
-            let rows = maps.values.chunks_exact(maps.channels);
+            let rows = maps.values.chunks_exact(maps.channels());
             rows.flat_map(|row| &row[first..first + outputs]).copied().collect()
         });
         let addends = Addends {
@@ -113,10 +118,10 @@ impl Backend for Cpu {
         let Images { count, height, width, channels, values, moments } =
             layer.forward_packed(self, extent, &source, &weight, &addends, moments);
         let moments = (!moments.is_empty()).then_some(moments);
-        Maps { extent: Extent { count, height, width }, channels, values, moments }
+        FeatureMaps::with_moments(Extent { count, height, width }, channels, values, moments)
     }
 
-    fn by_data(
+    fn backward_data(
         &self,
         conv: &Conv,
         weights: &Numbers,
@@ -134,7 +139,7 @@ impl Backend for Cpu {
         }
     }
 
-    fn by_data_through(
+    fn backward_data_through_norm(
         &self,
         conv: &Conv,
         weights: &Numbers,
@@ -150,13 +155,13 @@ impl Backend for Cpu {
         (found.by_z, found.sums)
     }
 
-    fn by_weight(
+    fn backward_filter(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
         gradient: &Buffer,
         out: &mut Numbers,
-        by_image: Option<Columns<&mut Maps<Self>>>,
+        by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
         let (parts, outputs) = (parts(input), conv.layer.outputs);
         let weight = &mut out[conv.weight.clone()];
@@ -166,13 +171,14 @@ impl Backend for Cpu {
             *out = sums[channel..].iter().step_by(outputs).sum::<f64>() as f32;
         }
         let Some(Columns { maps, first }) = by_image else { return };
-        let rows = maps.values.chunks_exact_mut(maps.channels);
+        let channels = maps.channels();
+        let rows = maps.values.chunks_exact_mut(channels);
         for (row, sums) in rows.zip(sums.chunks_exact(outputs)) {
             row[first..].iter_mut().zip(sums).for_each(|(out, &sum)| *out = sum as f32);
         }
     }
 
-    fn by_parts(
+    fn backward_norm(
         &self,
         affine: &Affine,
         weights: &Numbers,
@@ -203,16 +209,21 @@ impl Backend for Cpu {
         }
     }
 
-    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self> {
-        let values = attention.forward(self, qkv.extent, &qkv.values);
-        Maps { extent: qkv.extent, channels: attention.channels, values, moments: None }
+    fn attend(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> FeatureMaps<Self> {
+        let values = attention.forward(self, qkv.extent(), &qkv.values);
+        FeatureMaps::new(qkv.extent(), attention.channels, values)
     }
 
-    fn by_attended(&self, attention: &Attention, qkv: &Maps<Self>, gradient: &Buffer) -> Buffer {
-        attention.backward(self, qkv.extent, &qkv.values, gradient)
+    fn backward_attention(
+        &self,
+        attention: &Attention,
+        qkv: &FeatureMaps<Self>,
+        gradient: &Buffer,
+    ) -> Buffer {
+        attention.backward(self, qkv.extent(), &qkv.values, gradient)
     }
 
-    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (f64, Buffer) {
+    fn squared_error(&self, y: &FeatureMaps<Self>, target: &FeatureMaps<Self>) -> (f64, Buffer) {
         let mut slope = self.pool.take(y.values.len());
         (mean_squared_error(&y.values, &target.values, &mut slope), slope)
     }
@@ -220,16 +231,11 @@ impl Backend for Cpu {
     fn add_member(
         &self,
         distance: Distance,
-        x: &Maps<Self>,
-        y: &Maps<Self>,
+        x: &FeatureMaps<Self>,
+        y: &FeatureMaps<Self>,
         onto: Option<Ensemble<Self>>,
     ) -> Ensemble<Self> {
-        let zeros = || Maps {
-            extent: y.extent,
-            channels: y.channels,
-            values: self.pool.zeros(y.values.len()),
-            moments: None,
-        };
+        let zeros = || FeatureMaps::new(y.extent(), y.channels(), self.pool.zeros(y.values.len()));
         let mut sums = onto.unwrap_or_else(|| Ensemble { distances: zeros(), members: zeros() });
         let Ensemble { distances, members } = &mut sums;
         let lens = [&x.values, &distances.values, &members.values].map(|values| values.len());
@@ -275,7 +281,7 @@ impl Backend for Cpu {
         (work(), None)
     }
 
-    fn replay(&self, (): &()) {}
+    fn replay(&self, (): &mut ()) {}
 }
 
 fn copy(cpu: &Cpu, values: &[f32]) -> Buffer {
@@ -290,7 +296,7 @@ fn pixels(extent: Extent) -> usize {
 }
 
 fn parts<'a>(input: &Input<'a, Cpu>) -> Vec<Part<'a>> {
-    input.parts.iter().map(|maps| Part::new(&maps.values, maps.channels)).collect()
+    input.parts.iter().map(|maps| Part::new(&maps.values, maps.channels())).collect()
 }
 
 fn source<'a>(input: &Input<'a, Cpu>, parts: &'a [Part<'a>]) -> Source<'a> {

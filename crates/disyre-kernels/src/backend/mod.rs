@@ -11,8 +11,10 @@
 //! error, and nobody uses what lies between.
 
 mod cpu;
+mod feature_maps;
 mod numbers;
 
+pub use feature_maps::{Elements, FeatureMaps};
 pub use numbers::Numbers;
 
 use std::fmt::Debug;
@@ -35,7 +37,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// 32-bit numbers that stay: weights, their gradients, the optimiser's state.
     type Values: Debug + Send + Sync;
     /// Feature maps or their gradients; the machine may keep them in fewer bits.
-    type Map: Debug + Send + Sync;
+    type Map: Elements;
     /// For each channel of each image, `(n, c)`, mean and sum of squared deviations over the pixels.
     type Moments: Debug + Send + Sync;
     /// Coefficients of a normalisation, each `(n, c)`: `z = scale · x + shift` and `ẋ = spread · x + level`.
@@ -77,19 +79,19 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn download(&self, values: &Self::Values) -> Result<Vec<f32>, BackendError>;
 
     /// Images `(n, h, w, c)` on the machine, without moments.
-    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> Maps<Self>;
+    fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> FeatureMaps<Self>;
 
     /// Puts images of the same shape in the place of earlier ones, in the same memory: see [`record`](Self::record).
-    fn replace(&self, values: &[f32], maps: &mut Maps<Self>);
+    fn replace(&self, values: &[f32], maps: &mut FeatureMaps<Self>);
 
-    /// Maps whose values are those of some earlier use.
-    fn blank(&self, extent: Extent, channels: usize) -> Maps<Self>;
+    /// FeatureMaps whose values are those of some earlier use.
+    fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self>;
 
     /// The values of maps, after all that came before is done.
     ///
     /// # Errors
     /// As [`download`](Self::download).
-    fn download_maps(&self, maps: &Maps<Self>) -> Result<Vec<f32>, BackendError>;
+    fn download_maps(&self, maps: &FeatureMaps<Self>) -> Result<Vec<f32>, BackendError>;
 
     /// Numbers that operations found, after all that came before is done.
     ///
@@ -105,7 +107,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
         &self,
         affine: &Affine,
         weights: &Self::Values,
-        parts: &[&Maps<Self>],
+        parts: &[&FeatureMaps<Self>],
     ) -> Self::Normalised;
 
     /// A convolution with its bias, with the moments of the result if `moments` is set: see [`Convolution::forward`].
@@ -116,11 +118,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
-    ) -> Maps<Self>;
+    ) -> FeatureMaps<Self>;
 
     /// The gradient by a convolution's input of size `extent`, from the one by its result; added to `onto` if there is
     /// one: see [`Convolution::by_data`].
-    fn by_data(
+    fn backward_data(
         &self,
         conv: &Conv,
         weights: &Self::Values,
@@ -130,8 +132,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> Self::Map;
 
     /// The gradient by a transformed input, taken on through SiLU, so by `z = scale · x + shift`; and the sums that
-    /// [`by_parts`](Self::by_parts) asks for: see [`Convolution::by_data_through_norm`].
-    fn by_data_through(
+    /// [`backward_norm`](Self::backward_norm) asks for: see [`Convolution::by_data_through_norm`].
+    fn backward_data_through_norm(
         &self,
         conv: &Conv,
         weights: &Self::Values,
@@ -141,20 +143,20 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Writes the gradients by a convolution's weight and bias to their places in `out`: see
     /// [`Convolution::by_weight`]. The sums over the pixels of each image, `(n, o)`, also go to `by_image`.
-    fn by_weight(
+    fn backward_filter(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
         gradient: &Self::Map,
         out: &mut Self::Values,
-        by_image: Option<Columns<&mut Maps<Self>>>,
+        by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     );
 
-    /// Takes what [`by_data_through`](Self::by_data_through) found on through the normalisation: writes the gradients
+    /// Takes what [`backward_data_through_norm`](Self::backward_data_through_norm) found on through the normalisation: writes the gradients
     /// by its weight and bias to their places in `out`, and the one by the input to `to`: see [`GroupNorm::gradients`].
     ///
     /// The input is normalised.
-    fn by_parts(
+    fn backward_norm(
         &self,
         affine: &Affine,
         weights: &Self::Values,
@@ -166,27 +168,31 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Attention between the pixels of each image, from queries, keys and values side by side `(n, h, w, 3·c)`, without
     /// moments: see [`Attention::forward`].
-    fn attend(&self, attention: &Attention, qkv: &Maps<Self>) -> Maps<Self>;
+    fn attend(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> FeatureMaps<Self>;
 
     /// The gradient by queries, keys and values, from the one by the result: see [`Attention::backward`].
-    fn by_attended(
+    fn backward_attention(
         &self,
         attention: &Attention,
-        qkv: &Maps<Self>,
+        qkv: &FeatureMaps<Self>,
         gradient: &Self::Map,
     ) -> Self::Map;
 
     /// Mean squared error of `y` against `target`, and its gradient by `y`: see
     /// [`mean_squared_error`](crate::mean_squared_error).
-    fn squared_error(&self, y: &Maps<Self>, target: &Maps<Self>) -> (Self::Scalar, Self::Map);
+    fn squared_error(
+        &self,
+        y: &FeatureMaps<Self>,
+        target: &FeatureMaps<Self>,
+    ) -> (Self::Scalar, Self::Map);
 
     /// The sums over the members of an ensemble with one more, `y`: how far it is from `x`, and itself. Those before are
     /// in `onto`; without any the sums begin at 0.
     fn add_member(
         &self,
         distance: Distance,
-        x: &Maps<Self>,
-        y: &Maps<Self>,
+        x: &FeatureMaps<Self>,
+        y: &FeatureMaps<Self>,
         onto: Option<Ensemble<Self>>,
     ) -> Ensemble<Self>;
 
@@ -206,7 +212,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Holds off other threads: from an upload until what came of it was downloaded, where a recording of one uses the
     /// memory of another's operations. None where they do not meet, as on the processor, whose threads may wait for each
     /// other.
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    fn lock(&self) -> Option<MutexGuard<'_, ()>> {
         None
     }
 
@@ -218,7 +224,10 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<Self::Recording>);
 
     /// Repeats the operations of a recording, on what now lies in the memory that they used.
-    fn replay(&self, recording: &Self::Recording);
+    ///
+    /// # Panics
+    /// If another backend made the recording.
+    fn replay(&self, recording: &mut Self::Recording);
 }
 
 /// A convolution, and where its parameters lie in the run of all.
@@ -243,24 +252,11 @@ pub struct Affine {
     pub bias: Range<usize>,
 }
 
-/// Feature maps on a machine.
-#[derive(Debug)]
-pub struct Maps<B: Backend + ?Sized> {
-    /// n, h and w.
-    pub extent: Extent,
-    /// c.
-    pub channels: usize,
-    /// `(n, h, w, c)`.
-    pub values: B::Map,
-    /// Those of each channel of each image, if a convolution was asked for them.
-    pub moments: Option<B::Moments>,
-}
-
 /// What a convolution reads: maps of one extent, one behind another in channels, perhaps transformed on the way.
 #[derive(Debug)]
 pub struct Input<'a, B: Backend + ?Sized> {
     /// At least one, at most two.
-    pub parts: &'a [&'a Maps<B>],
+    pub parts: &'a [&'a FeatureMaps<B>],
     /// What each value becomes before it is multiplied.
     pub through: Option<Through<'a, B>>,
 }
@@ -278,7 +274,7 @@ pub struct Through<'a, B: Backend + ?Sized> {
 #[derive(Debug)]
 pub struct Added<'a, B: Backend + ?Sized> {
     /// One number for each image and channel, `(n, o)`: see [`Columns`].
-    pub by_image: Option<Columns<&'a Maps<B>>>,
+    pub by_image: Option<Columns<&'a FeatureMaps<B>>>,
     /// Of the shape of the result.
     pub map: Option<&'a B::Map>,
 }
@@ -305,9 +301,9 @@ pub struct PartGradients<'a, B: Backend + ?Sized> {
 #[derive(Debug)]
 pub struct Ensemble<B: Backend + ?Sized> {
     /// Of how far each member is from what all restore.
-    pub distances: Maps<B>,
+    pub distances: FeatureMaps<B>,
     /// Of the members.
-    pub members: Maps<B>,
+    pub members: FeatureMaps<B>,
 }
 
 /// What an update changes, all of one length.
@@ -361,6 +357,6 @@ impl<B: Backend + ?Sized> Input<'_, B> {
     /// # Panics
     /// If there is no part.
     pub fn extent(&self) -> Extent {
-        self.parts[0].extent
+        self.parts[0].extent()
     }
 }
