@@ -77,7 +77,7 @@ fn real_pairs(config: &RunConfig) -> DagPairs {
         name: format!("scan-{index}"),
         image: brain(key("pairs").child(index), [80, 96, 80]).into_shared(),
         segmentation: None,
-        places: None,
+        locations: None,
     };
     let subjects: Vec<Subject> = (0..4).map(subject).collect();
     let tissues = Tissues::Fitted(Codebook::published().into());

@@ -13,11 +13,11 @@ pub(crate) struct AnomalyArguments {
     /// What tells tissues where a bias has some [default: the settings', k-means unless they say otherwise]
     #[arg(long, value_name = "MODEL")]
     tissue_model: Option<ModelArgument>,
-    /// A folder of anatomical segmentations that tell tissues, one for each scan, whose name starts with the scan's; for
-    /// BIDS names, with the part before the suffix
+    /// A folder of anatomical segmentations that tell tissues, one for each scan, named like it, perhaps with more parts:
+    /// NAME_dseg
     #[arg(long, value_name = "DIR", conflicts_with = "tissue_model")]
     segmentations: Option<PathBuf>,
-    /// A folder of maps, one for each scan, named as segmentations are: how probable each voxel is as an anomaly's centre;
+    /// A folder of location maps, one for each scan, named like it: how probable each voxel is as an anomaly's centre;
     /// a mask is such a map [default: the settings', anywhere in the brain unless they say otherwise]
     #[arg(long, value_name = "DIR")]
     places: Option<PathBuf>,

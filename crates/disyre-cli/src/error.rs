@@ -26,12 +26,6 @@ pub(crate) enum CliError {
     /// A model or a demo would be mixed with something else.
     #[error("{} is not empty; choose another folder, or {other_way}", folder.display())]
     NotEmpty { folder: PathBuf, other_way: &'static str },
-    /// No brain mask goes with a scan.
-    #[error("no brain mask for {} in {}; expected one of {expected}", scan.display(), folder.display())]
-    NoMask { scan: PathBuf, folder: PathBuf, expected: String },
-    /// Several brain masks go with a scan.
-    #[error("several brain masks for {}: {found}; keep one of them in the folder", scan.display())]
-    SeveralMasks { scan: PathBuf, found: String },
     /// Two scans would write the same file.
     #[error("{} and {} would both write {}; rename one of them", first.display(), second.display(), output.display())]
     SameOutput { first: PathBuf, second: PathBuf, output: PathBuf },
@@ -50,9 +44,6 @@ pub(crate) enum CliError {
     /// A folder holds results of this program and masks, but no scan.
     #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
     OnlyResults { folder: PathBuf },
-    /// No or several files go with an anomaly map.
-    #[error("{count} files in {} go with {}, expected 1 whose name starts with {name}: {found}; list the pairs in a file and use --pairs", folder.display(), score.display())]
-    Match { score: PathBuf, folder: PathBuf, name: String, count: usize, found: String },
     /// A brain mask leaves nothing to evaluate.
     #[error("mask {} is 0 everywhere; a brain mask is not 0 inside the brain", path.display())]
     EmptyMask { path: PathBuf },

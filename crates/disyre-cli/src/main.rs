@@ -10,7 +10,6 @@ mod config;
 mod detection;
 mod error;
 mod interrupt;
-mod masks;
 mod output;
 mod pairs;
 mod progress;

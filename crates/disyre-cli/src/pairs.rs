@@ -1,14 +1,13 @@
+//! Pairs of anomaly maps and lesion masks, from a list or from folders, and their voxels; `evaluate` measures them.
+
 use std::path::{Path, PathBuf};
 
 use disyre::Case;
-use disyre::volume::{Scan, find_scans, read_mask, scan_name};
+use disyre::volume::{Scan, ScanName, SidecarFiles, SidecarKind, find_scans, read_mask};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 use crate::output::write_whole;
-
-/// What marks an anomaly map in a file's name.
-const MARK: &str = "_desc-anomalyscore";
 
 /// An anomaly map, the lesion mask it is judged by, and the brain mask that says which voxels count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,72 +52,59 @@ pub(crate) fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<(), CliError> {
     write_whole(path, &bytes)
 }
 
-/// Pairs the anomaly maps of a folder with labels and masks by name.
+/// Pairs the anomaly maps of a folder with labels and masks by name. Labels without a map are warned about.
 ///
 /// # Errors
-/// [`CliError::NoScores`], [`CliError::Match`] listing what was found.
+/// [`CliError::NoScores`]; [`VolumeError`](disyre::volume::VolumeError) for a map without its label or mask, or with
+/// several, listing what was found.
 pub(crate) fn match_folders(
     scores: &Path,
     labels: &Path,
     masks: Option<&Path>,
 ) -> Result<Vec<Pair>, CliError> {
-    let maps = find_scans(scores)?.into_iter().filter(|path| scan_name(path).contains(MARK));
-    let maps: Vec<PathBuf> = maps.collect();
+    let is_map = |path: &PathBuf| ScanName::of(path).is_output_of("anomalyscore");
+    let maps: Vec<PathBuf> = find_scans(scores)?.into_iter().filter(is_map).collect();
     if maps.is_empty() {
         return Err(CliError::NoScores { folder: scores.to_owned() });
     }
-    let candidates: Vec<PathBuf> = find_scans(labels)?;
-    let masks = masks.map(|folder| Ok::<_, CliError>((folder, find_scans(folder)?))).transpose()?;
-    let pair = |score: PathBuf| {
-        let label = match_one(&score, labels, &candidates)?;
-        let mask =
-            masks.as_ref().map(|(folder, files)| match_one(&score, folder, files)).transpose()?;
-        Ok(Pair { score, label, mask })
-    };
-    maps.into_iter().map(pair).collect()
-}
-
-/// The one file of a folder that goes with an anomaly map: its name starts with the map's, up to [`MARK`].
-fn match_one(score: &Path, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, CliError> {
-    let name = case_name(score);
-    let fits = |file: &&PathBuf| {
-        let candidate = scan_name(file);
-        // `sub-1` goes with `sub-1_lesion`, not with `sub-10_lesion`.
-        let rest = candidate.strip_prefix(&name);
-        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
-            && !candidate.contains(MARK)
-    };
-    let found: Vec<&PathBuf> = files.iter().filter(fits).collect();
-    match found.as_slice() {
-        [file] => Ok((*file).clone()),
-        several => Err(CliError::Match {
-            score: score.to_owned(),
-            folder: folder.to_owned(),
-            name,
-            count: several.len(),
-            found: list(several),
-        }),
+    let labels = SidecarFiles::list(labels, SidecarKind::LesionMask)?;
+    let labels = labels.assign(&maps);
+    for path in labels.unused {
+        eprintln!("warning: {} belongs to no anomaly map, so it is not measured", path.display());
     }
+    let masks =
+        masks.map(|folder| SidecarFiles::list(folder, SidecarKind::BrainMask)).transpose()?;
+    let masks = masks.as_ref().map(|masks| masks.assign(&maps).files);
+    let mut masks = masks.into_iter().flatten();
+    let pair = |(score, label): (PathBuf, Result<&Path, _>)| {
+        let mask = masks.next().transpose()?.map(Path::to_owned);
+        Ok(Pair { score, label: label?.to_owned(), mask })
+    };
+    maps.iter().cloned().zip(labels.files).map(pair).collect()
 }
 
-fn list(files: &[&PathBuf]) -> String {
-    match files {
-        [] => "none".to_owned(),
-        files => files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// Name of the scan that an anomaly map was made of.
-fn case_name(score: &Path) -> String {
-    let name = scan_name(score);
-    name.split_once(MARK).map_or(name.as_str(), |(before, _)| before).to_owned()
+/// Names of the cases, in order: those of their scans, for maps of `disyre detect` without the suffix unless several
+/// would share a name then.
+pub(crate) fn case_names(pairs: &[Pair]) -> Vec<String> {
+    let maps = || pairs.iter().map(|pair| ScanName::of(&pair.score));
+    let scans: Vec<String> = maps().map(|map| map.source().to_string()).collect();
+    let short = |map: ScanName| {
+        let scan = map.source();
+        let end = scan.suffix().filter(|_| map.is_output_of("anomalyscore"));
+        let end = end.map_or(String::new(), |suffix| format!("_{suffix}"));
+        scan.as_str().strip_suffix(end.as_str()).unwrap_or(scan.as_str()).to_owned()
+    };
+    let names: Vec<String> = maps().map(short).collect();
+    let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let name = |(scan, name): (&String, &String)| if shared(name) { scan } else { name }.clone();
+    scans.iter().zip(&names).map(name).collect()
 }
 
 /// Reads the voxels of a pair that count: those inside the brain mask, or all.
 ///
 /// # Errors
 /// Those of reading; a label or mask on another grid than the map, naming both files; [`CliError::EmptyMask`].
-pub(crate) fn read_case(pair: &Pair) -> Result<Case, CliError> {
+pub(crate) fn read_case(name: String, pair: &Pair) -> Result<Case, CliError> {
     let score = Scan::read(&pair.score)?;
     let label = read_mask(&pair.label, &score)?;
     let voxels = score.volume.data.iter().copied().zip(label.iter().copied());
@@ -131,7 +117,7 @@ pub(crate) fn read_case(pair: &Pair) -> Result<Case, CliError> {
     };
     match &pair.mask {
         Some(path) if scores.is_empty() => Err(CliError::EmptyMask { path: path.clone() }),
-        _ => Ok(Case { name: case_name(&pair.score), scores, labels }),
+        _ => Ok(Case { name, scores, labels }),
     }
 }
 
@@ -177,15 +163,39 @@ mod tests {
         assert_eq!(read_pairs(&path).unwrap(), pairs);
     }
 
+    /// A folder with empty files of these names.
+    fn folder_of(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), []).unwrap());
+        folder
+    }
+
     #[test]
     fn a_label_is_matched_by_the_whole_name_of_the_case() {
-        let files = ["l/sub-10_lesion.nii", "l/sub-1_lesion.nii"].map(PathBuf::from);
-        let score = Path::new("s/sub-1_desc-anomalyscore_T1w.nii.gz");
-        assert_eq!(match_one(score, Path::new("l"), &files).unwrap(), files[1]);
-        let both = ["l/sub-1_lesion.nii", "l/sub-1_brain.nii"].map(PathBuf::from);
-        let message = match_one(score, Path::new("l"), &both).unwrap_err().to_string();
-        assert!(message.contains("l/sub-1_lesion.nii, l/sub-1_brain.nii"), "{message}");
-        let message = match_one(score, Path::new("l"), &[]).unwrap_err().to_string();
-        assert!(message.starts_with("0 files in l go with"), "{message}");
+        let scores = folder_of(&["sub-1_desc-anomalyscore_T1w.nii.gz", "sub-1_T1w_overlay.png"]);
+        let label = |names: &[&str]| {
+            let labels = folder_of(names);
+            match_folders(scores.path(), labels.path(), None)
+                .map(|pairs| pairs[0].label.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        let found = label(&["sub-10_lesion.nii", "sub-1_lesion.nii"]).unwrap();
+        assert_eq!(found, "sub-1_lesion.nii");
+        let message = label(&["sub-1_lesion.nii", "sub-1_brain.nii"]).unwrap_err().to_string();
+        assert!(message.starts_with("2 lesion masks of "), "{message}");
+        let message = label(&["sub-2_lesion.nii"]).unwrap_err().to_string();
+        assert!(message.starts_with("no lesion mask of "), "{message}");
+    }
+
+    #[test]
+    fn a_case_is_named_as_its_scan_and_two_contrasts_stay_apart() {
+        let names = |maps: &[&str]| {
+            let pair = |map: &&str| Pair { score: map.into(), label: "l".into(), mask: None };
+            case_names(&maps.iter().map(pair).collect::<Vec<_>>())
+        };
+        let t1 = "s/sub-1_desc-anomalyscore_T1w.nii.gz";
+        assert_eq!(names(&[t1, "s/ms07_t1_desc-anomalyscore.nii"]), ["sub-1", "ms07_t1"]);
+        let flair = "s/sub-1_desc-anomalyscore_FLAIR.nii.gz";
+        assert_eq!(names(&[t1, flair]), ["sub-1_T1w", "sub-1_FLAIR"]);
+        assert_eq!(names(&["list/any.nii", "list/sub-1_T1w.nii"]), ["any", "sub-1_T1w"]);
     }
 }

@@ -1,3 +1,5 @@
+//! Healthy subjects, split into those that train and those that validate.
+
 use std::path::Path;
 
 use disyre_core::Key;
@@ -5,7 +7,7 @@ use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
 use disyre_volume::find_scans;
 
-use crate::{Error, Places, Prepared, RunConfig, Segmentation, SourceScan};
+use crate::{Error, LocationMap, Prepared, RunConfig, Segmentation, SourceScan};
 
 /// A healthy scan, prepared.
 #[derive(Debug, Clone)]
@@ -17,14 +19,14 @@ pub struct Subject {
     /// Its anatomical segmentation, if tissues are told by one.
     pub segmentation: Option<Segmentation>,
     /// Where its anomalies may lie; `None`: anywhere in the brain.
-    pub places: Option<Places>,
+    pub locations: Option<LocationMap>,
 }
 
 impl Subject {
     /// Takes a prepared scan.
     pub fn new(name: impl Into<String>, prepared: Prepared) -> Self {
         let image = prepared.volume.data.insert_axis(Axis(0));
-        Self { name: name.into(), image: image.into_shared(), segmentation: None, places: None }
+        Self { name: name.into(), image: image.into_shared(), segmentation: None, locations: None }
     }
 }
 
@@ -38,15 +40,15 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Reads and prepares every scan of a folder, several at a time, with their segmentations and maps of places if the
+    /// Reads and prepares every scan of a folder, several at a time, with their segmentations and location maps if the
     /// settings ask for them, then splits them.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Companion`] for a scan without
+    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
     /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
         let scans = SourceScan::read_all(&find_scans(folder)?, config)?;
-        Self::split(scans.iter().map(Subject::from).collect(), config.pairs.hold_out, key)
+        Self::split(scans.into_iter().map(Subject::from).collect(), config.pairs.hold_out, key)
     }
 
     /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
@@ -73,11 +75,16 @@ impl Cohort {
     }
 }
 
+impl From<SourceScan> for Subject {
+    fn from(scan: SourceScan) -> Self {
+        let SourceScan { name, prepared, segmentation, locations, path: _ } = scan;
+        Self { segmentation, locations, ..Self::new(name, prepared) }
+    }
+}
+
 impl From<&SourceScan> for Subject {
     fn from(scan: &SourceScan) -> Self {
-        let subject = Self::new(scan.source.name.as_str(), scan.prepared.clone());
-        let (segmentation, places) = (scan.segmentation.clone(), scan.places.clone());
-        Self { segmentation, places, ..subject }
+        scan.clone().into()
     }
 }
 
@@ -92,7 +99,7 @@ mod tests {
                 name: format!("sub-{i:03}"),
                 image: image.clone(),
                 segmentation: None,
-                places: None,
+                locations: None,
             })
             .collect()
     }

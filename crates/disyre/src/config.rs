@@ -46,9 +46,7 @@ pub struct TissueConfig {
     pub classes: usize,
     /// Brain voxels drawn from each scan for the fit, ≥ 1; ours: bounds memory for any cohort.
     pub voxels_per_scan: usize,
-    /// For label maps, a folder with the segmentation of each scan, by its name: see [`Companions::find`].
-    ///
-    /// [`Companions::find`]: crate::Companions::find
+    /// For label maps, a folder with the segmentation of each scan, named as [`SidecarFiles`](disyre_volume::SidecarFiles) says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentations: Option<PathBuf>,
 }
@@ -104,10 +102,8 @@ pub struct PairConfig {
     /// their window as their family says, whatever the spacing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape_size_mm: Option<[f64; 2]>,
-    /// A folder with a map of places for each scan, by its name (see [`Companions::find`]): how probable each voxel is as
-    /// the centre of an anomaly, ≥ 0; a mask is such a map. None: anywhere in the brain.
-    ///
-    /// [`Companions::find`]: crate::Companions::find
+    /// A folder with a location map for each scan, named as [`SidecarFiles`](disyre_volume::SidecarFiles) says: how
+    /// probable each voxel is as the centre of an anomaly, ≥ 0; a mask is such a map. None: anywhere in the brain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<PathBuf>,
     /// How healthy patches are varied; its own `mirror` counts then. None: they are cut and mirrored only.

@@ -82,23 +82,6 @@ pub enum Error {
         /// What it may hold.
         expected: &'static str,
     },
-    /// No or several files of a folder go with a scan.
-    #[error(
-        "{count} {what} of {} in {}, expected 1 whose name starts with {subject}",
-        scan.display(), folder.display()
-    )]
-    Companion {
-        /// What was looked for, in the plural.
-        what: &'static str,
-        /// The scan.
-        scan: PathBuf,
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// How many were found.
-        count: usize,
-        /// How its name has to start.
-        subject: String,
-    },
     /// A segmentation holds something else than codes.
     #[error("segmentation {} holds {value}, expected whole numbers; give label maps, not probabilities", path.display())]
     Codes {
@@ -107,17 +90,17 @@ pub enum Error {
         /// The first such value.
         value: f32,
     },
-    /// A map of places holds something else than weights.
-    #[error("map of places {} holds {value}, expected finite weights ≥ 0; give a mask or a map of probabilities", path.display())]
+    /// A location map holds something else than weights.
+    #[error("location map {} holds {value}, expected finite weights ≥ 0; give a mask or a map of probabilities", path.display())]
     Weight {
         /// The file.
         path: PathBuf,
         /// The first such value.
         value: f32,
     },
-    /// A map of places leaves none.
-    #[error("map of places {} is 0 in the whole brain of its scan, expected a weight above 0; widen the map", path.display())]
-    NoPlace {
+    /// A location map leaves none.
+    #[error("location map {} is 0 in the whole brain of its scan, expected a weight above 0; widen the map", path.display())]
+    NoLocation {
         /// The file.
         path: PathBuf,
     },

@@ -107,7 +107,7 @@ impl DagPairs {
 
     /// The map of places of a patch.
     fn places(&self, which: usize, cutout: &Cutout) -> Result<Option<Array3<f32>>, Error> {
-        let Some(places) = &self.subjects[which].places else { return Ok(None) };
+        let Some(places) = &self.subjects[which].locations else { return Ok(None) };
         let mut weights = Array3::zeros(self.config.patch);
         cutout.cut_labels(places.weights.view(), weights.view_mut())?;
         Ok(Some(weights))
@@ -290,7 +290,7 @@ fn extent(slab: &ArrayView4<'_, f32>, axis: Axis) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Places, Source};
+    use crate::LocationMap;
     use disyre_core::ndarray::Array4;
     use disyre_tissue::Codebook;
     use rayon::prelude::*;
@@ -305,13 +305,17 @@ mod tests {
         augment: Option<AugmentConfig>,
         places: Option<Array3<f32>>,
     ) -> DagPairs {
-        let source = Source { name: "map".into(), sha256: String::new() };
-        let places = places.map(|weights| Places { source, weights: weights.into_shared() });
+        let places = places
+            .map(|weights| LocationMap { path: "map".into(), weights: weights.into_shared() });
         let image = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
             0.2 + ((z * 31 + y * 7 + x * 3) % 80) as f32 / 100.0
         });
-        let subject =
-            Subject { name: "a".into(), image: image.into_shared(), segmentation: None, places };
+        let subject = Subject {
+            name: "a".into(),
+            image: image.into_shared(),
+            segmentation: None,
+            locations: places,
+        };
         let mut config = RunConfig::cpu_2mm();
         config.pairs.patch = patch;
         config.pairs.augment = augment;

@@ -1,17 +1,19 @@
-use std::path::Path;
+//! Segmentation of a scan, which tells its tissues; cohorts and samples read one for each scan.
+
+use std::path::{Path, PathBuf};
 
 use disyre_core::Grid;
 use disyre_core::ndarray::{ArcArray, Array3, Ix3};
 use disyre_tissue::{LabelMap, label_codes};
 use disyre_volume::{Interpolation, Scan, read_on_grid, resample_to_grid};
 
-use crate::{Error, Source, Subject};
+use crate::{Error, Subject};
 
 /// The segmentation of a prepared scan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segmentation {
     /// Its file.
-    pub source: Source,
+    pub path: PathBuf,
     /// The code of each voxel of the prepared scan, `(z, y, x)`.
     pub codes: ArcArray<i32, Ix3>,
 }
@@ -31,7 +33,7 @@ impl Segmentation {
         }
         let nearest = resample_to_grid(&volume, prepared, Interpolation::Nearest)?;
         let codes = nearest.data.mapv(|value| value as i32).into_shared();
-        Ok(Self { source: Source::of(path)?, codes })
+        Ok(Self { path: path.to_owned(), codes })
     }
 }
 

@@ -1,9 +1,12 @@
+//! Samples: prepared scans with one synthetic anomaly each, for other methods and for a look at a family.
+
 use std::path::PathBuf;
 
 use disyre_core::ndarray::{Array3, Axis, Zip};
 use disyre_core::{Key, Severity, TissueModel, Volume};
 use disyre_dag::{Anomalies, AnomalyConfig, Scene, config::PartConfig};
 use disyre_tissue::LabelMap;
+use rayon::prelude::*;
 
 use crate::anomaly::sources;
 use crate::segmentation::label_map;
@@ -15,6 +18,7 @@ use crate::{Error, Recipe, RunConfig, Source, SourceFolder, SourceScan, Subject,
 #[derive(Debug)]
 pub struct Synthesiser {
     scans: Vec<SourceScan>,
+    sources: Vec<ScanSources>,
     anomalies: Vec<ScanAnomalies>,
     config: RunConfig,
     tissues: Option<Tissues>,
@@ -28,6 +32,14 @@ struct ScanAnomalies {
     config: AnomalyConfig,
     anomalies: Anomalies,
     tissues: Option<LabelMap>,
+}
+
+/// Files of one scan, for its recipes.
+#[derive(Debug)]
+struct ScanSources {
+    scan: Source,
+    segmentation: Option<SourceFolder>,
+    locations: Option<SourceFolder>,
 }
 
 /// One corrupted scan on its prepared grid.
@@ -67,17 +79,16 @@ impl Synthesiser {
         if scans.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
-        let name = |scan: &SourceScan| scan.source.name.clone();
         let twice = |(index, scan): &(usize, &SourceScan)| {
-            scans[..*index].iter().any(|earlier| earlier.source.name == scan.source.name)
+            scans[..*index].iter().any(|earlier| earlier.name == scan.name)
         };
         if let Some((_, scan)) = scans.iter().enumerate().find(twice) {
-            return Err(Error::SameName { name: name(scan) });
+            return Err(Error::SameName { name: scan.name.clone() });
         }
         let folder = config.pairs.shape_masks.as_deref();
         let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
         let images = subjects.iter().map(|subject| subject.image.clone()).collect();
-        let sources = sources(images, folder, tissues.as_ref())?;
+        let dag_sources = sources(images, folder, tissues.as_ref())?;
         let anomalies = |subject: &Subject| {
             let (_, z, y, x) = subject.image.dim();
             let anomaly = config.anomaly(window_in([z, y, x], config.dag.window), tissues.as_ref());
@@ -85,12 +96,14 @@ impl Synthesiser {
                 Some(Tissues::LabelMaps { codes }) => Some(label_map(subject, codes)?),
                 _ => None,
             };
-            let anomalies = anomaly.clone().build(&sources)?;
+            let anomalies = anomaly.clone().build(&dag_sources)?;
             Ok(ScanAnomalies { config: anomaly, anomalies, tissues })
         };
         let anomalies = subjects.iter().map(anomalies).collect::<Result<_, Error>>()?;
         let shape_masks = folder.map(SourceFolder::of).transpose()?;
-        Ok(Self { scans, anomalies, config: config.clone(), tissues, shape_masks, key })
+        let sources = scans.par_iter().map(|scan| ScanSources::of(scan, config));
+        let sources = sources.collect::<Result<_, _>>()?;
+        Ok(Self { scans, sources, anomalies, config: config.clone(), tissues, shape_masks, key })
     }
 
     /// Makes one sample: sample `index` corrupts scan `index` modulo the number of scans.
@@ -100,24 +113,18 @@ impl Synthesiser {
     pub fn sample(&self, index: u64) -> Result<Sample, Error> {
         let which = (index % self.scans.len() as u64) as usize;
         let (scan, of_scan) = (&self.scans[which], &self.anomalies[which]);
+        let files = &self.sources[which];
         let key = self.key.child(index);
         // Where no texture comes from other scans, they do not matter.
         let sources = match of_scan.config.takes_textures() {
-            true => &self.scans[..],
-            false => &self.scans[which..=which],
+            true => &self.sources[..],
+            false => &self.sources[which..=which],
         };
-        let segmentation = of_scan.tissues.as_ref().and(scan.segmentation.as_ref());
-        let beside = |source: Option<&Source>, folder: &Option<PathBuf>| {
-            let both = source.zip(folder.as_ref());
-            both.map(|(source, folder)| SourceFolder {
-                folder: folder.clone(),
-                sources: vec![source.clone()],
-            })
-        };
+        let segmentation = of_scan.tissues.as_ref().and(files.segmentation.clone());
         let recipe = Recipe {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             family: self.config.family,
-            source: scan.source.name.clone(),
+            source: scan.name.clone(),
             index,
             key,
             severity: Severity::CLEAN,
@@ -127,22 +134,37 @@ impl Synthesiser {
             anomaly: of_scan.config.clone(),
             prepare: self.config.prepare,
             tissues: self.tissues.clone(),
-            segmentation: beside(
-                segmentation.map(|segmentation| &segmentation.source),
-                &self.config.tissue.segmentations,
-            ),
-            places: beside(
-                scan.places.as_ref().map(|places| &places.source),
-                &self.config.pairs.places,
-            ),
+            segmentation,
+            places: files.locations.clone(),
             shape_masks: self.shape_masks.clone(),
-            sources: sources.iter().map(|scan| scan.source.clone()).collect(),
+            sources: sources.iter().map(|files| files.scan.clone()).collect(),
         };
         corrupt(scan, &of_scan.anomalies, of_scan.tissues.as_ref(), recipe)
     }
 }
 
-/// Puts what a recipe has drawn on a scan, and into the recipe what that realised.
+impl ScanSources {
+    /// Names and hashes the files of a scan.
+    fn of(scan: &SourceScan, config: &RunConfig) -> Result<Self, Error> {
+        let only = |path: Option<&PathBuf>, folder: &Option<PathBuf>| {
+            let both = path.zip(folder.as_ref());
+            let folder = both.map(|(path, folder)| {
+                let sources = vec![Source::of(path)?];
+                Ok::<_, Error>(SourceFolder { folder: folder.clone(), sources })
+            });
+            folder.transpose()
+        };
+        let segmentation = scan.segmentation.as_ref().map(|segmentation| &segmentation.path);
+        let locations = scan.locations.as_ref().map(|map| &map.path);
+        Ok(Self {
+            scan: Source::of(&scan.path)?,
+            segmentation: only(segmentation, &config.tissue.segmentations)?,
+            locations: only(locations, &config.pairs.places)?,
+        })
+    }
+}
+
+/// Applies the drawn anomaly of a recipe to a scan, and records in the recipe what it realised.
 pub(crate) fn corrupt(
     scan: &SourceScan,
     anomalies: &Anomalies,
@@ -152,7 +174,7 @@ pub(crate) fn corrupt(
     let volume = &scan.prepared.volume;
     let clean = volume.data.view().insert_axis(Axis(0));
     let mut corrupted = clean.to_owned();
-    let places = scan.places.as_ref().map(|places| places.weights.view());
+    let places = scan.locations.as_ref().map(|map| map.weights.view());
     let tissues = tissues.map(|map| map as &dyn TissueModel);
     let scene = Scene { clean, places, tissues };
     let realised = anomalies

@@ -1,15 +1,16 @@
-use std::path::PathBuf;
+//! `disyre detect`: maps of scans with a trained model.
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::core::Severity;
-use disyre::volume::{find_scans, scan_name};
+use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
 use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
 use crate::batch::for_each_scan;
 use crate::detection::ScanMapper;
 use crate::error::CliError;
-use crate::masks::Masks;
 use crate::output::{create_folder, ensure_distinct};
 
 const OUTPUTS: &str = "\
@@ -63,16 +64,20 @@ impl Detect {
         let folder = ModelFolder::open(&self.model)?;
         let options = self.options(&folder);
         options.check()?;
-        let masks = Masks::new(self.mask.as_deref())?;
+        let masks = BrainMasks::new(self.mask.as_deref())?;
         let scans = self.scans(&masks)?;
+        let masks = masks.of_all(&scans);
         self.check_outputs(&scans, &masks)?;
         let device = self.device.select()?;
         let model = folder.load(&LoadOptions { device, engine: self.engine.engine })?;
         let (volume_index, output) = (self.volume_index, &self.output);
         let mapper = ScanMapper { model: &model, options, volume_index, output };
         create_folder(&self.output)?;
+        let mut masks = masks.into_iter();
         for_each_scan(&scans, |scan| {
-            mapper.run(scan, masks.of(scan)?.as_deref(), None)?;
+            // One for each scan, in their order.
+            let mask = masks.next().transpose()?.flatten();
+            mapper.run(scan, mask.as_deref(), None)?;
             Ok(())
         })
     }
@@ -91,19 +96,12 @@ impl Detect {
     }
 
     /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
-    fn scans(&self, masks: &Masks) -> Result<Vec<PathBuf>, CliError> {
+    fn scans(&self, masks: &BrainMasks) -> Result<Vec<PathBuf>, CliError> {
         let mut scans = find_scans(&self.input)?;
         if self.input.is_dir() {
-            let derived = |path: &PathBuf| {
-                let name = scan_name(path);
-                name.split('_').any(|part| {
-                    part.starts_with("desc-")
-                        && (part.ends_with("anomalyscore") || part.ends_with("restored"))
-                })
-            };
-            let used: Vec<PathBuf> =
-                scans.iter().filter_map(|scan| masks.of(scan).ok().flatten()).collect();
-            scans.retain(|scan| !derived(scan) && !used.contains(scan));
+            scans.retain(|scan| !ScanName::of(scan).is_output());
+            let used: Vec<PathBuf> = scans.iter().filter_map(|scan| masks.of(scan)).collect();
+            scans.retain(|scan| !used.contains(scan));
             if scans.is_empty() {
                 return Err(CliError::OnlyResults { folder: self.input.clone() });
             }
@@ -111,14 +109,58 @@ impl Detect {
         Ok(scans)
     }
 
-    fn check_outputs(&self, scans: &[PathBuf], masks: &Masks) -> Result<(), CliError> {
+    fn check_outputs(&self, scans: &[PathBuf], masks: &[MaskOfScan]) -> Result<(), CliError> {
         let outputs = scans.iter().flat_map(|scan| {
             let files = DetectionFiles::of(scan, &self.output);
             files.paths().map(|file| (scan.as_path(), file.to_owned())).collect::<Vec<_>>()
         });
-        let used = scans.iter().filter_map(|scan| masks.of(scan).ok().flatten());
+        let used = masks.iter().filter_map(|mask| mask.as_ref().ok().cloned().flatten());
         let inputs: Vec<PathBuf> = scans.iter().cloned().chain(used).collect();
         ensure_distinct(outputs, &inputs)
+    }
+}
+
+/// The brain mask of a scan; none: the brain is where the scan is not 0.
+type MaskOfScan = Result<Option<PathBuf>, VolumeError>;
+
+/// Where the brain masks of the scans are.
+#[derive(Debug)]
+enum BrainMasks {
+    None,
+    /// One mask for the scan.
+    File(PathBuf),
+    /// A folder with a mask for each scan.
+    Folder(SidecarFiles),
+}
+
+impl BrainMasks {
+    fn new(path: Option<&Path>) -> Result<Self, CliError> {
+        Ok(match path {
+            None => Self::None,
+            Some(path) if path.is_dir() => {
+                Self::Folder(SidecarFiles::list(path, SidecarKind::BrainMask)?)
+            }
+            Some(path) => Self::File(path.to_owned()),
+        })
+    }
+
+    /// The mask of one scan, if there is exactly one.
+    fn of(&self, scan: &Path) -> Option<PathBuf> {
+        match self {
+            Self::None => None,
+            Self::File(path) => Some(path.clone()),
+            Self::Folder(files) => files.find(scan).ok().map(Path::to_owned),
+        }
+    }
+
+    /// The masks of all scans, in their order.
+    fn of_all(&self, scans: &[PathBuf]) -> Vec<MaskOfScan> {
+        let owned = |mask: Result<&Path, VolumeError>| mask.map(|path| Some(path.to_owned()));
+        match self {
+            Self::None => scans.iter().map(|_| Ok(None)).collect(),
+            Self::File(path) => scans.iter().map(|_| Ok(Some(path.clone()))).collect(),
+            Self::Folder(files) => files.assign(scans).files.into_iter().map(owned).collect(),
+        }
     }
 }
 

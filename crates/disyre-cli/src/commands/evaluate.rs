@@ -7,7 +7,7 @@ use disyre::{Case, Measures, Protocol, Report, evaluate};
 use crate::arguments::ThreadArguments;
 use crate::error::CliError;
 use crate::output::to_json;
-use crate::pairs::{Pair, match_folders, read_case, read_pairs};
+use crate::pairs::{Pair, case_names, match_folders, read_case, read_pairs};
 use crate::table::Table;
 
 /// Arguments of `disyre evaluate`.
@@ -19,10 +19,10 @@ pub(crate) struct Evaluate {
     /// Folder of anomaly maps NAME_desc-anomalyscore….nii.gz
     #[arg(long, value_name = "DIR", requires = "labels")]
     scores: Option<PathBuf>,
-    /// Folder of lesion masks whose names start with NAME
+    /// Folder of lesion masks, one for each map, named like its scan, perhaps with more parts: NAME_lesion
     #[arg(long, value_name = "DIR", requires = "scores")]
     labels: Option<PathBuf>,
-    /// Folder of brain masks whose names start with NAME [default: all voxels count]
+    /// Folder of brain masks, named like the scan, perhaps with _mask, _brain or _desc-brain_mask [default: all voxels count]
     #[arg(long, value_name = "DIR", requires = "scores")]
     masks: Option<PathBuf>,
     /// How to measure
@@ -61,8 +61,8 @@ impl Evaluate {
         let pairs = self.pairs()?;
         let total = pairs.len();
         let (mut cases, mut measured, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for pair in pairs {
-            match read_case(&pair) {
+        for (name, pair) in case_names(&pairs).into_iter().zip(pairs) {
+            match read_case(name, &pair) {
                 Ok(case) => {
                     cases.push(case);
                     measured.push(pair);

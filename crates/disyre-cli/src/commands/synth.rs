@@ -69,7 +69,7 @@ impl Synth {
         config.check()?;
         let paths = find_scans(&self.input)?;
         let scans = SourceScan::read_all(&paths, &config)?;
-        let names: Vec<&str> = scans.iter().map(|scan| scan.source.name.as_str()).collect();
+        let names: Vec<&str> = scans.iter().map(|scan| scan.name.as_str()).collect();
         self.check_outputs(samples, &paths, &names)?;
         let key = Key::new(config.seed);
         let tissues = self.tissues(&scans, &config, key.child("tissue"))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{output_name, scan_name};
+use disyre_volume::ScanName;
 
 /// Files of one scan's findings.
 ///
@@ -29,14 +29,13 @@ pub struct DetectionFiles {
 impl DetectionFiles {
     /// Names them after a scan, in a folder.
     pub fn of(scan: &Path, folder: &Path) -> Self {
-        let named = |description| folder.join(output_name(scan, description));
-        let score = named("anomalyscore");
-        let picture = || folder.join(scan_name(scan) + "_overlay.png");
+        let name = ScanName::of(scan);
+        let score = name.output("anomalyscore");
         Self {
-            sidecar: folder.join(scan_name(&score) + ".json"),
-            restored: named("restored"),
-            overlay: cfg!(feature = "pictures").then(picture),
-            score,
+            score: folder.join(score.file("nii.gz")),
+            restored: folder.join(name.output("restored").file("nii.gz")),
+            overlay: cfg!(feature = "pictures").then(|| folder.join(format!("{name}_overlay.png"))),
+            sidecar: folder.join(score.file("json")),
         }
     }
 

@@ -1,26 +1,29 @@
-use std::path::Path;
+//! Map of where anomalies of a scan may lie; cohorts and samples read one for each scan.
+
+use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{ArcArray, Ix3, Zip};
 use disyre_volume::{Interpolation, Scan, read_on_grid, resample_to_grid};
 
-use crate::{Error, Prepared, Source};
+use crate::{Error, Prepared};
 
-/// Where anomalies of a prepared scan may lie.
+/// Map of where anomalies of a prepared scan may lie.
+#[doc(alias = "Places")]
 #[derive(Debug, Clone, PartialEq)]
-pub struct Places {
-    /// The file of the map.
-    pub source: Source,
+pub struct LocationMap {
+    /// File of the map.
+    pub path: PathBuf,
     /// How probable each voxel of the prepared scan is as the centre of an anomaly's window, `(z, y, x)`: ≥ 0, of any sum,
     /// 0 outside the brain.
     pub weights: ArcArray<f32, Ix3>,
 }
 
-impl Places {
+impl LocationMap {
     /// Reads a map that lies on the grid of a scan and brings it to the grid on which that scan was prepared: the mean
     /// weight of each new voxel.
     ///
     /// # Errors
-    /// [`Error::Volume`] for a file on another grid, [`Error::Weight`] for a weight below 0, [`Error::NoPlace`] for a map
+    /// [`Error::Volume`] for a file on another grid, [`Error::Weight`] for a weight below 0, [`Error::NoLocation`] for a map
     /// that is 0 in the whole brain.
     pub fn read(path: &Path, scan: &Scan, prepared: &Prepared) -> Result<Self, Error> {
         let map = read_on_grid(path, scan)?;
@@ -32,8 +35,8 @@ impl Places {
         let inside = |&mean: &f32, &inside: &u8| if inside == 0 { 0.0 } else { mean.max(0.0) };
         let weights = Zip::from(&means).and(&prepared.mask).map_collect(inside).into_shared();
         match weights.iter().any(|&weight| weight > 0.0) {
-            true => Ok(Self { source: Source::of(path)?, weights }),
-            false => Err(Error::NoPlace { path: path.to_owned() }),
+            true => Ok(Self { path: path.to_owned(), weights }),
+            false => Err(Error::NoLocation { path: path.to_owned() }),
         }
     }
 }

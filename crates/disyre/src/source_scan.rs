@@ -1,0 +1,87 @@
+//! A scan read from a file, prepared, with the files beside it; cohorts and samples are made of these.
+
+use std::path::{Path, PathBuf};
+
+use disyre_volume::{Scan, SidecarFiles, SidecarKind, scan_name};
+use rayon::prelude::*;
+
+use crate::{Error, LocationMap, PrepareConfig, Prepared, RunConfig, Segmentation, TissueKind};
+
+/// A scan, prepared, and the file that it was read from.
+#[derive(Debug, Clone)]
+pub struct SourceScan {
+    /// Its file.
+    pub path: PathBuf,
+    /// Name of the file without its extensions.
+    pub name: String,
+    /// The scan.
+    pub prepared: Prepared,
+    /// Its segmentation, if that tells its tissues.
+    pub segmentation: Option<Segmentation>,
+    /// Where its anomalies may lie; `None`: anywhere in the brain.
+    pub locations: Option<LocationMap>,
+}
+
+/// Files that are read with a scan.
+#[doc(alias = "Beside")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SidecarPaths {
+    /// Its segmentation.
+    pub segmentation: Option<PathBuf>,
+    /// Its location map.
+    pub locations: Option<PathBuf>,
+}
+
+impl SourceScan {
+    /// Reads and prepares a scan, and the files beside it.
+    ///
+    /// # Errors
+    /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentation::read`] and
+    /// [`LocationMap::read`].
+    pub fn read(path: &Path, config: &PrepareConfig, beside: &SidecarPaths) -> Result<Self, Error> {
+        let scan = Scan::read(path)?;
+        let prepared =
+            config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
+        let SidecarPaths { segmentation, locations } = beside;
+        let grid = &prepared.volume.grid;
+        let segmentation = segmentation.as_deref();
+        let segmentation =
+            segmentation.map(|path| Segmentation::read(path, &scan, grid)).transpose()?;
+        let locations = locations.as_deref();
+        let locations =
+            locations.map(|path| LocationMap::read(path, &scan, &prepared)).transpose()?;
+        Ok(Self { path: path.to_owned(), name: scan_name(path), prepared, segmentation, locations })
+    }
+
+    /// Reads some scans, several at a time, with their segmentations if the settings ask for label maps, and their
+    /// location maps if there are some.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), of the first scan that fails; [`Error::Volume`] for a scan without its files, before any
+    /// is read.
+    pub fn read_all(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<Self>, Error> {
+        let segmentations = config.tissue.segmentations.as_deref();
+        let segmentations = segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps);
+        let segmentations = sidecars(paths, segmentations, SidecarKind::Segmentation)?;
+        let locations = sidecars(paths, config.pairs.places.as_deref(), SidecarKind::LocationMap)?;
+        let beside = segmentations.into_iter().zip(locations);
+        let beside: Vec<SidecarPaths> = beside
+            .map(|(segmentation, locations)| SidecarPaths { segmentation, locations })
+            .collect();
+        let read =
+            |(path, beside): (&PathBuf, &SidecarPaths)| Self::read(path, &config.prepare, beside);
+        paths.par_iter().zip(&beside).map(read).collect()
+    }
+}
+
+/// The file of each scan in a folder; none without a folder.
+fn sidecars(
+    scans: &[PathBuf],
+    folder: Option<&Path>,
+    kind: SidecarKind,
+) -> Result<Vec<Option<PathBuf>>, Error> {
+    let Some(folder) = folder else { return Ok(vec![None; scans.len()]) };
+    let files = SidecarFiles::list(folder, kind)?;
+    let assigned = files.assign(scans).files.into_iter();
+    assigned.map(|file| Ok(Some(file?.to_owned()))).collect()
+}
