@@ -129,3 +129,78 @@ impl Recipe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phantom::PhantomConfig;
+    use crate::{RunConfig, Synthesiser};
+    use disyre_volume::write_volume;
+    use tempfile::TempDir;
+
+    /// A folder of two scans, and a sample of the first with a texture of both.
+    fn sample() -> (TempDir, Sample) {
+        let folder = tempfile::tempdir().unwrap();
+        let phantoms =
+            PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, ..PhantomConfig::default() };
+        for index in 0..2u64 {
+            let path = folder.path().join(format!("h{index}.nii"));
+            write_volume(&path, &phantoms.healthy(Key::new(index)).volume).unwrap();
+        }
+        let mut config = RunConfig::cpu_2mm();
+        (config.family, config.prepare.spacing_mm) = (Family::Fpi, 8.0);
+        config.dag.window = [1, 8, 8];
+        let scans = SourceScan::read_all(&find_scans(folder.path()).unwrap(), &config).unwrap();
+        let synthesiser = Synthesiser::new(scans, &config, None, Key::new(3)).unwrap();
+        (folder, synthesiser.sample(0).unwrap())
+    }
+
+    #[test]
+    fn a_recipe_gives_its_sample_again_after_a_file() {
+        let (folder, sample) = sample();
+        let path = folder.path().join("recipe.json");
+        std::fs::write(&path, serde_json::to_string(&sample.recipe).unwrap()).unwrap();
+        let recipe = Recipe::load(&path).unwrap();
+        assert_eq!(recipe, sample.recipe);
+        let names: Vec<&str> = recipe.sources.iter().map(|source| source.name.as_str()).collect();
+        assert_eq!((recipe.source.as_str(), names), ("h0", vec!["h0", "h1"]));
+        assert!(recipe.severity > Severity::CLEAN);
+        let again = recipe.replay(folder.path()).unwrap();
+        assert_eq!(again.corrupted.data, sample.corrupted.data);
+        assert_eq!((again.mask, again.recipe), (sample.mask, sample.recipe));
+    }
+
+    #[test]
+    fn what_a_replay_gives_otherwise_is_named() {
+        let (folder, sample) = sample();
+        let fails = |change: fn(&mut Recipe)| {
+            let mut recipe = sample.recipe.clone();
+            change(&mut recipe);
+            match recipe.replay(folder.path()) {
+                Err(Error::NotReplayed { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(fails(|recipe| recipe.severity = Severity::CLEAN), "severity");
+        assert_eq!(fails(|recipe| recipe.parts.clear()), "severity of a part");
+        assert_eq!(fails(|recipe| recipe.origin[1] += 1), "origin");
+    }
+
+    #[test]
+    fn a_recipe_whose_scan_is_not_among_its_sources_is_refused() {
+        let (folder, sample) = sample();
+        let recipe = Recipe { source: "h7".into(), ..sample.recipe };
+        let error = recipe.replay(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::MissingSource { name, .. } if name == "h7"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_recipe_is_named() {
+        let (folder, _) = sample();
+        let path = folder.path().join("recipe.json");
+        std::fs::write(&path, r#"{"familie": "dag"}"#).unwrap();
+        let error = Recipe::load(&path).unwrap_err().to_string();
+        assert!(error.contains("recipe.json is not a recipe"), "{error}");
+        assert!(matches!(Recipe::load(folder.path()), Err(Error::Io { .. })));
+    }
+}

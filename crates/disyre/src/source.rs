@@ -101,3 +101,78 @@ impl SourceFolder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// SHA-256 of "abc", from the standard (FIPS 180-2, appendix B.1).
+    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn write(folder: &Path, name: &str, contents: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_is_named_without_extensions_and_hashed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::of(&write(folder.path(), "sub-01_T1w.nii.gz", "abc")).unwrap();
+        assert_eq!(source, Source { name: "sub-01_T1w".into(), sha256: OF_ABC.into() });
+        let missing = Source::of(&folder.path().join("none.nii"));
+        assert!(matches!(missing, Err(Error::Io { action: "read", .. })));
+    }
+
+    #[test]
+    fn a_source_is_found_by_its_name_if_its_contents_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["b.nii", "a.nii"].map(|name| write(folder.path(), name, "abc"));
+        let source = Source::of(&files[1]).unwrap();
+        assert_eq!(source.find(folder.path(), &files).unwrap(), files[1]);
+        let missing = source.find(folder.path(), &files[..1]);
+        assert!(matches!(missing, Err(Error::MissingSource { name, .. }) if name == "a"));
+        write(folder.path(), "a.nii", "abd");
+        let Err(Error::ChangedSource { path, expected, got }) = source.find(folder.path(), &files)
+        else {
+            panic!("the file has changed")
+        };
+        assert_eq!((path, expected.as_str()), (files[1].clone(), OF_ABC));
+        assert_ne!(got, OF_ABC);
+    }
+
+    #[test]
+    fn files_of_a_folder_carry_their_subfolders_in_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.nii", "stroke/left/a.nii", "notes.txt"] {
+            write(folder.path(), name, "abc");
+        }
+        let all = SourceFolder::of(folder.path()).unwrap();
+        let names: Vec<&str> = all.sources.iter().map(|source| source.name.as_str()).collect();
+        assert_eq!(names, ["b", "stroke/left/a"]);
+        assert!(all.sources.iter().all(|source| source.sha256 == OF_ABC));
+    }
+
+    #[test]
+    fn a_folder_with_a_file_changed_more_or_less_is_not_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write(folder.path(), "a.nii", "abc");
+        let then = SourceFolder::of(folder.path()).unwrap();
+        then.ensure_unchanged().unwrap();
+        assert_eq!(then.only().unwrap(), first);
+        let second = write(folder.path(), "b.nii", "abc");
+        let more = then.ensure_unchanged();
+        assert!(matches!(more, Err(Error::MissingSource { name, .. }) if name == "b"));
+        let both = SourceFolder::of(folder.path()).unwrap();
+        fs::remove_file(second).unwrap();
+        let less = both.ensure_unchanged();
+        assert!(matches!(less, Err(Error::MissingSource { name, .. }) if name == "b"));
+        write(folder.path(), "a.nii", "other");
+        let changed = then.ensure_unchanged();
+        assert!(
+            matches!(changed, Err(Error::ChangedSource { expected, .. }) if expected == OF_ABC)
+        );
+    }
+}
