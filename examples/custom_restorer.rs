@@ -1,5 +1,5 @@
-//! A restorer of one's own in the whole pipeline: every brain voxel is "restored" to the mean of healthy brains, so the
-//! map is the plain intensity baseline |x − mean|.
+//! A restorer of your own in the whole pipeline: every brain voxel is "restored" to the mean of healthy brains, so the
+//! map is the intensity baseline |x − mean|.
 //!
 //! `custom_restorer [OUT [HEALTHY_DIR SCAN.nii.gz…]]`; without scans it makes phantoms.
 

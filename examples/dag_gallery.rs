@@ -1,11 +1,9 @@
-//! A gallery of synthetic anomalies, close up. One row a family; for the family's own shapes, for ellipses and for blobs
-//! five columns: the clean window, severities ¼, ½ and 1 of the same draw, and what has changed in the last one. The
-//! first five of each row are also a picture of their own.
+//! A gallery of synthetic anomalies: one row per family, with its own shapes, with ellipses and with blobs. Each has five
+//! columns: the clean window, the same draw at severities ¼, ½ and 1, and the difference. A family's own shapes are also
+//! written as a picture by themselves. The key of a row is the first whose anomaly is visible at severity ¼. The example
+//! fails if there is none, or if two families look the same.
 //!
-//! Of each family the first key whose draw is visible already at severity ¼; where a bias selects tissues, the first
-//! whose selection is. Fails where there is none, and where two families look the same.
-//!
-//! Shows a T1 scan out of the folder `DISYRE_GALLERY_SCANS` with textures of others there, else drawn slices.
+//! Takes T1 scans from the folder `DISYRE_GALLERY_SCANS` if it is set, else synthetic slices.
 
 use std::error::Error;
 
@@ -30,10 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for family in Family::ALL {
         let mut row = Vec::new();
         for shape in &shapes {
-            let sources = match shape.clone() {
-                Some(shape) => base.clone().with_shapes(shape.build()?),
-                None => base.clone(),
-            };
+            let mut sources = base.clone();
+            if let Some(shape) = shape {
+                sources = sources.with_shapes(shape.clone().build()?);
+            }
             let (key, panels) = (0..1000u64)
                 .find_map(|key| Some((key, draw(family, key, &sources, scene).transpose()?)))
                 .ok_or_else(|| format!("{family}: no key shows anything"))?;
@@ -43,20 +41,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(same) = rows.iter().position(|other| other[..5] == row[..5]) {
             return Err(format!("{family} looks like {}", Family::ALL[same]).into());
         }
-        let picture = enlarged(&montage(&[row[..5].to_vec()]));
-        write_png(&folder.join(format!("{family}.png")), &picture)?;
+        let picture = montage(&[row[..5].to_vec()]);
+        write_png(&folder.join(format!("{family}.png")), &enlarged(&picture))?;
         rows.push(row);
     }
     Ok(write_png(&folder.join("gallery.png"), &montage(&rows))?)
 }
 
-/// The clean window, the severities, the change; `None` if too little shows.
-fn draw(
-    family: Family,
-    key: u64,
-    sources: &Sources,
-    scene: Scene<'_>,
-) -> Result<Option<Vec<Array2<f32>>>, Box<dyn Error>> {
+type Drawn = Result<Option<Vec<Array2<f32>>>, Box<dyn Error>>;
+
+/// The five columns of one draw; `None` if its anomaly is hardly visible.
+fn draw(family: Family, key: u64, sources: &Sources, scene: Scene<'_>) -> Drawn {
     let key = Key::new(8).child("gallery").child(key);
     let (config, clean) = (family.config([1, 44, 44]), scene.clean.to_owned());
     let at = |config: AnomalyConfig, severity| -> Result<_, Box<dyn Error>> {
@@ -67,6 +62,7 @@ fn draw(
     };
     let (mild, origin) = at(config.clone(), 0.25)?;
     let mut images = vec![clean.clone(), mild];
+    // Where a bias selects tissues, the anomaly must differ visibly from one that affects all tissues.
     let mut plain = config.clone();
     for part in &mut plain.parts {
         if let PartConfig::Bias(part) = part {

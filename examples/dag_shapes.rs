@@ -1,13 +1,11 @@
-//! One family of anomalies in all shapes, and below each the mask: rectangle, disc, ellipsoid, blob, a stored mask,
-//! union, difference, and an ellipsoid of a size in millimetres.
+//! One family of anomalies in all shapes, with the mask below each: rectangle, disc, ellipsoid, blob, a stored mask, union,
+//! difference, and an ellipsoid of a size in millimetres.
 //!
-//! Shows T1 scans as `dag_gallery` does, stored masks out of the folder `DISYRE_GALLERY_MASKS` if it is given.
+//! Takes scans as `dag_gallery` does, and stored masks from the folder `DISYRE_GALLERY_MASKS` if it is set.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 
-use disyre::volume::{Scan, find_scans};
 use disyre_core::ndarray::{Array3, Array4, Axis};
 use disyre_core::{Key, Severity};
 use disyre_dag::{
@@ -17,7 +15,7 @@ use disyre_dag::{
         ShapeConfig, ShapeSource, SizeConfig,
     },
 };
-use disyre_examples::gallery::{close_up, slices, sources};
+use disyre_examples::gallery::{close_up, slices, sources, volumes};
 use disyre_examples::{enlarged, montage, output_folder, write_png};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -68,15 +66,12 @@ fn shapes() -> Result<Vec<Named>, Box<dyn Error>> {
         ("difference", ShapeConfig::Difference(Box::new([blob, disc])).build()?),
         ("30 mm", ShapeConfig::Sized(size, Box::new(ShapeConfig::Ellipsoid(whole))).build()?),
     ];
-    let Some(folder) = std::env::var_os("DISYRE_GALLERY_MASKS") else { return Ok(shapes) };
-    let read = |path: &Path| -> Result<Array3<u8>, Box<dyn Error>> {
-        let scan = Scan::read(path)?;
-        Ok(scan.volume.data.mapv(|value| u8::from(value > 0.5)))
-    };
-    let paths = find_scans(Path::new(&folder))?;
-    let masks = paths.iter().take(8).map(|path| read(path)).collect::<Result<_, _>>()?;
-    let config =
-        MaskConfig { frame: MaskFrame::BoundingBox, span: [[1.0, 1.3]; 2], rotation_degrees: 90.0 };
-    shapes.insert(4, ("stored mask", Arc::new(config.build(masks)?)));
+    let masks = volumes("DISYRE_GALLERY_MASKS")?;
+    if !masks.is_empty() {
+        let masks = masks.iter().map(|mask| mask.data.mapv(|value| u8::from(value > 0.5)));
+        let (frame, span) = (MaskFrame::BoundingBox, [[1.0, 1.3]; 2]);
+        let config = MaskConfig { frame, span, rotation_degrees: 90.0 };
+        shapes.insert(4, ("stored mask", Arc::new(config.build(masks.collect())?)));
+    }
     Ok(shapes)
 }

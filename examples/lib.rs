@@ -1,4 +1,4 @@
-//! What the examples share: where they write, a slice to work on, and a picture to look at.
+//! Common parts of the examples: the output folder, a synthetic slice, and pictures.
 #![forbid(unsafe_code)]
 
 pub mod gallery;
@@ -22,7 +22,7 @@ pub fn output_folder(name: &str) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// An axial slice of something like a brain in T1: folded cortex, white matter and ventricles, background exactly 0.
+/// A synthetic axial slice of a brain in T1: folded cortex, white matter and ventricles, background exactly 0.
 ///
 /// # Shapes and units
 /// `(1, 1, y, x)`, intensities in `[0, 1]`; any size from about 32 × 32.
@@ -82,7 +82,7 @@ fn join(axis: Axis, pictures: &[Array2<f32>]) -> Array2<f32> {
     concatenate(axis, &parts).expect("pictures of one size")
 }
 
-/// Every voxel as 2 × 2.
+/// The picture at twice its size.
 pub fn enlarged(picture: &Array2<f32>) -> Array2<f32> {
     let size = (2 * picture.nrows(), 2 * picture.ncols());
     Array2::from_shape_fn(size, |(row, column)| picture[[row / 2, column / 2]])

@@ -1,6 +1,6 @@
 //! Runs a patch-wise predictor over an image of any size, with and without overlap.
 //!
-//! The toy predictor marks what departs from the mean of its window, so its answer depends on where the window lies:
+//! The toy predictor is the distance from the mean of the window, so its output depends on the position of the window:
 //! tiles without overlap show seams, blended windows do not. Writes image, tiles and blend side by side.
 
 use std::error::Error;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Drives the predictor over all windows: the caller owns the loop, so any model and any batching fit in.
+/// The predictor over all windows: the caller owns the loop, so any model and any batching fits in.
 fn predict(
     image: &Array4<f32>,
     stride: [usize; 3],
@@ -55,7 +55,7 @@ fn toy_predictor(patch: &Array4<f32>) -> Array3<f32> {
     voxels.mapv(|value| if value > 0.0 { (value - mean).abs() } else { 0.0 })
 }
 
-/// By how much the result steps more than the image across borders of the tiles, in the mean over the brain.
+/// Mean step of the result across borders of the tiles, beyond that of the image, over the brain.
 fn seam(image: &Array4<f32>, result: &Array3<f32>) -> Result<f32, Box<dyn Error>> {
     let (_, z, y, x) = image.dim();
     let borders = TilePlan::new([z, y, x], WINDOW, WINDOW)?;

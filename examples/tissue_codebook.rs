@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cohort: Vec<Array4<f32>> =
         (0..8u64).map(|subject| brain_slice(Key::new(1).child(subject), 160, 128)).collect();
 
-    // So many voxels of each subject: the fit takes the same memory for 8 slices and for 800 volumes.
+    // 2000 voxels of each subject: the memory of the fit does not depend on the size of the scans.
     let views: Vec<ArrayView4<'_, f32>> = cohort.iter().map(|scan| scan.view()).collect();
     let samples = sample_cohort(&views, 2000, Key::new(2).child("samples"))?;
     let config = KMeansConfig { classes: 3, ..KMeansConfig::default() };
