@@ -1,3 +1,5 @@
+//! [`Augmenter`] and [`AugmentParams`]: the augmentation of a patch as a whole.
+
 use disyre_core::Key;
 use disyre_core::ndarray::{
     ArrayView3, ArrayView4, ArrayViewMut, ArrayViewMut3, ArrayViewMut4, Axis, Dimension,
@@ -7,11 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AugmentError, IntensityConfig, IntensityParams, SpatialConfig, SpatialParams, check};
 
-/// How patches are cut and varied.
+/// Settings of [`Augmenter`]: elastic deformation, rotation, scale, mirroring and intensities.
 ///
 /// # Source
 /// The published code of DISYRE v2 (arXiv 2407.06635), patch extraction and augmentation. Ours: the last place at which
 /// a patch fits is drawn too, and background stays 0.
+///
+/// ```
+/// use disyre_augment::{AugmentConfig, IntensityConfig};
+///
+/// let intensity = IntensityConfig { noise: [0.0, 0.1], ..IntensityConfig::default() };
+/// let config = AugmentConfig { mirror: [0.5; 3], intensity, ..AugmentConfig::default() };
+/// config.build()?;
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentConfig {
@@ -43,14 +54,23 @@ impl AugmentConfig {
     }
 }
 
-/// Draws augmented patches.
+/// A generator of augmented patches.
+///
+/// ```
+/// use disyre_augment::{AugmentConfig, Key};
+///
+/// let augmenter = AugmentConfig::default().build()?;
+/// let [first, again, other] = [1u64, 1, 2].map(|index| augmenter.draw(Key::new(7).child(index)));
+/// assert!(first == again && first != other);
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmenter {
     config: AugmentConfig,
 }
 
 impl Augmenter {
-    /// Draws a place and all that happens to the patch there.
+    /// Draws the place of a patch and its augmentation.
     pub fn draw(&self, key: Key) -> AugmentParams {
         let mut rng = key.child("mirror").rng();
         AugmentParams {
@@ -61,15 +81,27 @@ impl Augmenter {
     }
 }
 
-/// All that is drawn for one patch, before an image is seen: with the same image it gives the same patch.
+/// One drawn augmentation, before an image is seen: with the same image it gives the same patch.
+///
+/// ```
+/// use disyre_augment::{AugmentConfig, Key, ndarray::{Array3, Array4, Axis}};
+///
+/// let image = Array4::from_shape_fn((1, 1, 40, 40), |(_, _, y, x)| (1 + y + x) as f32 / 80.0);
+/// let labels = image.index_axis(Axis(0), 0).mapv(|value| u8::from(value > 0.5));
+/// let drawn = AugmentConfig::default().build()?.draw(Key::new(3));
+/// let (mut patch, mut part) = (Array4::zeros((1, 1, 32, 32)), Array3::zeros((1, 32, 32)));
+/// drawn.apply(image.view(), patch.view_mut())?;
+/// drawn.apply_to_labels(labels.view(), part.view_mut())?; // the same cut
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentParams {
-    /// Where the patch is cut and how it is bent, turned and scaled.
+    /// Place, elastic deformation, rotation and scale.
     pub spatial: SpatialParams,
-    /// Which axes `(z, y, x)` are mirrored.
+    /// Mirroring of the axes `(z, y, x)`.
     pub mirror: [bool; 3],
-    /// What happens to its intensities.
+    /// Brightness, gamma, noise and blur.
     pub intensity: IntensityParams,
 }
 

@@ -1,3 +1,5 @@
+//! [`ElasticParams`]: a smooth random displacement, used by [`SpatialParams`](crate::SpatialParams).
+
 use disyre_core::Key;
 use disyre_core::ndarray::Array3;
 use disyre_core::rand::RngExt;
@@ -5,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::smooth::{Continuation, convolve, periodic_gaussian};
 
-/// A smooth random displacement of every voxel.
+/// Drawn elastic deformation: a smooth random displacement of every voxel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticParams {
@@ -13,7 +15,7 @@ pub struct ElasticParams {
     pub sigma: f64,
     /// Greatest displacement along `(z, y, x)`, in standard deviations, ≥ 0.
     pub magnitude: [f64; 3],
-    /// Where the noise comes from.
+    /// The key of the noise that is smoothed.
     pub noise: Key,
 }
 

@@ -1,6 +1,8 @@
+//! [`AugmentError`], the error of this crate.
+
 use disyre_core::ShapeError;
 
-/// Why a patch could not be augmented.
+/// Failure to configure an augmentation or to apply it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AugmentError {
@@ -10,11 +12,11 @@ pub enum AugmentError {
     /// A configured or recorded number is outside its range.
     #[error("{parameter} is {got}, expected {expected}; correct the configuration")]
     Config {
-        /// Which field.
+        /// The field.
         parameter: &'static str,
-        /// What it has to be.
+        /// Its range.
         expected: &'static str,
-        /// What it is.
+        /// The number.
         got: f64,
     },
 }

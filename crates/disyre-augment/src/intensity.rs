@@ -1,3 +1,5 @@
+//! [`IntensityParams`]: brightness, gamma, noise and blur of a patch.
+
 use disyre_core::Key;
 use disyre_core::ndarray::{Array3, ArrayViewMut4, Axis, Zip};
 use disyre_core::rand::RngExt;
@@ -7,20 +9,28 @@ use serde::{Deserialize, Serialize};
 use crate::smooth::{Continuation, convolve, gaussian};
 use crate::{AugmentError, check};
 
-/// How often and how far intensities are changed.
+/// Settings of the changes of intensities: probabilities and ranges.
 ///
 /// # Source
 /// The published code of DISYRE v2 (arXiv 2407.06635).
+///
+/// ```
+/// use disyre_augment::{AugmentConfig, IntensityConfig};
+///
+/// let intensity = IntensityConfig { gamma: [1.1, 2.0], ..IntensityConfig::default() };
+/// let error = AugmentConfig { intensity, ..AugmentConfig::default() }.build().unwrap_err();
+/// assert!(error.to_string().starts_with("gamma is 1.1")); // exponents lie on either side of 1
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntensityConfig {
-    /// Probability of another brightness, in `[0, 1]`.
+    /// Probability of a change of brightness, in `[0, 1]`.
     pub brightness_probability: f64,
     /// Least and greatest factor, in `[0, 10]`.
     pub brightness: [f64; 2],
-    /// Probability of another gamma, in `[0, 1]`.
+    /// Probability of a change of gamma, in `[0, 1]`.
     pub gamma_probability: f64,
-    /// Probability of another gamma of the inverted intensities, in `[0, 1]`.
+    /// Probability of a change of gamma of the inverted intensities, in `[0, 1]`.
     pub inverted_gamma_probability: f64,
     /// Least and greatest exponent, in `[0.05, 20]`, around 1. Half of the exponents lie on either side of 1.
     pub gamma: [f64; 2],
@@ -66,7 +76,7 @@ impl IntensityConfig {
         check::interval("blur_sigma_voxels", self.blur_sigma_voxels, [0.0, 100.0], expected)
     }
 
-    /// Draws what happens to the intensities of a patch.
+    /// Draws the changes of a patch.
     pub(crate) fn draw(&self, key: Key) -> IntensityParams {
         let mut rng = key.rng();
         let mut between = |[low, high]: [f64; 2]| low + (high - low) * rng.random::<f64>();
@@ -90,7 +100,23 @@ impl IntensityConfig {
     }
 }
 
-/// What happens to the intensities of a patch, in this order; then they are clipped to `[0, 1]`.
+/// Drawn changes of the intensities of a patch, applied in this order; then values are clipped to `[0, 1]`.
+///
+/// ```
+/// use disyre_augment::{IntensityParams, ndarray::array};
+///
+/// let params = IntensityParams {
+///     brightness: None,
+///     gamma: Some(2.0),
+///     inverted_gamma: None,
+///     noise: None,
+///     blur_sigma_voxels: None,
+/// };
+/// let mut patch = array![[[[0.0f32, 0.5, 1.0]]]];
+/// params.apply(patch.view_mut())?;
+/// assert!((patch[[0, 0, 0, 1]] - 0.25).abs() < 1e-6);
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityParams {
@@ -106,13 +132,13 @@ pub struct IntensityParams {
     pub blur_sigma_voxels: Option<f64>,
 }
 
-/// Gaussian noise.
+/// Drawn Gaussian noise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseParams {
     /// Standard deviation, in intensities.
     pub deviation: f64,
-    /// Where the noise comes from.
+    /// The key of the noise.
     pub source: Key,
 }
 

@@ -1,11 +1,10 @@
-//! Patches for training, cut out of images at random and augmented: elastic, rotated, scaled, mirrored; brighter, with
-//! another gamma, noisier, blurred.
+//! Augmentation of medical images: random patches with elastic deformation, rotation, scale, mirroring, brightness, gamma,
+//! noise and blur.
 //!
 //! Take this crate to feed a network of your own; take `disyre` for the whole pipeline.
 //!
 //! ```
-//! use disyre_augment::AugmentConfig;
-//! use disyre_core::{Key, ndarray::Array4};
+//! use disyre_augment::{AugmentConfig, Key, ndarray::Array4};
 //!
 //! let image = Array4::from_shape_fn((1, 1, 150, 140), |(_, _, y, x)| (y * x) as f32 / 21_000.0);
 //! let augmenter = AugmentConfig::default().build()?; // the published probabilities
@@ -19,7 +18,8 @@
 //! Main types: [`Augmenter`] draws [`AugmentParams`], which join [`SpatialParams`], mirroring and [`IntensityParams`];
 //! each part can be used alone. [`CubicSpline`] interpolates. 2D and 3D are the same code. No features.
 //!
-//! Background stays exactly 0 in every step. It reads no files and knows no labels: a mask is not moved along.
+//! Background stays exactly 0 in every step. A segmentation follows by [`AugmentParams::apply_to_labels`]. The crate reads
+//! no files and makes no anomalies.
 #![forbid(unsafe_code)]
 
 mod augment;
@@ -37,3 +37,6 @@ pub use error::AugmentError;
 pub use intensity::{IntensityConfig, IntensityParams, NoiseParams};
 pub use spatial::{SpatialConfig, SpatialParams};
 pub use spline::{Border, CubicSpline};
+
+// The vocabulary of signatures, so that this crate can be used alone.
+pub use disyre_core::{Key, ndarray};

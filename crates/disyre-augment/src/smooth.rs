@@ -1,6 +1,8 @@
+//! Separable convolution with Gaussians, for the blur and for elastic deformations.
+
 use disyre_core::ndarray::ArrayViewMut3;
 
-/// How an image goes on beyond its ends.
+/// Continuation of an image beyond its ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Continuation {
     /// d c b a | a b c d | d c b a: SciPy's "reflect".
@@ -52,7 +54,7 @@ fn convolve_rows(
 }
 
 impl Continuation {
-    /// The voxel that stands at `position`.
+    /// Index of the voxel at a position, in the image or beyond.
     fn index(self, position: isize, length: usize) -> usize {
         match self {
             Self::Periodic => position.rem_euclid(length as isize) as usize,

@@ -1,3 +1,5 @@
+//! [`SpatialParams`]: place, elastic deformation, rotation and scale of a patch.
+
 use disyre_core::Key;
 use disyre_core::ndarray::{ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use disyre_core::rand::RngExt;
@@ -6,10 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AugmentError, Border, CubicSpline, ElasticParams, check};
 
-/// How often and how far a patch is bent, turned and scaled.
+/// Settings of elastic deformation, rotation and scale: probabilities and ranges.
 ///
 /// # Source
 /// The published code of DISYRE v2 (arXiv 2407.06635). In 3D, ours: a rotation about each of the three axes.
+///
+/// ```
+/// use disyre_augment::{AugmentConfig, SpatialConfig};
+///
+/// let spatial = SpatialConfig { rotation_degrees: 30.0, ..SpatialConfig::default() };
+/// AugmentConfig { spatial, ..AugmentConfig::default() }.build()?;
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpatialConfig {
@@ -63,7 +73,7 @@ impl SpatialConfig {
         check::in_range("scale", self.scale[1], [1.0, 10.0], expected)
     }
 
-    /// Draws a place and what happens to the patch there.
+    /// Draws a place and the changes there.
     pub(crate) fn draw(&self, key: Key) -> SpatialParams {
         let mut rng = key.rng();
         let mut between = |[low, high]: [f64; 2]| low + (high - low) * rng.random::<f64>();
@@ -87,13 +97,24 @@ impl SpatialConfig {
     }
 }
 
-/// Where a patch is cut and how it is bent, turned and scaled.
+/// Drawn place of a patch, with its elastic deformation, rotation and scale.
+///
+/// ```
+/// use disyre_augment::{SpatialParams, ndarray::Array4};
+///
+/// let image = Array4::from_shape_fn((1, 1, 9, 9), |(_, _, y, x)| (9 * y + x) as f32 / 81.0);
+/// let crop = SpatialParams { place: [0.5; 3], elastic: None, rotation_degrees: None, scale: None };
+/// let mut patch = Array4::zeros((1, 1, 3, 3));
+/// crop.apply(image.view(), patch.view_mut())?;
+/// assert!(crop.is_crop() && patch[[0, 0, 1, 1]] == 40.0 / 81.0); // the middle of the image
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialParams {
-    /// In `[0, 1)` along `(z, y, x)`: where, between the first and the last place at which the patch fits.
+    /// Place as fractions in `[0, 1)` along `(z, y, x)` between the first and the last at which the patch fits.
     pub place: [f64; 3],
-    /// A smooth displacement.
+    /// Elastic deformation.
     pub elastic: Option<ElasticParams>,
     /// Angles about the axes `(z, y, x)`, in degrees. A patch of one slice is turned in its plane only.
     pub rotation_degrees: Option<[f64; 3]>,
@@ -109,7 +130,7 @@ impl SpatialParams {
 
     /// Cuts a patch out of an image. An image shorter than the patch is centred in it; outside is 0.
     ///
-    /// Where the patch is bent, turned or scaled it is interpolated by cubic splines, and a voxel whose nearest voxel of
+    /// A patch that is deformed, rotated or scaled is interpolated by cubic splines, and a voxel whose nearest voxel of
     /// the image is background, all channels 0, is background too.
     ///
     /// # Shapes and units
@@ -220,7 +241,7 @@ impl SpatialParams {
             .assign(&image.slice_each_axis(|axis| part(&from, axis.axis.index())));
     }
 
-    /// Where in the image each voxel of a patch comes from, in voxels, in memory order.
+    /// Position in the image of each voxel of a patch, in voxels, in memory order.
     fn positions(&self, image: [usize; 3], patch: [usize; 3]) -> Vec<[f64; 3]> {
         let moves = patch.map(|extent| extent > 1);
         let centre: [f64; 3] = std::array::from_fn(|axis| {

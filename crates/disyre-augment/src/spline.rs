@@ -1,10 +1,12 @@
+//! [`CubicSpline`]: interpolation as SciPy's, for deformed, rotated and scaled patches.
+
 use disyre_core::ndarray::ArrayView4;
 use disyre_core::{ShapeError, ensure_finite};
 
-/// What lies outside an image.
+/// Values outside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
-    /// Nothing: 0 beyond the centres of the outermost voxels.
+    /// 0 beyond the centres of the outermost voxels.
     Zero,
     /// The nearest voxel of the image.
     Nearest,
@@ -43,7 +45,7 @@ pub struct CubicSpline {
 }
 
 /// The coefficients that make a value along one axis.
-struct Taps {
+struct CubicTaps {
     first: usize,
     count: usize,
     weights: [f32; 4],
@@ -64,8 +66,10 @@ impl CubicSpline {
         ensure_finite("the image to interpolate", &image)?;
         let (channels, z, y, x) = image.dim();
         let voxels = [z, y, x];
-        let mut field =
-            Field { values: image.iter().copied().collect(), shape: [channels, z, y, x] };
+        let mut field = CoefficientField {
+            values: image.iter().copied().collect(),
+            shape: [channels, z, y, x],
+        };
         for axis in (0..3).filter(|&axis| voxels[axis] > 1) {
             if border == Border::Nearest {
                 let nearest = |index: isize, length: isize| index.clamp(0, length - 1);
@@ -81,7 +85,8 @@ impl CubicSpline {
 
     /// Writes the value of every channel at a position, in voxels `(z, y, x)`.
     ///
-    /// Values beyond the number of channels stay as they are; channels beyond the number of values are left out.
+    /// Outside the image all values are 0. Inside, values beyond the number of channels stay as they are, and channels
+    /// beyond the number of values are left out.
     pub fn sample(&self, position: [f64; 3], values: &mut [f32]) {
         let [z, y, x] = [0, 1, 2].map(|axis| self.taps(axis, position[axis]));
         let (Some(z), Some(y), Some(x)) = (z, y, x) else { return values.fill(0.0) };
@@ -100,10 +105,10 @@ impl CubicSpline {
         }
     }
 
-    /// Which coefficients count at a coordinate and how much; `None` outside.
-    fn taps(&self, axis: usize, coordinate: f64) -> Option<Taps> {
+    /// The coefficients that count at a coordinate and their weights; `None` outside.
+    fn taps(&self, axis: usize, coordinate: f64) -> Option<CubicTaps> {
         if self.voxels[axis] == 1 {
-            return Some(Taps { first: 0, count: 1, weights: [1.0, 0.0, 0.0, 0.0] });
+            return Some(CubicTaps { first: 0, count: 1, weights: [1.0, 0.0, 0.0, 0.0] });
         }
         let last = (self.voxels[axis] - 1) as f64;
         let before = match self.border {
@@ -114,7 +119,11 @@ impl CubicSpline {
         let inner = (coordinate + before).clamp(0.0, last + 2.0 * before);
         // The last voxel belongs to the interval before it.
         let below = inner.floor().min(last + 2.0 * before - 1.0);
-        Some(Taps { first: below as usize, count: 4, weights: weights((inner - below) as f32) })
+        Some(CubicTaps {
+            first: below as usize,
+            count: 4,
+            weights: weights((inner - below) as f32),
+        })
     }
 }
 
@@ -131,14 +140,14 @@ fn mirrored(index: isize, length: isize) -> isize {
     folded.min(2 * (length - 1) - folded)
 }
 
-/// Values on their way to coefficients.
-struct Field {
+/// Voxels that are filtered into coefficients, axis by axis.
+struct CoefficientField {
     values: Vec<f32>,
     shape: [usize; 4],
 }
 
-impl Field {
-    /// Puts `width` copies of voxels around an axis; `source` tells which voxel stands at an index outside.
+impl CoefficientField {
+    /// Puts `width` copies of voxels around an axis; `source` gives the voxel for an index outside.
     fn pad(&mut self, axis: usize, width: usize, source: fn(isize, isize) -> isize) {
         let (length, inner) = (self.shape[axis], self.inner(axis));
         self.shape[axis] += 2 * width;

@@ -1,4 +1,4 @@
-//! What holds for every patch, whatever was drawn.
+//! Properties of every patch, whatever was drawn.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use disyre_augment::{AugmentConfig, AugmentParams, IntensityConfig, SpatialConfig};
