@@ -1,8 +1,10 @@
+//! Separable Gaussian blur as SciPy's, for soft masks, the tissue bias and the change of sharpness.
+
 use std::ops::Range;
 
 use disyre_core::ndarray::ArrayViewMut3;
 
-use crate::{check, error::DagError, region::Region, scratch::Buffer};
+use crate::{check, error::DagError, region::Region, scratch::ScratchBuffer};
 
 /// Standard deviations after which the kernel ends: SciPy's default.
 const TRUNCATE: f64 = 4.0;
@@ -44,7 +46,7 @@ pub(crate) fn blur(mut data: ArrayViewMut3<'_, f32>, sigma: [f64; 3]) {
     if let Some(field) = data.as_slice_mut() {
         return blur_field(field, extents, sigma);
     }
-    let mut field = Buffer::zeros(data.len());
+    let mut field = ScratchBuffer::zeros(data.len());
     field.iter_mut().zip(&data).for_each(|(value, from)| *value = *from);
     blur_field(&mut field, extents, sigma);
     data.iter_mut().zip(field.iter()).for_each(|(value, blurred)| *value = *blurred);
@@ -96,7 +98,7 @@ fn blur_planes(
     kernel: &[f32],
 ) {
     for y in support.start[1]..support.end[1] {
-        let line = Line { first: y * width, stride: height * width, length: depth };
+        let line = StridedAxis { first: y * width, stride: height * width, length: depth };
         blur_line(
             field,
             line,
@@ -110,7 +112,7 @@ fn blur_planes(
 /// Along y: slice by slice.
 fn blur_rows(field: &mut [f32], [_, height, width]: [usize; 3], support: &Region, kernel: &[f32]) {
     for z in support.start[0]..support.end[0] {
-        let line = Line { first: z * height * width, stride: width, length: height };
+        let line = StridedAxis { first: z * height * width, stride: width, length: height };
         blur_line(
             field,
             line,
@@ -121,9 +123,9 @@ fn blur_rows(field: &mut [f32], [_, height, width]: [usize; 3], support: &Region
     }
 }
 
-/// Where the runs of voxels lie that a blur combines.
+/// The runs of voxels that a blur combines.
 #[derive(Clone, Copy)]
-struct Line {
+struct StridedAxis {
     first: usize,
     stride: usize,
     length: usize,
@@ -132,7 +134,7 @@ struct Line {
 /// Blurs across runs of neighbouring voxels: run `p` becomes a weighted sum of the runs around it.
 fn blur_line(
     field: &mut [f32],
-    line: Line,
+    line: StridedAxis,
     outputs: Range<usize>,
     columns: Range<usize>,
     kernel: &[f32],
@@ -140,8 +142,8 @@ fn blur_line(
     let (radius, width) = (kernel.len() - 1, columns.len());
     let at = |position: usize| line.first + position * line.stride + columns.start;
     let runs = outputs.len() + 2 * radius;
-    let mut blurred = Buffer::zeros((outputs.len() * width).next_multiple_of(LANES));
-    let mut padded = Buffer::zeros(blurred.len() + 2 * radius * width);
+    let mut blurred = ScratchBuffer::zeros((outputs.len() * width).next_multiple_of(LANES));
+    let mut padded = ScratchBuffer::zeros(blurred.len() + 2 * radius * width);
     for (run, to) in padded.chunks_exact_mut(width).take(runs).enumerate() {
         let position = (outputs.start + run) as isize - radius as isize;
         let from = at(reflect(position, line.length));
@@ -161,8 +163,8 @@ fn blur_columns(
     kernel: &[f32],
 ) {
     let (radius, outputs) = (kernel.len() - 1, support.start[2]..support.end[2]);
-    let mut blurred = Buffer::zeros(outputs.len().next_multiple_of(LANES));
-    let mut padded = Buffer::zeros(blurred.len() + 2 * radius);
+    let mut blurred = ScratchBuffer::zeros(outputs.len().next_multiple_of(LANES));
+    let mut padded = ScratchBuffer::zeros(blurred.len() + 2 * radius);
     let sources: Vec<usize> = (0..outputs.len() + 2 * radius)
         .map(|index| reflect((outputs.start + index) as isize - radius as isize, width))
         .collect();

@@ -1,3 +1,5 @@
+//! [`Scene`], the image that a user hands in, and [`Canvas`], the part of it on which corruptions work.
+
 use disyre_core::{
     Severity, TissueModel, ensure_same_shape,
     ndarray::{ArrayView1, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis},
@@ -7,13 +9,13 @@ use std::{borrow::Cow, fmt};
 use crate::{
     check,
     error::DagError,
+    float_order::{from_ordered, to_ordered},
     mask::PlacedMask,
-    order::{float, number},
     region::Region,
-    scratch::Buffer,
+    scratch::ScratchBuffer,
 };
 
-/// An image, and what is known of it.
+/// An image to corrupt, with its map of places and its tissues if there are some.
 ///
 /// # Shapes and units
 /// `clean` is `(c, z, y, x)`, intensities in `[0, 1]`; `places` is `(z, y, x)` of the same extents.
@@ -34,8 +36,8 @@ use crate::{
 pub struct Scene<'a> {
     /// The image to corrupt.
     pub clean: ArrayView4<'a, f32>,
-    /// Where an anomaly may lie: how probable each voxel is as its centre, ≥ 0, not necessarily adding up to 1; a mask
-    /// is such a map. `None`: the foreground, all voxels alike.
+    /// Map of places: the weight of each voxel as the centre of an anomaly, ≥ 0, of any sum; a mask is such a map.
+    /// `None`: the foreground, all voxels alike.
     pub places: Option<ArrayView3<'a, f32>>,
     /// The tissues of this image, for biases that take them from the scene: its segmentation, say.
     pub tissues: Option<&'a dyn TissueModel>,
@@ -124,7 +126,7 @@ pub struct Canvas<'a> {
     mask: &'a PlacedMask,
     /// The mask's window and a margin, in the image.
     region: Region,
-    values: Buffer,
+    values: ScratchBuffer,
 }
 
 impl<'a> Canvas<'a> {
@@ -145,7 +147,7 @@ impl<'a> Canvas<'a> {
         let margin = std::array::from_fn(|axis| if window[axis] > 1 { margin[axis] } else { 0 });
         let region = mask.region().widened(margin, [z, y, x]);
         let part = region.of(scene.clean);
-        let mut values = Buffer::zeros(channels * region.voxels());
+        let mut values = ScratchBuffer::zeros(channels * region.voxels());
         let width = part.len_of(Axis(3)).max(1);
         for (to, from) in values.chunks_exact_mut(width).zip(part.rows()) {
             to.copy_from_slice(&contiguous(from));
@@ -217,12 +219,12 @@ impl<'a> Canvas<'a> {
                 let (mask, target) = (contiguous(mask), contiguous(target));
                 for ((value, m), target) in row.iter_mut().zip(mask.iter()).zip(target.iter()) {
                     let blended = (*value + strength * m * (target - *value)).clamp(0.0, 1.0);
-                    greatest = number((blended - *value).abs()).max(greatest);
+                    greatest = to_ordered((blended - *value).abs()).max(greatest);
                     *value = blended;
                 }
             });
         }
-        float(greatest)
+        from_ordered(greatest)
     }
 
     /// Writes the clean image with the canvas's window in it.

@@ -1,10 +1,10 @@
 //! Corruptions inside a mask: textures, shifts of tissues, Poisson blends, deformations, changes of sharpness.
 
 mod bias;
+mod bordered_grid;
 mod corruption;
 mod deformation;
 mod foreign;
-mod lattice;
 mod multigrid;
 mod normalisation;
 mod params;
@@ -23,7 +23,7 @@ pub use params::{
     BiasDirection, BiasParams, CorruptionParams, DeformationDirection, DeformationParams,
     SharpnessDirection, SharpnessParams, TextureParams,
 };
-pub use poisson::{Gradients, PoissonBlend, PoissonConfig};
+pub use poisson::{Guidance, PoissonBlend, PoissonConfig};
 pub use sharpness::{Sharpness, SharpnessConfig};
 pub use texture::{TextureBlend, TextureConfig};
 pub use tissue_field::Memberships;

@@ -1,6 +1,8 @@
+//! [`DagError`], the error of this crate.
+
 use disyre_core::ShapeError;
 
-/// Why an anomaly could not be made.
+/// Failure to configure, draw or apply an anomaly.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DagError {
@@ -10,11 +12,11 @@ pub enum DagError {
     /// A configured number is outside its range.
     #[error("{parameter} is {got}, expected {expected}; correct the configuration")]
     Config {
-        /// Which field.
+        /// The field.
         parameter: &'static str,
-        /// What it has to be.
+        /// Its range.
         expected: &'static str,
-        /// What it is.
+        /// The number.
         got: f64,
     },
     /// The anomaly window does not fit into the image.
@@ -59,7 +61,7 @@ pub enum DagError {
         "{array} holds {value} at index {index:?}, expected values in [0, 1]; scale the intensities first"
     )]
     OutOfRange {
-        /// Which array.
+        /// The array.
         array: &'static str,
         /// Index of the first such value.
         index: Vec<usize>,
@@ -69,29 +71,29 @@ pub enum DagError {
     /// A source was given nothing to draw from.
     #[error("{source_name} was given no {items}; give it at least one")]
     NoItems {
-        /// Which source.
+        /// The source.
         source_name: &'static str,
-        /// What it draws from.
+        /// The items that it draws from.
         items: &'static str,
     },
     /// One of the items of a source holds only background.
     #[error("item {index} of {source_name} (counted from 0) has no voxel above 0; leave it out")]
     EmptyItem {
-        /// Which source.
+        /// The source.
         source_name: &'static str,
-        /// Which item.
+        /// Index of the item.
         index: usize,
     },
     /// Numbers of channels differ.
     #[error("{array} has {got} channels, expected {expected} like {like}")]
     Channels {
-        /// Which array.
+        /// The array.
         array: &'static str,
         /// Its channels.
         got: usize,
         /// The channels it should have.
         expected: usize,
-        /// What it should agree with.
+        /// The array or source that it should agree with.
         like: &'static str,
     },
     /// A tissue model, its labels or recorded parameters have another number of tissue classes than the bias.
@@ -109,9 +111,9 @@ pub enum DagError {
         "got the parameters of a {got}, expected those of a {expected}; replay them with the family they were drawn for"
     )]
     Params {
-        /// What the corruption draws.
+        /// The kind that the corruption draws.
         expected: &'static str,
-        /// What came.
+        /// The kind that came.
         got: &'static str,
     },
     /// Recorded parameters have another number of parts than the family.
@@ -140,18 +142,18 @@ pub enum DagError {
         /// Extents of the window.
         window: [usize; 3],
     },
-    /// A family needs something that was not given.
+    /// A family needs a source that was not given.
     #[error("the family needs {what}, which was not given; add it to the sources")]
     Missing {
-        /// What is missing.
+        /// The missing source.
         what: &'static str,
     },
     /// A volume of a bank could not be opened.
     #[error("volume {index} (counted from 0) of the volume bank could not be opened: {reason}")]
     Open {
-        /// Which volume.
+        /// Index of the volume.
         index: usize,
-        /// What the opener said.
+        /// The message of the error.
         reason: String,
     },
     /// No family has this name.

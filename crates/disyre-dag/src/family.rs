@@ -1,3 +1,5 @@
+//! [`Family`]: the names of the known families and their published settings.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use crate::{
         TextureSourceConfig, TissueOrigin,
     },
     corruptions::{
-        DeformationConfig, Gradients, Normalisation, PoissonConfig, SharpnessConfig, TextureConfig,
+        DeformationConfig, Guidance, Normalisation, PoissonConfig, SharpnessConfig, TextureConfig,
     },
     error::DagError,
     shapes::{PatchConfig, ShapeConfig},
@@ -160,7 +162,7 @@ fn fpi() -> PartConfig {
 fn pii() -> PartConfig {
     let blend = PoissonConfig {
         severity: [0.05, 0.95],
-        gradients: Gradients::Mixed,
+        gradients: Guidance::Mixed,
         ..PoissonConfig::default()
     };
     PartConfig::Poisson(PoissonPart { from: TextureSourceConfig::default(), blend })

@@ -1,6 +1,8 @@
+//! Fractal gradient noise, row by row, for blobs and noise textures.
+
 use disyre_core::{Key, rand::RngExt};
 
-use crate::scratch::Buffer;
+use crate::scratch::ScratchBuffer;
 
 /// Each layer is finer than the one before by this factor: irrational, so that their lattices do not align.
 const LACUNARITY: f64 = std::f64::consts::PI * 2.0 / 3.0;
@@ -10,7 +12,7 @@ const PERSISTENCE: f64 = 0.5;
 
 /// Fractal gradient noise on a regular grid, in `[-1, 1]`.
 ///
-/// A row of the grid is evaluated at once: along it, the noise of one lattice cell is a blend of two lines, whose
+/// A row of the grid is evaluated at once: along it, the noise of one lattice cell is a blend of two ramps, whose
 /// coefficients are shared by all voxels of the cell.
 ///
 /// # Source
@@ -30,15 +32,15 @@ impl Fractal {
         let mut rng = key.rng();
         let place: [f64; 3] = std::array::from_fn(|_| 256.0 * rng.random::<f64>());
         let total: f64 = (0..self.octaves).map(|octave| PERSISTENCE.powi(octave as i32)).sum();
-        let mut layers: Vec<Layer> = (0..self.octaves as i32)
+        let mut layers: Vec<Octave> = (0..self.octaves as i32)
             .map(|octave| {
                 let scale = LACUNARITY.powi(octave);
                 let amplitude = (PERSISTENCE.powi(octave) / total) as f32;
                 let (place, step) = (place.map(|p| p * scale), self.step.map(|s| s * scale));
-                Layer::new(rng.random(), amplitude, self.extents, place, step)
+                Octave::new(rng.random(), amplitude, self.extents, place, step)
             })
             .collect();
-        let mut row = Buffer::zeros(self.extents[2]);
+        let mut row = ScratchBuffer::zeros(self.extents[2]);
         for z in 0..self.extents[0] {
             for y in 0..self.extents[1] {
                 row.fill(0.0);
@@ -53,14 +55,14 @@ impl Fractal {
 
 /// A line over a lattice cell: noise from the gradient of one node is `slope · distance + height`.
 #[derive(Debug, Clone, Copy, Default)]
-struct Line {
+struct Ramp {
     slope: f32,
     height: f32,
 }
 
 /// One octave.
 #[derive(Debug)]
-struct Layer {
+struct Octave {
     seed: u64,
     amplitude: f32,
     flat: bool,
@@ -74,12 +76,12 @@ struct Layer {
     first_node: i64,
     /// Gradients `(z, y, x)` at the four lattice lines around a row, node by node.
     gradients: Vec<[[f32; 3]; 4]>,
-    /// Which lattice cell `(z, y)` they belong to.
+    /// The lattice cell `(z, y)` that they belong to.
     at: Option<[i64; 2]>,
-    lines: Vec<Line>,
+    ramps: Vec<Ramp>,
 }
 
-impl Layer {
+impl Octave {
     fn new(
         seed: u64,
         amplitude: f32,
@@ -101,7 +103,7 @@ impl Layer {
             first_node,
             gradients: Vec::new(),
             at: None,
-            lines: Vec::new(),
+            ramps: Vec::new(),
         };
         for x in 0..extents[2] {
             let (cell, distance) = split(place[2] + x as f64 * step[2]);
@@ -117,9 +119,9 @@ impl Layer {
     }
 
     fn add_row(&mut self, z: usize, y: usize, row: &mut [f32]) {
-        self.find_lines(z, y);
+        self.find_ramps(z, y);
         for (cell, bounds) in self.cells.windows(2).enumerate() {
-            let (before, after) = (self.lines[cell], self.lines[cell + 1]);
+            let (before, after) = (self.ramps[cell], self.ramps[cell + 1]);
             let voxels = bounds[0]..bounds[1];
             let places = self.distance[voxels.clone()].iter().zip(&self.fade[voxels.clone()]);
             for (value, (&distance, &fade)) in row[voxels].iter_mut().zip(places) {
@@ -130,8 +132,8 @@ impl Layer {
         }
     }
 
-    /// The lines of all nodes along a row.
-    fn find_lines(&mut self, z: usize, y: usize) {
+    /// The ramps of all nodes along a row.
+    fn find_ramps(&mut self, z: usize, y: usize) {
         let (cell_z, z) = split(self.place[0] + z as f64 * self.step[0]);
         let (cell_y, y) = split(self.place[1] + y as f64 * self.step[1]);
         self.find_gradients([cell_z, cell_y]);
@@ -143,9 +145,9 @@ impl Layer {
             (z - 1.0, y - 1.0, fade_z * fade_y),
         ];
         let around = around.map(|(z, y, weight)| (z, y, weight * self.amplitude));
-        self.lines.clear();
-        self.lines.extend(self.gradients.iter().map(|gradients| {
-            let mut line = Line::default();
+        self.ramps.clear();
+        self.ramps.extend(self.gradients.iter().map(|gradients| {
+            let mut line = Ramp::default();
             // In the plane the last two weigh nothing.
             for (gradient, (z, y, weight)) in gradients.iter().zip(around) {
                 line.slope += weight * gradient[2];
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn one_layer_is_zero_at_its_nodes_and_smooth_between() {
         let fractal = Fractal { octaves: 1, extents: [4, 5, 6], step: [1.0; 3] };
-        let mut layer = Layer::new(7, 1.0, fractal.extents, [3.0, -2.0, 0.0], fractal.step);
+        let mut layer = Octave::new(7, 1.0, fractal.extents, [3.0, -2.0, 0.0], fractal.step);
         let mut row = [0.0; 6];
         layer.add_row(2, 3, &mut row);
         assert_eq!(row, [0.0; 6]);
@@ -257,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_step_over_several_cells_is_evaluated_at_its_own_cell() {
-        let mut coarse = Layer::new(9, 1.0, [1, 1, 8], [0.5, 0.5, 0.25], [0.0, 0.0, 3.0]);
-        let mut fine = Layer::new(9, 1.0, [1, 1, 22], [0.5, 0.5, 0.25], [0.0, 0.0, 1.0]);
+        let mut coarse = Octave::new(9, 1.0, [1, 1, 8], [0.5, 0.5, 0.25], [0.0, 0.0, 3.0]);
+        let mut fine = Octave::new(9, 1.0, [1, 1, 22], [0.5, 0.5, 0.25], [0.0, 0.0, 1.0]);
         let (mut few, mut all) = ([0.0; 8], [0.0; 22]);
         coarse.add_row(0, 0, &mut few);
         fine.add_row(0, 0, &mut all);

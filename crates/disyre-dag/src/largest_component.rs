@@ -1,3 +1,5 @@
+//! Largest connected component of a mask, for blobs.
+
 use std::ops::Range;
 
 use disyre_core::ndarray::{ArrayViewMut3, Axis, Slice};
@@ -62,7 +64,7 @@ fn connect(runs: &mut [Run], mut other: Range<usize>, own: usize) {
     }
 }
 
-/// The first run of a part, as far as it is known; shortens the way there.
+/// The first run of a part, as far as it is known; shortens the path to it.
 fn root(runs: &mut [Run], mut index: usize) -> usize {
     while runs[index].part != index {
         runs[index].part = runs[runs[index].part].part;

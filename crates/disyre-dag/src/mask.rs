@@ -1,3 +1,5 @@
+//! [`PlacedMask`]: a soft mask at its place in an image.
+
 use disyre_core::ndarray::{Array3, ArrayView4, Axis, Zip};
 
 use crate::{check, error::DagError, region::Region};

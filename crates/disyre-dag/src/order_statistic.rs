@@ -1,6 +1,8 @@
+//! Order statistic of many values without a sort, for the level at which a blob has its area.
+
 use std::cmp::Ordering;
 
-use crate::order::{float, number};
+use crate::float_order::{from_ordered, to_ordered};
 
 /// Bins of the histogram: few enough for the nearest cache, many enough to leave few values in each.
 const BINS: usize = 1024;
@@ -8,12 +10,12 @@ const BINS: usize = 1024;
 /// The value at `rank` in ascending order, counted from 0; `None` beyond the last.
 ///
 /// One pass counts, another collects the values of the one bin that holds the rank: no sort, and exact.
-pub(crate) fn value_at(values: &[f32], rank: usize) -> Option<f32> {
+pub(crate) fn order_statistic(values: &[f32], rank: usize) -> Option<f32> {
     let (least, greatest) = values
         .iter()
-        .map(|&value| number(value))
+        .map(|&value| to_ordered(value))
         .fold((i32::MAX, i32::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    let (least, greatest) = (float(least), float(greatest));
+    let (least, greatest) = (from_ordered(least), from_ordered(greatest));
     if rank >= values.len() || least == greatest {
         return values.get(rank).copied();
     }
@@ -42,9 +44,9 @@ mod tests {
 
     #[test]
     fn equal_values_have_every_rank() {
-        assert_eq!(value_at(&[0.5; 3], 2), Some(0.5));
-        assert_eq!(value_at(&[0.5; 3], 3), None);
-        assert_eq!(value_at(&[], 0), None);
+        assert_eq!(order_statistic(&[0.5; 3], 2), Some(0.5));
+        assert_eq!(order_statistic(&[0.5; 3], 3), None);
+        assert_eq!(order_statistic(&[], 0), None);
     }
 
     proptest! {
@@ -55,7 +57,7 @@ mod tests {
             let rank = (at * values.len() as f64) as usize;
             let mut sorted = values.clone();
             sorted.sort_by(f32::total_cmp);
-            prop_assert_eq!(value_at(&values, rank), Some(sorted[rank]));
+            prop_assert_eq!(order_statistic(&values, rank), Some(sorted[rank]));
         }
     }
 }

@@ -1,3 +1,5 @@
+//! [`PlacementParams`]: the drawn place of an anomaly's window, and the voxel that it means in an image.
+
 use disyre_core::{
     Key, ensure_same_shape,
     ndarray::{ArrayView2, ArrayView3, ArrayView4, Axis},
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::DagError, region::Region};
 
-/// Where the anomaly window goes, drawn before any image is seen.
+/// The place of the anomaly window, drawn before any image is seen.
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), location of the anomaly: a foreground voxel, uniformly. Ours: the voxel is recorded
@@ -25,9 +27,9 @@ use crate::{error::DagError, region::Region};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementParams {
-    /// In `[0, 1)`: which of the eligible foreground voxels, in order of memory, is the window's centre.
+    /// The window's centre, as a fraction in `[0, 1)` of the eligible foreground voxels in order of memory.
     pub voxel: f64,
-    /// In `[0, 1)` along `(z, y, x)`: where the window goes if no eligible voxel is foreground.
+    /// The window's start where no eligible voxel is foreground, as fractions in `[0, 1)` along `(z, y, x)`.
     pub fallback: [f64; 3],
 }
 

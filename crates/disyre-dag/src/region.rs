@@ -1,3 +1,5 @@
+//! [`Region`]: a box of voxels, by which masks, canvases and banks cut their windows.
+
 use disyre_core::ndarray::{ArrayBase, Dimension, RawData, Slice};
 
 /// A box of voxels, `(z, y, x)`; `end` is exclusive.

@@ -1,3 +1,5 @@
+//! [`ScratchBuffer`]: working memory that a thread keeps between samples.
+
 use std::{
     cell::RefCell,
     mem,
@@ -15,9 +17,9 @@ thread_local! {
 ///
 /// A new page of memory costs more than the arithmetic on it. No value survives: a buffer starts at 0.
 #[derive(Debug, Default)]
-pub(crate) struct Buffer(Vec<f32>);
+pub(crate) struct ScratchBuffer(Vec<f32>);
 
-impl Buffer {
+impl ScratchBuffer {
     pub(crate) fn zeros(length: usize) -> Self {
         let mut values = FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
         values.clear();
@@ -26,7 +28,7 @@ impl Buffer {
     }
 }
 
-impl Deref for Buffer {
+impl Deref for ScratchBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -34,13 +36,13 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
+impl DerefMut for ScratchBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.0
     }
 }
 
-impl Drop for Buffer {
+impl Drop for ScratchBuffer {
     fn drop(&mut self) {
         // At the end of a thread there is nothing left to keep it in.
         let _ = FREE.try_with(|free| {
@@ -58,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_buffer_starts_at_zero_whatever_its_memory_held_before() {
-        Buffer::zeros(10).fill(7.0);
-        assert!(Buffer::zeros(20).iter().all(|&value| value == 0.0));
+        ScratchBuffer::zeros(10).fill(7.0);
+        assert!(ScratchBuffer::zeros(20).iter().all(|&value| value == 0.0));
     }
 }

@@ -5,7 +5,6 @@ mod combined;
 mod config;
 mod disc;
 mod ellipsoid;
-mod frame;
 mod masks;
 mod patch;
 mod published;
@@ -14,6 +13,7 @@ mod rotation;
 mod sized;
 mod solid;
 mod source;
+mod voxels;
 
 pub use blob::{BlobConfig, BlobShapes, PUBLISHED_BLOB_AREA};
 pub use combined::CombinedShapes;

@@ -18,24 +18,11 @@ use disyre_dag::{
         PoissonConfig, SharpnessConfig, TextureConfig,
     },
     shapes::ShapeConfig,
-    textures::{NoiseTextureConfig, TextureSource, VolumeBank},
+    textures::{TextureSource, VolumeBank},
 };
 use disyre_tissue::{GaussianMixture, LabelMap};
 use proptest::prelude::*;
-use support::Nearest;
-
-/// Noise inside an ellipsoid, exactly 0 outside.
-fn brain(channels: usize, [depth, height, width]: [usize; 3], seed: u64) -> Array4<f32> {
-    let mut image = Array4::zeros((channels, depth, height, width));
-    let noise = NoiseTextureConfig { cycles_per_voxel: 0.2, octaves: 3 }.build().unwrap();
-    noise.fill(Key::new(seed), image.clone().view(), image.view_mut()).unwrap();
-    for ((_, z, y, x), value) in image.indexed_iter_mut() {
-        let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
-        let [a, b, c] = [off(z, depth), off(y, height), off(x, width)];
-        *value = if a * a + b * b + c * c > 0.2 { 0.0 } else { 0.1 + 0.8 * *value };
-    }
-    image
-}
+use support::{Nearest, brain};
 
 fn foreign(channels: usize) -> VolumeBank {
     let volumes = (10..13).map(|seed| brain(channels, [6, 30, 28], seed)).collect();

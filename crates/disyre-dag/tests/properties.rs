@@ -9,90 +9,24 @@ use disyre_core::{
     ndarray::{Array4, Axis},
 };
 use disyre_dag::{
-    Anomalies, AnomalyParams, DagConfig, DagError, Family, PlacedMask, Sources,
+    Dag, DagConfig, DagError, PlacedMask, Sources,
     corruptions::{Corruption, CorruptionParams, TextureConfig, TissueBias},
     shapes::{PublishedShapes, ShapeSource},
     textures::NoiseTexture,
 };
 use proptest::prelude::*;
-use support::Nearest;
+use support::{Nearest, brain};
 
-fn dag(window: [usize; 3]) -> Anomalies {
-    dag_with(DagConfig::for_window(window))
-}
-
-fn dag_with(settings: DagConfig) -> Anomalies {
+fn dag(window: [usize; 3]) -> Dag {
     let sources = Sources::new()
         .with_shapes(PublishedShapes::default())
         .with_textures(NoiseTexture::default())
         .with_tissues(Nearest::published());
-    Family::Dag.config_with(settings).build(&sources).unwrap()
-}
-
-/// Noise inside an ellipsoid, exactly 0 outside.
-fn brain(channels: usize, shape: [usize; 3], seed: u64) -> Array4<f32> {
-    use disyre_dag::textures::TextureSource;
-    let [z, y, x] = shape;
-    let mut image = Array4::zeros((channels, z, y, x));
-    NoiseTexture::default()
-        .fill(Key::new(seed), Array4::zeros((0, 0, 0, 0)).view(), image.view_mut())
-        .unwrap();
-    for ((_, z, y, x), value) in image.indexed_iter_mut() {
-        let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
-        let [a, b, c] = [off(z, shape[0]), off(y, shape[1]), off(x, shape[2])];
-        if a * a + b * b + c * c > 0.16 {
-            *value = 0.0;
-        }
-    }
-    image
-}
-
-fn extents() -> impl Strategy<Value = ([usize; 3], [usize; 3])> {
-    // The image, and the window as a part of it.
-    ([1..6usize, 8..30usize, 8..30usize], [1..6usize, 2..30usize, 2..30usize]).prop_map(
-        |(image, window)| (image, std::array::from_fn(|axis| window[axis].min(image[axis]))),
-    )
+    Dag::new(window, &sources).unwrap()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn nothing_changes_but_the_masks_foreground_and_the_severity_says_how_much(
-        (shape, window) in extents(), channels in 1..3usize, seed: u64,
-    ) {
-        let clean = brain(channels, shape, seed);
-        let mut out = Array4::from_elem(clean.dim(), 9.0);
-        let dag = dag(window);
-        let applied = dag.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
-        let mask = applied.mask.to_image(shape).unwrap();
-        for ((c, z, y, x), &value) in out.indexed_iter() {
-            let background = (0..channels).all(|c| clean[[c, z, y, x]] == 0.0);
-            prop_assert!(!background || mask[[z, y, x]] == 0.0);
-            prop_assert!(mask[[z, y, x]] > 0.0 || value == clean[[c, z, y, x]]);
-            prop_assert!((0.0..=1.0).contains(&value));
-        }
-        let [texture, bias] = applied.parts[..] else { panic!("a texture and a bias") };
-        prop_assert_eq!(applied.severity, texture.max(bias));
-        prop_assert_eq!(applied.severity.get() > 0.0, texture.get() > 0.0 || out != clean);
-    }
-
-    #[test]
-    fn equal_keys_and_recorded_parameters_give_equal_bytes(
-        (shape, window) in extents(), seed: u64,
-    ) {
-        let (clean, dag) = (brain(1, shape, seed), dag(window));
-        let mut outs = [0, 1, 2].map(|_| Array4::zeros(clean.dim()));
-        let params = dag.draw(Key::new(seed));
-        let text = serde_json::to_string(&params).unwrap();
-        let replayed: AnomalyParams = serde_json::from_str(&text).unwrap();
-        prop_assert_eq!(&replayed, &params);
-        let first = dag.corrupt(Key::new(seed), clean.view(), outs[0].view_mut()).unwrap();
-        let again = dag.corrupt(Key::new(seed), clean.view(), outs[1].view_mut()).unwrap();
-        let replay = dag.apply(&replayed, clean.view(), outs[2].view_mut()).unwrap();
-        prop_assert!(first == again && again == replay);
-        prop_assert!(outs[0] == outs[1] && outs[1] == outs[2]);
-    }
 
     #[test]
     fn the_bias_alone_realises_the_greatest_change_of_the_pixels(seed: u64) {
@@ -107,19 +41,6 @@ proptest! {
         let severity = bias.corrupt(Key::new(seed), clean.view(), &mask, out.view_mut()).unwrap();
         let change = (&out - &clean).fold(0f32, |a, b| a.max(b.abs()));
         prop_assert_eq!(severity.get(), change);
-    }
-
-    #[test]
-    fn severity_zero_returns_the_input((shape, window) in extents(), seed: u64) {
-        let clean = brain(1, shape, seed);
-        let mut config = DagConfig::for_window(window);
-        config.texture.severity = [0.0; 2];
-        config.bias.severity = [0.0; 2];
-        let dag = dag_with(config);
-        let mut out = Array4::zeros(clean.dim());
-        let applied = dag.corrupt(Key::new(seed), clean.view(), out.view_mut()).unwrap();
-        prop_assert_eq!(applied.severity.get(), 0.0);
-        prop_assert_eq!(out, clean);
     }
 }
 

@@ -20,11 +20,11 @@ use crate::{
     canvas::{Canvas, contiguous, for_each_row, severity_of},
     check,
     error::DagError,
-    order::{float, number},
-    scratch::Buffer,
+    float_order::{from_ordered, to_ordered},
+    scratch::ScratchBuffer,
 };
 
-/// How the intensities of single tissues are shifted.
+/// Settings of [`TissueBias`].
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), intensity bias; the numbers are those of its published code.
@@ -54,7 +54,7 @@ pub struct BiasConfig {
     pub count_offset: f64,
     /// Standard deviation of the blur of the selected tissues, `(z, y, x)` in voxels, in `[0, 1000]`.
     pub blur_sigma_voxels: [f64; 3],
-    /// Whether a voxel belongs to one tissue or to several in part.
+    /// Hard or soft membership of voxels in tissues.
     pub memberships: Memberships,
 }
 
@@ -151,7 +151,7 @@ impl TissueBias {
         let field = self.tissues.field(self.config.memberships, canvas)?;
         let Some(selected) = self.select(params, &field, canvas) else { return Ok(None) };
         let (_, z, y, x) = canvas.around().dim();
-        let mut indicator = Buffer::zeros(z * y * x);
+        let mut indicator = ScratchBuffer::zeros(z * y * x);
         field.indicate(&selected, &mut indicator);
         let mut view = ArrayViewMut3::from_shape((z, y, x), &mut indicator)
             .expect("a buffer of the canvas's size");
@@ -159,7 +159,7 @@ impl TissueBias {
         Ok(Some(canvas.inner().of(view).to_owned()))
     }
 
-    /// Which tissues are shifted; `None` for all.
+    /// The tissues to be shifted; `None` for all.
     fn select(
         &self,
         params: &BiasParams,
@@ -198,12 +198,12 @@ fn add(
             }
             for (value, weight) in row.iter_mut().zip(change.iter()) {
                 let shifted = (*value + amount * weight).clamp(0.0, 1.0);
-                greatest = number((shifted - *value).abs()).max(greatest);
+                greatest = to_ordered((shifted - *value).abs()).max(greatest);
                 *value = shifted;
             }
         });
     }
-    severity_of(float(greatest))
+    severity_of(from_ordered(greatest))
 }
 
 impl Corruption for TissueBias {

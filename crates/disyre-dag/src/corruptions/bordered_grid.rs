@@ -1,3 +1,5 @@
+//! Voxel grids with a border, on which the Poisson equation is solved from coarse to fine.
+
 use std::ops::Range;
 
 /// Fewest voxels along an axis that are joined into half as many.
@@ -8,17 +10,17 @@ const FEWEST: usize = 3;
 /// With the border, the neighbour of a voxel is a fixed distance away, and sums over neighbours are loops without a
 /// branch.
 #[derive(Debug, Clone)]
-pub(super) struct Lattice {
+pub(super) struct BorderedGrid {
     /// Without the border.
     pub(super) extents: [usize; 3],
     border: [usize; 3],
     /// Distance of neighbours along each axis.
     pub(super) strides: [usize; 3],
-    /// Along which axes two voxels of the finer lattice are one of this.
+    /// Along which axes two voxels of the finer grid are one of this.
     pub(super) halved: [bool; 3],
 }
 
-impl Lattice {
+impl BorderedGrid {
     pub(super) fn new(extents: [usize; 3], axes: [bool; 3]) -> Self {
         Self::with(extents, axes.map(usize::from), [false; 3])
     }
@@ -59,7 +61,7 @@ impl Lattice {
         halved.contains(&true).then(|| Self::with(extents, self.border, halved))
     }
 
-    /// The index of a voxel of the finer lattice.
+    /// The index of a voxel of the finer grid.
     pub(super) fn of_finer(&self, voxel: [usize; 3]) -> usize {
         self.index([0, 1, 2].map(|axis| voxel[axis] >> usize::from(self.halved[axis])))
     }
@@ -74,7 +76,7 @@ impl Lattice {
         }
     }
 
-    /// Sums values of this lattice over the voxels of a coarser one.
+    /// Sums values of this grid over the voxels of a coarser one.
     pub(super) fn join(&self, coarser: &Self, values: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         self.rows(coarser, |from, to| {
@@ -91,7 +93,7 @@ impl Lattice {
         });
     }
 
-    /// Adds the values of a coarser lattice to its voxels here.
+    /// Adds the values of a coarser grid to its voxels here.
     pub(super) fn spread(&self, coarser: &Self, values: &[f32], out: &mut [f32]) {
         self.rows(coarser, |to, from| {
             let (values, out) = (&values[from..], &mut out[to..][..self.extents[2]]);
@@ -108,7 +110,7 @@ impl Lattice {
         });
     }
 
-    /// Calls `visit` with where each row starts here and in a coarser lattice.
+    /// Calls `visit` with where each row starts here and in a coarser grid.
     fn rows(&self, coarser: &Self, mut visit: impl FnMut(usize, usize)) {
         for z in 0..self.extents[0] {
             for y in 0..self.extents[1] {

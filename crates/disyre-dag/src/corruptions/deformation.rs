@@ -17,7 +17,7 @@ use crate::{
     error::DagError,
 };
 
-/// How tissue is pushed inside a shape.
+/// Settings of [`Deformation`].
 ///
 /// # Source
 /// The "source" and "sink" deformations of Baugh et al., "Many tasks make light work" (MICCAI 2023, arXiv 2307.00899);
@@ -71,18 +71,21 @@ pub struct Deformation {
 }
 
 fn deform(params: &DeformationParams, canvas: &mut Canvas<'_>) -> Severity {
-    let Some(ball) = Ball::around(&canvas.mask().values) else { return Severity::CLEAN };
+    let Some(ellipsoid) = Ellipsoid::around(&canvas.mask().values) else { return Severity::CLEAN };
     let strength = match params.direction {
         DeformationDirection::Bulge => -f64::from(params.severity.get()),
         DeformationDirection::Shrink => f64::from(params.severity.get()),
     };
-    let seen =
-        Seen { clean: canvas.clean(), window: canvas.window(), origin: canvas.mask().origin };
-    let mut target: Array4<f32> = seen.window.to_owned();
+    let current = CurrentImage {
+        clean: canvas.clean(),
+        window: canvas.window(),
+        origin: canvas.mask().origin,
+    };
+    let mut target: Array4<f32> = current.window.to_owned();
     for ((z, y, x), _) in canvas.mask().values.indexed_iter().filter(|(_, m)| **m > 0.0) {
-        let from = ball.source([z, y, x], strength);
+        let from = ellipsoid.source([z, y, x], strength);
         for channel in 0..target.len_of(Axis(0)) {
-            target[[channel, z, y, x]] = seen.interpolate(channel, from);
+            target[[channel, z, y, x]] = current.interpolate(channel, from);
         }
     }
     severity_of(canvas.blend_towards(target.view(), 1.0))
@@ -90,12 +93,12 @@ fn deform(params: &DeformationParams, canvas: &mut Canvas<'_>) -> Severity {
 
 /// The ellipsoid in which tissue moves.
 #[derive(Debug)]
-struct Ball {
+struct Ellipsoid {
     centre: [f64; 3],
     radii: [f64; 3],
 }
 
-impl Ball {
+impl Ellipsoid {
     /// Around the centre of mass of a mask, reaching its farthest voxel along each axis; `None` for an empty one.
     fn around(mask: &Array3<f32>) -> Option<Self> {
         let (mut mass, mut moments) = (0.0, [0.0; 3]);
@@ -115,7 +118,7 @@ impl Ball {
         (mass > 0.0).then_some(Self { centre, radii })
     }
 
-    /// Where the tissue that a voxel shows comes from.
+    /// Position of the tissue that a voxel shows.
     fn source(&self, voxel: [usize; 3], strength: f64) -> [f64; 3] {
         let off: [f64; 3] = std::array::from_fn(|axis| voxel[axis] as f64 - self.centre[axis]);
         let square: f64 = (0..3).map(|axis| (off[axis] / self.radii[axis]).powi(2)).sum();
@@ -124,15 +127,15 @@ impl Ball {
     }
 }
 
-/// What an image shows now: earlier corruptions have changed the window alone.
+/// The image as it is now: earlier corruptions have changed the window alone.
 #[derive(Debug)]
-struct Seen<'a> {
+struct CurrentImage<'a> {
     clean: ArrayView4<'a, f32>,
     window: ArrayView4<'a, f32>,
     origin: [usize; 3],
 }
 
-impl Seen<'_> {
+impl CurrentImage<'_> {
     /// At a voxel of the image.
     fn at(&self, channel: usize, voxel: [usize; 3]) -> f32 {
         // What lies before the window wraps to beyond it.

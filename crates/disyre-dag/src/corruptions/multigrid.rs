@@ -5,7 +5,7 @@
 //! Braess, "Towards algebraic multigrid for elliptic problems of second order" (1995): voxels are joined two by two along
 //! each axis, and coarse operators are half the sums of the joined ones, as a constant within each join demands.
 
-use super::lattice::Lattice;
+use super::bordered_grid::BorderedGrid;
 
 /// The share of a Jacobi step that is taken.
 const DAMPING: f32 = 0.8;
@@ -16,7 +16,7 @@ const COARSEST_STEPS: usize = 6;
 /// One grid: weighted differences between neighbours.
 #[derive(Debug)]
 struct Level {
-    lattice: Lattice,
+    grid: BorderedGrid,
     /// Of a voxel and the next one along each axis; empty along axes without neighbours.
     weights: [Vec<f32>; 3],
     diagonal: Vec<f32>,
@@ -36,10 +36,10 @@ pub(super) struct Multigrid {
 
 impl Multigrid {
     /// Takes a domain: 1 inside and 0 outside, and the number of neighbours that count of each voxel.
-    pub(super) fn new(lattice: Lattice, inside: &[f64], degree: &[f64]) -> Self {
+    pub(super) fn new(grid: BorderedGrid, inside: &[f64], degree: &[f64]) -> Self {
         let pairs = |axis: usize| {
-            let stride = if lattice.has_neighbours(axis) {
-                lattice.strides[axis]
+            let stride = if grid.has_neighbours(axis) {
+                grid.strides[axis]
             } else {
                 return Vec::new();
             };
@@ -51,7 +51,7 @@ impl Multigrid {
         };
         let weights = [pairs(0), pairs(1), pairs(2)];
         let diagonal = degree.iter().map(|&degree| degree as f32).collect();
-        let mut levels = vec![Level::new(lattice, weights, diagonal)];
+        let mut levels = vec![Level::new(grid, weights, diagonal)];
         while let Some(coarser) = levels.last().and_then(Level::coarser) {
             levels.push(coarser);
         }
@@ -80,14 +80,14 @@ fn cycle(levels: &mut [Level]) {
         return;
     };
     level.find_residual();
-    level.lattice.join(&next.lattice, &level.residual, &mut next.wanted);
+    level.grid.join(&next.grid, &level.residual, &mut next.wanted);
     cycle(coarser);
-    level.lattice.spread(&coarser[0].lattice, &coarser[0].solution, &mut level.solution);
+    level.grid.spread(&coarser[0].grid, &coarser[0].solution, &mut level.solution);
     level.smooth();
 }
 
 impl Level {
-    fn new(lattice: Lattice, weights: [Vec<f32>; 3], diagonal: Vec<f32>) -> Self {
+    fn new(grid: BorderedGrid, weights: [Vec<f32>; 3], diagonal: Vec<f32>) -> Self {
         let step = |&diagonal: &f32| if diagonal > 0.0 { DAMPING / diagonal } else { 0.0 };
         let empty = || vec![0.0; diagonal.len()];
         Self {
@@ -95,7 +95,7 @@ impl Level {
             wanted: empty(),
             solution: empty(),
             residual: empty(),
-            lattice,
+            grid,
             weights,
             diagonal,
         }
@@ -103,16 +103,16 @@ impl Level {
 
     /// The grid of half the voxels along each axis; `None` if there are too few to be worth it.
     fn coarser(&self) -> Option<Self> {
-        let lattice = self.lattice.coarser()?;
-        let mut diagonal = vec![0.0; lattice.len()];
-        self.lattice.join(&lattice, &self.diagonal, &mut diagonal);
+        let grid = self.grid.coarser()?;
+        let mut diagonal = vec![0.0; grid.len()];
+        self.grid.join(&grid, &self.diagonal, &mut diagonal);
         let mut joined = [const { Vec::new() }; 3];
         for axis in (0..3).filter(|&axis| !self.weights[axis].is_empty()) {
-            let mut weights = vec![0.0; lattice.len()];
-            self.lattice.for_each(|index, voxel| {
-                let (weight, coarse) = (self.weights[axis][index], lattice.of_finer(voxel));
+            let mut weights = vec![0.0; grid.len()];
+            self.grid.for_each(|index, voxel| {
+                let (weight, coarse) = (self.weights[axis][index], grid.of_finer(voxel));
                 // A pair within a join: it and its mirror image leave the sum.
-                if lattice.halved[axis] && voxel[axis] % 2 == 0 || lattice.extents[axis] == 1 {
+                if grid.halved[axis] && voxel[axis] % 2 == 0 || grid.extents[axis] == 1 {
                     diagonal[coarse] -= 2.0 * weight;
                 } else {
                     weights[coarse] += 0.5 * weight;
@@ -124,7 +124,7 @@ impl Level {
         diagonal
             .iter_mut()
             .for_each(|value| *value = if *value > 0.25 { 0.5 * *value } else { 0.0 });
-        Some(Self::new(lattice, joined, diagonal))
+        Some(Self::new(grid, joined, diagonal))
     }
 
     /// The first Jacobi step, from 0.
@@ -139,9 +139,9 @@ impl Level {
         self.solution.iter_mut().zip(steps).for_each(|(x, (step, left))| *x += step * left);
     }
 
-    /// What the solution leaves of the right-hand side.
+    /// The residual: right-hand side minus the operator on the solution.
     fn find_residual(&mut self) {
-        let inner = self.lattice.inner();
+        let inner = self.grid.inner();
         let out = &mut self.residual[inner.clone()];
         let own = self.diagonal[inner.clone()].iter().zip(&self.solution[inner.clone()]);
         for ((out, wanted), (d, x)) in out.iter_mut().zip(&self.wanted[inner.clone()]).zip(own) {
@@ -151,7 +151,7 @@ impl Level {
             if weights.is_empty() {
                 continue;
             }
-            let stride = self.lattice.strides[axis];
+            let stride = self.grid.strides[axis];
             let after = weights[inner.clone()].iter().zip(&self.solution[inner.start + stride..]);
             let before =
                 weights[inner.start - stride..].iter().zip(&self.solution[inner.start - stride..]);

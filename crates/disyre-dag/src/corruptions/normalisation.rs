@@ -1,9 +1,11 @@
+//! [`Normalisation`] of a foreign texture to the intensities of the image.
+
 use disyre_core::ndarray::{ArrayView3, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 
 use crate::canvas::{contiguous, for_each_row};
 
-/// How a foreign texture is brought to the intensities of the image, channel by channel, over the voxels of the mask.
+/// Normalisation of a foreign texture to the intensities of the image, channel by channel, over the voxels of the mask.
 ///
 /// f: texture, x: image; minimum, maximum, mean and standard deviation over the voxels with mask > 0. The result is
 /// clipped to `[0, 1]`.

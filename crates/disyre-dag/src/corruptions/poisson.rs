@@ -21,10 +21,11 @@ use crate::{
     textures::TextureSource,
 };
 
-/// Which gradients a Poisson blend follows; x: image, f: foreign texture, α: severity.
+/// The guidance field of a Poisson blend; x: image, f: foreign texture, α: severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Gradients {
+#[doc(alias = "Gradients")]
+pub enum Guidance {
     /// `(1 − α)·∇x + α·∇f`: at severity 1 the foreign ones alone.
     #[default]
     Interpolated,
@@ -32,7 +33,7 @@ pub enum Gradients {
     Mixed,
 }
 
-/// How foreign textures are blended in by their gradients.
+/// Settings of [`PoissonBlend`].
 ///
 /// # Source
 /// Pérez et al., "Poisson image editing" (SIGGRAPH 2003); as an anomaly, Tan et al., "Detecting outliers with Poisson
@@ -57,8 +58,8 @@ pub struct PoissonConfig {
     pub probability: f64,
     /// Least and greatest severity, in `[0, 1]`.
     pub severity: [f32; 2],
-    /// Which gradients are followed.
-    pub gradients: Gradients,
+    /// The guidance field.
+    pub gradients: Guidance,
     /// Whether voxels at which the texture is background (0 in all channels) keep the image.
     pub clip_to_foreign: bool,
 }
@@ -68,7 +69,7 @@ impl Default for PoissonConfig {
         Self {
             probability: 1.0,
             severity: [0.0, 1.0],
-            gradients: Gradients::Interpolated,
+            gradients: Guidance::Interpolated,
             clip_to_foreign: false,
         }
     }
@@ -130,7 +131,7 @@ impl PoissonBlend {
         Ok(severity_of(canvas.blend_towards(target.view(), 1.0)))
     }
 
-    /// Which voxels of the canvas are solved for, and which are background.
+    /// The voxels of the canvas to be solved for.
     fn domain(&self, canvas: &Canvas<'_>, foreign: ArrayView4<'_, f32>) -> solver::Domain {
         let (around, inner, mask) = (canvas.around(), canvas.inner(), &canvas.mask().values);
         let (_, depth, height, width) = around.dim();
@@ -152,7 +153,7 @@ impl PoissonBlend {
         solver::Domain::new([depth, height, width], axes, &voxels, |at| !dark(around, at))
     }
 
-    /// What is added to one channel: 0 outside the domain.
+    /// The change of one channel: 0 outside the domain.
     fn change(
         &self,
         domain: &solver::Domain,
@@ -166,8 +167,8 @@ impl PoissonBlend {
             let own = f64::from(image[from]) - f64::from(image[to]);
             let other = f64::from(foreign[from]) - f64::from(foreign[to]);
             let guide = match self.config.gradients {
-                Gradients::Interpolated => (1.0 - alpha) * own + alpha * other,
-                Gradients::Mixed => {
+                Guidance::Interpolated => (1.0 - alpha) * own + alpha * other,
+                Guidance::Mixed => {
                     let (own, other) = ((1.0 - alpha) * own, alpha * other);
                     if own.abs() > other.abs() { own } else { other }
                 }

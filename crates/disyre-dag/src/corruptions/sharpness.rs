@@ -15,7 +15,7 @@ use crate::{
     error::DagError,
 };
 
-/// How detail is taken away or exaggerated inside a shape.
+/// Settings of [`Sharpness`].
 ///
 /// # Source
 /// Ours; unsharp masking (Schreiber, "Wirephoto quality improvement by unsharp masking", 1970), in both directions.
@@ -43,7 +43,7 @@ pub struct SharpnessConfig {
     pub sigma_voxels: [f64; 2],
     /// Probability that detail is exaggerated and not taken away, in `[0, 1]`.
     pub sharpen_probability: f64,
-    /// How often the detail is added at severity 1 when it is exaggerated, in `[0, 100]`.
+    /// Factor of the added detail at severity 1 when it is exaggerated, in `[0, 100]`.
     pub gain: f32,
 }
 

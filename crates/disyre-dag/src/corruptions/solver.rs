@@ -1,4 +1,6 @@
-use super::{lattice::Lattice, multigrid::Multigrid};
+//! Solver of the discrete Poisson equation of [`PoissonBlend`](super::PoissonBlend): conjugate gradients.
+
+use super::{bordered_grid::BorderedGrid, multigrid::Multigrid};
 
 /// The residual's norm at which the solution is accepted, relative to that of the first.
 const TOLERANCE: f64 = 1e-6;
@@ -11,7 +13,7 @@ pub(crate) struct Domain {
     /// Distance of neighbours in the canvas along `(z, y, x)`.
     strides: [usize; 3],
     /// The box around the voxels to be solved for.
-    lattice: Lattice,
+    grid: BorderedGrid,
     voxels: Vec<Voxel>,
     /// 1 for voxels to be solved for, 0 elsewhere.
     inside: Vec<f64>,
@@ -24,9 +26,9 @@ pub(crate) struct Domain {
 struct Voxel {
     /// Its index in the canvas.
     canvas: usize,
-    /// Its index in the lattice.
+    /// Its index in the grid.
     index: usize,
-    /// Which neighbours count: two bits for each axis, before and after.
+    /// The neighbours that count: two bits for each axis, before and after.
     counting: u8,
 }
 
@@ -41,27 +43,26 @@ impl Domain {
     ) -> Self {
         let first = [0, 1, 2].map(|axis| voxels.iter().map(|v| v[axis]).min().unwrap_or(0));
         let last = [0, 1, 2].map(|axis| voxels.iter().map(|v| v[axis]).max().unwrap_or(0));
-        let lattice = Lattice::new([0, 1, 2].map(|axis| last[axis] - first[axis] + 1), axes);
+        let grid = BorderedGrid::new([0, 1, 2].map(|axis| last[axis] - first[axis] + 1), axes);
         let strides = [extents[1] * extents[2], extents[2], 1];
         let mut domain = Self {
             canvas: extents.iter().product(),
             strides,
-            inside: vec![0.0; lattice.len()],
-            degree: vec![0.0; lattice.len()],
+            inside: vec![0.0; grid.len()],
+            degree: vec![0.0; grid.len()],
             voxels: Vec::with_capacity(voxels.len()),
-            lattice,
+            grid,
         };
-        let index = |voxel: [usize; 3]| {
-            domain.lattice.index([0, 1, 2].map(|axis| voxel[axis] - first[axis]))
-        };
+        let index =
+            |voxel: [usize; 3]| domain.grid.index([0, 1, 2].map(|axis| voxel[axis] - first[axis]));
         let indices: Vec<usize> = voxels.iter().map(|&voxel| index(voxel)).collect();
         indices.iter().for_each(|&index| domain.inside[index] = 1.0);
         for (voxel, &index) in voxels.iter().zip(&indices) {
             let canvas = (0..3).map(|axis| voxel[axis] * strides[axis]).sum::<usize>();
             let mut counting = 0;
             for axis in (0..3).filter(|&axis| axes[axis]) {
-                let (near, far) = (domain.lattice.strides[axis], strides[axis]);
-                // A neighbour lies in the lattice or on its border.
+                let (near, far) = (domain.grid.strides[axis], strides[axis]);
+                // A neighbour lies in the grid or on its border.
                 let before =
                     voxel[axis] > 0 && (domain.inside[index - near] > 0.0 || known(canvas - far));
                 let after = voxel[axis] + 1 < extents[axis]
@@ -108,7 +109,7 @@ impl Domain {
         let zeros = || vec![0.0; residual.len()];
         let (mut solution, mut direction, mut image, mut corrected) =
             (zeros(), zeros(), zeros(), zeros());
-        let mut multigrid = Multigrid::new(self.lattice.clone(), &self.inside, &self.degree);
+        let mut multigrid = Multigrid::new(self.grid.clone(), &self.inside, &self.degree);
         let enough = dot(&residual, &residual) * TOLERANCE * TOLERANCE;
         let mut weighted = 0.0;
         // In exact arithmetic it ends after one step for each unknown.
@@ -134,12 +135,12 @@ impl Domain {
 
     /// The sum of the differences of every voxel to its neighbours; `field` is 0 outside the domain.
     fn differences(&self, field: &[f64], out: &mut [f64]) {
-        let inner = self.lattice.inner();
+        let inner = self.grid.inner();
         let out = &mut out[inner.clone()];
         let own = self.degree[inner.clone()].iter().zip(&field[inner.clone()]);
         out.iter_mut().zip(own).for_each(|(out, (d, v))| *out = d * v);
-        for axis in (0..3).filter(|&axis| self.lattice.has_neighbours(axis)) {
-            let stride = self.lattice.strides[axis];
+        for axis in (0..3).filter(|&axis| self.grid.has_neighbours(axis)) {
+            let stride = self.grid.strides[axis];
             let (before, after) = (&field[inner.start - stride..], &field[inner.start + stride..]);
             for (out, (a, b)) in out.iter_mut().zip(before.iter().zip(after)) {
                 *out -= a + b;

@@ -12,9 +12,9 @@ use super::{
     params::{CorruptionParams, TEXTURE, TextureParams},
     strength::check_strength,
 };
-use crate::{canvas::Canvas, error::DagError, scratch::Buffer, textures::TextureSource};
+use crate::{canvas::Canvas, error::DagError, scratch::ScratchBuffer, textures::TextureSource};
 
-/// How foreign textures are blended in.
+/// Settings of [`TextureBlend`].
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635), texture of the anomaly.
@@ -38,7 +38,7 @@ pub struct TextureConfig {
     pub probability: f64,
     /// Least and greatest severity, in `[0, 1]`.
     pub severity: [f32; 2],
-    /// How the texture is brought to the image's intensities.
+    /// Normalisation of the texture to the image's intensities.
     pub normalisation: Normalisation,
 }
 
@@ -80,7 +80,7 @@ impl TextureBlend {
         if params.severity == Severity::CLEAN {
             return Ok(Severity::CLEAN);
         }
-        let mut texture = Buffer::zeros(canvas.window().len());
+        let mut texture = ScratchBuffer::zeros(canvas.window().len());
         let mut foreign = ArrayViewMut4::from_shape(canvas.window().dim(), &mut texture)
             .expect("a buffer of the window's size");
         fill_foreign(&*self.textures, params.source, canvas, foreign.view_mut())?;

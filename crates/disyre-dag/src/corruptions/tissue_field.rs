@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{canvas::Canvas, error::DagError, mask::PlacedMask, region::Region};
 
-/// How far a voxel belongs to tissues.
+/// Membership of a voxel in tissues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Memberships {
-    /// To the most probable one; published.
+    /// In the most probable one alone; published.
     #[default]
     Hard,
-    /// To each as the tissue model says: n and the indicator are sums of memberships.
+    /// In each by the membership that the tissue model gives: n and the indicator are sums of memberships.
     Soft,
 }
 

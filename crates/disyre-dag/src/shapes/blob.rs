@@ -1,3 +1,5 @@
+//! [`BlobShapes`]: connected blobs of fractal noise.
+
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
@@ -5,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source::ShapeSource;
 use crate::{
-    check, component::keep_largest_component, error::DagError, fractal::Fractal, order::number,
-    rank::value_at, scratch::Buffer,
+    check, error::DagError, float_order::to_ordered, fractal::Fractal,
+    largest_component::keep_largest_component, order_statistic::order_statistic,
+    scratch::ScratchBuffer,
 };
 
 /// Fraction of the window that a published stored shape covers: `[probability, fraction]`, linear in between.
@@ -27,7 +30,7 @@ pub const PUBLISHED_BLOB_AREA: [[f64; 2]; 11] = [
     [1.00, 1.0000],
 ];
 
-/// How random blobs are drawn.
+/// Settings of [`BlobShapes`].
 ///
 /// # Source
 /// Ours, in place of the published code's 300 stored masks; only the distribution of areas is theirs.
@@ -145,10 +148,10 @@ impl ShapeSource for BlobShapes {
             return Ok(());
         }
         let fraction = self.area(key.child("area").rng().random());
-        let mut field = Buffer::zeros(shape.len());
+        let mut field = ScratchBuffer::zeros(shape.len());
         self.fill_field(key.child("field"), shape.dim().into(), &mut field);
         let voxels = (fraction * field.len() as f64).round() as usize;
-        let level = voxels.checked_sub(1).and_then(|last| value_at(&field, last));
+        let level = voxels.checked_sub(1).and_then(|last| order_statistic(&field, last));
         let level = level.unwrap_or(f32::NEG_INFINITY);
         shape.iter_mut().zip(field.iter()).for_each(|(to, value)| {
             *to = if *value <= level { 1.0 } else { 0.0 };
@@ -184,7 +187,7 @@ fn grow(mut part: ArrayViewMut3<'_, f32>, field: &[f32], voxels: usize) {
             }
             let index = (next[0] * extents[1] + next[1]) * extents[2] + next[2];
             if !std::mem::replace(&mut seen[index], true) {
-                rim.push(Reverse((number(field[index]), next)));
+                rim.push(Reverse((to_ordered(field[index]), next)));
             }
         }
     };

@@ -1,3 +1,5 @@
+//! [`CombinedShapes`]: union and difference of two shapes.
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
@@ -6,11 +8,11 @@ use disyre_core::{
 };
 
 use super::source::ShapeSource;
-use crate::{error::DagError, scratch::Buffer};
+use crate::{error::DagError, scratch::ScratchBuffer};
 
-/// How two shapes become one.
+/// The combination of two shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
+enum Combination {
     Union,
     Difference,
 }
@@ -30,21 +32,23 @@ enum Rule {
 /// ```
 #[derive(Clone)]
 pub struct CombinedShapes {
-    rule: Rule,
+    combination: Combination,
     first: Arc<dyn ShapeSource>,
     second: Arc<dyn ShapeSource>,
 }
 
 impl fmt::Debug for CombinedShapes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CombinedShapes").field("rule", &self.rule).finish_non_exhaustive()
+        f.debug_struct("CombinedShapes")
+            .field("combination", &self.combination)
+            .finish_non_exhaustive()
     }
 }
 
 impl CombinedShapes {
     /// Both.
     pub fn union(first: impl ShapeSource + 'static, second: impl ShapeSource + 'static) -> Self {
-        Self { rule: Rule::Union, first: Arc::new(first), second: Arc::new(second) }
+        Self { combination: Combination::Union, first: Arc::new(first), second: Arc::new(second) }
     }
 
     /// The first without the second.
@@ -52,22 +56,26 @@ impl CombinedShapes {
         first: impl ShapeSource + 'static,
         second: impl ShapeSource + 'static,
     ) -> Self {
-        Self { rule: Rule::Difference, first: Arc::new(first), second: Arc::new(second) }
+        Self {
+            combination: Combination::Difference,
+            first: Arc::new(first),
+            second: Arc::new(second),
+        }
     }
 }
 
 impl ShapeSource for CombinedShapes {
     fn fill(&self, key: Key, mut shape: ArrayViewMut3<'_, f32>) -> Result<(), DagError> {
-        let mut memory = Buffer::zeros(shape.len());
+        let mut memory = ScratchBuffer::zeros(shape.len());
         let mut other = ArrayViewMut3::from_shape(shape.dim(), &mut memory)
             .expect("a buffer of the window's size");
         self.first.fill(key.child("first"), shape.view_mut())?;
         self.second.fill(key.child("second"), other.view_mut())?;
-        let rule = self.rule;
+        let combination = self.combination;
         Zip::from(&mut shape).and(&other).for_each(|a, &b| {
-            *a = match rule {
-                Rule::Union => a.max(b),
-                Rule::Difference => *a * (1.0 - b),
+            *a = match combination {
+                Combination::Union => a.max(b),
+                Combination::Difference => *a * (1.0 - b),
             };
         });
         Ok(())

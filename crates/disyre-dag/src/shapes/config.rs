@@ -1,3 +1,5 @@
+//! [`ShapeConfig`]: any source of shapes that needs no data, as plain data.
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

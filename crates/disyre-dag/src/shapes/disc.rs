@@ -1,13 +1,15 @@
+//! [`DiscShapes`]: discs and balls.
+
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    solid::Frame,
+    solid::UnitFrame,
     source::{ShapeSource, UNITS},
 };
 use crate::{check, error::DagError};
 
-/// How random discs are drawn.
+/// Settings of [`DiscShapes`].
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code: kind "sphere".
@@ -80,7 +82,7 @@ impl ShapeSource for DiscShapes {
             let (step, shift) = frame(axis);
             (matrix[axis][axis], offset[axis]) = (step * scale, shift * scale);
         }
-        Frame { matrix, offset }.fill_ball(shape);
+        UnitFrame { matrix, offset }.fill_ball(shape);
         Ok(())
     }
 }

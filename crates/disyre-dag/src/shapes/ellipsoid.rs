@@ -1,14 +1,16 @@
+//! [`EllipsoidShapes`]: turned ellipses and ellipsoids.
+
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
     rotation::Rotation,
-    solid::Frame,
+    solid::UnitFrame,
     source::{ShapeSource, UNITS},
 };
 use crate::{check, error::DagError};
 
-/// How random ellipsoids are drawn.
+/// Settings of [`EllipsoidShapes`].
 ///
 /// # Source
 /// Ours.
@@ -77,7 +79,7 @@ impl ShapeSource for EllipsoidShapes {
                 _ => reach - 0.5 + free * rng.random::<f64>(),
             }
         });
-        Frame::new(rotation, centre, radii).fill_ball(shape);
+        UnitFrame::new(rotation, centre, radii).fill_ball(shape);
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! [`MaskShapes`]: shapes from given masks, such as lesions.
+
 use disyre_core::{
     Key,
     ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis},
@@ -5,10 +7,10 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{frame::for_each_voxel, rotation::Rotation, source::ShapeSource};
+use super::{rotation::Rotation, source::ShapeSource, voxels::for_each_voxel};
 use crate::{check, error::DagError};
 
-/// Which part of a stored mask the window shows at span 1.
+/// The part of a stored mask that the window shows at span 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskFrame {
@@ -18,7 +20,7 @@ pub enum MaskFrame {
     BoundingBox,
 }
 
-/// How stored masks are turned and scaled.
+/// Settings of [`MaskShapes`].
 ///
 /// # Source
 /// The published code of DISYRE v2 (arXiv 2407.06635), kind "shape file": it shows the central half of its 128³ arrays,
@@ -38,7 +40,7 @@ pub enum MaskFrame {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskConfig {
-    /// What the span refers to.
+    /// The frame that the span refers to.
     pub frame: MaskFrame,
     /// Two intervals, equally probable, of the part of the frame's extent that the window shows, in `(0, 16]`.
     pub span: [[f64; 2]; 2],
@@ -67,7 +69,8 @@ impl MaskConfig {
         if masks.is_empty() {
             return Err(DagError::NoItems { source_name: "mask shapes", items: "masks" });
         }
-        let stored = masks.into_iter().enumerate().map(|(index, mask)| Stored::new(index, mask));
+        let stored =
+            masks.into_iter().enumerate().map(|(index, mask)| StoredMask::new(index, mask));
         Ok(MaskShapes { masks: stored.collect::<Result<_, _>>()?, config: self })
     }
 }
@@ -78,7 +81,7 @@ impl MaskConfig {
 #[derive(Debug, Clone)]
 pub struct MaskShapes {
     config: MaskConfig,
-    masks: Vec<Stored>,
+    masks: Vec<StoredMask>,
 }
 
 impl ShapeSource for MaskShapes {
@@ -108,9 +111,9 @@ impl ShapeSource for MaskShapes {
     }
 }
 
-/// A mask and where its voxels are.
+/// A mask and the bounds of its voxels.
 #[derive(Debug, Clone)]
-struct Stored {
+struct StoredMask {
     mask: Array3<u8>,
     /// Slices along z with a voxel above 0; never empty.
     slices: Vec<usize>,
@@ -118,7 +121,7 @@ struct Stored {
     bounds: [[usize; 2]; 3],
 }
 
-impl Stored {
+impl StoredMask {
     fn new(index: usize, mask: Array3<u8>) -> Result<Self, DagError> {
         let mask = mask.mapv_into(|value| u8::from(value != 0));
         let used = |axis: usize| -> Vec<usize> {

@@ -1,14 +1,16 @@
+//! [`PatchShapes`]: the rectangles of FPI, PII, CutPaste and NSA.
+
 use disyre_core::{Key, KeyRng, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
     rotation::Rotation,
-    solid::Frame,
+    solid::UnitFrame,
     source::{ShapeSource, UNITS},
 };
 use crate::{check, error::DagError};
 
-/// How the sides of a patch are drawn, uniformly in each interval; lengths in 64ths of the window, at most 64.
+/// Sides of a patch, drawn uniformly in each interval; lengths in 64ths of the window, at most 64.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PatchSides {
@@ -39,7 +41,7 @@ pub enum PatchSides {
     },
 }
 
-/// How rectangular patches are drawn.
+/// Settings of [`PatchShapes`].
 ///
 /// ```
 /// use disyre_dag::{Key, ndarray::Array3, shapes::{PatchConfig, ShapeSource}};
@@ -53,7 +55,7 @@ pub enum PatchSides {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PatchConfig {
-    /// Its extents.
+    /// Its sides.
     pub sides: PatchSides,
     /// Greatest rotation to either side, in degrees, in `[0, 180]`.
     pub rotation_degrees: f64,
@@ -177,7 +179,7 @@ impl ShapeSource for PatchShapes {
             1 => [f64::NEG_INFINITY, f64::INFINITY],
             _ => [-0.5, 0.5],
         });
-        Frame::new(rotation.matrix(), centre, lengths).fill_box(shape, bounds);
+        UnitFrame::new(rotation.matrix(), centre, lengths).fill_box(shape, bounds);
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! [`PublishedShapes`]: the published mixture of shapes, with its blur.
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
@@ -15,7 +17,7 @@ use crate::{
     error::DagError,
 };
 
-/// How several kinds of shapes are mixed and softened.
+/// Settings of [`PublishedShapes`]: a mixture of kinds and its blur.
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code.

@@ -1,14 +1,16 @@
+//! [`RectangleShapes`]: rectangles and cuboids of the published generator.
+
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
     rotation::Rotation,
-    solid::Frame,
+    solid::UnitFrame,
     source::{ShapeSource, UNITS},
 };
 use crate::{check, error::DagError};
 
-/// How random boxes are drawn.
+/// Settings of [`RectangleShapes`].
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635) and its published code: kind "square".
@@ -91,7 +93,7 @@ impl ShapeSource for RectangleShapes {
             let high = if window[axis] == 1 || inside(extent - 1.0) { f64::INFINITY } else { end };
             [low - rotation.centre()[axis], high - rotation.centre()[axis]]
         });
-        Frame::new(rotation.matrix(), rotation.centre(), [1.0; 3]).fill_box(shape, bounds);
+        UnitFrame::new(rotation.matrix(), rotation.centre(), [1.0; 3]).fill_box(shape, bounds);
         Ok(())
     }
 }

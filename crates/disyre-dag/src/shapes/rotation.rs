@@ -1,3 +1,5 @@
+//! [`Rotation`]: a random rotation of a shape in its window.
+
 use disyre_core::{KeyRng, rand::RngExt};
 
 /// A rotation about the window's centre, in voxels, axes `(z, y, x)`.
@@ -43,7 +45,7 @@ impl Rotation {
         self.centre
     }
 
-    /// Where a voxel of the window looks, relative to the window's centre.
+    /// Position that a voxel of the window shows, relative to the window's centre.
     pub(crate) fn offset(&self, voxel: [usize; 3]) -> [f64; 3] {
         let from: [f64; 3] = std::array::from_fn(|axis| voxel[axis] as f64 - self.centre[axis]);
         self.matrix.map(|row| row[0] * from[0] + row[1] * from[1] + row[2] * from[2])

@@ -1,3 +1,5 @@
+//! [`SizedShapes`]: shapes of a size in millimetres.
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
@@ -6,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::source::ShapeSource;
 use crate::{check, error::DagError, region::Region};
 
-/// How large shapes are, in millimetres.
+/// Settings of [`SizedShapes`]: a size in millimetres.
 ///
 /// ```
 /// use disyre_dag::shapes::{ShapeSource, SizeConfig, EllipsoidShapes};

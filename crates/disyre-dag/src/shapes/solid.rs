@@ -1,16 +1,18 @@
+//! [`UnitFrame`]: boxes and balls filled row by row, for discs, ellipsoids, rectangles and patches.
+
 use disyre_core::ndarray::{ArrayViewMut3, Axis, Slice};
 
-/// Where the voxels of a window lie in a frame of a solid: `matrix · voxel + offset`, both `(z, y, x)`.
+/// Affine map from voxels of a window to the coordinates of a unit solid: `matrix · voxel + offset`, `(z, y, x)`.
 ///
 /// A row of voxels is a line in that frame, and a line meets a convex solid in one interval: two divisions for a row
 /// replace a test for every voxel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
+pub(super) struct UnitFrame {
     pub(super) matrix: [[f64; 3]; 3],
     pub(super) offset: [f64; 3],
 }
 
-impl Frame {
+impl UnitFrame {
     /// A frame around a centre: first rotated, then each axis divided by a length.
     pub(super) fn new(rotation: [[f64; 3]; 3], centre: [f64; 3], lengths: [f64; 3]) -> Self {
         let matrix: [[f64; 3]; 3] =
@@ -19,7 +21,7 @@ impl Frame {
         Self { matrix, offset: matrix.map(along) }
     }
 
-    /// Where the first voxel of a row lies.
+    /// Coordinates of the first voxel of a row.
     fn start(&self, z: usize, y: usize) -> [f64; 3] {
         std::array::from_fn(|axis| {
             let row = self.matrix[axis];
@@ -99,7 +101,7 @@ mod tests {
             let lengths: [f64; 3] = std::array::from_fn(|_| 2.0 + 5.0 * rng.random::<f64>());
             let centre = extents.map(|extent| extent as f64 * rng.random::<f64>());
             let rotation = Rotation::draw(&mut rng, 180.0, extents).matrix();
-            let frame = Frame::new(rotation, centre, lengths);
+            let frame = UnitFrame::new(rotation, centre, lengths);
             let at = |(z, y, x): (usize, usize, usize)| {
                 let start = frame.start(z, y);
                 [0, 1, 2].map(|axis| start[axis] + frame.matrix[axis][2] * x as f64)
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_row_along_which_nothing_changes_is_inside_or_outside() {
         let still = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0; 3]];
-        let frame = Frame { matrix: still, offset: [0.0, -1.0, 0.0] };
+        let frame = UnitFrame { matrix: still, offset: [0.0, -1.0, 0.0] };
         let mut shape = Array3::zeros((1, 3, 2));
         frame.fill_ball(shape.view_mut());
         assert_eq!(shape.sum(), 6.0);

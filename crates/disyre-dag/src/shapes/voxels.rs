@@ -1,3 +1,5 @@
+//! Loop over the voxels of a window, for shapes that are evaluated voxel by voxel.
+
 use disyre_core::ndarray::ArrayViewMut3;
 
 /// Writes `value([z, y, x])` into every voxel, in order of memory.

@@ -1,3 +1,5 @@
+//! [`VolumeBank`]: foreign patches from volumes in memory.
+
 use disyre_core::{
     Key, KeyRng,
     ndarray::{ArcArray, ArrayView3, ArrayView4, ArrayViewMut4, Axis, Ix4},
@@ -30,7 +32,7 @@ use crate::{check, error::DagError, region::Region};
 /// ```
 #[derive(Debug, Clone)]
 pub struct VolumeBank {
-    volumes: Vec<Stored>,
+    volumes: Vec<BankVolume>,
     channels: usize,
 }
 
@@ -54,7 +56,7 @@ impl VolumeBank {
             check::unit_interval("a volume of the bank", &volume.view())?;
             let missing = DagError::EmptyItem { index, source_name: "the volume bank" };
             let foreground = Foreground::of(volume.view()).ok_or(missing)?;
-            Ok(Stored { volume, foreground })
+            Ok(BankVolume { volume, foreground })
         });
         Ok(Self { volumes: stored.collect::<Result<_, DagError>>()?, channels })
     }
@@ -81,7 +83,8 @@ impl TextureSource for VolumeBank {
     ) -> Result<(), DagError> {
         check_channels("the texture", texture.view(), self.channels, "the volume bank")?;
         let mut rng = key.rng();
-        let Stored { volume, foreground } = &self.volumes[rng.random_range(0..self.volumes.len())];
+        let BankVolume { volume, foreground } =
+            &self.volumes[rng.random_range(0..self.volumes.len())];
         fill_from(volume.view(), foreground, &mut rng, texture);
         Ok(())
     }
@@ -125,14 +128,14 @@ fn copy_padded(from: ArrayView4<'_, f32>, start: [isize; 3], mut to: ArrayViewMu
 /// `[first, end)` along two axes.
 type Plane = [[usize; 2]; 2];
 
-/// A volume and where its foreground is.
+/// A volume and the bounds of its foreground.
 #[derive(Debug, Clone)]
-struct Stored {
+struct BankVolume {
     volume: ArcArray<f32, Ix4>,
     foreground: Foreground,
 }
 
-/// Where the foreground of a volume is.
+/// Bounds of the foreground of a volume.
 #[derive(Debug, Clone)]
 pub(super) struct Foreground {
     /// The foreground box, `[first, end)` along `(z, y, x)`.

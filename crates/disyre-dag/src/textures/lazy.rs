@@ -1,3 +1,5 @@
+//! [`LazyBank`]: foreign patches from volumes that are opened when a sample asks for them.
+
 use std::{
     fmt,
     sync::{Arc, OnceLock},

@@ -1,3 +1,5 @@
+//! [`NoiseTexture`]: fractal noise as a texture.
+
 use disyre_core::{
     Key,
     ndarray::{ArrayView4, ArrayViewMut4},
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::source::TextureSource;
 use crate::{check, error::DagError, fractal::Fractal};
 
-/// How noise textures are drawn.
+/// Settings of [`NoiseTexture`].
 ///
 /// # Source
 /// Ours: a texture that needs no images.

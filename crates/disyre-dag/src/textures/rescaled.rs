@@ -1,3 +1,5 @@
+//! [`Rescaled`]: textures of another source, enlarged and brightened.
+
 use std::{f64::consts::TAU, fmt, sync::Arc};
 
 use disyre_core::{
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::source::TextureSource;
 use crate::{check, error::DagError};
 
-/// How textures are enlarged and brightened before they are used.
+/// Settings of [`Rescaled`]: enlargement and brightness of textures.
 ///
 /// ```
 /// use disyre_dag::{Key, ndarray::Array4, textures::{RescaledConfig, SameImage, TextureSource}};
@@ -106,9 +108,9 @@ impl TextureSource for Rescaled {
             let mut original = Array4::zeros((channels, smaller[0], smaller[1], smaller[2]));
             self.source.fill(key.child("source"), image, original.view_mut())?;
             for (original, mut texture) in original.outer_iter().zip(texture.outer_iter_mut()) {
-                let places = Places::new(smaller, [depth, height, width]);
+                let taps = LinearTaps::new(smaller, [depth, height, width]);
                 for ((z, y, x), value) in texture.indexed_iter_mut() {
-                    *value = places.interpolate(original, [z, y, x]);
+                    *value = taps.interpolate(original, [z, y, x]);
                 }
             }
         }
@@ -118,9 +120,9 @@ impl TextureSource for Rescaled {
 }
 
 /// For every index along each axis the two voxels it lies between, and the weight of the second.
-struct Places([Vec<(usize, usize, f32)>; 3]);
+struct LinearTaps([Vec<(usize, usize, f32)>; 3]);
 
-impl Places {
+impl LinearTaps {
     fn new(from: [usize; 3], to: [usize; 3]) -> Self {
         Self(std::array::from_fn(|axis| {
             let (last, ratio) = (from[axis] - 1, from[axis] as f64 / to[axis] as f64);

@@ -1,3 +1,5 @@
+//! [`SameImage`]: patches of the image itself.
+
 use disyre_core::{
     Key,
     ndarray::{ArrayView4, ArrayViewMut4, Axis},

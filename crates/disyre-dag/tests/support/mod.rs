@@ -1,4 +1,4 @@
-//! Golden files and a tissue model, shared by the integration tests.
+//! Golden files, a brain by formula and a tissue model, shared by the integration tests.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "private to the test files")]
@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use disyre_core::{
-    ShapeError, TissueModel, ensure_same_shape,
+    Key, ShapeError, TissueModel, ensure_same_shape,
     ndarray::{Array3, Array4, ArrayD, ArrayView2, ArrayViewMut2, Axis, IxDyn},
 };
+use disyre_dag::textures::{NoiseTextureConfig, TextureSource};
 use safetensors::{Dtype, SafeTensors};
 
 /// The five intensities of the published code.
@@ -44,6 +45,19 @@ impl TissueModel for Nearest {
         }
         Ok(())
     }
+}
+
+/// Noise inside an ellipsoid, exactly 0 outside.
+pub fn brain(channels: usize, [depth, height, width]: [usize; 3], seed: u64) -> Array4<f32> {
+    let mut image = Array4::zeros((channels, depth, height, width));
+    let noise = NoiseTextureConfig { cycles_per_voxel: 0.2, octaves: 3 }.build().unwrap();
+    noise.fill(Key::new(seed), image.clone().view(), image.view_mut()).unwrap();
+    for ((_, z, y, x), value) in image.indexed_iter_mut() {
+        let off = |index: usize, extent: usize| (index as f32 + 0.5) / extent as f32 - 0.5;
+        let [a, b, c] = [off(z, depth), off(y, height), off(x, width)];
+        *value = if a * a + b * b + c * c > 0.2 { 0.0 } else { 0.1 + 0.8 * *value };
+    }
+    image
 }
 
 /// The bytes of a golden file of this repository.
