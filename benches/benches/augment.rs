@@ -1,4 +1,4 @@
-//! Augmented patches.
+//! Augmentation of patches. Throughput counts patches.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use disyre_augment::{AugmentConfig, SpatialConfig};
 use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::Array4;
 
-/// As often as published, and a patch that is certainly interpolated: by an affine map alone, or bent too.
+/// The published probabilities, and patches that are always interpolated: affine, and affine with a deformation.
 fn variants() -> [(&'static str, AugmentConfig); 3] {
     let spatial = |elastic_probability| AugmentConfig {
         spatial: SpatialConfig {
@@ -32,7 +32,7 @@ fn patches(c: &mut Criterion) {
             let augmenter = config.build().expect("settings in range");
             let mut sample = 0u64;
             group.throughput(Throughput::Elements(1));
-            // The mean over draws: a sample of its own each time.
+            // A new sample per iteration: the time is the mean over draws.
             group.bench_function(format!("patch/{name}/{size}"), |b| {
                 time(b, || {
                     sample += 1;

@@ -1,4 +1,4 @@
-//! Synthetic anomalies.
+//! Synthetic anomalies by family and by stage. Throughput counts images.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn bank() -> VolumeBank {
     VolumeBank::new(scans.collect()).expect("scans with foreground")
 }
 
-/// Draw and apply; every iteration another anomaly, so the time is the mean over what is drawn.
+/// Draw and apply, a new anomaly per iteration: the time is the mean over draws.
 ///
 /// Every family with its published values, on slices and on volumes, in windows of half their extents.
 fn families(c: &mut Criterion) {
@@ -55,7 +55,7 @@ fn families(c: &mut Criterion) {
     group.finish();
 }
 
-/// What two threads make of the families together: beside one thread's, how far they go with the cores.
+/// The families on two threads, for the speed-up over one.
 fn two_threads(c: &mut Criterion) {
     const SAMPLES: u64 = 128;
     let sources = Sources::new().with_textures(bank()).with_tissues(Codebook::published());
@@ -66,7 +66,7 @@ fn two_threads(c: &mut Criterion) {
         [("128x128", [1, 128, 128], [1, 64, 64]), ("128x128x128", [128; 3], [64; 3])]
     {
         let clean = brain(key("dag"), shape);
-        // One output for each thread, as in training, where batches are written in place.
+        // One output per thread, as in training, which writes batches in place.
         let outputs: Vec<_> = (0..2).map(|_| Array4::zeros(clean.raw_dim())).collect();
         for family in Family::ALL {
             let anomalies = family.config(window).build(&sources).expect("all sources are given");
@@ -91,7 +91,7 @@ fn two_threads(c: &mut Criterion) {
     group.finish();
 }
 
-/// A soft mask in the middle of an image: half of it along each axis.
+/// A soft mask in the middle of an image, half its length along each axis.
 fn middle(clean: ArrayView4<'_, f32>, window: [usize; 3]) -> PlacedMask {
     let (_, z, y, x) = clean.dim();
     let origin = [(z - window[0]) / 2, (y - window[1]) / 2, (x - window[2]) / 2];
@@ -99,12 +99,12 @@ fn middle(clean: ArrayView4<'_, f32>, window: [usize; 3]) -> PlacedMask {
     EllipsoidShapes::default().fill(key("mask"), mask.view_mut()).expect("any window will do");
     let across = if window[0] == 1 { 0.0 } else { 1.0 };
     gaussian_blur(mask.view_mut(), [across, 1.0, 1.0]).expect("a mask and its widths");
-    // A sum of rounded weights may pass 1.
+    // A sum of rounded weights may exceed 1.
     mask.mapv_inplace(|m| m.min(1.0));
     PlacedMask::on_foreground(origin, mask, clean).expect("a mask inside")
 }
 
-/// Each stage of the families alone: finding a place, and what happens inside a given mask.
+/// Each stage alone: placement, and each corruption inside a given mask.
 fn stages(c: &mut Criterion) {
     let textures: Arc<dyn TextureSource> = Arc::new(bank());
     let bias = BiasConfig::default().build(Codebook::published());

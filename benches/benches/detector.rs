@@ -1,4 +1,4 @@
-//! A scan of the usual size scored without a network: what is left to the processor beside a graphics processor.
+//! Detection on a scan of the usual size without a network: the share of the CPU when a GPU runs the network.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use disyre::phantom::PhantomConfig;
@@ -7,11 +7,11 @@ use disyre_benches::{Copies, key, time};
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};
 use disyre_core::{Distance, EnsembleSums, RestoreError, Restorer, Severity};
 
-/// The program allocates by it too.
+/// Allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// [`Copies`] for a whole ensemble at once.
+/// [`Copies`] that sums a whole ensemble at once, as a GPU does.
 struct Instant;
 
 impl Restorer for Instant {
@@ -37,7 +37,7 @@ impl Restorer for Instant {
     }
 }
 
-/// The same head in voxels of the working spacing, which are only copied, and in others.
+/// One head with the working spacing, which needs no resampling, and with another.
 fn scan(criterion: &mut Criterion) {
     let config = RunConfig::reference();
     let detector = Detector::new(&Instant, config.prepare, config.detect_options())

@@ -1,4 +1,4 @@
-//! The network: restoring and learning. Throughput counts patches.
+//! The network: restoration and training. Throughput counts patches.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn model(config: &RunConfig) -> ModelConfig {
     ModelConfig { network, patch, ..ModelConfig::default() }
 }
 
-/// Weights are random: they cost as much as trained ones.
+/// Restorer with random weights, which take as long as trained ones.
 fn restore(c: &mut Criterion) {
     let presets =
         [("cpu-2mm", RunConfig::cpu_2mm(), [1, 8]), ("published", RunConfig::reference(), [1, 2])];
@@ -46,7 +46,7 @@ fn restore(c: &mut Criterion) {
     group.finish();
 }
 
-/// Runs as many steps as asked and adds up what the steps themselves took, without validation and checkpoint.
+/// Total time of some training steps, without validation and checkpoints.
 fn steps(count: u64, config: &RunConfig, pairs: &dyn PairSource) -> Duration {
     let model = model(config);
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -71,7 +71,7 @@ fn steps(count: u64, config: &RunConfig, pairs: &dyn PairSource) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// Pairs of the preset's family, cut out of a few scans.
+/// Pairs of the preset's family, from a few scans.
 fn real_pairs(config: &RunConfig) -> DagPairs {
     let subject = |index: u64| Subject {
         name: format!("scan-{index}"),
@@ -84,7 +84,7 @@ fn real_pairs(config: &RunConfig) -> DagPairs {
     DagPairs::new(&subjects, config, Some(&tissues), key("pairs")).expect("a preset")
 }
 
-/// A step whose pairs cost nothing, and one whose pairs are made meanwhile: the difference is what making them costs.
+/// Training steps with pairs that cost nothing, and with pairs made meanwhile; the difference is the cost of the pairs.
 fn learn(c: &mut Criterion) {
     let config = RunConfig::cpu_2mm();
     let repeated = OnePair(brain(key("diffusion"), config.pairs.patch));

@@ -1,4 +1,4 @@
-//! Tiling and blending.
+//! Tiling and blending. Throughput counts voxels.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{brain, key, time};

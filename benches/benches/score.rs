@@ -1,4 +1,4 @@
-//! Ensembles and metrics.
+//! Ensembles and metrics. Throughput counts voxels.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use disyre_core::ndarray::{Array5, Axis};
 use disyre_core::rand::RngExt;
 use disyre_score::{Ensemble, RankedScores, reference};
 
-/// Scores of which a share is exactly 0, as in the background, and lesions in 2 % of the rest.
+/// Scores and labels: a share of background with score 0, and 2 % lesion in the rest.
 fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
     let mut rng = key("score").rng();
     (0..count)

@@ -1,4 +1,4 @@
-//! Tissue classes.
+//! Fitting and applying tissue classes.
 
 use std::hint::black_box;
 

@@ -20,7 +20,7 @@ fn volume() -> Volume {
     Volume::new(data, Grid::from_spacing(SHAPE, [1.0; 3])).expect("data of the grid's shape")
 }
 
-/// Bytes are those of the voxels in memory, whatever the file takes.
+/// Throughput counts the bytes of the voxels in memory, not those of the file.
 fn files(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let volume = volume();

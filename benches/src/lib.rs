@@ -1,4 +1,4 @@
-//! Shared by the benchmarks: fixed data to work on.
+//! Data and restorers common to the benchmarks.
 //!
 //! Benchmarks are named `stage/op/variant/size`. All data comes from [`key`], so two runs do the same work.
 #![forbid(unsafe_code)]
@@ -17,7 +17,7 @@ pub fn key(stage: &str) -> Key {
     Key::new(2024).child("bench").child(stage)
 }
 
-/// Something like a brain: an ellipsoid of folded, noisy tissue that fills half of the box, background exactly 0.
+/// A synthetic brain: an ellipsoid of folded, noisy tissue that fills half of the box, background exactly 0.
 ///
 /// # Shapes and units
 /// `(1, z, y, x)`, intensities in `[0, 1]`.
@@ -34,7 +34,7 @@ pub fn brain(key: Key, shape: [usize; 3]) -> Array4<f32> {
     })
 }
 
-/// The same pair over and over, so that making pairs costs nothing.
+/// A source of one pair, which costs nothing to make.
 #[derive(Debug)]
 pub struct OnePair(pub Array4<f32>);
 
@@ -51,7 +51,7 @@ impl PairSource for OnePair {
     }
 }
 
-/// Costs as little as a restorer can.
+/// The cheapest restorer: it copies its input.
 #[derive(Debug)]
 pub struct Copies;
 

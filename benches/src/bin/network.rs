@@ -1,5 +1,5 @@
-//! The network as a server that runs one iteration each time it is told to, to be timed in turn with the same network
-//! of others; `benches/peers/unet.py` states the protocol, `cargo xtask bench-peers` speaks it.
+//! The network as a server that runs one iteration per request, so that it can be timed in turn with PyTorch's.
+//! `benches/peers/unet.py` states the protocol; `cargo xtask bench-peers` is the client.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -15,11 +15,11 @@ use disyre_diffusion::{
     ColdRestorer, Device, Engine, ModelConfig, Parameters, TrainConfig, TrainEvent, TrainRun, train,
 };
 
-/// That of the `disyre` binary.
+/// Allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// More steps than anyone waits for, of a training that never validates and never saves.
+/// A number of steps that is never reached, so that training neither validates nor saves.
 const ENDLESS: u64 = 1 << 40;
 
 fn main() -> ExitCode {
@@ -77,17 +77,17 @@ impl Arguments {
     }
 }
 
-/// The one who asks.
+/// The client, on standard input.
 struct Client(Lines<StdinLock<'static>>);
 
 impl Client {
-    /// Says that the first iteration may be asked for.
+    /// Reports that the network is ready.
     fn greet() -> Self {
         println!("ready");
         Self(stdin().lines())
     }
 
-    /// Waits for the next request and tells whether it is for an iteration; if not, it was the last.
+    /// Waits for the next request; true if it asks for an iteration, false at the end.
     fn asks_for_more(&mut self) -> Result<bool, Box<dyn Error>> {
         match self.0.next().transpose()?.as_deref() {
             Some("go") => Ok(true),
@@ -105,7 +105,7 @@ impl Client {
     }
 }
 
-/// The largest resident set of this process so far; Linux tells it.
+/// Largest resident set of this process so far, in MiB; Linux only.
 fn peak_mib() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -113,7 +113,7 @@ fn peak_mib() -> Result<u64, Box<dyn Error>> {
     Ok(kib.ok_or("/proc/self/status lacks VmHWM in kB")?.parse::<u64>()? / 1024)
 }
 
-/// An iteration restores a batch. Weights are random: they cost as much as trained ones.
+/// Serves restorations of a batch, with random weights, which take as long as trained ones.
 fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (model, device) = (arguments.model(), Device::Cpu);
     let parameters = Parameters::seeded(&model.network, key("weights"))?;
@@ -132,7 +132,7 @@ fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An iteration is a step of training, without a moving average: the peers keep none.
+/// Serves training steps, without a moving average, which the peers lack too.
 fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (model, pairs) = (arguments.model(), OnePair(arguments.patch()));
     let config = TrainConfig {
@@ -163,7 +163,7 @@ fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Holds training after every step until the next is asked for.
+/// Pauses training after every step until the next request.
 struct Pauses {
     /// None before the first step, which warms up.
     client: Option<Client>,
@@ -186,7 +186,7 @@ impl Pauses {
         }
     }
 
-    /// Ends the process: training that is asked to stop would first write a checkpoint.
+    /// Ends the process at once: a regular stop would write a checkpoint first.
     fn end(&mut self, code: i32) {
         drop(self.dir.take());
         exit(code);

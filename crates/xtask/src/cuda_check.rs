@@ -1,4 +1,5 @@
-//! Whether the CUDA kernels assemble for every architecture without spilling registers, and whether the binary links.
+//! `cargo xtask cuda-check`: the CUDA kernels assemble for every architecture without register spills, and the binary
+//! links.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,10 @@ use std::process::Command;
 use crate::workspace::{Workspace, cannot_start, describe, run as show};
 use crate::{Failure, cuda_env};
 
-/// Those of build.rs of disyre-cuda.
+/// Compute capabilities, the same as in build.rs of disyre-cuda.
 const ARCHITECTURES: [u32; 3] = [80, 90, 100];
 
-/// What the assembler says of one kernel.
+/// Resources of one kernel, from the assembler's report.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Figures {
     kernel: String,
@@ -19,9 +20,9 @@ struct Figures {
     spilled_bytes: u32,
 }
 
-/// Assembles every kernel, prints what it takes, and builds the binary with feature `cuda`; what is
-/// compiled for GPUs alone is linted too. Without a CUDA installation it brings a toolchain to `target/cuda`; where that
-/// cannot be had, it says so and checks nothing.
+/// Assembles every kernel, prints its resources, builds the binary with feature `cuda`, and lints the code behind that
+/// feature. Without a CUDA installation it installs a toolchain into `target/cuda`; if that fails, it says so and checks
+/// nothing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let nvcc = match nvcc(workspace) {
         Ok(nvcc) => nvcc,
@@ -55,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     show(workspace.cargo(&clippy).env("NVCC", &nvcc))
 }
 
-/// That of the installation, else one of our own.
+/// The compiler of the installation, else of a toolchain in `target/cuda`.
 fn nvcc(workspace: &Workspace) -> Result<PathBuf, Failure> {
     let home = std::env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("bin/nvcc"));
     let named: Option<PathBuf> = std::env::var_os("NVCC").map(PathBuf::from).or(home);
@@ -88,7 +89,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     entries.map(|entry| Ok(entry.map_err(at)?.path())).collect()
 }
 
-/// What the assembler says of every kernel of one file.
+/// Resources of every kernel of one file.
 fn assemble(
     nvcc: &Path,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! The CUDA toolchain from packages of the Python index, for machines without a CUDA installation.
+//! `cargo xtask cuda-env`: a CUDA toolchain from packages of the Python index, for computers without a CUDA installation.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,8 +8,8 @@ use std::process::Command;
 use crate::Failure;
 use crate::workspace::run as show;
 
-/// What feature `cuda` is compiled with: the compiler, its headers, and the assembler for every architecture. Of CUDA
-/// 13.0, since the drivers of the 580 series reject what newer compilers emit.
+/// Packages for feature `cuda`: the compiler, its headers, and the assembler for every architecture.
+/// Version 13.0, since the drivers of the 580 series reject what newer compilers emit.
 const COMPILER: [&str; 4] = [
     "nvidia-cuda-nvcc==13.0.88",
     "nvidia-cuda-crt==13.0.88",
@@ -17,7 +17,7 @@ const COMPILER: [&str; 4] = [
     "nvidia-cuda-runtime==13.0.96",
 ];
 
-/// What candle's own CUDA backend is compiled and linked with beside that.
+/// Further packages for candle's own CUDA backend.
 const LIBRARIES: [&str; 4] = [
     "nvidia-cuda-cccl==13.0.*",
     "nvidia-cuda-nvrtc==13.0.88",
@@ -25,10 +25,10 @@ const LIBRARIES: [&str; 4] = [
     "nvidia-cublas==13.0.*",
 ];
 
-/// Folders of a CUDA installation that the packages have under the same name.
+/// Folders with the same name in the packages and in a CUDA installation.
 const FOLDERS: [&str; 3] = ["bin", "include", "nvvm"];
 
-/// Names that linkers ask for, and the files of the packages.
+/// Names of libraries for the linker, and their files in the packages.
 const LINKS: [(&str, &str); 5] = [
     ("libcudart.a", "libcudart_static.a"),
     ("libnvrtc.so", "libnvrtc.so.13"),
@@ -37,7 +37,7 @@ const LINKS: [(&str, &str); 5] = [
     ("libcublasLt.so", "libcublasLt.so.13"),
 ];
 
-/// Prints what would be installed, and how.
+/// Prints the packages, and the command that installs them.
 pub(crate) fn print() -> Result<(), Failure> {
     println!(
         "a CUDA 13.0 toolchain from the Python index: `cargo xtask cuda-env --install DIR`\n\
@@ -49,7 +49,7 @@ pub(crate) fn print() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Installs into `folder`, without effect where everything is there, and prints the variables to set.
+/// Installs what `folder` lacks, and prints the environment variables to set.
 pub(crate) fn install(folder: &str, libraries: bool) -> Result<(), Failure> {
     let home = set_up(Path::new(folder), libraries)?;
     println!("\nexport CUDA_HOME={0} CUDA_PATH={0} PATH={0}/bin:$PATH", home.display());
