@@ -227,7 +227,7 @@ impl Ensemble {
         mut score: ArrayViewMut5<'_, f32>,
         mut restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), ScoreError> {
-        let input = windows.as_standard_layout().into_owned();
+        let input = windows.as_standard_layout();
         let mut restoration = Array5::zeros(windows.raw_dim());
         let mut residual = Array5::zeros(windows.raw_dim());
         for &severity in &self.config.severities {
@@ -235,7 +235,7 @@ impl Ensemble {
             restorer.restore(windows, &severities, restoration.view_mut())?;
             ensure_finite("restored batch", &restoration.view())?;
             let out = residual.as_slice_mut().expect("a new array is contiguous");
-            self.residual.residual(voxels(&input), voxels(&restoration), out);
+            self.residual.residual(voxels(&input.view()), voxels(&restoration.view()), out);
             score += &residual;
             restored += &restoration;
         }
@@ -264,8 +264,10 @@ impl Ensemble {
     }
 }
 
+/// The voxels of a batch in memory order.
+///
 /// # Panics
-/// Never: every array given here was just made in standard layout.
-fn voxels(array: &Array5<f32>) -> &[f32] {
-    array.as_slice().expect("a new array is contiguous")
+/// If the batch is not in standard layout; those given here are.
+fn voxels<'a>(batch: &'a ArrayView5<'_, f32>) -> &'a [f32] {
+    batch.as_slice().expect("the batch is in standard layout")
 }

@@ -1,4 +1,5 @@
 //! The severity ensemble, with restorers whose answer is known.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use disyre_score::ndarray::{Array3, Array5, ArrayView5, ArrayViewMut5, Axis, Slice};
 use disyre_score::{
