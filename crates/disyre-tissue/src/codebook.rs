@@ -40,7 +40,7 @@ pub struct Codebook {
     /// (k, channels), ascending, distinct, finite.
     centres: Array2<f64>,
     /// With one channel, where one class ends and the next begins; else empty.
-    borders: Vec<f64>,
+    thresholds: Vec<f64>,
 }
 
 impl Codebook {
@@ -108,16 +108,16 @@ impl Codebook {
             return;
         }
         labels.fill(0);
-        for &border in &self.borders {
+        for &threshold in &self.thresholds {
             for (label, &value) in labels.iter_mut().zip(intensities.column(0)) {
-                *label += u8::from(f64::from(value) > border);
+                *label += u8::from(f64::from(value) > threshold);
             }
         }
     }
 
     /// From centres that are ascending, distinct and finite.
     fn assemble(centres: Array2<f64>) -> Self {
-        let borders = match centres.ncols() {
+        let thresholds = match centres.ncols() {
             1 => centres
                 .rows()
                 .into_iter()
@@ -126,7 +126,7 @@ impl Codebook {
                 .collect(),
             _ => Vec::new(),
         };
-        Self { centres, borders }
+        Self { centres, thresholds }
     }
 
     fn ensure_fits(&self, intensities: &ArrayView2<'_, f32>) -> Result<(), ShapeError> {

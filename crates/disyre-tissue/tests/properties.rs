@@ -49,15 +49,15 @@ proptest! {
         let codebook = codebook.unwrap();
         prop_assume!(codebook.channels() == 1);
         let centres = codebook.centres().column(0).to_vec();
-        let borders: Vec<f64> = centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
-        // The borders themselves too, as far as intensities can lie on them.
-        let on_them = borders.iter().map(|&border| border as f32);
+        let thresholds: Vec<f64> = centres.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
+        // The thresholds themselves too, as far as intensities can lie on them.
+        let on_them = thresholds.iter().map(|&threshold| threshold as f32);
         let voxels: Vec<f32> = voxels.iter().copied().chain(on_them).collect();
         let mut labels = vec![0; voxels.len()];
         let column = Array2::from_shape_vec((voxels.len(), 1), voxels.clone()).unwrap();
         codebook.hard(column.view(), &mut labels).unwrap();
         for (&voxel, &label) in voxels.iter().zip(&labels) {
-            let below = borders.iter().filter(|&&border| border < f64::from(voxel)).count();
+            let below = thresholds.iter().filter(|&&threshold| threshold < f64::from(voxel)).count();
             prop_assert_eq!(below, usize::from(label));
         }
     }
