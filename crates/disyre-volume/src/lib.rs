@@ -42,7 +42,7 @@ pub use intensity::{IntensityRange, IntensityScaling};
 pub use mask::{nonzero_mask, read_mask, read_on_grid};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, output_name,
-    scan_name,
+    path_text, scan_name,
 };
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};

@@ -56,3 +56,35 @@ pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
     }
     Ok(mask.volume)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_volume;
+    use disyre_core::Grid;
+    use disyre_core::ndarray::array;
+
+    #[test]
+    fn every_value_but_zero_is_foreground() {
+        let data = array![[[0.0, -0.0, 1e-30, -2.0]]];
+        assert_eq!(nonzero_mask(data.view()), array![[[0, 0, 1, 1]]]);
+    }
+
+    #[test]
+    fn a_mask_may_lie_a_twentieth_of_the_smallest_side_from_its_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let [image, mask] = ["image.nii", "mask.nii"].map(|name| folder.path().join(name));
+        let mut grid = Grid::from_spacing([1, 1, 2], [4.0, 3.0, 2.0]);
+        write_volume(&image, &Volume::zeros(grid)).unwrap();
+        let image = Scan::read(&image).unwrap();
+        let mut read_shifted = |shift_mm: f64| {
+            grid.affine[0][3] += shift_mm;
+            write_volume(&mask, &Volume::new(array![[[0.0, 0.5]]], grid).unwrap()).unwrap();
+            grid.affine[0][3] -= shift_mm;
+            read_mask(&mask, &image)
+        };
+        // A twentieth of 2 mm is 0.1 mm.
+        assert_eq!(read_shifted(0.09).unwrap(), array![[[0, 1]]]);
+        assert!(matches!(read_shifted(0.11), Err(VolumeError::MaskAffine { .. })));
+    }
+}

@@ -8,7 +8,7 @@ use super::scan_name::ScanName;
 const BRAIN_MASK: [&str; 7] =
     ["", "mask", "brain", "brainmask", "brain_mask", "desc-brain_mask", "label-brain_mask"];
 
-/// Contents of a folder of [`SidecarFiles`].
+/// Contents of a folder of [`SidecarFiles`](crate::SidecarFiles).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SidecarKind {

@@ -15,5 +15,5 @@ mod sidecars;
 
 pub use kind::SidecarKind;
 pub use listing::{find_scans, find_scans_below, output_name, scan_name};
-pub use scan_name::ScanName;
+pub use scan_name::{ScanName, path_text};
 pub use sidecars::{Assigned, SidecarFiles};

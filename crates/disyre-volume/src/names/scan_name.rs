@@ -30,7 +30,7 @@ pub struct ScanName(String);
 impl ScanName {
     /// Name of the scan in a file.
     pub fn of(path: &Path) -> Self {
-        let mut name = readable(path.file_name().unwrap_or_default());
+        let mut name = text(path.file_name().unwrap_or_default());
         let lower = name.to_ascii_lowercase();
         let extension = [".nii.gz", ".nii"].into_iter().find(|end| lower.ends_with(end));
         name.truncate(name.len() - extension.map_or(0, str::len));
@@ -144,8 +144,17 @@ fn is_desc(part: &str) -> bool {
     entity(part).is_some_and(|(key, _)| key == "desc")
 }
 
-/// Text of a file name; bytes that are not UTF-8 as `%XX`.
-pub(super) fn readable(name: &OsStr) -> String {
+/// A path as text for JSON, CSV and messages: bytes that are not UTF-8 as `%` and two hexadecimal digits.
+///
+/// ```
+/// # use std::path::Path;
+/// assert_eq!(disyre_volume::path_text(Path::new("scans/Zürich.nii")), "scans/Zürich.nii");
+/// ```
+pub fn path_text(path: &Path) -> String {
+    text(path.as_os_str())
+}
+
+fn text(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {
         text.push_str(chunk.valid());

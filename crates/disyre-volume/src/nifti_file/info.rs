@@ -1,12 +1,12 @@
 //! Facts of a header and its voxels; `disyre info` prints them.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use disyre_core::Affine;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::header::{Endian, Version};
 use super::read::Scan;
-use crate::{AffineSource, Orientation};
+use crate::{AffineSource, Orientation, path_text};
 
 /// Facts of a scan's header and voxels, as `disyre info` prints them.
 ///
@@ -23,7 +23,8 @@ use crate::{AffineSource, Orientation};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ScanInfo {
-    /// The file.
+    /// The file; as JSON by [`path_text`](crate::path_text).
+    #[serde(serialize_with = "serialize_path")]
     pub path: PathBuf,
     /// Edition of the format, 1 or 2.
     pub nifti_version: u8,
@@ -102,6 +103,11 @@ impl ScanInfo {
     }
 }
 
+/// Any path, also where it is not UTF-8.
+fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path_text(path))
+}
+
 fn space_unit(xyzt_units: i32) -> &'static str {
     match xyzt_units & 7 {
         1 => "m",
@@ -115,4 +121,25 @@ fn space_unit(xyzt_units: i32) -> &'static str {
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_volume;
+    use disyre_core::{Grid, Volume};
+
+    #[cfg(unix)]
+    #[test]
+    fn a_scan_whose_name_is_not_utf8_has_facts_too() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"M\xfcnchen.nii"));
+        write_volume(&path, &Volume::zeros(Grid::from_spacing([1, 1, 1], [1.0; 3]))).unwrap();
+        let scan = Scan::read(&path).unwrap();
+        let json = serde_json::to_value(scan.info()).unwrap();
+        assert!(json["path"].as_str().unwrap().ends_with("/M%FCnchen.nii"), "{json}");
+        assert_eq!(scan.name().as_str(), "M%FCnchen");
+    }
 }

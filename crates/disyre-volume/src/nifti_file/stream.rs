@@ -126,3 +126,51 @@ impl VoxelStream {
         VolumeError::Read { path: self.path.clone(), source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, GzBuilder};
+    use std::io::Write;
+
+    fn opened(bytes: &[u8]) -> VoxelStream {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        VoxelStream::open(file.path()).unwrap()
+    }
+
+    fn compressed(bytes: &[u8]) -> Vec<u8> {
+        let mut out = GzBuilder::new().write(Vec::new(), Compression::new(6));
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    #[test]
+    fn two_numbers_are_skipped_and_the_third_is_read() {
+        for bytes in [vec![1, 2, 3], compressed(&[1, 2, 3])] {
+            let mut stream = opened(&bytes);
+            stream.skip(2, 3).unwrap();
+            let voxels = stream.voxels(1, Datatype::Uint8, Endian::Little, (2.0, 1.0), 3).unwrap();
+            assert_eq!(voxels, [7.0]);
+            stream.finish(3).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_early_says_how_much_it_holds() {
+        let error = opened(&[1, 2, 3]).fill(&mut [0; 5], 5).unwrap_err();
+        let held = matches!(error, VolumeError::Truncated { expected: 5, held: 3, .. });
+        assert!(held, "{error}");
+        let error = opened(&[1, 2, 3]).ensure_holds(4).unwrap_err();
+        assert!(matches!(error, VolumeError::Truncated { expected: 4, held: 3, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_compressed_file_may_hold_1032_times_its_bytes() {
+        let bytes = compressed(&[0; 100]);
+        let most = bytes.len() as u128 * 1032;
+        let stream = opened(&bytes);
+        stream.ensure_holds(most).unwrap();
+        assert!(stream.ensure_holds(most + 1).unwrap_err().to_string().contains("at most"));
+    }
+}

@@ -209,3 +209,36 @@ fn write_file(
     });
     written.map_err(|source| VolumeError::Write { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_header_holds_sizes_spacing_and_affine_x_first() {
+        let grid = Grid::from_spacing([2, 3, 4], [5.0, 6.0, 7.0]);
+        let bytes = new_header(Path::new("a.nii"), &grid, Datatype::Uint8).unwrap();
+        assert_eq!(bytes.len(), 352);
+        let mut dim = [0; 4];
+        LittleEndian::read_i16_into(&bytes[40..48], &mut dim);
+        assert_eq!(dim, [3, 4, 3, 2]);
+        let floats = |at: usize| {
+            let mut values = [0.0; 4];
+            LittleEndian::read_f32_into(&bytes[at..at + 16], &mut values);
+            values
+        };
+        assert_eq!(floats(76), [1.0, 7.0, 6.0, 5.0]); // pixdim
+        assert_eq!(floats(280), [7.0, 0.0, 0.0, 0.0]); // srow_x
+        assert_eq!((bytes[70], bytes[72], bytes[123]), (2, 8, 2)); // uint8 of 8 bits, millimetres
+        assert_eq!((bytes[252], bytes[254]), (0, 2)); // qform unset, sform aligned
+    }
+
+    #[test]
+    fn a_series_becomes_one_volume() {
+        let mut bytes = vec![9; 348];
+        keep_one_volume::<BigEndian>(&mut bytes, Version::One);
+        assert_eq!(BigEndian::read_i16(&bytes[40..]), 3);
+        assert_eq!(bytes[42..48], [9; 6]); // x, y and z stay
+        assert_eq!(bytes[48..56], [0, 1, 0, 1, 0, 1, 0, 1]);
+    }
+}
