@@ -1,16 +1,18 @@
+//! Arguments that say which anomalies are made; `synth` and `train` take them.
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use disyre::{Family, RunConfig, TissueKind};
 
-/// Which anomalies are made, in place of the settings'.
+/// Anomalies, in place of the settings'.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AnomalyArguments {
     /// Family of the anomalies [default: the settings', dag unless they say otherwise]
     #[arg(long, value_name = "FAMILY", value_parser = families())]
     family: Option<Family>,
-    /// What tells tissues where a bias has some [default: the settings', k-means unless they say otherwise]
+    /// Model that tells tissues where a bias has some [default: the settings', k-means unless they say otherwise]
     #[arg(long, value_name = "MODEL")]
     tissue_model: Option<ModelArgument>,
     /// A folder of anatomical segmentations that tell tissues, one for each scan, named like it, perhaps with more parts:

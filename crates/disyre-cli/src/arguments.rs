@@ -1,9 +1,11 @@
+//! Arguments that several commands share: threads, device, precision.
+
 use clap::Args;
-use disyre::diffusion::{DeviceRequest, Engine, SelectedDevice, select_device};
+use disyre::diffusion::{DeviceRequest, Engine, Precision, SelectedDevice, select_device};
 
 use crate::error::CliError;
 
-/// How many threads work.
+/// Number of threads.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ThreadArguments {
     /// Threads to compute with [default: one per core]; results do not depend on it
@@ -20,10 +22,10 @@ impl ThreadArguments {
     }
 }
 
-/// Where the network runs.
+/// Device of the network.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DeviceArguments {
-    /// Where the network runs: auto, cpu, or cuda:NUMBER
+    /// Device of the network: auto, cpu, or cuda:NUMBER
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
     device: DeviceRequest,
 }
@@ -37,26 +39,26 @@ impl DeviceArguments {
     }
 }
 
-/// How the processor computes.
+/// Precision of the network's products.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct EngineArguments {
-    /// How the processor computes: f32, bf16x3 (nearly as exact), bf16 (faster where there are instructions for it), or
-    /// plain [default: the settings', f32 unless they say otherwise]
-    #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
-    pub(crate) engine: Option<Engine>,
+pub(crate) struct PrecisionArguments {
+    /// Precision of the network's products: f32, bf16x3 (nearly as exact), or bf16 (faster where there are instructions
+    /// for it) [default: the settings', f32 unless they say otherwise]
+    #[arg(long, alias = "engine", value_name = "PRECISION", value_parser = parse_precision)]
+    precision: Option<Precision>,
 }
 
-impl EngineArguments {
-    /// The engine that was asked for, or that of the settings.
-    pub(crate) fn over(&self, settings: Engine) -> Engine {
-        self.engine.unwrap_or(settings)
+impl PrecisionArguments {
+    /// The engine of the precision that was asked for.
+    pub(crate) fn engine(&self) -> Option<Engine> {
+        self.precision.map(Engine::Fused)
     }
 }
 
-fn parse_engine(text: &str) -> Result<Engine, String> {
-    text.parse().map_err(|error: disyre::diffusion::DiffusionError| error.to_string())
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    text.parse()
 }
 
-fn parse_device(text: &str) -> Result<DeviceRequest, String> {
+pub(crate) fn parse_device(text: &str) -> Result<DeviceRequest, String> {
     text.parse().map_err(|error: disyre::diffusion::DiffusionError| error.to_string())
 }

@@ -1,3 +1,5 @@
+//! The same work for every scan, with one list of failures at the end; `detect` uses it.
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, with_causes};

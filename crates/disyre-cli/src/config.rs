@@ -1,3 +1,5 @@
+//! Settings of a run: preset < file < argument; commands that train or corrupt resolve them here.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,7 @@ impl Preset {
     }
 }
 
-/// Where settings come from: preset < file < argument.
+/// Sources of settings: preset < file < argument.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArguments {
     /// Settings to start from [default: cpu-2mm]
@@ -42,7 +44,7 @@ pub(crate) struct ConfigArguments {
 }
 
 impl ConfigArguments {
-    /// Whether nothing but perhaps the seed was said.
+    /// True if nothing but perhaps the seed is given.
     pub(crate) fn is_default(&self) -> bool {
         self.preset.is_none() && self.config.is_none()
     }

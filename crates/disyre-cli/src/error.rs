@@ -1,3 +1,5 @@
+//! Errors of the commands, their messages and exit statuses.
+
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,8 +26,8 @@ pub(crate) enum CliError {
     #[error("{} is not a valid settings file", path.display())]
     Settings { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// A model or a demo would be mixed with something else.
-    #[error("{} is not empty; choose another folder, or {other_way}", folder.display())]
-    NotEmpty { folder: PathBuf, other_way: &'static str },
+    #[error("{} is not empty; choose another folder, or {alternative}", folder.display())]
+    NotEmpty { folder: PathBuf, alternative: &'static str },
     /// Two scans would write the same file.
     #[error("{} and {} would both write {}; rename one of them", first.display(), second.display(), output.display())]
     SameOutput { first: PathBuf, second: PathBuf, output: PathBuf },
@@ -50,6 +52,15 @@ pub(crate) enum CliError {
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+    /// No GPU although one is required.
+    #[error("there is no GPU to check although DISYRE_REQUIRE_CUDA is 1")]
+    NoGpu,
+    /// A GPU computes something else than the CPU.
+    #[error("the GPU does not compute what the CPU computes; see the lines that end in WRONG")]
+    GpuDiffers,
+    /// A GPU could not be checked.
+    #[error("the GPU could not be checked")]
+    GpuFailed(#[source] Box<dyn Error + Send + Sync>),
     /// Ctrl-C cannot be waited for.
     #[error("cannot listen to Ctrl-C")]
     Signals(#[from] ctrlc::Error),
@@ -71,11 +82,13 @@ impl CliError {
         move |source| Self::File { action, path, source }
     }
 
-    /// 3 if some cases failed, 130 after Ctrl-C, 1 otherwise. (clap ends with 2 on wrong usage.)
+    /// 3 if some cases failed, 130 after Ctrl-C, 2 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
+    /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Cases { .. } => 3,
             Self::Interrupted { .. } => INTERRUPTED,
+            Self::NoGpu => 2,
             _ => 1,
         })
     }

@@ -1,3 +1,5 @@
+//! Writing files, and checks that outputs neither collide nor replace inputs.
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -42,7 +44,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), CliError> {
     fs::create_dir_all(path).map_err(CliError::file("create", path))
 }
 
-/// Whether there is a folder with something in it.
+/// True if there is a folder with something in it.
 pub(crate) fn holds_files(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -1,3 +1,5 @@
+//! Progress of long tasks on standard error.
+
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! Measures as a table for people; `evaluate` prints it.
+
 use disyre::Measures;
 
 /// Lines of measures under a head, as text for people.

@@ -1,3 +1,5 @@
+//! Anomalies of a run: the configuration of its family, and the sources that it draws from.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,7 +59,7 @@ fn on_window(dag: &DagConfig, window: [usize; 3]) -> DagConfig {
     DagConfig { window, ..dag }
 }
 
-/// What anomalies are built from: textures of some images, shapes of a folder of masks if there is one, fitted tissues.
+/// Sources of anomalies: textures of some images, shapes of a folder of masks if there is one, fitted tissues.
 pub(crate) fn sources(
     images: Vec<ArcArray<f32, Ix4>>,
     masks: Option<&Path>,

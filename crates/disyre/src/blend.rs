@@ -1,3 +1,5 @@
+//! Scores and restorations of windows blended into whole images; the detector drives it.
+
 use disyre_core::ndarray::{Array3, Array5, Axis};
 use disyre_patch::{Blender, TilePlan, Window, WindowWeights};
 

@@ -18,7 +18,7 @@ pub struct Subject {
     pub image: ArcArray<f32, Ix4>,
     /// Its anatomical segmentation, if tissues are told by one.
     pub segmentation: Option<Segmentation>,
-    /// Where its anomalies may lie; `None`: anywhere in the brain.
+    /// Locations that its anomalies may have; `None`: anywhere in the brain.
     pub locations: Option<LocationMap>,
 }
 
@@ -31,6 +31,20 @@ impl Subject {
 }
 
 /// Healthy subjects, split into those that train and those that validate.
+///
+/// ```
+/// use disyre::{Cohort, RunConfig, Subject, core::Key, phantom::PhantomConfig};
+///
+/// let config = RunConfig::cpu_2mm();
+/// let phantoms = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
+/// let subject = |index: u64| -> Result<Subject, disyre::Error> {
+///     let phantom = phantoms.healthy(Key::new(index)).volume;
+///     Ok(Subject::new(format!("phantom-{index}"), config.prepare.prepare(&phantom, None)?))
+/// };
+/// let cohort = Cohort::split((0..10).map(subject).collect::<Result<_, _>>()?, 2, Key::new(0))?;
+/// assert_eq!((cohort.training.len(), cohort.validation.len()), (8, 2));
+/// # Ok::<(), disyre::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Cohort {
     /// Seen by training.

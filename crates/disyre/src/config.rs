@@ -1,3 +1,5 @@
+//! Settings of a run, their presets and their checks; `run.toml` holds them.
+
 use std::path::{Path, PathBuf};
 
 use disyre_augment::AugmentConfig;
@@ -11,6 +13,18 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, PrepareConfig};
 
 /// Every setting of a run. A model's folder keeps the one that it was trained with, as `run.toml`.
+///
+/// ```
+/// use disyre::RunConfig;
+///
+/// let mut config = RunConfig::cpu_2mm();
+/// config.train.steps = 100;
+/// config.check()?;
+/// config.pairs.hold_out = 0;
+/// let message = config.check().unwrap_err().to_string();
+/// assert_eq!(message, "setting pairs.hold_out must be at least 1 subject");
+/// # Ok::<(), disyre::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -35,7 +49,7 @@ pub struct RunConfig {
     pub detect: DetectConfig,
 }
 
-/// Where the tissue classes of the bias step come from.
+/// Tissue classes of the bias step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TissueConfig {
@@ -52,7 +66,7 @@ pub struct TissueConfig {
 }
 
 impl TissueConfig {
-    /// That classes are to be fitted, before any scan is read.
+    /// Checks that classes are to be fitted, before any scan is read.
     ///
     /// # Errors
     /// [`Error::Setting`] for label maps.
@@ -71,7 +85,7 @@ impl Default for TissueConfig {
     }
 }
 
-/// What tissue classes are.
+/// Kind of tissue classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TissueKind {
@@ -84,7 +98,7 @@ pub enum TissueKind {
     LabelMaps,
 }
 
-/// How training patches are cut.
+/// Cutting of training patches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairConfig {
@@ -106,7 +120,7 @@ pub struct PairConfig {
     /// probable each voxel is as the centre of an anomaly, ≥ 0; a mask is such a map. None: anywhere in the brain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<PathBuf>,
-    /// How healthy patches are varied; its own `mirror` counts then. None: they are cut and mirrored only.
+    /// Variation of healthy patches; its own `mirror` counts then. None: they are cut and mirrored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
 }
@@ -125,7 +139,7 @@ impl Default for PairConfig {
     }
 }
 
-/// How a prepared scan is turned into a map.
+/// Detection with the model, `[detect]` in `run.toml`; resolved: [`DetectOptions`](crate::DetectOptions).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectConfig {
@@ -138,10 +152,10 @@ pub struct DetectConfig {
     pub foreground_weight: bool,
     /// Windows restored at once, ≥ 1: memory and speed, not results.
     pub batch: usize,
-    /// How the processor computes.
+    /// Precision of the network's products.
     #[serde(default)]
     pub engine: Engine,
-    /// Whether each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
+    /// True if each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
     /// normalisations then see the slice and not a window. Published: no.
     #[serde(default)]
     pub whole_slices: bool,
@@ -230,7 +244,7 @@ impl RunConfig {
             .map_err(|source| Error::Config { path: path.into(), source: Box::new(source) })
     }
 
-    /// What a model's folder says of its network.
+    /// The network of these settings, as `config.json` describes it.
     pub(crate) fn model(&self) -> ModelConfig {
         let network = self.network.clone();
         ModelConfig { network, patch: self.pairs.patch, ..ModelConfig::default() }

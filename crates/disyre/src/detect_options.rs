@@ -5,7 +5,7 @@ use disyre_score::PUBLISHED_SEVERITIES;
 
 use crate::{DetectConfig, Error, RunConfig};
 
-/// How a prepared scan is turned into a map: windows, severities, blending.
+/// Settings of a detection: windows, severities, blending.
 ///
 /// ```
 /// use disyre::DetectOptions;
@@ -24,11 +24,11 @@ pub struct DetectOptions {
     pub stride: [usize; 3],
     /// Severities at which each window is restored, at least one; published: about .005, .05, .27, .73.
     pub severities: Vec<Severity>,
-    /// Whether the score of a window is weighted by its share of brain; published: yes.
+    /// True if the score of a window is weighted by its share of brain; published: yes.
     pub foreground_weight: bool,
     /// Windows restored at once, ≥ 1: memory and speed, not results.
     pub batch: usize,
-    /// Whether each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
+    /// True if each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
     /// normalisations then see the slice and not a window. Published: no.
     pub whole_slices: bool,
     /// Sides of whole slices are padded to multiples of this many voxels, ≥ 1, which a network that halves its images

@@ -1,8 +1,10 @@
+//! Errors of the façade.
+
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What went wrong in a run.
+/// Errors of the pipeline.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,27 +35,27 @@ pub enum Error {
     /// A file of another kind than a scan could not be used.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
     /// A configuration could not be understood.
     #[error("{} is not a valid configuration", path.display())]
     Config {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which key and why.
+        /// The key and the reason.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// A folder holds no model.
     #[error("{} holds no trained model: {missing} is missing; give the folder that `disyre train` wrote", folder.display())]
     NotAModel {
-        /// Which folder.
+        /// The folder.
         folder: PathBuf,
-        /// Which file is missing.
+        /// The missing file.
         missing: &'static str,
     },
     /// Two files of a model's folder describe different networks.
@@ -69,9 +71,9 @@ pub enum Error {
     /// A picture could not be encoded.
     #[error("cannot encode {} as PNG", path.display())]
     Picture {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// A setting is out of its range.
@@ -79,7 +81,7 @@ pub enum Error {
     Setting {
         /// The field, as in a run's TOML file.
         field: &'static str,
-        /// What it may hold.
+        /// Values that it may hold.
         expected: &'static str,
     },
     /// A segmentation holds something else than codes.
@@ -115,9 +117,9 @@ pub enum Error {
     /// A file holds no recipe.
     #[error("{} is not a recipe; give a NAME_recipe.json that `disyre synth` wrote", path.display())]
     Recipe {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which key and why.
+        /// The key and the reason.
         source: serde_json::Error,
     },
     /// A file that a recipe was made with is not there.
@@ -125,7 +127,7 @@ pub enum Error {
     MissingSource {
         /// The scan.
         name: String,
-        /// Where it was looked for.
+        /// The folder searched.
         folder: PathBuf,
     },
     /// A file that a recipe was made with has changed.
@@ -145,11 +147,11 @@ pub enum Error {
     NotReplayed {
         /// The corrupted scan.
         name: String,
-        /// Which sample of the run.
+        /// Index of the sample in its run.
         index: u64,
         /// Version that wrote the recipe.
         version: String,
-        /// What differs.
+        /// The part that differs.
         field: &'static str,
     },
     /// A run cannot be continued with other settings.
@@ -163,7 +165,7 @@ pub enum Error {
     /// A scan with nothing in it.
     #[error("{name} has no voxel inside the brain; give a brain mask or a skull-stripped scan")]
     EmptyBrain {
-        /// Which scan.
+        /// The scan.
         name: String,
     },
     /// Intensities that are no magnitudes.
@@ -187,17 +189,17 @@ pub enum Error {
         "{got} healthy scans are too few: at least {needed} are needed, one of them for validation"
     )]
     CohortTooSmall {
-        /// How many came.
+        /// Number of scans.
         got: usize,
-        /// How many are needed.
+        /// Number needed.
         needed: usize,
     },
     /// One of several cases failed.
     #[error("{case} failed")]
     Case {
-        /// Which one.
+        /// The case.
         case: String,
-        /// Why.
+        /// The cause.
         source: Box<Error>,
     },
 }

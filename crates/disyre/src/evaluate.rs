@@ -1,3 +1,5 @@
+//! Anomaly maps measured against lesion masks, one by one and pooled.
+
 use disyre_core::Key;
 use disyre_score::{RankedScores, ScoreError, ScorePool, reference};
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use crate::Error;
 /// The voxels of one case that count: those inside the brain mask, or all.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// How the report calls it.
+    /// Name in the report.
     pub name: String,
     /// Anomaly scores.
     pub scores: Vec<f32>,
@@ -15,7 +17,7 @@ pub struct Case {
     pub labels: Vec<u8>,
 }
 
-/// How measures are computed.
+/// Protocol of the measures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -56,7 +58,7 @@ pub struct CaseReport {
 /// Measures of each case and of all voxels together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// How they were computed.
+    /// Protocol that they follow.
     pub protocol: Protocol,
     /// In the order of the cases. Empty under [`Protocol::Reference`], which knows no measures of single cases.
     pub cases: Vec<CaseReport>,
@@ -65,6 +67,15 @@ pub struct Report {
 }
 
 /// Measures anomaly maps against lesion masks.
+///
+/// ```
+/// use disyre::{Case, Protocol, core::Key, evaluate};
+///
+/// let case = Case { name: "sub-01".into(), scores: vec![0.1, 0.2, 0.9], labels: vec![0, 0, 1] };
+/// let report = evaluate(&[case], Protocol::Exact, Key::new(0))?;
+/// assert_eq!((report.pooled.ap, report.pooled.auroc), (1.0, 1.0));
+/// # Ok::<(), disyre::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Case`] naming a case without a lesion voxel, without a healthy voxel, with a score that is not finite, or

@@ -5,25 +5,7 @@
 //! restorations of another model.
 //!
 //! ```
-//! # // A model trained for a moment on phantoms, in a folder of its own.
-//! # use disyre::{Cohort, RunConfig, Subject, Training, core::Key, phantom::{LesionKind, PhantomConfig}};
-//! # let folder = tempfile::tempdir()?;
-//! # std::env::set_current_dir(&folder)?;
-//! # let mut config = RunConfig::cpu_2mm();
-//! # config.prepare.spacing_mm = 8.0;
-//! # (config.pairs.patch, config.dag.window, config.detect.stride) = ([1, 16, 16], [1, 8, 8], [1, 8, 8]);
-//! # (config.network.channels, config.network.groups) = (vec![8, 16], 4);
-//! # (config.train.steps, config.train.batch, config.train.warmup_steps) = (2, 2, 1);
-//! # (config.train.validation_pairs, config.tissue.classes) = (2, 3);
-//! # let phantoms = PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, ..PhantomConfig::default() };
-//! # let subject = |index: u64| -> Result<Subject, disyre::Error> {
-//! #     let phantom = phantoms.healthy(Key::new(index)).volume;
-//! #     Ok(Subject::new(format!("phantom-{index}"), config.prepare.prepare(&phantom, None)?))
-//! # };
-//! # let cohort = Cohort::split((0..3).map(subject).collect::<Result<_, _>>()?, 1, Key::new(0))?;
-//! # disyre::train(&Training::new(&cohort, &config, "model".as_ref()), &mut |_| ())?;
-//! # let ill = phantoms.with_lesion(Key::new(9), LesionKind::Stroke).volume;
-//! # disyre::volume::write_volume("sub-01_T1w.nii.gz".as_ref(), &ill)?;
+#![doc = include_str!("model/example.txt")]
 //! use disyre::{Model, Scan};
 //!
 //! let model = Model::load("model")?;

@@ -13,7 +13,7 @@ use crate::{Error, Prepared};
 pub struct LocationMap {
     /// File of the map.
     pub path: PathBuf,
-    /// How probable each voxel of the prepared scan is as the centre of an anomaly's window, `(z, y, x)`: ≥ 0, of any sum,
+    /// Probability of each voxel of the prepared scan as the centre of an anomaly's window, `(z, y, x)`: ≥ 0, of any sum,
     /// 0 outside the brain.
     pub weights: ArcArray<f32, Ix3>,
 }

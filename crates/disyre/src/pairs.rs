@@ -1,3 +1,5 @@
+//! Training pairs: patches of healthy subjects, corrupted by the run's family of anomalies.
+
 use std::ops::Range;
 
 use disyre_augment::{AugmentConfig, AugmentError, AugmentParams, Augmenter};
@@ -20,6 +22,22 @@ const PATCHES: u64 = 32;
 ///
 /// Pair `i` depends on the key and `i` alone: any order, any thread. Where a subject has a map of places, a patch without
 /// any is drawn anew; the last of 32 such stays healthy, severity 0.
+///
+/// ```
+/// use disyre::core::{Key, PairSource, ndarray::Array4};
+/// use disyre::{DagPairs, Family, RunConfig, Subject, phantom::PhantomConfig};
+///
+/// let mut config = RunConfig::cpu_2mm();
+/// config.family = Family::Fpi; // it needs no tissues
+/// let phantom = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() }.healthy(Key::new(1));
+/// let subject = Subject::new("phantom", config.prepare.prepare(&phantom.volume, None)?);
+/// let pairs = DagPairs::new(&[subject], &config, None, Key::new(2))?;
+/// let mut clean = Array4::zeros((1, 1, 64, 64)); // (c, z, y, x)
+/// let mut corrupted = clean.clone();
+/// let severity = pairs.pair(7, corrupted.view_mut(), clean.view_mut())?;
+/// assert_eq!(severity.get() > 0.0, corrupted != clean);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Source
 /// DISYRE v2 (arXiv 2407.06635): patch extraction and DAG. Differences, ours: the last slice is drawn too, and the
@@ -163,7 +181,7 @@ fn patch_key(key: Key, attempt: u64) -> Key {
     if attempt == 0 { patch } else { patch.child(attempt) }
 }
 
-/// How a patch comes out of a subject.
+/// Cut of a patch out of a subject.
 enum Cutout {
     /// Whole voxels, mirrored or not.
     Plain(Cut),

@@ -11,12 +11,25 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// From a scan to what the network sees: RAS+, one spacing, intensities in `[0, 1]`, cropped to the brain.
+///
+/// ```
+/// use disyre::core::{Grid, Volume, ndarray::Array3};
+/// use disyre::{PrepareConfig, volume::IntensityScaling};
+///
+/// let mut data = Array3::zeros([4, 4, 4]);
+/// data.slice_each_axis_mut(|_| (1..3).into()).fill(80.0); // a brain of 2 × 2 × 2 voxels
+/// let scan = Volume::new(data, Grid::from_spacing([4, 4, 4], [1.0; 3]))?;
+/// let config = PrepareConfig { spacing_mm: 1.0, scaling: IntensityScaling::Brain { upper: 0.98 } };
+/// let prepared = config.prepare(&scan, None)?;
+/// assert_eq!(prepared.volume.data, Array3::<f32>::ones([2, 2, 2]));
+/// # Ok::<(), disyre::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrepareConfig {
     /// Isotropic spacing to work at, in millimetres; published: 1.
     pub spacing_mm: f64,
-    /// How intensities are brought to `[0, 1]`.
+    /// Scaling of intensities to `[0, 1]`.
     pub scaling: IntensityScaling,
 }
 
@@ -123,7 +136,7 @@ pub(crate) struct ToScan<'a> {
     grid: &'a Grid,
     /// Brain on the grid of the scan.
     inside: Array3<u8>,
-    /// How much of what a voxel of the scan is made from is brain of the working grid.
+    /// Share of each voxel of the scan that comes from brain of the working grid, in `[0, 1]`.
     shares: Array3<f32>,
 }
 

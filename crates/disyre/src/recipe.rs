@@ -15,17 +15,17 @@ use crate::{
     Error, PrepareConfig, Sample, SidecarPaths, Source, SourceFolder, SourceScan, Subject, Tissues,
 };
 
-/// How a sample was made: with the files that it names, it gives the same sample again.
+/// Recipe of a sample: with the files that it names, it gives the same sample again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Version of disyre.
     pub version: String,
-    /// Which family the anomaly is of.
+    /// Family of the anomaly.
     pub family: Family,
     /// The corrupted scan, by name; one of the `sources`.
     pub source: String,
-    /// Which sample of the run.
+    /// Index of the sample in its run.
     pub index: u64,
     /// The key that the sample was drawn from.
     pub key: Key,
@@ -39,7 +39,7 @@ pub struct Recipe {
     pub drawn: AnomalyParams,
     /// The settings of the family.
     pub anomaly: AnomalyConfig,
-    /// How scans were prepared.
+    /// Preparation of the scans.
     pub prepare: PrepareConfig,
     /// Model that told the tissues of the bias, if the family has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

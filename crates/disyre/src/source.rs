@@ -23,7 +23,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFolder {
-    /// Where it was.
+    /// Path of the folder.
     pub folder: PathBuf,
     /// The files, in order.
     pub sources: Vec<Source>,
@@ -84,7 +84,7 @@ impl SourceFolder {
         self.sources.first().ok_or_else(missing)?.find(&self.folder, &files)
     }
 
-    /// That the folder holds these files and no others.
+    /// Checks that the folder holds these files and no others.
     pub(crate) fn ensure_unchanged(&self) -> Result<(), Error> {
         let now = Self::of(&self.folder)?;
         let both = self.sources.iter().zip(&now.sources);

@@ -18,7 +18,7 @@ pub struct SourceScan {
     pub prepared: Prepared,
     /// Its segmentation, if that tells its tissues.
     pub segmentation: Option<Segmentation>,
-    /// Where its anomalies may lie; `None`: anywhere in the brain.
+    /// Locations that its anomalies may have; `None`: anywhere in the brain.
     pub locations: Option<LocationMap>,
 }
 

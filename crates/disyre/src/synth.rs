@@ -15,6 +15,26 @@ use crate::{Error, Recipe, RunConfig, Source, SourceFolder, SourceScan, Subject,
 /// Corrupts prepared scans, one anomaly each: training data for other methods, and a look at what a family does.
 ///
 /// The anomaly is as deep as it is wide where the scan has slices enough; a 2D image gets a 2D anomaly.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let phantoms = disyre::phantom::PhantomConfig { shape: [4, 32, 32], ..Default::default() };
+/// # for index in 0..2u64 {
+/// #     let path = folder.path().join(format!("phantom-{index}.nii"));
+/// #     disyre::volume::write_volume(&path, &phantoms.healthy(disyre::core::Key::new(index)).volume)?;
+/// # }
+/// # let healthy = folder.path();
+/// use disyre::core::Key;
+/// use disyre::{Family, RunConfig, SourceScan, Synthesiser, volume::find_scans};
+///
+/// let mut config = RunConfig::cpu_2mm();
+/// config.family = Family::Fpi; // it needs no tissues
+/// let scans = SourceScan::read_all(&find_scans(healthy)?, &config)?;
+/// let sample = Synthesiser::new(scans, &config, None, Key::new(1))?.sample(0)?;
+/// let again = sample.recipe.replay(healthy)?;
+/// assert_eq!(again.corrupted.data, sample.corrupted.data);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Synthesiser {
     scans: Vec<SourceScan>,
@@ -45,7 +65,7 @@ struct ScanSources {
 /// One corrupted scan on its prepared grid.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What was corrupted, in `[0, 1]`.
+    /// The scan before the corruption, in `[0, 1]`.
     pub clean: Volume,
     /// The scan with its anomaly, in `[0, 1]`.
     pub corrupted: Volume,
@@ -59,7 +79,7 @@ pub struct Sample {
     /// noise-texture): m times the severity of the sample, how far the blend went there. All others: how much the voxel
     /// changed, so that the greatest value is the severity of the sample.
     pub severity_map: Array3<f32>,
-    /// How it was made.
+    /// Recipe that makes the sample again.
     pub recipe: Recipe,
 }
 

@@ -1,3 +1,5 @@
+//! Tissues that a run needs: classes fitted to its subjects, or their segmentations.
+
 use disyre_core::Key;
 use disyre_tissue::{FittedTissues, KMeansConfig, MixtureConfig, sample_cohort};
 use serde::{Deserialize, Serialize};
@@ -5,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::segmentation::codes_of;
 use crate::{Error, RunConfig, Subject, TissueConfig, TissueKind};
 
-/// What tells the tissues of the bias step.
+/// Source of the tissues of the bias step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "a run has one of them")]

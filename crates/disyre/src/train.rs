@@ -19,7 +19,7 @@ const TISSUE_FILE: &str = "tissue.json";
 /// Name of the record of who trained and who validated.
 pub(crate) const RECORD_FILE: &str = "run.json";
 
-/// What a training run leaves beside the weights, as `run.json`.
+/// Record of a training beside the weights, `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
     /// Version of disyre.
@@ -32,13 +32,13 @@ pub struct TrainReport {
     pub validation: Vec<String>,
     /// Steps gone.
     pub steps: u64,
-    /// Whether that is all of them; if not, the run can be resumed.
+    /// True if that is all of them; if not, the training can be resumed.
     pub finished: bool,
     /// Errors on the validation pairs after the last step.
     pub errors: Option<ValidationErrors>,
 }
 
-/// What to train, on whom, and where to leave it.
+/// A training: cohort, settings and folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
     /// Healthy subjects.
@@ -47,11 +47,11 @@ pub struct Training<'a> {
     pub config: &'a RunConfig,
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
-    /// Whether to go on where the folder's last checkpoint stopped, if it has one.
+    /// True to continue from the folder's last checkpoint, if it has one.
     pub resume: bool,
-    /// Set it to true, from anywhere, to end after the current step with a checkpoint.
+    /// Set to true from another thread, it ends the training after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
-    /// Where to compute.
+    /// Device of the network.
     pub device: Device,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Training<'a> {
 /// Trains a model on a cohort and leaves all that detection needs in its folder.
 ///
 /// Writes `run.toml` (the settings), `tissue.json` (classes, if any were fitted), `run.json` (a [`TrainReport`]) beside the weights and logs of
-/// [`disyre_diffusion::train`]. `observer` hears of every step.
+/// [`disyre_diffusion::train`]. `observer` is called with every event.
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Resume`] if the folder was trained with other settings or subjects; errors of files and

@@ -55,8 +55,8 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         if holds_files(&self.output) {
-            let other_way = "delete this one";
-            return Err(CliError::NotEmpty { folder: self.output.clone(), other_way });
+            let alternative = "delete this one";
+            return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
         }
         let device = self.device.select()?;
         let folders = Folders::new(&self.output);

@@ -7,7 +7,7 @@ use disyre::core::Severity;
 use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
-use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
 use crate::batch::for_each_scan;
 use crate::detection::ScanMapper;
 use crate::error::CliError;
@@ -38,7 +38,7 @@ pub(crate) struct Detect {
     /// _desc-brain_mask [default: the brain is where the scan is not 0]
     #[arg(long, value_name = "FILE|DIR")]
     mask: Option<PathBuf>,
-    /// Which volume of a 4D scan, counted from 0
+    /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N")]
     volume_index: Option<usize>,
     /// Severities to restore at, each in [0, 1] [default: the model's]
@@ -51,7 +51,7 @@ pub(crate) struct Detect {
     #[arg(long, conflicts_with = "stride")]
     whole_slices: bool,
     #[command(flatten)]
-    engine: EngineArguments,
+    precision: PrecisionArguments,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
@@ -69,7 +69,7 @@ impl Detect {
         let masks = masks.of_all(&scans);
         self.check_outputs(&scans, &masks)?;
         let device = self.device.select()?;
-        let model = folder.load(&LoadOptions { device, engine: self.engine.engine })?;
+        let model = folder.load(&LoadOptions { device, engine: self.precision.engine() })?;
         let (volume_index, output) = (self.volume_index, &self.output);
         let mapper = ScanMapper { model: &model, options, volume_index, output };
         create_folder(&self.output)?;
@@ -123,7 +123,7 @@ impl Detect {
 /// The brain mask of a scan; none: the brain is where the scan is not 0.
 type MaskOfScan = Result<Option<PathBuf>, VolumeError>;
 
-/// Where the brain masks of the scans are.
+/// Brain masks of the scans.
 #[derive(Debug)]
 enum BrainMasks {
     None,

@@ -1,3 +1,5 @@
+//! `disyre evaluate`: anomaly maps measured against lesion masks.
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -25,7 +27,7 @@ pub(crate) struct Evaluate {
     /// Folder of brain masks, named like the scan, perhaps with _mask, _brain or _desc-brain_mask [default: all voxels count]
     #[arg(long, value_name = "DIR", requires = "scores")]
     masks: Option<PathBuf>,
-    /// How to measure
+    /// Protocol of the measures
     #[arg(long, value_enum, default_value_t = ProtocolArgument::Exact)]
     protocol: ProtocolArgument,
     /// Root of the random draws of the reference protocol

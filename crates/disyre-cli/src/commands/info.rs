@@ -1,3 +1,5 @@
+//! `disyre info`: the facts of a scan or of a model's folder.
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,7 +16,7 @@ pub(crate) struct Info {
     /// A scan, or the folder of a trained model
     #[arg(value_name = "FILE|MODEL_DIR")]
     path: PathBuf,
-    /// Which volume of a 4D scan, counted from 0
+    /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     volume_index: usize,
     /// Print JSON

@@ -1,8 +1,9 @@
-//! One file per command: its arguments and what it does with them.
+//! One file per command: its arguments, and the calls of the façade that it makes.
 
 mod demo;
 mod detect;
 mod evaluate;
+mod gpu_check;
 mod info;
 mod synth;
 mod tissue;
@@ -41,6 +42,9 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Show what a scan's header or a model's folder says
     Info(info::Info),
+    /// Check whether a GPU computes what the CPU computes, and how fast
+    #[command(hide = !cfg!(any(feature = "cuda", feature = "cuda-emulation")))]
+    GpuCheck(gpu_check::GpuCheck),
 }
 
 impl Cli {
@@ -54,6 +58,7 @@ impl Cli {
             Command::Detect(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::GpuCheck(command) => command.run(),
         }
     }
 }

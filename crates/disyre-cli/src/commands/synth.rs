@@ -1,3 +1,5 @@
+//! `disyre synth`: scans with synthetic anomalies, and samples made again from recipes.
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;

@@ -1,3 +1,5 @@
+//! `disyre tissue`: tissue classes fitted to healthy scans.
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,7 +24,7 @@ pub(crate) struct Tissue {
     /// Number of classes [default: that of the settings, 5]
     #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..))]
     classes: Option<u8>,
-    /// What the classes are [default: that of the settings, k-means]
+    /// Kind of the classes [default: that of the settings, k-means]
     #[arg(long, value_name = "MODEL")]
     model: Option<ModelArgument>,
     #[command(flatten)]

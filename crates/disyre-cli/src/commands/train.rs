@@ -1,3 +1,5 @@
+//! `disyre train`: a model of healthy scans, and the progress of its training.
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -6,7 +8,7 @@ use disyre::diffusion::TrainEvent;
 use disyre::{Cohort, RunConfig, TrainReport, Training};
 
 use crate::anomaly::AnomalyArguments;
-use crate::arguments::{DeviceArguments, EngineArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::interrupt;
@@ -29,7 +31,7 @@ pub(crate) struct Train {
     /// Steps of training, in place of the settings'
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     steps: Option<u64>,
-    /// Go on where the folder's last checkpoint stopped, with the folder's settings unless others are given
+    /// Continue from the folder's last checkpoint, with the folder's settings unless others are given
     #[arg(long)]
     resume: bool,
     /// Compute results within blocks anew for the gradient: less memory, more time, the same weights
@@ -38,7 +40,7 @@ pub(crate) struct Train {
     #[command(flatten)]
     anomaly: AnomalyArguments,
     #[command(flatten)]
-    engine: EngineArguments,
+    precision: PrecisionArguments,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
@@ -51,8 +53,8 @@ impl Train {
         let config = self.settings()?;
         config.check()?;
         if !self.resume && holds_files(&self.output) {
-            let other_way = "continue its training with --resume";
-            return Err(CliError::NotEmpty { folder: self.output.clone(), other_way });
+            let alternative = "continue its training with --resume";
+            return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
         }
         let device = self.device.select()?.device;
         let cohort = load_cohort(&self.healthy, &config)?;
@@ -82,13 +84,13 @@ impl Train {
         };
         self.anomaly.over(&mut config);
         config.train.steps = self.steps.unwrap_or(config.train.steps);
-        config.train.engine = self.engine.over(config.train.engine);
+        config.train.engine = self.precision.engine().unwrap_or(config.train.engine);
         config.train.recompute |= self.recompute;
         Ok(config)
     }
 }
 
-/// Reads the healthy scans and says how many train and validate.
+/// Reads the healthy scans and prints how many train and validate.
 pub(super) fn load_cohort(folder: &Path, config: &RunConfig) -> Result<Cohort, CliError> {
     let key = Key::new(config.seed).child("cohort");
     let cohort = Cohort::load(folder, config, key)?;
@@ -97,7 +99,7 @@ pub(super) fn load_cohort(folder: &Path, config: &RunConfig) -> Result<Cohort, C
     Ok(cohort)
 }
 
-/// Trains and shows how far it is.
+/// Trains and shows the progress.
 pub(super) fn train_visibly(training: &Training<'_>) -> Result<TrainReport, CliError> {
     let steps = training.config.train.steps;
     let mut progress = Progress::new("step", steps);

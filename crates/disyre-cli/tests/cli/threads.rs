@@ -60,13 +60,13 @@ fn maps_do_not_depend_on_threads() {
 }
 
 #[test]
-fn recomputing_gives_the_same_weights_and_an_engine_is_named_beside_the_map() {
+fn recomputing_gives_the_same_weights_and_the_precision_is_named_beside_the_map() {
     let world = World::get();
     let weights = |name: &str, options: &[&str]| {
         world.train(name, options);
         std::fs::read(world.at(name).join("model.safetensors")).unwrap()
     };
-    let kept = weights("kept", &["--engine", "bf16"]);
+    let kept = weights("kept", &["--precision", "bf16"]);
     assert!(kept == weights("recomputed", &["--engine", "bf16", "--recompute"]));
     let (patients, model) = (world.path("patients"), world.path("kept"));
     let folder = tempfile::tempdir().unwrap();
@@ -79,13 +79,15 @@ fn recomputing_gives_the_same_weights_and_an_engine_is_named_beside_the_map() {
         &out,
         "-m",
         &model,
-        "--engine",
-        "plain",
+        "--precision",
+        "bf16x3",
         "--whole-slices",
     ]);
+    let plain = ["detect", "-i", &patients, "-o", &out, "-m", &model, "--engine", "plain"];
+    crate::support::fail(2, &["`plain` is no precision", "bf16x3"], plain);
     let sidecars = contents(folder.path(), "nothing");
     let sidecar = sidecars.iter().find(|(name, _)| name.ends_with(".json")).unwrap();
     let sidecar = String::from_utf8_lossy(&sidecar.1);
-    assert!(sidecar.contains("plain tensor operations"), "{sidecar}");
+    assert!(sidecar.contains("\"engine\": \"bf16x3\""), "{sidecar}");
     assert!(sidecar.contains("\"whole_slices\": true"), "{sidecar}");
 }

@@ -18,6 +18,14 @@ use crate::files::write_json;
 use crate::{Detection, Error};
 
 /// Findings of a model in one scan: the maps, and what their files say of scan and model.
+///
+/// ```
+#[doc = include_str!("../model/example.txt")]
+/// let found = disyre::Model::load("model")?.detect(&disyre::Scan::read("sub-01_T1w.nii.gz")?)?;
+/// let saved = found.save("out")?;
+/// assert!(saved.files.paths().all(|file| file.is_file()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Findings {
     /// Anomaly score and restoration.
@@ -28,7 +36,7 @@ pub struct Findings {
     spent: Duration,
 }
 
-/// What [`Findings::save_with`] writes beside the maps.
+/// Additions to the files of [`Findings::save_with`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SaveOptions<'a> {
     /// The lesion on the grid of the scan, non-zero inside: outlined in the picture.

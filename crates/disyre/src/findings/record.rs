@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::DetectionFiles;
 use crate::{DetectOptions, Detection, ModelFolder, RunConfig};
 
-/// What is known of model and settings when a detection begins.
+/// Model and settings of a detection.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     model: ModelRecord,
@@ -18,7 +18,7 @@ pub(crate) struct Record {
     brain_mask: Option<String>,
 }
 
-/// Which model made a map.
+/// Model that made a map.
 #[derive(Debug, Clone, Serialize)]
 struct ModelRecord {
     folder: String,

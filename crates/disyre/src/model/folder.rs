@@ -16,6 +16,17 @@ use crate::{DetectOptions, Error, RunConfig, TrainReport};
 /// Folder of a trained model, its settings read, its weights not yet.
 ///
 /// The network is described by `config.json`; `run.toml` keeps the settings of training and has to agree with it.
+///
+/// ```
+#[doc = include_str!("example.txt")]
+/// use disyre::{LoadOptions, ModelFolder};
+///
+/// let folder = ModelFolder::open("model")?;
+/// assert_eq!((folder.network().patch, folder.weights_sha256().len()), ([1, 16, 16], 64));
+/// let model = folder.load(&LoadOptions::default())?; // the CPU, and the precision of the settings
+/// assert_eq!(model.folder().config().train.steps, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ModelFolder {
     path: PathBuf,
@@ -51,7 +62,7 @@ impl ModelFolder {
         Ok(Self { path: folder.to_owned(), config, network, weights, weights_sha256 })
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -66,7 +77,7 @@ impl ModelFolder {
         &self.network
     }
 
-    /// Which weights are used.
+    /// The weights in use.
     pub fn weights(&self) -> Weights {
         self.weights
     }
@@ -140,7 +151,7 @@ impl ModelFolder {
     }
 }
 
-/// That both files of a folder describe one network.
+/// Checks that both files of a folder describe one network.
 fn ensure_agree(folder: &Path, config: &RunConfig, network: &ModelConfig) -> Result<(), Error> {
     let of_run = config.model();
     let table = |model: &ModelConfig| {

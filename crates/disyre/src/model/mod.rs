@@ -16,26 +16,27 @@ use crate::{DetectOptions, Detector, Error, Findings};
 
 /// A trained model: its network on a device, and how scans are prepared and scored for it.
 ///
-/// ```no_run
-/// use disyre::{DetectOptions, DetectRequest, Model, volume::Scan};
+/// ```
+#[doc = include_str!("example.txt")]
+/// use disyre::{DetectOptions, DetectRequest, Model, Scan};
 ///
 /// let model = Model::load("model")?;
 /// let scan = Scan::read("sub-01_T1w.nii.gz")?;
 /// let options = DetectOptions { whole_slices: true, ..model.detect_options() };
 /// let request = DetectRequest { options: Some(options), ..DetectRequest::default() };
-/// let found = model.detect_with(&scan, &request, &mut |done, all| eprintln!("{done} of {all} windows"))?;
-/// found.save("out")?;
-/// # Ok::<(), disyre::Error>(())
+/// let found = model.detect_with(&scan, &request, &mut |done, all| eprintln!("{done} of {all} slices"))?;
+/// assert_eq!(found.detection.score.dim(), scan.volume.data.dim());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Model {
     folder: ModelFolder,
     restorer: ColdRestorer,
-    /// Where and how the network computes, in words.
+    /// Device and instructions of the network, in words.
     device: String,
 }
 
-/// Where and how a model's network computes.
+/// Device and precision of a model's network.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// Device; default: the CPU.

@@ -1,3 +1,5 @@
+//! Anatomy of a phantom: surfaces, ventricles, grey and white matter as functions of a point.
+
 use disyre_core::Key;
 use disyre_core::rand::{Rng, RngExt};
 use noise::{Fbm, MultiFractal, NoiseFn, Perlin};
@@ -71,7 +73,7 @@ impl Anatomy {
         2.0 * self.bias.get(point)
     }
 
-    /// How deep a point lies below the brain's surface: 0 at the surface, about 1 in the centre.
+    /// Depth of a point below the brain's surface: 0 at the surface, about 1 in the centre.
     pub(super) fn depth(&self, point: [f64; 3]) -> f64 {
         1.0 - self.radius(point) + 0.12 * self.outline.get(point)
     }

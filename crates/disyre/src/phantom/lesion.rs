@@ -1,10 +1,12 @@
+//! Lesions of phantoms: kinds, shapes and intensities.
+
 use disyre_core::Key;
 use disyre_core::rand::{Rng, RngExt};
 use noise::{Fbm, NoiseFn, Perlin};
 
 use super::anatomy::{Anatomy, fractal, mix, norm, soft};
 
-/// What befell a phantom.
+/// Kind of a phantom's lesion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LesionKind {
     /// A mass that pushes tissue aside: dark core, bright rim, dark oedema around it.
@@ -50,7 +52,7 @@ impl Lesion {
         Self { kind, balls, warp: fractal(&mut rng, 3, 2.5) }
     }
 
-    /// Where the tissue now at `point` came from: a tumour pushes its surroundings outwards.
+    /// Former place of the tissue now at `point`: a tumour pushes its surroundings outwards.
     pub(super) fn undo_mass_effect(&self, point: [f64; 3]) -> [f64; 3] {
         if self.kind != LesionKind::Tumour {
             return point;

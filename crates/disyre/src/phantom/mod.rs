@@ -6,6 +6,16 @@
 //! and the noise, and share no code with the corruptions of `disyre-dag`: what a model learns to find must not be
 //! what the test was made with.
 //!
+//! ```
+//! use disyre::core::Key;
+//! use disyre::phantom::{LesionKind, PhantomConfig};
+//!
+//! let phantoms = PhantomConfig { shape: [12, 32, 28], spacing_mm: 6.0, ..PhantomConfig::default() };
+//! let ill = phantoms.with_lesion(Key::new(1), LesionKind::Tumour);
+//! assert_eq!((ill.volume.grid.shape, ill.lesion.dim()), ([12, 32, 28], (12, 32, 28)));
+//! assert!(ill.lesion.iter().any(|&label| label == 1));
+//! ```
+//!
 //! **Source:** ours.
 
 mod anatomy;

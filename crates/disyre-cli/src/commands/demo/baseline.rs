@@ -1,3 +1,5 @@
+//! The baseline of the demo: distance from the mean of healthy subjects.
+
 use std::path::Path;
 
 use disyre::PrepareConfig;

@@ -1,3 +1,5 @@
+//! The phantoms of the demo and their files.
+
 use std::path::{Path, PathBuf};
 
 use disyre::core::Key;

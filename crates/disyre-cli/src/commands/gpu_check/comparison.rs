@@ -1,94 +1,38 @@
-//! `disyre-gpu-check [FOLDER [DEVICE [BATCH]]]`: whether a graphics processor computes what the processor computes, and how
-//! fast. Carry the binary to a machine without Rust: docs/CUDA.md.
-//!
-//! First ensembles and steps of training are compared, then the published network is timed at batch 96, or at the largest
-//! that fits, and a whole scan is scored. The last line is the verdict. Exit codes:
-//! 0, all is equal, or there is no device to check; 1, something differs or failed; 2, there is no device although
-//! `DISYRE_REQUIRE_CUDA` is 1.
+//! Results of a device beside those of the CPU: ensembles, losses and gradients; their times too, for `speed`.
 
 use std::error::Error;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Instant;
 
+use disyre::core::ndarray::{Array5, Axis};
+use disyre::core::{Distance, EnsembleSums, Key, PairSource, Restorer};
+use disyre::dag::DagConfig;
 use disyre::diffusion::{
-    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, TrainConfig,
-    TrainEvent, TrainRun, UNetConfig, select_device, train,
+    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, TrainConfig, TrainEvent,
+    TrainRun, UNetConfig, train,
 };
 use disyre::phantom::PhantomConfig;
 use disyre::{DagPairs, RunConfig, Subject, Tissues};
-use disyre_core::ndarray::{Array5, Axis};
-use disyre_core::{Distance, EnsembleSums, Key, PairSource, Restorer};
-use disyre_dag::DagConfig;
-use disyre_examples::output_folder;
 
-#[path = "gpu_check/speed.rs"]
-mod speed;
-
-/// Pairs of a step of the published training.
-const BATCH: usize = 96;
 /// Severities of an ensemble.
-const ENSEMBLE: usize = 4;
+pub(super) const ENSEMBLE: usize = 4;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+/// Whatever may fail on a device.
+pub(super) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-fn main() -> ExitCode {
-    let name = std::env::args().nth(2).unwrap_or_else(|| "cuda:0".into());
-    let selected = match name.parse().and_then(select_device) {
-        Ok(selected) => selected,
-        Err(error) => {
-            println!("verdict: nothing was checked: {error}");
-            let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
-            return if required { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        }
-    };
-    println!("device: {}", selected.reason);
-    let folder = output_folder("gpu_check");
-    match folder.map_err(Into::into).and_then(|folder| check(selected.device, &folder)) {
-        Ok(true) => {
-            println!("verdict: it computes what the processor computes");
-            return ExitCode::SUCCESS;
-        }
-        Ok(false) => println!("verdict: it does NOT compute what the processor computes"),
-        Err(error) => println!("verdict: it FAILED: {error}"),
-    }
-    ExitCode::FAILURE
-}
-
-/// Tells whether all comparisons hold; prints them, and the times if they do.
-fn check(device: Device, folder: &Path) -> Outcome<bool> {
-    let batch = std::env::args().nth(3).map_or(Ok(BATCH), |batch| batch.parse())?;
-    let mut equal = true;
-    for (precision, tolerance) in [(Precision::F32, 2e-4), (Precision::Bf16, 0.1)] {
-        let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: 4 };
-        println!("correctness, {}", bench.engine.describe(device)?);
-        for (what, difference) in bench.differences()? {
-            let holds = difference <= tolerance;
-            let word = if holds { "ok" } else { "WRONG" };
-            println!("  {what:20} off by {difference:.1e}, allowed {tolerance:.0e}: {word}");
-            equal &= holds;
-        }
-    }
-    if equal {
-        // What cannot be timed is no less right.
-        speed::measure(device, folder, batch)
-            .unwrap_or_else(|error| println!("not timed: {error}"));
-    }
-    Ok(equal)
-}
-
-/// Where and how to compute.
+/// Device, precision and batch of a comparison.
 #[derive(Clone, Copy)]
-struct Bench<'a> {
-    device: Device,
-    engine: Engine,
-    folder: &'a Path,
-    batch: usize,
+pub(super) struct Bench<'a> {
+    pub(super) device: Device,
+    pub(super) engine: Engine,
+    /// Folder for models that are trained for a moment.
+    pub(super) folder: &'a Path,
+    pub(super) batch: usize,
 }
 
 impl Bench<'_> {
-    /// What differs how much from the processor in f32, relative to the greatest value there.
-    fn differences(self) -> Outcome<Vec<(&'static str, f64)>> {
+    /// Results and how much they differ from those of the CPU in f32, relative to the greatest value there.
+    pub(super) fn differences(self) -> Outcome<Vec<(&'static str, f64)>> {
         let network = UNetConfig {
             channels: vec![32, 64, 96],
             resnets_per_level: 1,
@@ -101,7 +45,7 @@ impl Bench<'_> {
         let all = [self, cpu].map(|bench| -> Outcome<[Vec<f64>; 4]> {
             let (residuals, restorations, _) = bench.restore(&model, &pairs, 3)?;
             let steps = bench.learn(&model, &pairs, 4)?;
-            let of = |field: fn(&Step) -> f64| steps.iter().map(field).collect();
+            let of = |field: fn(&TrainingStep) -> f64| steps.iter().map(field).collect();
             Ok([residuals, restorations, of(|step| step.loss), of(|step| step.grad_norm)])
         });
         let [ours, cpu] = all;
@@ -111,7 +55,7 @@ impl Bench<'_> {
     }
 
     /// Restores a batch by an ensemble again and again: the last residuals and restorations, and the time of each run.
-    fn restore(
+    pub(super) fn restore(
         self,
         model: &ModelConfig,
         pairs: &dyn PairSource,
@@ -147,12 +91,12 @@ impl Bench<'_> {
     }
 
     /// Steps of training from the same weights on the same pairs.
-    fn learn(
+    pub(super) fn learn(
         self,
         model: &ModelConfig,
         pairs: &dyn PairSource,
         count: usize,
-    ) -> Result<Vec<Step>, DiffusionError> {
+    ) -> Result<Vec<TrainingStep>, DiffusionError> {
         let dir = self.folder.join("model");
         let clear = || if dir.exists() { std::fs::remove_dir_all(&dir) } else { Ok(()) };
         let failed = |source| DiffusionError::File { path: dir.clone(), source };
@@ -178,7 +122,7 @@ impl Bench<'_> {
         let mut steps = Vec::new();
         train(&run, &mut |event| {
             if let TrainEvent::Step { loss, grad_norm, seconds, .. } = event {
-                steps.push(Step { loss, grad_norm, seconds });
+                steps.push(TrainingStep { loss, grad_norm, seconds });
             }
         })?;
         clear().map_err(failed)?;
@@ -186,10 +130,11 @@ impl Bench<'_> {
     }
 }
 
-struct Step {
+/// Results of a training step.
+pub(super) struct TrainingStep {
     loss: f64,
     grad_norm: f64,
-    seconds: f64,
+    pub(super) seconds: f64,
 }
 
 /// Greatest difference, relative to the greatest value of `b`; infinite if something is not finite.
@@ -201,7 +146,7 @@ fn difference(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Pairs of slices of phantoms, of this size, corrupted as published.
-fn pairs(patch: [usize; 3]) -> Outcome<DagPairs> {
+pub(super) fn pairs(patch: [usize; 3]) -> Outcome<DagPairs> {
     let mut config = RunConfig::reference();
     (config.pairs.patch, config.pairs.augment) = (patch, None);
     config.dag = DagConfig::for_window(patch.map(|extent| extent.div_ceil(2)));

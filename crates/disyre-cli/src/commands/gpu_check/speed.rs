@@ -1,27 +1,27 @@
-//! How fast a device is.
+//! Speed of a device: training steps, ensembles and a whole scan.
 
 use std::path::Path;
 use std::time::Instant;
 
+use disyre::core::Key;
 use disyre::diffusion::{
     ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, Work,
 };
 use disyre::phantom::PhantomConfig;
 use disyre::{Detector, RunConfig};
-use disyre_core::Key;
 
-use super::{Bench, ENSEMBLE, Outcome, pairs};
+use super::comparison::{Bench, ENSEMBLE, Outcome, pairs};
 
-/// Runs that are timed, after two in which a machine takes memory and records its operations.
+/// Runs that are timed, after two in which the device takes memory and records its graphs.
 const RUNS: usize = 10;
 
 /// Prints times of training, of ensembles and of a whole scan.
-pub(crate) fn measure(device: Device, folder: &Path, batch: usize) -> Outcome<()> {
+pub(super) fn measure(device: Device, folder: &Path, batch: usize) -> Outcome<()> {
     println!("speed, published network, patches of 128 x 128; GB/s counts every feature map once");
     println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
     for (precision, bytes) in [(Precision::Bf16, 2), (Precision::F32, 4)] {
         let bench = Bench { device, engine: Engine::Fused(precision), folder, batch };
-        Table { bytes }.fill(bench)?;
+        Rows { bytes }.measure(bench)?;
     }
     if let Device::Cuda(_) = device {
         score_a_scan(device, &RunConfig::reference(), [155, 240, 240])?;
@@ -30,14 +30,14 @@ pub(crate) fn measure(device: Device, folder: &Path, batch: usize) -> Outcome<()
 }
 
 /// Rows of one precision.
-struct Table {
-    /// Of one number.
+struct Rows {
+    /// Bytes of one number.
     bytes: u64,
 }
 
-impl Table {
-    /// At the batch that is asked for, or the largest that fits.
-    fn fill(&self, mut bench: Bench<'_>) -> Outcome<()> {
+impl Rows {
+    /// Measures and prints them, at the batch that is asked for, or the largest that fits.
+    fn measure(&self, mut bench: Bench<'_>) -> Outcome<()> {
         let model = ModelConfig { patch: [1, 128, 128], ..ModelConfig::default() };
         let work = model.network.work([128, 128])?;
         let pairs = pairs(model.patch)?;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scan_is_scored_on_the_processor_too() {
+    fn a_scan_is_scored_on_the_cpu_too() {
         score_a_scan(Device::Cpu, &RunConfig::cpu_2mm(), [24, 64, 64])
             .expect("a phantom is scored");
     }

@@ -1,0 +1,141 @@
+//! A trained model's folder as one value: which weights count, what must agree, and what a detection saves.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::fs;
+use std::path::Path;
+
+use disyre::core::Key;
+use disyre::diffusion::Weights;
+use disyre::phantom::{LesionKind, PhantomConfig};
+use disyre::volume::{nonzero_mask, write_volume};
+use disyre::{
+    Cohort, DetectOptions, DetectRequest, Detector, Error, LoadOptions, Model, ModelFolder,
+    RunConfig, SaveOptions, Scan, Subject, Training,
+};
+use tempfile::TempDir;
+
+const PHANTOMS: PhantomConfig =
+    PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, noise: 0.02, bias_field: 0.1 };
+
+fn config() -> RunConfig {
+    let mut config = RunConfig::cpu_2mm();
+    config.prepare.spacing_mm = 8.0;
+    (config.pairs.patch, config.dag.window) = ([1, 16, 16], [1, 8, 8]);
+    (config.network.channels, config.network.groups) = (vec![8, 16], 4);
+    (config.train.steps, config.train.batch, config.train.warmup_steps) = (2, 2, 1);
+    config.train.validation_pairs = 2;
+    config.detect.stride = [1, 8, 8];
+    config
+}
+
+/// A folder with a model, `model`, and a scan with a lesion, `scan.nii.gz`.
+fn world() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config();
+    let subject = |index: u64| {
+        let phantom = PHANTOMS.healthy(Key::new(index)).volume;
+        Subject::new(format!("h{index}"), config.prepare.prepare(&phantom, None).unwrap())
+    };
+    let cohort = Cohort::split((0..3).map(subject).collect(), 1, Key::new(0)).unwrap();
+    let model = folder.path().join("model");
+    disyre::train(&Training::new(&cohort, &config, &model), &mut |_| ()).unwrap();
+    let ill = PHANTOMS.with_lesion(Key::new(9), LesionKind::Stroke).volume;
+    write_volume(&folder.path().join("scan.nii.gz"), &ill).unwrap();
+    folder
+}
+
+fn change(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn the_moving_average_counts_and_without_it_the_last_step() {
+    let world = world();
+    let path = world.path().join("model");
+    let average = ModelFolder::open(&path).unwrap();
+    assert_eq!(average.weights(), Weights::Ema);
+    fs::remove_file(path.join("ema.safetensors")).unwrap();
+    let raw = ModelFolder::open(&path).unwrap();
+    assert_eq!(raw.weights(), Weights::Raw);
+    assert_ne!(raw.weights_sha256(), average.weights_sha256());
+    assert_eq!(raw.parameter_count().unwrap(), average.parameter_count().unwrap());
+    assert_eq!(raw.report().unwrap().unwrap().steps, 2);
+    for file in ["config.json", "model.safetensors", "run.toml"] {
+        fs::remove_file(path.join(file)).unwrap();
+        let error = ModelFolder::open(&path).unwrap_err();
+        assert!(matches!(error, Error::NotAModel { missing, .. } if missing == file), "{error}");
+    }
+}
+
+#[test]
+fn two_descriptions_of_the_network_that_differ_are_an_error_naming_both_files() {
+    let world = world();
+    let path = world.path().join("model");
+    let settings = path.join("run.toml");
+    let before = fs::read_to_string(&settings).unwrap();
+    for (from, to, expected) in [
+        ("groups = 4", "groups = 8", "network.groups"),
+        ("patch = [1, 16, 16]", "patch = [1, 32, 32]", "pairs.patch"),
+    ] {
+        fs::write(&settings, &before).unwrap();
+        change(&settings, from, to);
+        let message = ModelFolder::open(&path).unwrap_err().to_string();
+        for part in ["run.toml", "config.json", &format!("differ in {expected};")] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+    // Settings of training and detection alone are the business of run.toml.
+    fs::write(&settings, &before).unwrap();
+    change(&settings, "batch = 32", "batch = 16");
+    assert_eq!(ModelFolder::open(&path).unwrap().detect_options().batch, 16);
+}
+
+#[test]
+fn a_model_detects_as_a_detector_with_its_network_does() {
+    let world = world();
+    let model = Model::load(world.path().join("model")).unwrap();
+    let scan = Scan::read(world.path().join("scan.nii.gz")).unwrap();
+    let found = model.detect(&scan).unwrap().detection;
+    let config = config();
+    let detector = Detector::new(model.restorer(), config.prepare, config.detect_options());
+    let expected = detector.unwrap().detect(&scan.volume, None, &mut |_, _| ()).unwrap();
+    assert!(expected.score.iter().any(|&score| score > 0.0));
+    assert_eq!((found.score, found.restored), (expected.score, expected.restored));
+    let wrong = DetectOptions { stride: [1, 17, 17], ..model.detect_options() };
+    let request = DetectRequest { options: Some(wrong), ..DetectRequest::default() };
+    let error = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap_err();
+    assert!(matches!(error, Error::Setting { field: "detect.stride", .. }));
+}
+
+#[test]
+fn findings_are_saved_with_all_that_made_them() {
+    let world = world();
+    let folder = ModelFolder::open(world.path().join("model")).unwrap();
+    let model = folder.load(&LoadOptions::default()).unwrap();
+    let path = world.path().join("scan.nii.gz");
+    let scan = Scan::read(&path).unwrap();
+    let brain = nonzero_mask(scan.volume.data.view());
+    let options = DetectOptions { window: [1, 8, 8], ..model.detect_options() };
+    let request = DetectRequest {
+        options: Some(options),
+        brain: Some(brain.view()),
+        brain_path: Some(Path::new("brain.nii")),
+        started: None,
+    };
+    let found = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap();
+    let lesion = SaveOptions { lesion: Some(brain.view()) };
+    let saved = found.save_with(world.path().join("out"), lesion).unwrap();
+    assert_eq!(saved.files.score, world.path().join("out/scan_desc-anomalyscore.nii.gz"));
+    assert_eq!(Scan::read(&saved.files.score).unwrap().volume.data, found.detection.score);
+    assert_eq!(Scan::read(&saved.files.restored).unwrap().volume.data, found.detection.restored);
+    let sidecar = fs::read_to_string(&saved.files.sidecar).unwrap();
+    let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
+    assert_eq!(sidecar["source"], path.to_str().unwrap());
+    assert_eq!(sidecar["brain_mask"], "brain.nii");
+    assert_eq!(sidecar["model"]["weights_sha256"], model.folder().weights_sha256());
+    assert_eq!(sidecar["window"], serde_json::json!([1, 8, 8]));
+    assert_eq!(sidecar["settings"]["pairs"]["patch"], serde_json::json!([1, 16, 16]));
+    assert_eq!(sidecar["score_q999"].as_f64().unwrap() as f32, saved.score_q999);
+}
