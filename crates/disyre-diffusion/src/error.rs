@@ -34,8 +34,9 @@ pub enum DiffusionError {
     /// Arrays do not fit each other, or hold what they must not.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The tensor library failed.
-    #[error("the tensor library failed")]
+    /// candle failed.
+    #[cfg(feature = "candle")]
+    #[error("candle failed")]
     Tensor(#[from] candle_core::Error),
     /// A device was asked for that is not there.
     #[error(

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use disyre_core::ndarray::ArrayD;
 use disyre_core::write_whole;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::DiffusionError;
+use crate::parameters::array;
 
 /// SHA-256 of a file of weights, in hexadecimal: what a report quotes to say which model made it.
 ///
@@ -38,54 +40,51 @@ impl Write for HashWriter<'_> {
     }
 }
 
-/// A tensor about to be written.
-#[derive(Debug, Clone)]
-pub(crate) struct TensorToWrite {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f32>,
-}
+/// An array about to be written.
+struct ToWrite(ArrayD<f32>);
 
-impl View for TensorToWrite {
+impl View for ToWrite {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        self.0.shape()
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(&self.values[..])
+        self.0.len() * size_of::<f32>()
     }
 }
 
-/// Writes named tensors and one entry of metadata. (Several entries would be written in a random order.)
-pub(crate) fn write_tensors(
+/// Writes named arrays and one entry of metadata. (Several entries would be written in a random order.)
+pub(crate) fn write_arrays(
     path: &Path,
-    tensors: Vec<(String, TensorToWrite)>,
+    arrays: Vec<(String, ArrayD<f32>)>,
     metadata: (&str, String),
 ) -> Result<(), DiffusionError> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
+    let arrays: Vec<_> = arrays.into_iter().map(|(name, array)| (name, ToWrite(array))).collect();
     write_whole(path, |file| {
-        safetensors::serialize_to_file(tensors, Some(metadata), file.path())
+        safetensors::serialize_to_file(arrays, Some(metadata), file.path())
             .map_err(io::Error::other)
     })
     .map_err(DiffusionError::file(path))
 }
 
-/// Shape and values of tensors by name.
-pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+/// Arrays by name.
+pub(crate) type Arrays = HashMap<String, ArrayD<f32>>;
 
-/// Reads every tensor of a file.
-pub(crate) fn read_tensors(path: &Path) -> Result<Tensors, DiffusionError> {
+/// Reads every array of a file.
+pub(crate) fn read_arrays(path: &Path) -> Result<Arrays, DiffusionError> {
     let bytes = fs::read(path).map_err(DiffusionError::file(path))?;
     let broken = |source| DiffusionError::Weights { path: path.to_path_buf(), source };
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
-    let mut tensors = HashMap::new();
+    let mut arrays = HashMap::new();
     for (name, view) in file.iter() {
         if view.dtype() != Dtype::F32 {
             return Err(DiffusionError::OtherNetwork {
@@ -96,9 +95,9 @@ pub(crate) fn read_tensors(path: &Path) -> Result<Tensors, DiffusionError> {
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
-        tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
+        arrays.insert(name.to_owned(), array(view.shape(), values));
     }
-    Ok(tensors)
+    Ok(arrays)
 }
 
 /// Reads one entry of a file's metadata.
@@ -134,12 +133,12 @@ mod tests {
     fn tensors_come_back_with_their_metadata_and_no_temporary_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        let tensor = TensorToWrite { shape: vec![2, 1], values: vec![1.5, -2.0] };
+        let written = array(&[2, 1], vec![1.5, -2.0]);
         for _ in 0..2 {
-            write_tensors(&path, vec![("a".into(), tensor.clone())], ("format", "pt".into()))
+            write_arrays(&path, vec![("a".into(), written.clone())], ("format", "pt".into()))
                 .unwrap();
         }
-        assert_eq!(read_tensors(&path).unwrap()["a"], (vec![2, 1], vec![1.5, -2.0]));
+        assert_eq!(read_arrays(&path).unwrap()["a"], written);
         assert_eq!(read_metadata(&path, "format").unwrap().as_deref(), Some("pt"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -158,7 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.safetensors");
         fs::write(&path, [9, 0, 0]).unwrap();
-        let message = read_tensors(&path).unwrap_err().to_string();
+        let message = read_arrays(&path).unwrap_err().to_string();
         assert!(message.contains("cut.safetensors is not a whole safetensors file"), "{message}");
     }
 }

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! - [`Schedule`]: severity becomes what the network is told, here and nowhere else;
-//! - [`UNet`], [`UNetConfig`], [`Parameters`]: the network, with the tensor names of the diffusers library;
+//! - [`UNetConfig`], [`Parameters`]: the network and its weights, with the tensor names of the diffusers library;
 //! - [`train`], [`TrainConfig`], [`TrainEvent`]: training from any [`PairSource`](disyre_core::PairSource);
 //! - [`Batches`]: pairs made ahead of their use, for a training of your own;
 //! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
@@ -31,19 +31,20 @@
 //! It reads no images, makes no anomalies, cuts no windows and draws no progress bars.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "candle")]
+pub mod candle;
 mod descent;
 mod device;
 mod engine;
 mod error;
 mod files;
-mod fused;
 mod model;
+mod network;
 mod parameters;
 mod restorer;
 mod schedule;
 mod slices;
 mod train;
-mod unet;
 
 /// The golden values are for tests within and outside the crate, which call it by this name.
 #[cfg(test)]
@@ -59,8 +60,8 @@ pub use disyre_kernels::{Compute, Convolution, Extent, Isa, Kind, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::weights_sha256;
-pub use fused::Work;
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
+pub use network::{UNetConfig, Work};
 pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};
 pub use schedule::{Conditioning, ConditioningOrder, Schedule, ScheduleConfig};
@@ -68,4 +69,3 @@ pub use train::{
     Batch, BatchQueue, Batches, LOG_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary,
     ValidationErrors, train,
 };
-pub use unet::{UNet, UNetConfig};

@@ -76,6 +76,7 @@ fn scores_and_restorations_are_those_of_one_severity_after_another() {
         assert_same(&ensemble(AbsoluteResidual), &restorer, device);
         assert_same(&ensemble(SquaredResidual), &restorer, device);
     }
+    #[cfg(feature = "candle")]
     assert_same(&ensemble(AbsoluteResidual), &restorer(Device::Cpu, Engine::Plain), Device::Cpu);
 }
 

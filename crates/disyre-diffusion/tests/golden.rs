@@ -1,11 +1,13 @@
 //! The network, its gradients and the samplers against the published code.
+#![cfg(feature = "candle")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod support;
 
-use candle_core::Tensor;
+use candle_core::{Device as CandleDevice, Tensor};
 use disyre_core::ndarray::{Array5, ArrayD};
 use disyre_core::{Key, Restorer, Severity};
+use disyre_diffusion::candle::Variables;
 use disyre_diffusion::{
     ColdRestorer, Conditioning, ConditioningOrder, DescentConfig, Device, ModelConfig, Parameters,
     ScheduleConfig, TrainConfig, UNetConfig,
@@ -23,12 +25,16 @@ fn small_network() -> UNetConfig {
     }
 }
 
-/// The published weights, read from a file as the diffusers library writes it.
+/// The published weights, read from a file.
 fn small_parameters(golden: &Golden) -> Parameters {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("diffusion_pytorch_model.safetensors");
-    candle_core::safetensors::save(&golden.weight_tensors(), &path).unwrap();
+    golden.parameters(&small_network()).save(&path).unwrap();
     Parameters::load(&small_network(), &path).unwrap()
+}
+
+fn variables(parameters: &Parameters) -> Variables {
+    Variables::new(parameters, &CandleDevice::Cpu).unwrap()
 }
 
 /// The conditioning of published time steps: each is that of the severity it stands for.
@@ -42,7 +48,7 @@ fn conditioning(times: &[i64]) -> Conditioning {
 #[test]
 fn the_small_network_equals_the_published_one() {
     let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-    let network = small_parameters(&golden).frozen_network().unwrap();
+    let network = variables(&small_parameters(&golden)).frozen_network().unwrap();
     let times = golden.integers("t");
     let output = network.forward(&golden.tensor("x"), &conditioning(&times)).unwrap();
     golden.assert_tensor("y", &output, TOLERANCE);
@@ -51,7 +57,7 @@ fn the_small_network_equals_the_published_one() {
 #[test]
 fn a_wide_image_equals_that_of_the_published_network() {
     let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-    let network = small_parameters(&golden).frozen_network().unwrap();
+    let network = variables(&small_parameters(&golden)).frozen_network().unwrap();
     let image = golden.tensor("x_48x40");
     let output = network.forward(&image, &conditioning(&[12])).unwrap();
     golden.assert_tensor("y_48x40", &output, TOLERANCE);
@@ -60,15 +66,15 @@ fn a_wide_image_equals_that_of_the_published_network() {
 #[test]
 fn gradients_equal_those_of_the_published_network() {
     let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-    let parameters = small_parameters(&golden);
-    let network = parameters.trainable_network().unwrap();
+    let variables = variables(&small_parameters(&golden));
+    let network = variables.trainable_network().unwrap();
     let times = golden.integers("t");
     let output = network.forward(&golden.tensor("x"), &conditioning(&times)).unwrap();
     let loss = (output - golden.tensor("target")).unwrap().sqr().unwrap().mean_all().unwrap();
     golden.assert_tensor("loss", &loss.reshape(1).unwrap(), TOLERANCE);
     let gradients = loss.backward().unwrap();
     let (mut squares, mut compared) = (0.0, 0);
-    for (name, var) in parameters.iter() {
+    for (name, var) in variables.iter() {
         let gradient = gradients.get(var.as_tensor()).unwrap();
         squares += flat(gradient).iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
         let name = format!("grad.{name}");
@@ -89,13 +95,7 @@ fn gradients_equal_those_of_the_published_network() {
 #[test]
 fn the_default_network_equals_the_published_one() {
     let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
-    let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
-    for (position, (name, var)) in parameters.iter().enumerate() {
-        let values = formula(name, position, var.dims());
-        var.set(&Tensor::from_vec(values, var.shape(), &candle_core::Device::Cpu).unwrap())
-            .unwrap();
-    }
-    let network = parameters.frozen_network().unwrap();
+    let network = variables(&formula(&UNetConfig::default())).frozen_network().unwrap();
     let times = golden.integers("t");
     let output = network.forward(&golden.tensor("x"), &conditioning(&times)).unwrap();
     golden.assert_tensor("y", &output, TOLERANCE);
@@ -113,8 +113,8 @@ fn the_default_network_has_the_published_names_and_shapes() {
     let published: Vec<Published> = serde_json::from_str(&text).unwrap();
     let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
     assert_eq!(published.len(), parameters.iter().len());
-    for (published, (name, var)) in published.iter().zip(parameters.iter()) {
-        assert_eq!((published.name.as_str(), &published.shape[..]), (name, var.dims()));
+    for (published, (name, array)) in published.iter().zip(parameters.iter()) {
+        assert_eq!((published.name.as_str(), &published.shape[..]), (name, array.shape()));
     }
 }
 

@@ -4,7 +4,7 @@
 mod support;
 
 use disyre_core::ndarray::{Array4, Array5, Axis};
-use disyre_diffusion::{ColdRestorer, Device, ModelConfig, Parameters, UNetConfig};
+use disyre_diffusion::{ColdRestorer, Device, ModelConfig, UNetConfig};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
 use support::{Golden, assert_close};
@@ -16,10 +16,7 @@ fn restorer(golden: &Golden) -> ColdRestorer {
         attention_levels: vec![1],
         ..UNetConfig::default()
     };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("weights.safetensors");
-    candle_core::safetensors::save(&golden.weight_tensors(), &path).unwrap();
-    let parameters = Parameters::load(&network, &path).unwrap();
+    let parameters = golden.parameters(&network);
     let config = ModelConfig { network, patch: [1, 32, 32], ..ModelConfig::default() };
     ColdRestorer::new(config, &parameters, Device::Cpu).unwrap()
 }

@@ -7,14 +7,14 @@ use disyre_kernels::backend::{Backend, BackendError, Ensemble, FeatureMaps};
 use super::optimiser::Optimiser;
 use super::repeated::Repeated;
 use super::{Example, Runner, State, StepResult, Sums, Trainee, Training};
-use crate::fused::{Entry, FusedNetwork, Inputs, Purpose, replace_maps, to_maps, transposed};
+use crate::network::{Entry, Inputs, Network, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
 
 /// The network on the fused operations of a machine.
 #[derive(Debug)]
 pub(super) struct Fused<B: Backend> {
-    network: FusedNetwork,
+    network: Network,
     backend: B,
     weights: B::Values,
     identity: B::Normalised,
@@ -45,23 +45,16 @@ struct Kind {
 impl<B: Backend> Fused<B> {
     /// Of weights that do not change.
     pub(super) fn new(parameters: &Parameters, backend: B) -> Result<Self, DiffusionError> {
-        Self::with(parameters, backend, B::upload_lasting)
+        let network = Network::new(parameters.network());
+        let weights = backend.upload_lasting(&network.laid_out(parameters));
+        Ok(Self::over(network, backend, weights))
     }
 
-    fn with(
-        parameters: &Parameters,
-        backend: B,
-        upload: fn(&B, &[f32]) -> B::Values,
-    ) -> Result<Self, DiffusionError> {
-        let network = FusedNetwork::new(parameters.network());
-        let mut weights = vec![0.0; network.layout().len()];
-        for entry in network.layout().entries() {
-            entry.write(&parameters.values(&entry.name)?, &mut weights);
-        }
-        let weights = upload(&backend, &weights);
+    /// Over weights that are on the device.
+    fn over(network: Network, backend: B, weights: B::Values) -> Self {
         let identity = network.identity(&backend);
         let (restorations, ensembles) = (Mutex::default(), Mutex::default());
-        Ok(Self { network, backend, weights, identity, restorations, ensembles })
+        Self { network, backend, weights, identity, restorations, ensembles }
     }
 
     /// Restores images that are on the machine.
@@ -210,7 +203,7 @@ struct Step<B: Backend> {
 
 /// What a step reads and writes beside its pairs.
 struct Parts<'a, B: Backend> {
-    network: &'a FusedNetwork,
+    network: &'a Network,
     backend: &'a B,
     identity: &'a B::Normalised,
     weights: &'a mut B::Values,
@@ -242,10 +235,11 @@ impl<B: Backend> FusedTrainee<B> {
         backend: B,
         training: Training,
     ) -> Result<Self, DiffusionError> {
-        let fused = Fused::with(parameters, backend, B::upload)?;
-        let weights = fused.backend.download(&fused.weights)?;
-        let optimiser = Optimiser::new(&fused.backend, &weights, training.averaged);
-        let recompute = training.recompute;
+        let network = Network::new(parameters.network());
+        let weights = network.laid_out(parameters);
+        let optimiser = Optimiser::new(&backend, &weights, training.averaged);
+        let weights = backend.upload(&weights);
+        let (fused, recompute) = (Fused::over(network, backend, weights), training.recompute);
         Ok(Self { fused, optimiser, recompute, step: None })
     }
 
@@ -340,7 +334,6 @@ mod tests {
     use super::*;
     use crate::golden::{Golden, assert_close, formula};
     use crate::{Parameters, UNetConfig};
-    use candle_core::{Device, Tensor};
     use disyre_core::Key;
     use disyre_kernels::Precision;
 
@@ -370,12 +363,7 @@ mod tests {
             attention_levels: vec![1],
             ..UNetConfig::default()
         };
-        let weights = golden.weight_tensors().into_iter().map(|(name, tensor)| {
-            let values = tensor.flatten_all().unwrap().to_vec1().unwrap();
-            (name, (tensor.dims().to_vec(), values))
-        });
-        let path = std::path::Path::new("golden");
-        Parameters::from_tensors(&network, weights.collect(), path).unwrap()
+        golden.parameters(&network)
     }
 
     #[test]
@@ -474,11 +462,7 @@ mod tests {
     fn assert_default_network(mut asked: impl FnMut(&Way) -> bool) {
         let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
         let network = UNetConfig::default();
-        let parameters = Parameters::seeded(&network, Key::new(0)).unwrap();
-        for (position, (name, var)) in parameters.iter().enumerate() {
-            let values = formula(name, position, var.dims());
-            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
-        }
+        let parameters = formula(&network);
         let x = batch(&golden, "x");
         for way in ways().into_iter().filter(|way| asked(way)) {
             let fused = way.runner(&parameters);

@@ -1,6 +1,5 @@
 //! Opens the machine that a network was asked to run on.
 
-use candle_core::Device as TensorDevice;
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{Compute, Cpu, Precision};
 
@@ -36,16 +35,19 @@ pub(super) fn make<W: On>(
     }
 }
 
-/// The same device for the tensor library.
-pub(super) fn tensor_device(device: Device) -> Result<TensorDevice, DiffusionError> {
+/// The same device for candle.
+#[cfg(feature = "candle")]
+pub(super) fn candle_device(device: Device) -> Result<candle_core::Device, DiffusionError> {
     match device {
-        Device::Cpu => Ok(TensorDevice::Cpu),
+        Device::Cpu => Ok(candle_core::Device::Cpu),
         // The library binds the driver at the first use, which panics where it is missing.
         #[cfg(feature = "candle-cuda")]
-        Device::Cuda(number) => match std::panic::catch_unwind(|| TensorDevice::new_cuda(number)) {
-            Ok(opened) => Ok(opened?),
-            Err(_) => Err(unusable(device, "the CUDA driver was not found")),
-        },
+        Device::Cuda(number) => {
+            match std::panic::catch_unwind(|| candle_core::Device::new_cuda(number)) {
+                Ok(opened) => Ok(opened?),
+                Err(_) => Err(unusable(device, "the CUDA driver was not found")),
+            }
+        }
         #[cfg(not(feature = "candle-cuda"))]
         Device::Cuda(_) => Err(unusable(
             device,

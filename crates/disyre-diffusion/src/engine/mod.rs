@@ -5,7 +5,6 @@ mod everywhere;
 mod fused;
 mod machine;
 mod optimiser;
-mod plain;
 mod repeated;
 
 use std::fmt::{self, Debug};
@@ -16,23 +15,25 @@ use disyre_kernels::backend::Backend;
 use disyre_kernels::{AdamW, Precision};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::Entry;
+use crate::network::Entry;
 use crate::slices::ImageBatch;
 use crate::{Conditioning, Device, DiffusionError, Parameters};
 use fused::{Fused, FusedTrainee};
-use machine::{On, make, tensor_device};
-use plain::{Plain, PlainTrainee};
+use machine::{On, make};
+#[cfg(feature = "candle")]
+pub(crate) use optimiser::Optimiser;
 
 /// How the network computes.
 ///
-/// As text: `f32`, `bf16x3`, `bf16` or `plain`.
+/// As text: `f32`, `bf16x3`, `bf16`, and with feature `candle` also `plain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Engine {
     /// Fused operations, with products of this precision; where the machine has no instructions for it, the next more
     /// exact one.
     Fused(Precision),
-    /// The tensor library's own operations: slow, and what the fused ones are tested against.
+    /// candle's own operations: slow, and what the fused ones are tested against.
+    #[cfg(feature = "candle")]
     Plain,
 }
 
@@ -46,6 +47,7 @@ impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fused(precision) => write!(f, "{precision}"),
+            #[cfg(feature = "candle")]
             Self::Plain => f.write_str("plain"),
         }
     }
@@ -70,9 +72,15 @@ impl FromStr for Engine {
 
     fn from_str(text: &str) -> Result<Self, DiffusionError> {
         match (text, text.parse()) {
+            #[cfg(feature = "candle")]
             ("plain", _) => Ok(Self::Plain),
+            #[cfg(not(feature = "candle"))]
+            ("plain", _) => {
+                let expected = "f32, bf16x3 or bf16, since this program was built without candle";
+                Err(DiffusionError::config("engine", expected, text))
+            }
             (_, Ok(precision)) => Ok(Self::Fused(precision)),
-            _ => Err(DiffusionError::config("engine", "f32, bf16x3, bf16 or plain", text)),
+            _ => Err(DiffusionError::config("engine", "f32, bf16x3 or bf16", text)),
         }
     }
 }
@@ -85,6 +93,7 @@ impl Engine {
     pub fn describe(self, device: Device) -> Result<String, DiffusionError> {
         match self {
             Self::Fused(precision) => make(Describe, device, precision),
+            #[cfg(feature = "candle")]
             Self::Plain => Ok("plain tensor operations".into()),
         }
     }
@@ -97,7 +106,11 @@ impl Engine {
     ) -> Result<Box<dyn Runner>, DiffusionError> {
         match self {
             Self::Fused(precision) => make(Run(parameters), device, precision),
-            Self::Plain => Ok(Box::new(Plain::new(parameters, &tensor_device(device)?)?)),
+            #[cfg(feature = "candle")]
+            Self::Plain => {
+                let device = machine::candle_device(device)?;
+                Ok(Box::new(crate::candle::Plain::new(parameters, &device)?))
+            }
         }
     }
 
@@ -110,9 +123,10 @@ impl Engine {
     ) -> Result<Box<dyn Trainee>, DiffusionError> {
         match self {
             Self::Fused(precision) => make(Learn(parameters, training), device, precision),
+            #[cfg(feature = "candle")]
             Self::Plain => {
-                let device = tensor_device(device)?;
-                Ok(Box::new(PlainTrainee::new(parameters, &device, training)?))
+                let device = machine::candle_device(device)?;
+                Ok(Box::new(crate::candle::PlainTrainee::new(parameters, &device, training)?))
             }
         }
     }
@@ -238,8 +252,8 @@ pub(crate) struct State {
 mod tests {
     use super::*;
     use crate::UNetConfig;
-    use crate::fused::Layout;
     use crate::golden::devices;
+    use crate::network::Layout;
     use disyre_core::{Key, rand::RngExt};
 
     pub(super) fn network() -> UNetConfig {
@@ -292,12 +306,14 @@ mod tests {
         (restored, loss, gradients)
     }
 
+    #[cfg(feature = "candle")]
     fn worst(a: &[f32], b: &[f32]) -> f32 {
         assert!(a.len() == b.len() && a.iter().chain(b).all(|value| value.is_finite()));
         let greatest = b.iter().fold(1e-7f32, |max, b| max.max(b.abs()));
         a.iter().zip(b).fold(0.0f32, |max, (a, b)| max.max((a - b).abs())) / greatest
     }
 
+    #[cfg(feature = "candle")]
     #[test]
     fn fused_and_plain_restorations_and_gradients_agree() {
         let (restored, loss, gradients) = run(Engine::Plain, Device::Cpu, false);
@@ -398,7 +414,10 @@ mod tests {
 
     #[test]
     fn an_engine_survives_its_text() {
-        for engine in Precision::ALL.map(Engine::Fused).into_iter().chain([Engine::Plain]) {
+        let engines = Precision::ALL.map(Engine::Fused).into_iter();
+        #[cfg(feature = "candle")]
+        let engines = engines.chain([Engine::Plain]);
+        for engine in engines {
             assert_eq!(engine.to_string().parse::<Engine>().unwrap(), engine);
         }
         let error = "fast".parse::<Engine>().unwrap_err().to_string();
@@ -407,14 +426,18 @@ mod tests {
 
     #[test]
     fn the_fused_network_has_the_published_parameters() {
-        let layout: Layout =
-            crate::fused::FusedNetwork::new(&UNetConfig::default()).layout().clone();
+        let layout: Layout = crate::network::Network::new(&UNetConfig::default()).layout().clone();
         assert_eq!(layout.len(), 26_296_929);
         let parameters = Parameters::seeded(&UNetConfig::default(), Key::new(0)).unwrap();
         let mut ours: Vec<_> =
             layout.entries().iter().map(|e| (e.name.as_str(), &e.shape[..])).collect();
         ours.sort_unstable();
-        let plain: Vec<_> = parameters.iter().map(|(name, var)| (name, var.dims())).collect();
-        assert_eq!(ours, plain);
+        let declared: Vec<_> = parameters
+            .iter()
+            .map(|(name, array)| (name.to_owned(), array.shape().to_vec()))
+            .collect();
+        let declared: Vec<_> =
+            declared.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
+        assert_eq!(ours, declared);
     }
 }

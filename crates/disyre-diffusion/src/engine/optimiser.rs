@@ -1,3 +1,5 @@
+//! The state of AdamW and the gradient, on the device.
+
 use disyre_kernels::AdamW;
 use disyre_kernels::backend::{self, Backend};
 
@@ -6,7 +8,7 @@ use crate::DiffusionError;
 
 /// What training keeps for every weight, and the gradient.
 #[derive(Debug)]
-pub(super) struct Optimiser<B: Backend> {
+pub(crate) struct Optimiser<B: Backend> {
     first: B::Values,
     second: B::Values,
     average: Option<B::Values>,
@@ -16,14 +18,14 @@ pub(super) struct Optimiser<B: Backend> {
 
 impl<B: Backend> Optimiser<B> {
     /// Before the first step from `weights`, with or without their moving average.
-    pub(super) fn new(backend: &B, weights: &[f32], averaged: bool) -> Self {
+    pub(crate) fn new(backend: &B, weights: &[f32], averaged: bool) -> Self {
         let zeros = || backend.zeros(weights.len());
         let average = averaged.then(|| backend.upload(weights));
         Self { first: zeros(), second: zeros(), average, gradient: zeros(), coefficients: None }
     }
 
     /// As it was when the state was taken.
-    pub(super) fn from_state(backend: &B, state: &State) -> Self {
+    pub(crate) fn from_state(backend: &B, state: &State) -> Self {
         Self {
             first: backend.upload(&state.moment1),
             second: backend.upload(&state.moment2),
@@ -34,21 +36,21 @@ impl<B: Backend> Optimiser<B> {
     }
 
     /// Where the gradient goes.
-    pub(super) fn gradient(&mut self) -> &mut B::Values {
+    pub(crate) fn gradient(&mut self) -> &mut B::Values {
         &mut self.gradient
     }
 
-    pub(super) fn average(&self) -> Option<&B::Values> {
+    pub(crate) fn average(&self) -> Option<&B::Values> {
         self.average.as_ref()
     }
 
     /// Sets what the next update is.
-    pub(super) fn prepare(&mut self, backend: &B, update: &AdamW) {
+    pub(crate) fn prepare(&mut self, backend: &B, update: &AdamW) {
         backend.prepare(update, &mut self.coefficients);
     }
 
     /// Updates the weights along the gradient, unless it or the loss is not finite; returns its norm.
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         backend: &B,
         weights: &mut B::Values,
@@ -60,7 +62,7 @@ impl<B: Backend> Optimiser<B> {
         backend.update(update, loss, gradient, state)
     }
 
-    pub(super) fn state(&self, backend: &B, weights: &B::Values) -> Result<State, DiffusionError> {
+    pub(crate) fn state(&self, backend: &B, weights: &B::Values) -> Result<State, DiffusionError> {
         Ok(State {
             weights: backend.download(weights)?,
             moment1: backend.download(&self.first)?,

@@ -1,15 +1,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use disyre_core::ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TrainConfig;
 use super::learner::Learner;
 use crate::engine::State;
-use crate::files::{TensorToWrite, Tensors, read_metadata, read_tensors, write_tensors};
-use crate::fused::Entry;
+use crate::files::{Arrays, read_arrays, read_metadata, write_arrays};
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
+use crate::network::Entry;
+use crate::parameters::array;
 use crate::{Device, DiffusionError, ModelConfig, Parameters};
 
 /// Key of the settings within the metadata of the file that a run resumes from.
@@ -47,9 +49,9 @@ impl Settings {
     pub(crate) fn save(&self, dir: &Path, learner: &Learner) -> Result<(), DiffusionError> {
         let (entries, kept) = (learner.entries(), learner.state()?);
         let format = || ("format", "pt".to_owned());
-        write_tensors(&dir.join(MODEL_FILE), part(entries, "", &kept.weights), format())?;
+        write_arrays(&dir.join(MODEL_FILE), part(entries, "", &kept.weights), format())?;
         if let Some(average) = &kept.average {
-            write_tensors(&dir.join(EMA_FILE), part(entries, "", average), format())?;
+            write_arrays(&dir.join(EMA_FILE), part(entries, "", average), format())?;
         }
         let mut state = part(entries, WEIGHT, &kept.weights);
         state.extend(part(entries, MOMENT1, &kept.moment1));
@@ -58,7 +60,7 @@ impl Settings {
         let path = dir.join(TRAINING_FILE);
         let saved = Saved { step: learner.steps(), settings: self.clone() };
         let text = serde_json::to_string(&saved).map_err(broken_settings(&path))?;
-        write_tensors(&path, state, (SETTINGS, text))
+        write_arrays(&path, state, (SETTINGS, text))
     }
 
     /// Reads the state of a run back.
@@ -70,8 +72,8 @@ impl Settings {
         let text = read_metadata(&path, SETTINGS)?.unwrap_or_default();
         let saved: Saved = serde_json::from_str(&text).map_err(broken_settings(&path))?;
         self.ensure_continues(&saved.settings, &path)?;
-        let mut tensors = read_tensors(&path)?;
-        let mut group = |prefix: &str| -> Tensors {
+        let mut tensors = read_arrays(&path)?;
+        let mut group = |prefix: &str| -> Arrays {
             let names = tensors.keys().filter(|name| name.starts_with(prefix)).cloned();
             let names: Vec<String> = names.collect();
             let taken = names.iter().filter_map(|name| tensors.remove_entry(name));
@@ -79,7 +81,7 @@ impl Settings {
         };
         let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
         let average = group(AVERAGE);
-        let parameters = Parameters::from_tensors(&self.model.network, weights, &path)?;
+        let parameters = Parameters::from_arrays(&self.model.network, weights, &path)?;
         let mut learner = Learner::new(&parameters, &self.train, device)?;
         let all = |group| joined(learner.entries(), parameters.count(), group, &path);
         let state = State {
@@ -109,23 +111,25 @@ fn broken_settings(path: &Path) -> impl Fn(serde_json::Error) -> DiffusionError 
 }
 
 /// Every parameter's share of `all`, under prefixed names.
-fn part(entries: &[Entry], prefix: &str, all: &[f32]) -> Vec<(String, TensorToWrite)> {
-    let tensor =
-        |entry: &Entry| TensorToWrite { shape: entry.shape.clone(), values: entry.read(all) };
-    entries.iter().map(|entry| (format!("{prefix}{}", entry.name), tensor(entry))).collect()
+fn part(entries: &[Entry], prefix: &str, all: &[f32]) -> Vec<(String, ArrayD<f32>)> {
+    let named =
+        |entry: &Entry| (format!("{prefix}{}", entry.name), array(&entry.shape, entry.read(all)));
+    entries.iter().map(named).collect()
 }
 
 /// The reverse of [`part`].
 fn joined(
     entries: &[Entry],
     len: usize,
-    mut group: Tensors,
+    mut group: Arrays,
     path: &Path,
 ) -> Result<Vec<f32>, DiffusionError> {
     let mut all = vec![0.0; len];
     for entry in entries {
         match group.remove(&entry.name) {
-            Some((shape, values)) if shape == entry.shape => entry.write(&values, &mut all),
+            Some(array) if array.shape() == entry.shape => {
+                entry.write(array.iter().copied(), &mut all)
+            }
             _ => {
                 return Err(DiffusionError::OtherNetwork {
                     path: path.to_path_buf(),

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Tensor};
-use candle_nn::VarBuilder;
-use disyre_diffusion::{Device, DeviceRequest, select_device};
+use disyre_core::Key;
+use disyre_core::ndarray::ArrayD;
+use disyre_diffusion::{Device, DeviceRequest, Parameters, UNetConfig, select_device};
+use safetensors::{Dtype, SafeTensors};
 
-/// Every device that a network can run on: the processor, the kernels for CUDA on it if they were built, and CUDA. Where
+/// Every device that a network can run on: the CPU, the CUDA kernels emulated on it if they were built, and CUDA. Where
 /// that cannot be used, it is left out with a printed line, or fails if `DISYRE_REQUIRE_CUDA` is 1.
 pub(crate) fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
@@ -37,69 +38,110 @@ pub(crate) fn golden_path(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The arrays of one file of golden values.
 pub(crate) struct Golden {
-    tensors: HashMap<String, Tensor>,
+    floats: HashMap<String, ArrayD<f32>>,
+    integers: HashMap<String, Vec<i64>>,
 }
 
 impl Golden {
     pub(crate) fn load(name: &str) -> Option<Self> {
-        let path = golden_path(name)?;
-        Some(Self {
-            tensors: candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap(),
-        })
-    }
-
-    pub(crate) fn tensor(&self, name: &str) -> Tensor {
-        self.tensors.get(name).unwrap_or_else(|| panic!("no tensor {name}")).clone()
+        let bytes = std::fs::read(golden_path(name)?).unwrap();
+        let (mut floats, mut integers) = (HashMap::new(), HashMap::new());
+        for (name, view) in SafeTensors::deserialize(&bytes).unwrap().iter() {
+            let (name, data) = (name.to_owned(), view.data());
+            match view.dtype() {
+                Dtype::F32 => {
+                    let values = data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+                    let array = ArrayD::from_shape_vec(view.shape(), values.collect()).unwrap();
+                    floats.insert(name, array);
+                }
+                Dtype::I64 => {
+                    let values = data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes));
+                    integers.insert(name, values.collect());
+                }
+                other => panic!("{name} holds {other:?}"),
+            }
+        }
+        Some(Self { floats, integers })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.floats.contains_key(name)
+    }
+
+    pub(crate) fn array(&self, name: &str) -> &ArrayD<f32> {
+        self.floats.get(name).unwrap_or_else(|| panic!("no tensor {name}"))
     }
 
     pub(crate) fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
-        let tensor = self.tensor(name);
-        (tensor.dims().to_vec(), flat(&tensor))
+        let array = self.array(name);
+        (array.shape().to_vec(), array.iter().copied().collect())
     }
 
     pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
-        self.tensor(name).flatten_all().unwrap().to_vec1().unwrap()
+        self.integers.get(name).unwrap_or_else(|| panic!("no tensor {name}")).clone()
+    }
+
+    /// The parameters named `w.*`, without the prefix.
+    pub(crate) fn parameters(&self, network: &UNetConfig) -> Parameters {
+        let mut parameters = Parameters::seeded(network, Key::new(0)).unwrap();
+        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names.len(), self.floats.keys().filter(|name| name.starts_with("w.")).count());
+        for name in names {
+            parameters.get_mut(&name).unwrap().assign(self.array(&format!("w.{name}")));
+        }
+        parameters
+    }
+}
+
+#[cfg(feature = "candle")]
+impl Golden {
+    pub(crate) fn tensor(&self, name: &str) -> candle_core::Tensor {
+        let (shape, values) = self.floats(name);
+        candle_core::Tensor::from_vec(values, shape, &candle_core::Device::Cpu).unwrap()
     }
 
     /// The tensors named `w.*`, without the prefix.
-    pub(crate) fn weight_tensors(&self) -> HashMap<String, Tensor> {
-        let strip = |(name, tensor): (&String, &Tensor)| {
-            name.strip_prefix("w.").map(|name| (name.to_owned(), tensor.clone()))
-        };
-        self.tensors.iter().filter_map(strip).collect()
+    pub(crate) fn weights(&self) -> candle_nn::VarBuilder<'static> {
+        let weights = self.floats.keys().filter_map(|name| {
+            let stripped = name.strip_prefix("w.")?;
+            Some((stripped.to_owned(), self.tensor(name)))
+        });
+        let (dtype, device) = (candle_core::DType::F32, &candle_core::Device::Cpu);
+        candle_nn::VarBuilder::from_tensors(weights.collect(), dtype, device)
     }
 
-    pub(crate) fn weights(&self) -> VarBuilder<'static> {
-        VarBuilder::from_tensors(self.weight_tensors(), DType::F32, &candle_core::Device::Cpu)
-    }
-
-    pub(crate) fn assert_tensor(&self, name: &str, got: &Tensor, tolerance: f32) {
+    pub(crate) fn assert_tensor(&self, name: &str, got: &candle_core::Tensor, tolerance: f32) {
         let (shape, expected) = self.floats(name);
         assert_eq!(got.dims(), shape, "{name}");
         assert_close(name, &flat(got), &expected, tolerance);
     }
 }
 
-/// Weights by formula: element i of the tensor at position p of the sorted names.
-pub(crate) fn formula(name: &str, position: usize, shape: &[usize]) -> Vec<f32> {
-    let fan_in = shape[1..].iter().product::<usize>() as f64;
-    let value = |i: usize| {
-        let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
-        match (shape.len() > 1, name.ends_with(".bias")) {
-            (true, _) => s / fan_in.sqrt(),
-            (false, true) => 0.05 * s,
-            (false, false) => 1.0 + 0.1 * s,
+/// A network with weights by formula: element i of the array at position p of the sorted names.
+pub(crate) fn formula(network: &UNetConfig) -> Parameters {
+    let mut parameters = Parameters::seeded(network, Key::new(0)).unwrap();
+    let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+    for (position, name) in names.iter().enumerate() {
+        let mut array = parameters.get_mut(name).unwrap();
+        let (axes, bias) = (array.ndim(), name.ends_with(".bias"));
+        let fan_in = array.shape()[1..].iter().product::<usize>() as f64;
+        for (i, element) in array.iter_mut().enumerate() {
+            let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
+            let value = match (axes > 1, bias) {
+                (true, _) => s / fan_in.sqrt(),
+                (false, true) => 0.05 * s,
+                (false, false) => 1.0 + 0.1 * s,
+            };
+            *element = value as f32;
         }
-    };
-    (0..shape.iter().product()).map(|i| value(i) as f32).collect()
+    }
+    parameters
 }
 
-pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
+#[cfg(feature = "candle")]
+pub(crate) fn flat(tensor: &candle_core::Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use disyre_kernels::Extent;
 
-use super::{FusedNetwork, Step};
+use super::{Network, Step};
 
 /// What a pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ struct Sizes {
     passing: usize,
 }
 
-impl FusedNetwork {
+impl Network {
     /// Numbers of feature maps that a pass over one image of this height and width holds at most, from the layers
     /// alone: what kernels take in passing is not among them.
     pub(crate) fn peak(&self, [height, width]: [usize; 2], purpose: Purpose) -> usize {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn learning_takes_more_memory_than_restoring_and_less_where_results_are_computed_anew() {
-        let network = FusedNetwork::new(&UNetConfig::default());
+        let network = Network::new(&UNetConfig::default());
         let peak = |purpose| network.peak([128, 128], purpose);
         let [restore, learn, again] =
             [Purpose::Restore, Purpose::Learn, Purpose::LearnAgain].map(peak);
@@ -124,7 +124,7 @@ mod tests {
             middle_attention: false,
             ..UNetConfig::default()
         };
-        let network = FusedNetwork::new(&config);
+        let network = Network::new(&config);
         // In the first block up: conv_in (for the second), its two sources, hidden result, shortcut and result.
         assert_eq!(network.peak([1, 1], Purpose::Restore), 6 * 4);
         // In the second block up: five results before it, five hidden ones, in passing 4 + 16, inputs and own 8 + 4.

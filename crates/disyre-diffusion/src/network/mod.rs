@@ -4,10 +4,12 @@
 //! tensor, normalisations and activations happen as convolutions read, and gradients are written where they belong.
 
 mod attention;
+mod config;
 mod embedding;
 mod layout;
 mod memory;
 mod resnet;
+mod sinusoids;
 mod work;
 
 use std::borrow::Cow;
@@ -16,18 +18,21 @@ use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGrad
 use disyre_kernels::{Extent, GroupNorm, Kind};
 
 use crate::slices::ImageBatch;
-use crate::{Conditioning, UNetConfig};
+use crate::{Conditioning, Parameters};
 use attention::{Attended, Attention};
 use embedding::{Embedded, Embedding, row};
 use resnet::{Context, Gradients, NormConv, Resnet};
 
+pub use config::UNetConfig;
 pub(crate) use layout::{Entry, Layout};
 pub(crate) use memory::Purpose;
+#[cfg(feature = "candle")]
+pub(crate) use sinusoids::sinusoids;
 pub use work::Work;
 
-/// The [`UNet`](crate::UNet) over parameters in one run of numbers: the same function, other roundings.
+/// The layers of the restoration network, and where their parameters lie in one run of numbers.
 #[derive(Debug)]
-pub(crate) struct FusedNetwork {
+pub(crate) struct Network {
     layout: Layout,
     embedding: Embedding,
     /// In order; the first reads the image, and each writes the feature maps of its own index plus one.
@@ -57,9 +62,9 @@ enum Hidden<B: Backend> {
 #[derive(Debug)]
 pub(crate) struct Inputs<'a, B: Backend> {
     pub(crate) image: &'a FeatureMaps<B>,
-    /// Of each image's conditioning: see [`FusedNetwork::sinusoids`].
+    /// Of each image's conditioning: see [`Network::sinusoids`].
     pub(crate) sinusoid: &'a FeatureMaps<B>,
-    /// See [`FusedNetwork::identity`].
+    /// See [`Network::identity`].
     pub(crate) identity: &'a B::Normalised,
 }
 
@@ -210,7 +215,7 @@ impl Builder<'_> {
     }
 }
 
-impl FusedNetwork {
+impl Network {
     /// The network of a configuration that has been checked.
     pub(crate) fn new(config: &UNetConfig) -> Self {
         let norm = GroupNorm { groups: config.groups, epsilon: config.norm_epsilon };
@@ -230,6 +235,19 @@ impl FusedNetwork {
             step.sources().iter().for_each(|&from| last_use[from] = index);
         }
         Self { layout, embedding, steps, output, last_use }
+    }
+
+    /// Parameters in one run, as the layout says.
+    ///
+    /// # Panics
+    /// If they are another network's.
+    pub(crate) fn laid_out(&self, parameters: &Parameters) -> Vec<f32> {
+        let mut run = vec![0.0; self.layout.len()];
+        for entry in self.layout.entries() {
+            let values = parameters.get(&entry.name).expect("parameters are those of the network");
+            entry.write(values.iter().copied(), &mut run);
+        }
+        run
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -2,7 +2,7 @@
 
 use disyre_kernels::{Convolution, Extent, Kind};
 
-use super::{FusedNetwork, Step};
+use super::{Network, Step};
 use crate::{DiffusionError, UNetConfig};
 
 /// What one pass of a network over one image takes, whatever computes it. A step of training takes three times as much:
@@ -47,7 +47,7 @@ impl UNetConfig {
     fn passes(&self, [height, width]: [usize; 2]) -> Result<Passes, DiffusionError> {
         self.ensure_valid()?;
         self.ensure_divisible(height, width)?;
-        Ok(FusedNetwork::new(self).passes(Extent { count: 1, height, width }))
+        Ok(Network::new(self).passes(Extent { count: 1, height, width }))
     }
 }
 
@@ -59,7 +59,7 @@ struct Passes {
     attention_operations: u64,
 }
 
-impl FusedNetwork {
+impl Network {
     fn passes(&self, image: Extent) -> Passes {
         let mut passes = Passes { convolutions: Vec::new(), attention_operations: 0 };
         let mut extents = vec![image];

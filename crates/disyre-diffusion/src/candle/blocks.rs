@@ -1,9 +1,11 @@
+//! The blocks of the network on candle tensors.
+
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use disyre_kernels::reference;
 
-use super::UNetConfig;
 use super::layers::{Conv, Linear, Norm};
+use crate::UNetConfig;
 
 /// `out = conv(silu(norm(conv(silu(norm(x))) + embedding))) + x`, with a 1×1 convolution of x where channels differ.
 #[derive(Debug)]

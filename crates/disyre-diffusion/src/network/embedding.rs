@@ -4,7 +4,7 @@ use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, Through}
 use super::Inputs;
 use super::layout::Layout;
 use super::resnet::{Context, Gradients};
-use crate::unet::sinusoids;
+use super::sinusoids::sinusoids;
 use crate::{Conditioning, UNetConfig};
 
 /// From conditioning to what every residual block adds: sinusoid, linear, SiLU, linear, SiLU, and one linear layer for

@@ -5,7 +5,7 @@ use disyre_kernels::{Convolution, GroupNorm, Kind};
 
 /// Where every parameter lies in one run of numbers, in the order in which the kernels read it.
 ///
-/// Names and shapes are those of the [`UNet`](crate::UNet); convolutions are kept as (height, width, input, output),
+/// Names and shapes are those of the diffusers library's `UNet2DModel`; convolutions are kept as (height, width, input, output),
 /// and linear layers that read the same input side by side.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
@@ -49,6 +49,7 @@ impl Layout {
     }
 
     /// Parameters as they are, one behind another.
+    #[cfg(feature = "candle")]
     pub(crate) fn plain<'a>(named: impl Iterator<Item = (&'a str, &'a [usize])>) -> Self {
         let mut layout = Self::default();
         for (name, shape) in named {
@@ -125,8 +126,8 @@ impl Entry {
     }
 
     /// The parameter into the run.
-    pub(crate) fn write(&self, values: &[f32], all: &mut [f32]) {
-        self.indices().zip(values).for_each(|(index, &value)| all[index] = value);
+    pub(crate) fn write(&self, values: impl IntoIterator<Item = f32>, all: &mut [f32]) {
+        self.indices().zip(values).for_each(|(index, value)| all[index] = value);
     }
 }
 
@@ -143,7 +144,7 @@ mod tests {
         let mut all = vec![f32::NAN; layout.len()];
         for (number, entry) in layout.entries().iter().enumerate() {
             let values: Vec<f32> = (0..entry.len()).map(|i| (1000 * number + i) as f32).collect();
-            entry.write(&values, &mut all);
+            entry.write(values.iter().copied(), &mut all);
             assert_eq!(entry.read(&all), values, "{}", entry.name);
         }
         assert!(all.iter().all(|value| value.is_finite()));
@@ -160,7 +161,7 @@ mod tests {
         let mut all = vec![0.0; layout.len()];
         let weight = &layout.entries()[0];
         assert_eq!((weight.name.as_str(), &weight.shape[..]), ("conv.weight", &[2, 1, 3, 3][..]));
-        weight.write(&(0..18).map(|i| i as f32).collect::<Vec<_>>(), &mut all);
+        weight.write((0..18).map(|i| i as f32), &mut all);
         assert_eq!(all[..4], [0.0, 9.0, 1.0, 10.0]);
     }
 }

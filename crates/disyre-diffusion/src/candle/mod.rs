@@ -1,21 +1,42 @@
-//! The restoration network.
+//! The restoration network as a candle module: slow and plain, for models of one's own and as the reference in tests.
+//!
+//! [`UNet`] is built over any `VarBuilder`, so it reads the files of the diffusers library; [`Variables`] are
+//! [`Parameters`](crate::Parameters) as candle variables that gradients reach.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use disyre_core::Key;
+//! use disyre_diffusion::candle::Variables;
+//! use disyre_diffusion::{Parameters, ScheduleConfig, UNetConfig};
+//!
+//! let network = UNetConfig { channels: vec![32, 64], attention_levels: vec![], ..UNetConfig::default() };
+//! let schedule = ScheduleConfig::default().build()?;
+//! let conditioning = schedule.conditioning(&schedule.severities(1)?);
+//! let variables = Variables::new(&Parameters::seeded(&network, Key::new(1))?, &Device::Cpu)?;
+//! let image = Tensor::zeros((1, 1, 16, 16), candle_core::DType::F32, &Device::Cpu)?; // (n, c, h, w)
+//! let restored = variables.trainable_network()?.forward(&image, &conditioning)?;
+//! let gradients = restored.sqr()?.mean_all()?.backward()?;
+//! assert!(variables.iter().all(|(_, var)| gradients.get(var).is_some()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod blocks;
-mod config;
 mod embedding;
+mod engine;
 mod layers;
+mod variables;
 
 use candle_core::{Result as TensorResult, Tensor};
 use candle_nn::VarBuilder;
 
 use blocks::{Middle, Stage};
 use embedding::TimeEmbedding;
-pub(crate) use embedding::sinusoids;
 use layers::{Conv, Norm};
 
-pub use config::UNetConfig;
+pub(crate) use engine::{Plain, PlainTrainee};
+pub use variables::Variables;
 
-use crate::{Conditioning, DiffusionError};
+use crate::{Conditioning, DiffusionError, UNetConfig};
 
 /// A U-Net that returns the healthy image, given an image and how severe its corruption is.
 ///

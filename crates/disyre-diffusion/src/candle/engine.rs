@@ -1,41 +1,45 @@
+//! The plain network as a restorer and as a network that learns: what the fused engine is tested against.
+
 use candle_core::{Device, Tensor};
 use disyre_kernels::backend::{Backend, Numbers};
 use disyre_kernels::{AdamW, Cpu, mean_squared_error};
 
-use super::optimiser::Optimiser;
-use super::{Example, Runner, State, StepResult, Trainee, Training};
-use crate::fused::{Entry, Layout};
+use super::{UNet, Variables};
+use crate::engine::{Example, Optimiser, Runner, State, StepResult, Trainee, Training};
+use crate::network::{Entry, Layout};
 use crate::slices::ImageBatch;
-use crate::{Conditioning, DiffusionError, Parameters, UNet};
+use crate::{Conditioning, DiffusionError, Parameters};
 
 /// The network on the tensor library's own operations and gradients.
 #[derive(Debug)]
-pub(super) struct Plain {
-    parameters: Parameters,
+pub(crate) struct Plain {
+    variables: Variables,
     frozen: UNet,
     layout: Layout,
-    device: Device,
 }
 
 impl Plain {
-    pub(super) fn new(parameters: &Parameters, device: &Device) -> Result<Self, DiffusionError> {
-        let parameters = parameters.copied(device)?;
-        let layout = Layout::plain(parameters.iter().map(|(name, var)| (name, var.dims())));
-        let frozen = parameters.frozen_network()?;
-        Ok(Self { parameters, frozen, layout, device: device.clone() })
+    pub(crate) fn new(parameters: &Parameters, device: &Device) -> Result<Self, DiffusionError> {
+        let variables = Variables::new(parameters, device)?;
+        Self::over(variables)
+    }
+
+    fn over(variables: Variables) -> Result<Self, DiffusionError> {
+        let layout = Layout::plain(variables.iter().map(|(name, var)| (name, var.dims())));
+        Ok(Self { frozen: variables.frozen_network()?, variables, layout })
     }
 
     /// Sets the parameters.
     fn set(&self, weights: &[f32]) -> Result<(), DiffusionError> {
-        for (entry, (_, var)) in self.layout.entries().iter().zip(self.parameters.iter()) {
-            var.set(&Tensor::from_vec(entry.read(weights), var.shape(), &self.device)?)?;
+        for (entry, (_, var)) in self.layout.entries().iter().zip(self.variables.iter()) {
+            var.set(&Tensor::from_vec(entry.read(weights), var.shape(), self.variables.device())?)?;
         }
         Ok(())
     }
 
     fn tensor(&self, images: &ImageBatch) -> Result<Tensor, DiffusionError> {
         let [n, c, y, x] = images.shape;
-        Ok(Tensor::from_slice(&images.values, (n, c, y, x), &self.device)?)
+        Ok(Tensor::from_slice(&images.values, (n, c, y, x), self.variables.device())?)
     }
 }
 
@@ -56,7 +60,7 @@ impl Runner for Plain {
 
 /// The same with an optimiser, which works on the processor whatever the device.
 #[derive(Debug)]
-pub(super) struct PlainTrainee {
+pub(crate) struct PlainTrainee {
     plain: Plain,
     trainable: UNet,
     cpu: Cpu,
@@ -65,16 +69,16 @@ pub(super) struct PlainTrainee {
 }
 
 impl PlainTrainee {
-    pub(super) fn new(
+    pub(crate) fn new(
         parameters: &Parameters,
         device: &Device,
         training: Training,
     ) -> Result<Self, DiffusionError> {
         let (plain, cpu) = (Plain::new(parameters, device)?, Cpu::default());
-        let trainable = plain.parameters.trainable_network()?;
+        let trainable = plain.variables.trainable_network()?;
         let mut weights = Vec::with_capacity(plain.layout.len());
-        for (name, _) in parameters.iter() {
-            weights.extend(parameters.values(name)?);
+        for (_, _, values) in parameters.slices() {
+            weights.extend_from_slice(values);
         }
         let optimiser = Optimiser::new(&cpu, &weights, training.averaged);
         Ok(Self { weights: cpu.upload(&weights), plain, trainable, cpu, optimiser })
@@ -88,14 +92,14 @@ impl PlainTrainee {
         let restored: Vec<f32> = output.flatten_all()?.to_vec1()?;
         let mut slope = vec![0.0; restored.len()];
         let loss = mean_squared_error(&restored, &example.clean.values, &mut slope);
-        let slope = Tensor::from_vec(slope, output.shape(), &plain.device)?;
+        let slope = Tensor::from_vec(slope, output.shape(), plain.variables.device())?;
         let mut store = (&output * slope)?.sum_all()?.backward()?;
         drop(output);
         let out = optimiser.gradient();
-        for (entry, (_, var)) in plain.layout.entries().iter().zip(plain.parameters.iter()) {
+        for (entry, (_, var)) in plain.layout.entries().iter().zip(plain.variables.iter()) {
             match store.remove(var.as_tensor()) {
-                Some(gradient) => entry.write(&gradient.flatten_all()?.to_vec1()?, out),
-                None => entry.write(&vec![0.0; var.elem_count()], out),
+                Some(gradient) => entry.write(gradient.flatten_all()?.to_vec1()?, out),
+                None => entry.write(std::iter::repeat(0.0), out),
             }
         }
         Ok(loss)
@@ -135,7 +139,7 @@ impl Trainee for PlainTrainee {
         conditioning: &Conditioning,
     ) -> Result<Option<Vec<f32>>, DiffusionError> {
         let Some(average) = self.optimiser.average() else { return Ok(None) };
-        let other = Plain::new(&self.plain.parameters, &self.plain.device)?;
+        let other = Plain::over(self.plain.variables.copied()?)?;
         other.set(average)?;
         other.forward(images, conditioning).map(Some)
     }
