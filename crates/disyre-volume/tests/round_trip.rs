@@ -121,7 +121,7 @@ fn maps_keep_headers_as_common_programs_write_them() {
 fn a_map_of_one_volume_of_a_series_is_a_single_volume() {
     let folder = tempfile::tempdir().unwrap();
     let options = ReadOptions { volume_index: Some(1) };
-    let scan = Scan::read_with(&fixture("series.nii.gz"), &options).unwrap();
+    let scan = Scan::read_with(fixture("series.nii.gz"), &options).unwrap();
     let path = folder.path().join("map.nii");
     write_map(&path, &scan, scan.volume.data.view()).unwrap();
     let map = read(&path);

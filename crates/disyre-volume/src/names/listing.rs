@@ -14,10 +14,7 @@ use crate::VolumeError;
 /// # Errors
 /// [`VolumeError::Read`] if there is nothing at `path`, [`VolumeError::NoScans`] for a folder without scans.
 pub fn find_scans(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
-    list(path, &mut |folder, scans| {
-        scans.extend(entries(folder)?.into_iter().filter(|entry| is_named_like_a_scan(entry)));
-        Ok(())
-    })
+    list(path, Depth::Folder)
 }
 
 /// All scans below a path: those of [`find_scans`], and those of its subfolders at any depth.
@@ -27,19 +24,25 @@ pub fn find_scans(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
 /// # Errors
 /// [`VolumeError::Read`] for what cannot be read, [`VolumeError::NoScans`] if there are none at all.
 pub fn find_scans_below(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
-    list(path, &mut collect_below)
+    list(path, Depth::Below)
 }
 
-/// The file itself, or what `collect` finds in a folder, sorted.
-fn list(
-    path: &Path,
-    collect: &mut dyn FnMut(&Path, &mut Vec<PathBuf>) -> Result<(), VolumeError>,
-) -> Result<Vec<PathBuf>, VolumeError> {
+/// Depth of a listing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The folder alone: its subfolders count as entries.
+    Folder,
+    /// The folder and everything below.
+    Below,
+}
+
+/// The file itself, or the entries of a folder that are named like scans, sorted.
+fn list(path: &Path, depth: Depth) -> Result<Vec<PathBuf>, VolumeError> {
     if !fs::metadata(path).map_err(cannot_read(path))?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut scans = Vec::new();
-    collect(path, &mut scans)?;
+    collect(path, depth, &mut scans)?;
     if scans.is_empty() {
         return Err(VolumeError::NoScans { path: path.to_owned() });
     }
@@ -47,11 +50,11 @@ fn list(
     Ok(scans)
 }
 
-fn collect_below(folder: &Path, scans: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
+fn collect(folder: &Path, depth: Depth, scans: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
     for entry in entries(folder)? {
-        let is_folder = fs::symlink_metadata(&entry).map_err(cannot_read(&entry))?.is_dir();
-        if is_folder {
-            collect_below(&entry, scans)?;
+        let folder = fs::symlink_metadata(&entry).map_err(cannot_read(&entry))?.is_dir();
+        if folder && depth == Depth::Below {
+            collect(&entry, depth, scans)?;
         } else if is_named_like_a_scan(&entry) {
             scans.push(entry);
         }
@@ -59,7 +62,7 @@ fn collect_below(folder: &Path, scans: &mut Vec<PathBuf>) -> Result<(), VolumeEr
     Ok(())
 }
 
-/// Everything in a folder that is not hidden.
+/// Entries of a folder that are not hidden.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot_read(folder))? {
@@ -130,7 +133,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("gone.nii.gz");
         std::os::unix::fs::symlink("../.git/annex/objects/gone", &link).unwrap();
-        assert_eq!(find_scans(folder.path()).unwrap(), [link.clone()]);
-        assert_eq!(find_scans_below(folder.path()).unwrap(), [link]);
+        let expected = std::slice::from_ref(&link);
+        assert_eq!(find_scans(folder.path()).unwrap(), expected);
+        assert_eq!(find_scans_below(folder.path()).unwrap(), expected);
     }
 }

@@ -23,7 +23,7 @@ use crate::{AffineSource, Orientation, path_text};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ScanInfo {
-    /// The file; as JSON by [`path_text`](crate::path_text).
+    /// The file; as JSON by [`path_text`].
     #[serde(serialize_with = "serialize_path")]
     pub path: PathBuf,
     /// Edition of the format, 1 or 2.

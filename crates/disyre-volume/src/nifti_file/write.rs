@@ -29,10 +29,10 @@ pub fn write_map(path: &Path, like: &Scan, map: ArrayView3<'_, f32>) -> Result<(
 }
 
 impl ScanHeader {
-    /// Writes a map on the grid of the scan, with its header, as [`write_map`](crate::write_map) does.
+    /// Writes a map on the grid of the scan, with its header, as [`write_map`] does.
     ///
     /// # Errors
-    /// Those of [`write_map`](crate::write_map).
+    /// Those of [`write_map`].
     pub fn write_map(&self, path: &Path, map: ArrayView3<'_, f32>) -> Result<(), VolumeError> {
         ensure_same_shape("map", &self.grid.shape, map.shape())?;
         ensure_finite("map", &map)?;
