@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use disyre::core::ndarray::{ArrayView5, ArrayViewMut5, Zip};
 use disyre::core::{Key, RestoreError, Restorer, Severity, Volume};
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{Scan, output_name, write_map, write_volume};
+use disyre::volume::{Scan, write_map, write_volume};
 use disyre::{Cohort, Detector, RunConfig, Subject};
 
 struct HealthyMean(f32);
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn map(detector: &Detector<'_>, path: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let scan = Scan::read(path)?;
     let found = detector.detect(&scan.volume, None, &mut |_, _| ())?;
-    let target = out.join(output_name(path, "anomalyscore"));
+    let target = out.join(scan.name().output("anomalyscore").file("nii.gz"));
     write_map(&target, &scan, found.score.view())?;
     println!("{}", target.display());
     Ok(())

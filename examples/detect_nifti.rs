@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disyre::core::Key;
 use disyre::diffusion::{ColdRestorer, Device, ModelConfig, Parameters, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{Scan, output_name, write_map, write_volume};
+use disyre::volume::{Scan, write_map, write_volume};
 use disyre::{Detector, RunConfig};
 
 type Failure = Box<dyn std::error::Error>;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
         }
     })?;
     for (description, map) in [("anomalyscore", &found.score), ("restored", &found.restored)] {
-        let path = out.join(output_name(&scan, description));
+        let path = out.join(read.name().output(description).file("nii.gz"));
         write_map(&path, &read, map.view())?;
         println!("{}", path.display());
     }

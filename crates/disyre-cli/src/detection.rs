@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
-use disyre::volume::{ReadOptions, Scan, read_mask, scan_name};
+use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
 use disyre::{DetectOptions, DetectRequest, Detection, Model, SaveOptions, unstripped_share};
 
 use crate::error::CliError;
@@ -43,7 +43,7 @@ impl ScanMapper<'_> {
             brain_path: mask,
             started: Some(started),
         };
-        let mut progress = Progress::bar_only(&scan_name(path), 0);
+        let mut progress = Progress::bar_only(ScanName::of(path).as_str(), 0);
         let found = self.model.detect_with(&scan, &request, &mut |done, total| {
             progress.set(done as u64, total as u64, || "windows".to_owned());
         });

@@ -41,8 +41,7 @@ pub use error::{AffineSource, VolumeError};
 pub use intensity::{IntensityRange, IntensityScaling};
 pub use mask::{nonzero_mask, read_mask, read_on_grid};
 pub use names::{
-    Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, output_name,
-    path_text, scan_name,
+    Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
 };
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};

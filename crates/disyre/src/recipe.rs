@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
-use disyre_volume::{find_scans, scan_name};
+use disyre_volume::{ScanName, find_scans};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,7 @@ impl Recipe {
             segmentation: only(&self.segmentation)?,
             locations: only(&self.places)?,
         };
-        let read = |path: &PathBuf| match scan_name(path) == self.source {
+        let read = |path: &PathBuf| match ScanName::of(path).as_str() == self.source {
             true => SourceScan::read(path, &self.prepare, &own),
             false => SourceScan::read(path, &self.prepare, &SidecarPaths::default()),
         };

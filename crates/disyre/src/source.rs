@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{find_scans, find_scans_below, scan_name};
+use disyre_volume::{ScanName, find_scans, find_scans_below};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -37,14 +37,14 @@ impl Source {
     pub fn of(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { name: scan_name(path), sha256 })
+        Ok(Self { name: ScanName::of(path).to_string(), sha256 })
     }
 
     /// The file of this name among some; its contents must be those of the recipe.
     pub(crate) fn find(&self, folder: &Path, files: &[PathBuf]) -> Result<PathBuf, Error> {
-        let path = files.iter().find(|path| scan_name(path) == self.name).ok_or_else(|| {
-            Error::MissingSource { name: self.name.clone(), folder: folder.to_owned() }
-        })?;
+        let path = files.iter().find(|path| ScanName::of(path).as_str() == self.name).ok_or_else(
+            || Error::MissingSource { name: self.name.clone(), folder: folder.to_owned() },
+        )?;
         match Self::of(path)?.sha256 {
             got if got == self.sha256 => Ok(path.clone()),
             got => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{Scan, SidecarFiles, SidecarKind, scan_name};
+use disyre_volume::{Scan, ScanName, SidecarFiles, SidecarKind};
 use rayon::prelude::*;
 
 use crate::{Error, LocationMap, PrepareConfig, Prepared, RunConfig, Segmentation, TissueKind};
@@ -50,7 +50,13 @@ impl SourceScan {
         let locations = locations.as_deref();
         let locations =
             locations.map(|path| LocationMap::read(path, &scan, &prepared)).transpose()?;
-        Ok(Self { path: path.to_owned(), name: scan_name(path), prepared, segmentation, locations })
+        Ok(Self {
+            path: path.to_owned(),
+            name: ScanName::of(path).to_string(),
+            prepared,
+            segmentation,
+            locations,
+        })
     }
 
     /// Reads some scans, several at a time, with their segmentations if the settings ask for label maps, and their

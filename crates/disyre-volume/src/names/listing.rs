@@ -3,7 +3,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::scan_name::ScanName;
 use crate::VolumeError;
 
 /// The scans that a path stands for: a file stands for itself, a folder for its entries named `.nii` or `.nii.gz`.
@@ -81,16 +80,6 @@ fn is_named_like_a_scan(path: &Path) -> bool {
 
 fn cannot_read(path: &Path) -> impl FnOnce(io::Error) -> VolumeError + '_ {
     |source| VolumeError::Read { path: path.to_owned(), source }
-}
-
-/// [`ScanName::of`] as text.
-pub fn scan_name(path: &Path) -> String {
-    ScanName::of(path).to_string()
-}
-
-/// File name of an output: [`ScanName::output`] with the extension `nii.gz`.
-pub fn output_name(input: &Path, description: &str) -> PathBuf {
-    ScanName::of(input).output(description).file("nii.gz")
 }
 
 #[cfg(test)]

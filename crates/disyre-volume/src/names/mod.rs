@@ -14,6 +14,6 @@ mod scan_name;
 mod sidecars;
 
 pub use kind::SidecarKind;
-pub use listing::{find_scans, find_scans_below, output_name, scan_name};
+pub use listing::{find_scans, find_scans_below};
 pub use scan_name::{ScanName, path_text};
 pub use sidecars::{Assigned, SidecarFiles};

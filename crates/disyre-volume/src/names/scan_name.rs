@@ -24,6 +24,7 @@ const OUTPUTS: [&str; 2] = ["anomalyscore", "restored"];
 /// assert_eq!(map.file("nii.gz"), Path::new("sub-01_ses-2_desc-anomalyscore_T1w.nii.gz"));
 /// assert_eq!(map.source(), scan);
 /// ```
+#[doc(alias = "scan_name")]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScanName(String);
 

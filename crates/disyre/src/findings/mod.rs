@@ -115,7 +115,7 @@ impl Findings {
         let working = &self.detection.prepared.volume.grid;
         let lesion = lesion.map(|lesion| resample_mask(lesion, self.scan.grid(), working));
         let lesion = lesion.transpose()?;
-        let title = disyre_volume::scan_name(self.scan.path());
+        let title = disyre_volume::ScanName::of(self.scan.path()).to_string();
         let lesion = lesion.as_ref().map(|mask| mask.view());
         crate::overlay::write_overlay(path, &title, &self.detection, lesion, scale_end)
     }
