@@ -7,7 +7,13 @@ use disyre_core::ndarray::{
 use disyre_core::rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{AugmentError, IntensityConfig, IntensityParams, SpatialConfig, SpatialParams, check};
+use crate::{
+    check,
+    error::AugmentError,
+    intensity::{IntensityConfig, IntensityParams},
+    spatial::SpatialParams,
+    spatial_config::SpatialConfig,
+};
 
 /// Settings of [`Augmenter`]: elastic deformation, rotation, scale, mirroring and intensities.
 ///

@@ -1,6 +1,6 @@
 //! Checks of configured numbers.
 
-use crate::AugmentError;
+use crate::error::AugmentError;
 
 /// That a number lies in `[low, high]`; not-a-number does not.
 pub(crate) fn in_range(

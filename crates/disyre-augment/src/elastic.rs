@@ -8,6 +8,24 @@ use serde::{Deserialize, Serialize};
 use crate::smooth::{Continuation, convolve, periodic_gaussian};
 
 /// Drawn elastic deformation: a smooth random displacement of every voxel.
+///
+/// ```
+/// use disyre_augment::{ElasticParams, Key, SpatialParams, ndarray::Array4};
+///
+/// let elastic = ElasticParams { sigma: 0.1, magnitude: [0.5; 3], noise: Key::new(1) };
+/// let [still, bent] = [None, Some(elastic)].map(|elastic| SpatialParams {
+///     place: [0.5; 3],
+///     elastic,
+///     rotation_degrees: None,
+///     scale: None,
+/// });
+/// let image = Array4::from_shape_fn((1, 1, 40, 40), |(_, _, y, x)| (1 + y * x) as f32 / 1600.0);
+/// let [mut crop, mut patch] = [0, 1].map(|_| Array4::zeros((1, 1, 32, 32)));
+/// still.apply(image.view(), crop.view_mut())?;
+/// bent.apply(image.view(), patch.view_mut())?;
+/// assert!(crop != patch);
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticParams {

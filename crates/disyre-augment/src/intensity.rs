@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::smooth::{Continuation, convolve, gaussian};
-use crate::{AugmentError, check};
+use crate::{check, error::AugmentError};
 
 /// Settings of the changes of intensities: probabilities and ranges.
 ///
@@ -133,6 +133,23 @@ pub struct IntensityParams {
 }
 
 /// Drawn Gaussian noise.
+///
+/// ```
+/// use disyre_augment::{IntensityParams, Key, NoiseParams, ndarray::Array4};
+///
+/// let noise = NoiseParams { deviation: 0.05, source: Key::new(1) };
+/// let params = IntensityParams {
+///     brightness: None,
+///     gamma: None,
+///     inverted_gamma: None,
+///     noise: Some(noise),
+///     blur_sigma_voxels: None,
+/// };
+/// let mut patch = Array4::from_elem((1, 1, 8, 8), 0.5);
+/// params.apply(patch.view_mut())?;
+/// assert!(patch.iter().all(|&value| value != 0.5 && (value - 0.5).abs() < 0.3));
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseParams {

@@ -29,13 +29,15 @@ mod error;
 mod intensity;
 mod smooth;
 mod spatial;
+mod spatial_config;
 mod spline;
 
 pub use augment::{AugmentConfig, AugmentParams, Augmenter};
 pub use elastic::ElasticParams;
 pub use error::AugmentError;
 pub use intensity::{IntensityConfig, IntensityParams, NoiseParams};
-pub use spatial::{SpatialConfig, SpatialParams};
+pub use spatial::SpatialParams;
+pub use spatial_config::SpatialConfig;
 pub use spline::{Border, CubicSpline};
 
 // The vocabulary of signatures, so that this crate can be used alone.

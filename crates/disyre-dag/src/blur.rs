@@ -35,7 +35,7 @@ pub(crate) fn check_sigma(parameter: &'static str, sigma: [f64; 3]) -> Result<()
     })
 }
 
-/// Voxels on either side that a blur looks at.
+/// Radius of the kernel in voxels.
 pub(crate) fn radius(sigma: f64) -> usize {
     (TRUNCATE * sigma + 0.5) as usize
 }

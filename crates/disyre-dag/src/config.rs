@@ -1,7 +1,7 @@
 //! Families of anomalies as plain data: a shape, and the corruptions inside it one after the other.
 //!
 //! [`Family::config`](crate::Family::config) makes them, [`AnomalyConfig::build`] turns them into
-//! [`Anomalies`](crate::Anomalies).
+//! [`Anomalies`].
 
 use std::sync::Arc;
 

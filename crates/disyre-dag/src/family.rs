@@ -45,7 +45,7 @@ pub enum Family {
     Fpi,
     /// Poisson image interpolation with mixed gradients (Tan et al. 2021, arXiv 2107.02622).
     Pii,
-    /// A rectangle of the same image pasted elsewhere (Li et al. 2021, arXiv 2104.04015).
+    /// A rectangle of the same image, pasted at another place (Li et al. 2021, arXiv 2104.04015).
     CutPaste,
     /// A thin, turned rectangle of the same image (the same paper).
     CutPasteScar,

@@ -89,7 +89,7 @@ impl PlacementParams {
     }
 }
 
-/// The voxels whose windows lie in the image, and the room that a window has along each axis.
+/// The voxels whose windows lie in the image, and the number of places less one along each axis.
 fn centres(
     window: [usize; 3],
     clean: &ArrayView4<'_, f32>,

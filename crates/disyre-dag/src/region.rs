@@ -39,7 +39,7 @@ impl Region {
         view
     }
 
-    /// This region and a margin around it, as far as an image of the given extents reaches.
+    /// This region and a margin around it, cut at the bounds of an image of the given extents.
     pub(crate) fn widened(&self, margin: [usize; 3], image: [usize; 3]) -> Self {
         let start = std::array::from_fn(|axis| self.start[axis].saturating_sub(margin[axis]));
         let end = std::array::from_fn(|axis| {

@@ -1,4 +1,4 @@
-//! [`Sources`]: what a family of anomalies is built from. Read by [`AnomalyConfig::build`](crate::AnomalyConfig::build).
+//! [`Sources`]: shapes, textures and tissues from which [`AnomalyConfig::build`](crate::AnomalyConfig::build) builds.
 
 use std::{fmt, sync::Arc};
 

@@ -64,7 +64,8 @@ impl DeformationConfig {
 /// Moves the tissue inside a mask away from its centre or towards it.
 ///
 /// A voxel at distance r from the mask's centre of mass, 1 at the ellipsoid around its box, shows what was at
-/// `r (1 ∓ s (1 − r²)²)`, interpolated linearly, beyond the window too. The severity it reports is the greatest change of any voxel.
+/// `r (1 ∓ s (1 − r²)²)`, interpolated linearly, beyond the window too. Its severity is the greatest
+/// change of any voxel.
 #[derive(Debug, Clone)]
 pub struct Deformation {
     config: DeformationConfig,

@@ -161,9 +161,9 @@ pub struct DeformationParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SharpnessDirection {
-    /// Detail goes.
+    /// Detail is taken away.
     Blur,
-    /// Detail grows.
+    /// Detail is exaggerated.
     Sharpen,
 }
 

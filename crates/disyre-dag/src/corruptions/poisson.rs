@@ -92,7 +92,8 @@ impl PoissonConfig {
 /// One equation for every voxel Ω with mask > 0: the sum of differences to its neighbours (sharing a face) equals that
 /// of the guiding ones. Neighbours outside Ω keep the image's values; neighbours in the background, and beyond the
 /// image, do not count. A soft mask fades the result. Solved in `f64` by conjugate gradients, preconditioned by a
-/// multigrid cycle, until the norm of the residual is below 1e-6 of the first one's; along an axis on which the window has one voxel there are no neighbours.
+/// multigrid cycle, until the norm of the residual is below 1e-6 of the first one's. Along an axis on which the window
+/// has one voxel there are no neighbours.
 ///
 /// The severity it reports is the greatest change of any voxel.
 ///

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::DagError;
 
-/// Patches from elsewhere in the image that is corrupted, drawn as a [`VolumeBank`](crate::textures::VolumeBank) draws.
+/// Patches of the image that is corrupted, drawn as a [`VolumeBank`](crate::textures::VolumeBank) draws.
 ///
 /// # Source
 /// Li et al., "CutPaste" (CVPR 2021, arXiv 2104.04015).
