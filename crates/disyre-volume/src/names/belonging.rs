@@ -88,6 +88,11 @@ pub(super) fn belonging<'a>(scan: &ScanName, file: &'a ScanName) -> Option<Belon
     Some(Belonging { added, keeps_words, closeness })
 }
 
+/// Whether the names of two scans differ in contrast and description only, as `sub-01_T1w` and `sub-01_FLAIR`.
+pub(super) fn is_same_session(a: &ScanName, b: &ScanName) -> bool {
+    identifying(a) == identifying(b) && words_and_contrast(a).0 == words_and_contrast(b).0
+}
+
 /// Entities that say which scan a file belongs to, sorted.
 fn identifying(name: &ScanName) -> Vec<&str> {
     let identifies = |part: &&str| entity(part).is_some_and(|(key, _)| !DESCRIBING.contains(&key));

@@ -2,7 +2,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::belonging::{Belonging, belonging};
+use super::belonging::{Belonging, belonging, is_same_session};
 use super::kind::SidecarKind;
 use super::listing::find_scans;
 use super::scan_name::ScanName;
@@ -44,6 +44,14 @@ pub struct Assigned<'a> {
     pub unused: Vec<&'a Path>,
 }
 
+/// Scans that one file may belong to, by position.
+struct Claims {
+    /// Those whose names are closest to the file's.
+    owners: Vec<usize>,
+    /// Other contrasts and descriptions of the owners' sessions.
+    sharers: Vec<usize>,
+}
+
 impl SidecarFiles {
     /// Lists a folder.
     ///
@@ -71,26 +79,42 @@ impl SidecarFiles {
 
     /// The files of several scans, and those that are left over.
     ///
-    /// A file that [`find`](Self::find) would give to several of them goes to the one whose name is closest to its
-    /// own: of the scans `P1` and `P1_post`, the file `P1_post_lesion` belongs to the latter alone.
+    /// A file that [`find`](Self::find) would give to several scans goes to the one whose name is closest to its own:
+    /// of the scans `P1` and `P1_post`, the file `P1_post_lesion` belongs to the latter alone. Scans that differ in
+    /// contrast and description only share a file where one of them has none of its own.
     pub fn assign(&self, scans: &[impl AsRef<Path>]) -> Assigned<'_> {
         let names: Vec<ScanName> =
             scans.iter().map(|scan| ScanName::of(scan.as_ref()).source()).collect();
-        let mut found = vec![Vec::new(); scans.len()];
-        let mut unused = Vec::new();
-        for (file, path) in &self.files {
-            let closeness = |scan| self.accepts(scan, file).map(|belonging| belonging.closeness);
-            let closeness: Vec<_> = names.iter().map(closeness).collect();
-            let closest = closeness.iter().max().copied().flatten();
-            if closest.is_none() {
-                unused.push(path.as_path());
-                continue;
-            }
-            let owners = closeness.iter().zip(&mut found).filter(|(other, _)| **other == closest);
-            owners.for_each(|(_, found)| found.push(path.as_path()));
-        }
-        let files = scans.iter().zip(found).map(|(scan, found)| self.only(scan.as_ref(), found));
+        let claims: Vec<Claims> =
+            self.files.iter().map(|(file, _)| self.claims(&names, file)).collect();
+        let files = scans.iter().enumerate().map(|(scan, path)| {
+            let select = |claimed: &dyn Fn(&Claims) -> bool| {
+                let found = claims.iter().zip(&self.files).filter(|(claims, _)| claimed(claims));
+                found.map(|(_, (_, path))| path.as_path()).collect::<Vec<_>>()
+            };
+            let own = select(&|claims| claims.owners.contains(&scan));
+            let found =
+                if own.is_empty() { select(&|claims| claims.sharers.contains(&scan)) } else { own };
+            self.only(path.as_ref(), found)
+        });
+        let unused = claims.iter().zip(&self.files).filter(|(claims, _)| claims.owners.is_empty());
+        let unused = unused.map(|(_, (_, path))| path.as_path()).collect();
         Assigned { files: files.collect(), unused }
+    }
+
+    /// The scans that a file may belong to.
+    fn claims(&self, scans: &[ScanName], file: &ScanName) -> Claims {
+        let closeness = |scan| self.accepts(scan, file).map(|belonging| belonging.closeness);
+        let closeness: Vec<_> = scans.iter().map(closeness).collect();
+        let closest = closeness.iter().max().copied().flatten();
+        let accepted = (0..scans.len()).filter(|&scan| closeness[scan].is_some());
+        let (owners, others): (Vec<usize>, Vec<usize>) =
+            accepted.partition(|&scan| closeness[scan] == closest);
+        let shares = |scan: &usize| {
+            owners.iter().all(|&owner| is_same_session(&scans[owner], &scans[*scan]))
+        };
+        let sharers = others.into_iter().filter(shares).collect();
+        Claims { owners, sharers }
     }
 
     /// How a file belongs to a scan, if it does and is of this kind.
@@ -215,6 +239,24 @@ mod tests {
         assert!(matches!(files[0], Err(VolumeError::NoSidecar { .. })));
         assert_eq!(files[1].as_ref().unwrap(), &Path::new("l/P1_post_lesion.nii"));
         assert_eq!(unused, [Path::new("l/P2_lesion.nii")]);
+    }
+
+    #[test]
+    fn contrasts_and_descriptions_of_one_session_share_a_file() {
+        let scans =
+            ["sub-1_T1w.nii", "sub-1_FLAIR.nii", "sub-1_desc-preproc_T1w.nii", "sub-2_T1w.nii"];
+        let labels = ["l/sub-1_lesion.nii", "l/sub-2_lesion.nii"];
+        let labels = files(SidecarKind::LesionMask, &labels);
+        let found = labels.assign(&scans).files;
+        let found: Vec<&str> =
+            found.iter().map(|file| file.as_ref().unwrap().to_str().unwrap()).collect();
+        assert_eq!(found[..3], ["l/sub-1_lesion.nii"; 3]);
+        assert_eq!(found[3], "l/sub-2_lesion.nii");
+        let labels =
+            files(SidecarKind::LesionMask, &["l/sub-1_FLAIR_lesion.nii", "l/sub-1_T1w_lesion.nii"]);
+        let found = labels.assign(&scans[..2]).files;
+        assert_eq!(*found[0].as_ref().unwrap(), Path::new("l/sub-1_T1w_lesion.nii"));
+        assert_eq!(*found[1].as_ref().unwrap(), Path::new("l/sub-1_FLAIR_lesion.nii"));
     }
 
     proptest! {
