@@ -1,29 +1,35 @@
-//! A CUDA device as the machine of a network.
+//! A CUDA device as the backend of a network.
 
 use std::sync::{MutexGuard, PoisonError};
 
 use disyre_core::Distance;
-
-use crate::cuda::{Cuda, f32_bytes};
-use crate::device::Device;
-use crate::group_norm::DeviceNormalised;
-use crate::memory::{Element, Numbers};
-
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, FeatureMaps, Input,
     PartGradients, State,
 };
 use disyre_kernels::{AdamW, Attention, Extent};
 
+use crate::buffer::{DeviceBuffer, Element, role};
+use crate::cuda::{Cuda, f32_bytes};
+use crate::device::Device;
+use crate::graph::CudaGraph;
+use crate::group_norm::DeviceNormalised;
+
+type Values<D> = DeviceBuffer<D, role::Values>;
+type Map<D> = DeviceBuffer<D, role::Map>;
+type Sums<D> = DeviceBuffer<D, role::Sums>;
+type Scalar<D> = DeviceBuffer<D, role::Scalar>;
+type Update<D> = DeviceBuffer<D, role::Update>;
+
 impl<D: Device> Backend for Cuda<D> {
-    type Values = Numbers<D>;
-    type Map = Numbers<D>;
-    type Moments = Numbers<D>;
+    type Values = Values<D>;
+    type Map = Map<D>;
+    type Moments = DeviceBuffer<D, role::Moments>;
     type Normalised = DeviceNormalised<D>;
-    type Sums = Numbers<D>;
-    type Scalar = Numbers<D>;
-    type Update = Numbers<D>;
-    type Recording = D::Recording;
+    type Sums = Sums<D>;
+    type Scalar = Scalar<D>;
+    type Update = Update<D>;
+    type Recording = CudaGraph<D>;
 
     fn describe(&self) -> String {
         format!("{} on {}", self.precision(), self.device().describe())
@@ -37,51 +43,47 @@ impl<D: Device> Backend for Cuda<D> {
         self.element().bytes()
     }
 
-    fn zeros(&self, len: usize) -> Numbers<D> {
-        self.put(Element::F32, len, &vec![0; 4 * len])
+    fn take_error(&self) -> Result<(), BackendError> {
+        self.first_error()
     }
 
-    fn upload(&self, values: &[f32]) -> Numbers<D> {
-        self.put(Element::F32, values.len(), &f32_bytes(values))
+    fn zeros(&self, len: usize) -> Values<D> {
+        DeviceBuffer::new(self.put(Element::F32, len, || vec![0; 4 * len]))
     }
 
-    fn download(&self, values: &Numbers<D>) -> Result<Vec<f32>, BackendError> {
-        let bytes = self.bytes(values)?;
-        Ok(match values.element() {
-            Element::Bf16 => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&pair| f32::from_bits(u32::from(u16::from_ne_bytes(pair)) << 16))
-                .collect(),
-            Element::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_ne_bytes(b)).collect(),
-            Element::F64 => f64s(&bytes).map(|value| value as f32).collect(),
-        })
+    fn upload(&self, values: &[f32]) -> Values<D> {
+        DeviceBuffer::new(self.put(Element::F32, values.len(), || f32_bytes(values)))
+    }
+
+    fn download(&self, values: &Values<D>) -> Result<Vec<f32>, BackendError> {
+        Ok(f32s(&self.bytes(values.on(self))?))
     }
 
     fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> FeatureMaps<Self> {
-        let mut maps = self.blank(extent, channels);
-        self.replace(values, &mut maps);
-        maps
+        let numbers = self.put(Element::F32, values.len(), || f32_bytes(values));
+        FeatureMaps::new(extent, channels, DeviceBuffer::new(numbers))
     }
 
     fn replace(&self, values: &[f32], maps: &mut FeatureMaps<Self>) {
-        self.write(&f32_bytes(values), maps.values());
+        self.write(&f32_bytes(values), maps.values().on(self));
     }
 
     fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self> {
         let len = extent.count * extent.height * extent.width * channels;
-        FeatureMaps::new(extent, channels, self.take(Element::F32, len))
+        FeatureMaps::new(extent, channels, DeviceBuffer::new(self.take(Element::F32, len)))
     }
 
     fn download_maps(&self, maps: &FeatureMaps<Self>) -> Result<Vec<f32>, BackendError> {
-        self.download(maps.values())
+        let numbers = maps.values().on(self);
+        let bytes = self.bytes(numbers)?;
+        Ok(if numbers.element() == Element::Bf16 { bf16s(&bytes) } else { f32s(&bytes) })
     }
 
-    fn read(&self, scalars: &[&Numbers<D>]) -> Result<Vec<f64>, BackendError> {
+    fn read(&self, scalars: &[&Scalar<D>]) -> Result<Vec<f64>, BackendError> {
         let mut found = Vec::with_capacity(scalars.len());
         for scalar in scalars {
-            found.extend(f64s(&self.bytes(scalar)?));
+            let bytes = self.bytes(scalar.on(self))?;
+            found.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_ne_bytes(bytes)));
         }
         Ok(found)
     }
@@ -93,77 +95,78 @@ impl<D: Device> Backend for Cuda<D> {
     fn normalise(
         &self,
         affine: &Affine,
-        weights: &Numbers<D>,
+        weights: &Values<D>,
         parts: &[&FeatureMaps<Self>],
     ) -> DeviceNormalised<D> {
-        self.coefficients(affine, weights, parts)
+        self.coefficients(affine, weights.on(self), parts)
     }
 
     fn convolve(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &Values<D>,
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
     ) -> FeatureMaps<Self> {
-        let [height, width] =
-            conv.layer.kind.output_size([input.extent().height, input.extent().width]);
-        let (values, moments) = self.forward(conv, weights, input, addends, moments);
-        let extent = Extent { count: input.extent().count, height, width };
-        FeatureMaps::with_moments(extent, conv.layer.outputs, values, moments)
+        let (values, moments) = self.forward(conv, weights.on(self), input, addends, moments);
+        let (extent, moments) = (conv.layer.result(input.extent()), moments.map(DeviceBuffer::new));
+        FeatureMaps::with_moments(extent, conv.layer.outputs, DeviceBuffer::new(values), moments)
     }
 
     fn backward_data(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &Values<D>,
         extent: Extent,
-        gradient: &Numbers<D>,
-        onto: Option<Numbers<D>>,
-    ) -> Numbers<D> {
-        self.transposed(conv, weights, extent, gradient, onto)
+        gradient: &Map<D>,
+        onto: Option<Map<D>>,
+    ) -> Map<D> {
+        let (weights, gradient) = (weights.on(self), gradient.on(self));
+        let onto = onto.map(|sum| sum.into_raw(self));
+        DeviceBuffer::new(self.transposed(conv, weights, extent, gradient, onto))
     }
 
     fn backward_data_through_norm(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &Values<D>,
         input: &Input<'_, Self>,
-        gradient: &Numbers<D>,
-    ) -> (Numbers<D>, Numbers<D>) {
-        self.transposed_through(conv, weights, input, gradient)
+        gradient: &Map<D>,
+    ) -> (Map<D>, Sums<D>) {
+        let (weights, gradient) = (weights.on(self), gradient.on(self));
+        let (by_z, sums) = self.transposed_through_norm(conv, weights, input, gradient);
+        (DeviceBuffer::new(by_z), DeviceBuffer::new(sums))
     }
 
     fn backward_filter(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
-        gradient: &Numbers<D>,
-        out: &mut Numbers<D>,
+        gradient: &Map<D>,
+        out: &mut Values<D>,
         by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
-        self.weight_gradient(conv, input, gradient, out);
-        let Extent { count, height, width } = input.extent();
-        let [height, width] = conv.layer.kind.output_size([height, width]);
-        let extent = Extent { count, height, width };
-        self.sum_pixels(gradient, extent, (out, conv.bias.start), by_image);
+        let (gradient, out) = (gradient.on(self), out.on(self));
+        self.filter_gradient(conv, input, gradient, out);
+        self.sum_pixels(gradient, conv.layer.result(input.extent()), (out, &conv.bias), by_image);
     }
 
     fn backward_norm(
         &self,
         affine: &Affine,
-        weights: &Numbers<D>,
+        weights: &Values<D>,
         input: &Input<'_, Self>,
-        found: (Numbers<D>, Numbers<D>),
-        out: &mut Numbers<D>,
+        (by_z, sums): (Map<D>, Sums<D>),
+        out: &mut Values<D>,
         to: PartGradients<'_, Self>,
     ) {
-        self.norm_gradients(affine, weights, input, found, out, to);
+        let found = (by_z.into_raw(self), sums.into_raw(self));
+        self.norm_gradients(affine, weights.on(self), input, found, out.on(self), to);
     }
 
     fn attend(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> FeatureMaps<Self> {
-        let values = self.attention(attention, qkv);
+        let values = DeviceBuffer::new(self.attention(attention, qkv));
         FeatureMaps::new(qkv.extent(), attention.channels, values)
     }
 
@@ -171,17 +174,18 @@ impl<D: Device> Backend for Cuda<D> {
         &self,
         attention: &Attention,
         qkv: &FeatureMaps<Self>,
-        gradient: &Numbers<D>,
-    ) -> Numbers<D> {
-        self.attention_gradient(attention, qkv, gradient)
+        gradient: &Map<D>,
+    ) -> Map<D> {
+        DeviceBuffer::new(self.attention_gradient(attention, qkv, gradient.on(self)))
     }
 
     fn squared_error(
         &self,
         y: &FeatureMaps<Self>,
         target: &FeatureMaps<Self>,
-    ) -> (Numbers<D>, Numbers<D>) {
-        self.loss(y, target)
+    ) -> (Scalar<D>, Map<D>) {
+        let (loss, slope) = self.loss(y, target);
+        (DeviceBuffer::new(loss), DeviceBuffer::new(slope))
     }
 
     fn add_member(
@@ -194,45 +198,40 @@ impl<D: Device> Backend for Cuda<D> {
         self.one_more(distance, x, y, onto)
     }
 
-    fn prepare(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
-        self.write_update(update, into);
+    fn prepare(&self, update: &AdamW, into: &mut Option<Update<D>>) {
+        let coefficients = into.get_or_insert_with(|| DeviceBuffer::new(self.take_coefficients()));
+        self.write_coefficients(update, coefficients.on(self));
     }
 
     fn update(
         &self,
-        update: &Numbers<D>,
-        loss: &Numbers<D>,
-        gradient: &Numbers<D>,
+        update: &Update<D>,
+        loss: &Scalar<D>,
+        gradient: &Values<D>,
         state: State<'_, Self>,
-    ) -> Numbers<D> {
-        self.step(update, loss, gradient, state)
+    ) -> Scalar<D> {
+        let (update, loss, gradient) = (update.on(self), loss.on(self), gradient.on(self));
+        DeviceBuffer::new(self.step(update, loss, gradient, state))
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, ()>> {
-        Some(self.turns.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<D::Recording>) {
-        let started = self.keep(self.device().start_recording()).unwrap_or(false);
-        if started {
-            self.pool.recorded.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-        let result = work();
-        let mut recording = started.then(|| self.keep(self.device().end_recording())).flatten();
-        // While it was recorded nothing ran.
-        if let Some(recording) = &mut recording {
-            self.replay(recording);
-        }
-        (result, recording)
+    fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<CudaGraph<D>>) {
+        self.capture(work)
     }
 
-    fn replay(&self, recording: &mut D::Recording) {
-        if self.failure().is_none() {
-            self.keep(self.device().replay(recording));
-        }
+    fn replay(&self, recording: &mut CudaGraph<D>) {
+        self.launch_graph(recording);
     }
 }
 
-fn f64s(bytes: &[u8]) -> impl Iterator<Item = f64> {
-    bytes.as_chunks().0.iter().map(|&bytes| f64::from_ne_bytes(bytes))
+fn f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
+}
+
+fn bf16s(bytes: &[u8]) -> Vec<f32> {
+    let upper = |&pair: &[u8; 2]| f32::from_bits(u32::from(u16::from_ne_bytes(pair)) << 16);
+    bytes.as_chunks().0.iter().map(upper).collect()
 }

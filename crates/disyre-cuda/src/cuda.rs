@@ -1,21 +1,36 @@
 //! Operations on a device: memory, failures, and how kernels are run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use disyre_kernels::Precision;
-use disyre_kernels::backend::BackendError;
+use disyre_kernels::backend::{BackendError, FeatureMaps};
 
+use crate::buffer::{Array, Element, RawBuffer};
 use crate::device::{Device, Kernel};
-use crate::memory::{Element, Numbers, Pool};
+use crate::memory::Pool;
 
-/// A CUDA device and the operations of a network on it.
+/// A GPU, or its emulator, as the [`Backend`](disyre_kernels::backend::Backend) of a network.
+///
+/// ```
+/// # #[cfg(feature = "emulation")] {
+/// use disyre_cuda::{Cuda, Mode};
+/// use disyre_kernels::backend::Backend;
+/// use disyre_kernels::{Extent, Precision};
+///
+/// let gpu = Cuda::emulated(Mode::default(), Precision::F32);
+/// let extent = Extent { count: 1, height: 1, width: 2 };
+/// let [y, target] = [[1.0, 4.0], [0.0, 2.0]].map(|values| gpu.maps(&values, extent, 1));
+/// let (loss, _) = gpu.squared_error(&y, &target);
+/// assert_eq!(gpu.read(&[&loss])?, [2.5]);
+/// # }
+/// # Ok::<(), disyre_kernels::backend::BackendError>(())
+/// ```
 #[derive(Debug)]
 pub struct Cuda<D: Device> {
     pub(crate) pool: Arc<Pool<D>>,
     precision: Precision,
-    /// The first failure that nobody has been told of.
-    failure: Mutex<Option<BackendError>>,
-    pub(crate) turns: Mutex<()>,
+    /// Held from an upload until what came of it was downloaded.
+    pub(crate) lock: Mutex<()>,
 }
 
 /// The parameters of a kernel.
@@ -27,17 +42,12 @@ pub(crate) unsafe trait Parameters: Copy {}
 impl<D: Device> Cuda<D> {
     /// Operations on a device, with products of convolutions in `precision`; in place of `Bf16x3`, which would not be
     /// faster, they are in `f32`.
-    pub fn new(device: D, precision: Precision) -> Self {
+    pub(crate) fn new(device: D, precision: Precision) -> Self {
         let precision = match precision {
             Precision::Bf16 => Precision::Bf16,
             Precision::F32 | Precision::Bf16x3 => Precision::F32,
         };
-        Self {
-            pool: Arc::new(Pool::new(device)),
-            precision,
-            failure: Mutex::default(),
-            turns: Mutex::default(),
-        }
+        Self { pool: Arc::new(Pool::new(device)), precision, lock: Mutex::default() }
     }
 
     /// The precision in effect.
@@ -49,18 +59,20 @@ impl<D: Device> Cuda<D> {
         &self.pool.device
     }
 
-    pub(crate) fn failure(&self) -> MutexGuard<'_, Option<BackendError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps the first failure until it is told.
+    /// Keeps the first failure until it is taken.
     pub(crate) fn keep<T>(&self, result: Result<T, BackendError>) -> Option<T> {
-        result.map_err(|failure| self.failure().get_or_insert(failure).clone()).ok()
+        result.map_err(|failure| self.pool.fail(failure)).ok()
     }
 
-    /// Tells a failure, and forgets it.
-    pub(crate) fn told(&self) -> Result<(), BackendError> {
-        self.failure().take().map_or(Ok(()), Err)
+    /// The first failure, which is then forgotten.
+    pub(crate) fn first_error(&self) -> Result<(), BackendError> {
+        self.pool.failure().take().map_or(Ok(()), Err)
+    }
+
+    /// # Panics
+    /// If the numbers lie in the memory of another backend.
+    pub(crate) fn assert_owns(&self, numbers: &RawBuffer<D>) {
+        assert!(numbers.is_in(&self.pool), "the numbers lie in the memory of another backend");
     }
 
     pub(crate) fn is_bf16(&self) -> bool {
@@ -73,34 +85,50 @@ impl<D: Device> Cuda<D> {
     }
 
     /// Memory for numbers; without any, the failure is kept.
-    pub(crate) fn take(&self, element: Element, len: usize) -> Numbers<D> {
-        let taken = self.keep(Numbers::take(&self.pool, element, len));
-        taken.unwrap_or_else(|| Numbers::nothing(&self.pool, element, len))
+    pub(crate) fn take(&self, element: Element, len: usize) -> RawBuffer<D> {
+        RawBuffer::take(&self.pool, element, len)
     }
 
-    /// Numbers from `f32` or `f64` ones.
-    pub(crate) fn put(&self, element: Element, len: usize, bytes: &[u8]) -> Numbers<D> {
+    /// Numbers from their bytes, which are made only where there is memory for them.
+    pub(crate) fn put(
+        &self,
+        element: Element,
+        len: usize,
+        bytes: impl FnOnce() -> Vec<u8>,
+    ) -> RawBuffer<D> {
         let numbers = self.take(element, len);
-        self.write(bytes, &numbers);
+        if numbers.memory().is_some() {
+            self.write(&bytes(), &numbers);
+        }
         numbers
     }
 
     /// # Panics
     /// If the numbers have not as many bytes.
-    pub(crate) fn write(&self, bytes: &[u8], numbers: &Numbers<D>) {
+    pub(crate) fn write(&self, bytes: &[u8], numbers: &RawBuffer<D>) {
         assert_eq!(bytes.len(), numbers.bytes(), "lengths belong together");
-        if let Some(block) = numbers.block() {
-            self.keep(self.device().upload(bytes, block));
+        if let Some(memory) = numbers.memory() {
+            self.keep(self.device().upload(bytes, memory.block()));
         }
     }
 
     /// The bytes of numbers, after all operations before.
-    pub(crate) fn bytes(&self, numbers: &Numbers<D>) -> Result<Vec<u8>, BackendError> {
+    pub(crate) fn bytes(&self, numbers: &RawBuffer<D>) -> Result<Vec<u8>, BackendError> {
+        let Some(memory) = numbers.memory() else {
+            self.first_error()?;
+            return Ok(Vec::new());
+        };
         let mut bytes = vec![0; numbers.bytes()];
-        if let Some(block) = numbers.block() {
-            self.keep(self.device().download(block, &mut bytes));
-        }
-        self.told().map(|()| bytes)
+        self.keep(self.device().download(memory.block(), &mut bytes));
+        self.first_error().map(|()| bytes)
+    }
+
+    /// Maps as kernels take them.
+    ///
+    /// # Panics
+    /// If they lie in the memory of another backend.
+    pub(crate) fn array(&self, maps: &FeatureMaps<Self>) -> Array {
+        maps.values().on(self).array()
     }
 
     /// Runs a kernel, unless something failed before.
@@ -114,14 +142,15 @@ impl<D: Device> Cuda<D> {
         threads: u32,
         parameters: &P,
     ) {
-        if self.failure().is_some() {
+        // Where an operand has no memory, that is a failure too: no kernel sees its address.
+        if self.pool.failure().is_some() {
             return;
         }
         let grid = grid.map(|blocks| u32::try_from(blocks).expect("blocks can be counted"));
         let (pointer, bytes) = (std::ptr::from_ref(parameters).cast(), size_of::<P>());
         // SAFETY: the type has the kernel's layout; the operation that fills it in took the addresses from numbers that
-        // it holds, of the sizes that its own checks demand, and memory that is dropped later is not used again before
-        // the kernel is done.
+        // it holds, which have memory, of the sizes that its own checks demand, and memory that is dropped later is not
+        // used again before the kernel is done.
         let result = unsafe { self.device().launch(kernel, grid, threads, pointer, bytes) };
         self.keep(result);
     }

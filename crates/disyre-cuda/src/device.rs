@@ -1,9 +1,13 @@
+//! What runs kernels: the driver, or the emulator.
+
 use std::ffi::c_void;
 use std::fmt::Debug;
 
 use disyre_kernels::backend::BackendError;
 
-/// A machine that runs CUDA kernels, one after another in the order of the calls.
+/// A device that runs CUDA kernels, one after another in the order of the calls.
+///
+/// The trait is out of reach for other crates: operations trust the addresses that it gives.
 ///
 /// # Errors
 /// Every call may return an earlier call's failure.
@@ -28,7 +32,7 @@ pub trait Device: Debug + Send + Sync + 'static {
     /// Where memory lies, as kernels take it: a multiple of 256.
     fn address(&self, memory: &Self::Memory) -> u64;
 
-    /// Copies to the start of memory.
+    /// Copies to the start of memory, in the order of the kernels.
     ///
     /// # Panics
     /// If it is shorter.
@@ -60,15 +64,15 @@ pub trait Device: Debug + Send + Sync + 'static {
     /// Ends the recording that was started.
     fn end_recording(&self) -> Result<Self::Recording, BackendError>;
 
-    /// Launches everything that was recorded.
-    fn replay(&self, recording: &Self::Recording) -> Result<(), BackendError>;
+    /// Launches everything that was recorded. The memory of all launches is there: see `CudaGraph`.
+    fn replay(&self, recording: &mut Self::Recording) -> Result<(), BackendError>;
 }
 
 /// A kernel, and the source file that it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
     /// The file without its ending.
-    pub module: &'static str,
+    pub(crate) module: &'static str,
     /// The function.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
 }

@@ -29,6 +29,7 @@
 mod adamw;
 mod attention;
 mod backend;
+mod buffer;
 mod conv2d;
 mod cuda;
 mod device;
@@ -37,17 +38,17 @@ mod driver;
 #[cfg(feature = "emulation")]
 mod emulator;
 mod ensemble;
+mod graph;
 mod group_norm;
 mod loss;
 mod memory;
 
+pub use buffer::{DeviceBuffer, role};
 pub use cuda::Cuda;
-pub use device::{Device, Kernel};
 #[cfg(feature = "cuda")]
-pub use driver::{Driver, DriverMemory, Graph};
+pub use driver::{Gpu, Stream};
 #[cfg(feature = "emulation")]
-pub use emulator::recorder::{Launch, Recorder};
+pub use emulator::recorder::RecordingEmulator;
 #[cfg(feature = "emulation")]
-pub use emulator::{Emulated, EmulatedMemory, Mode};
-pub use group_norm::DeviceNormalised;
-pub use memory::Numbers;
+pub use emulator::{Emulator, Mode};
+pub use graph::CudaGraph;

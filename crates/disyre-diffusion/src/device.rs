@@ -126,9 +126,8 @@ pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, Diffusion
 /// Opens a CUDA device and tells its name, or why it cannot be used.
 #[cfg(feature = "cuda")]
 fn probe(number: usize) -> Result<String, String> {
-    use disyre_cuda::{Device as _, Driver};
-    let driver = Driver::new(number).map_err(|error| error.to_string())?;
-    Ok(driver.describe())
+    let gpu = disyre_cuda::Gpu::open(number).map_err(|error| error.to_string())?;
+    Ok(gpu.describe().to_owned())
 }
 
 #[cfg(not(feature = "cuda"))]

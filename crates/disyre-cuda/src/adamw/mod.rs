@@ -1,12 +1,12 @@
 //! The norm of the gradient, and AdamW: the launch code of adamw.cu.
 
+use crate::buffer::{Element, RawBuffer};
 use crate::cuda::{Cuda, Parameters};
 use crate::device::{Device, Kernel};
-use crate::memory::{Element, Numbers};
 use disyre_kernels::AdamW;
 use disyre_kernels::backend::State;
 
-/// Numbers of one partial sum.
+/// RawBuffer of one partial sum.
 const PIECE: usize = 1 << 14;
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
@@ -45,9 +45,13 @@ const fn kernel(name: &'static str) -> Kernel {
 }
 
 impl<D: Device> Cuda<D> {
+    /// Memory for the coefficients of an update.
+    pub(crate) fn take_coefficients(&self) -> RawBuffer<D> {
+        self.take(Element::F32, COEFFICIENT_BYTES / 4)
+    }
+
     /// Writes the coefficients of an update where kernels read them.
-    pub(crate) fn write_update(&self, update: &AdamW, into: &mut Option<Numbers<D>>) {
-        let numbers = into.get_or_insert_with(|| self.take(Element::F32, COEFFICIENT_BYTES / 4));
+    pub(crate) fn write_coefficients(&self, update: &AdamW, into: &RawBuffer<D>) {
         // 1 − β from the exact β: that of a rounded one is off by 1e-5.
         let shares = update.betas.map(|beta| (1.0 - beta) as f32);
         let singles = [
@@ -62,25 +66,23 @@ impl<D: Device> Cuda<D> {
         ];
         let mut bytes = update.clip_norm.to_ne_bytes().to_vec();
         bytes.extend(singles.iter().flat_map(|value| value.to_ne_bytes()));
-        self.write(&bytes, numbers);
+        self.write(&bytes, into);
     }
 
     /// One step of the optimiser; returns the gradient's norm.
     pub(crate) fn step(
         &self,
-        coefficients: &Numbers<D>,
-        loss: &Numbers<D>,
-        gradient: &Numbers<D>,
+        coefficients: &RawBuffer<D>,
+        loss: &RawBuffer<D>,
+        gradient: &RawBuffer<D>,
         state: State<'_, Self>,
-    ) -> Numbers<D> {
+    ) -> RawBuffer<D> {
         let norm = self.norm(gradient);
         let State { weights, first, second, average } = state;
-        let len = gradient.len();
-        assert!(
-            [&*weights, first, second].iter().all(|v| v.len() == len),
-            "lengths belong together"
-        );
-        assert!(average.as_ref().is_none_or(|v| v.len() == len), "an average of all weights");
+        let [weights, first, second] = [weights.on(self), first.on(self), second.on(self)];
+        let (average, len) = (average.map(|average| average.on(self)), gradient.len());
+        assert!([weights, first, second].iter().all(|v| v.len() == len), "lengths belong together");
+        assert!(average.is_none_or(|v| v.len() == len), "an average of all weights");
         let parameters = Update {
             coefficients: coefficients.address(0),
             norm: norm.address(0),
@@ -97,7 +99,7 @@ impl<D: Device> Cuda<D> {
         norm
     }
 
-    fn norm(&self, values: &Numbers<D>) -> Numbers<D> {
+    fn norm(&self, values: &RawBuffer<D>) -> RawBuffer<D> {
         let partials = self.take(Element::F64, values.len().div_ceil(PIECE));
         let (values, len) = (values.address(0), values.len() as i64);
         let parameters = Squares { values, partials: partials.address(0), len };

@@ -127,7 +127,7 @@ __device__ __forceinline__ void attend(const Attention& p) {
 
 // The gradient by queries, and what the one by keys and values needs of every query.
 template <int DEPTH>
-__device__ __forceinline__ void by_queries(const Attention& p) {
+__device__ __forceinline__ void backward_queries(const Attention& p) {
     SHARED(float, keys, THREADS * DEPTH);
     SHARED(float, values, THREADS * DEPTH);
     const int pixel = blockIdx.x * THREADS + threadIdx.x;
@@ -153,7 +153,7 @@ __device__ __forceinline__ void by_queries(const Attention& p) {
 
 // The gradient by keys and values: every thread has one key and meets all queries.
 template <int DEPTH>
-__device__ __forceinline__ void by_keys(const Attention& p) {
+__device__ __forceinline__ void backward_keys(const Attention& p) {
     SHARED(float, queries, THREADS * DEPTH);
     SHARED(float, gradients, THREADS * DEPTH);
     const int pixel = blockIdx.x * THREADS + threadIdx.x;
@@ -184,9 +184,9 @@ __device__ __forceinline__ void by_keys(const Attention& p) {
 KERNEL(attend_8, Attention, THREADS) { attend<8>(p); }
 KERNEL(attend_16, Attention, THREADS) { attend<16>(p); }
 KERNEL(attend_32, Attention, THREADS) { attend<32>(p); }
-KERNEL(by_queries_8, Attention, THREADS) { by_queries<8>(p); }
-KERNEL(by_queries_16, Attention, THREADS) { by_queries<16>(p); }
-KERNEL(by_queries_32, Attention, THREADS) { by_queries<32>(p); }
-KERNEL(by_keys_8, Attention, THREADS) { by_keys<8>(p); }
-KERNEL(by_keys_16, Attention, THREADS) { by_keys<16>(p); }
-KERNEL(by_keys_32, Attention, THREADS) { by_keys<32>(p); }
+KERNEL(backward_queries_8, Attention, THREADS) { backward_queries<8>(p); }
+KERNEL(backward_queries_16, Attention, THREADS) { backward_queries<16>(p); }
+KERNEL(backward_queries_32, Attention, THREADS) { backward_queries<32>(p); }
+KERNEL(backward_keys_8, Attention, THREADS) { backward_keys<8>(p); }
+KERNEL(backward_keys_16, Attention, THREADS) { backward_keys<16>(p); }
+KERNEL(backward_keys_32, Attention, THREADS) { backward_keys<32>(p); }

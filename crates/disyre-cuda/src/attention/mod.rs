@@ -1,8 +1,8 @@
 //! Attention and its gradient: the launch code of attention.cu.
 
+use crate::buffer::{Array, Element, RawBuffer};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::Attention;
 use disyre_kernels::backend::{BackendError, FeatureMaps};
 
@@ -27,14 +27,16 @@ unsafe impl Parameters for Attend {}
 
 /// The kernels for heads of up to 8, 16 and 32 channels.
 const FORWARD: [&str; 3] = ["attend_8", "attend_16", "attend_32"];
-const BY_QUERIES: [&str; 3] = ["by_queries_8", "by_queries_16", "by_queries_32"];
-const BY_KEYS: [&str; 3] = ["by_keys_8", "by_keys_16", "by_keys_32"];
+const BACKWARD_QUERIES: [&str; 3] =
+    ["backward_queries_8", "backward_queries_16", "backward_queries_32"];
+const BACKWARD_KEYS: [&str; 3] = ["backward_keys_8", "backward_keys_16", "backward_keys_32"];
 
 impl<D: Device> Cuda<D> {
     /// The result, kept as the queries are. Heads of more than 32 channels are a failure.
-    pub(crate) fn attention(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> Numbers<D> {
-        let out = self.take(qkv.values().element(), qkv.values().len() / 3);
-        let parameters = attend(attention, qkv, Array::default(), out.array());
+    pub(crate) fn attention(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> RawBuffer<D> {
+        let queries = qkv.values().on(self);
+        let out = self.take(queries.element(), queries.len() / 3);
+        let parameters = self.attend_parameters(attention, qkv, Array::default(), out.array());
         self.run_heads(FORWARD, attention, qkv, &parameters);
         out
     }
@@ -44,17 +46,17 @@ impl<D: Device> Cuda<D> {
         &self,
         attention: &Attention,
         qkv: &FeatureMaps<Self>,
-        gradient: &Numbers<D>,
-    ) -> Numbers<D> {
-        assert_eq!(3 * gradient.len(), qkv.values().len(), "the gradient has the result's shape");
-        let out = self.take(qkv.values().element(), qkv.values().len());
-        let pixels = qkv.extent().count * qkv.extent().height * qkv.extent().width;
-        let heads = attention.channels / attention.head_channels;
-        let statistics = self.take(Element::F32, 2 * pixels * heads);
-        let mut parameters = attend(attention, qkv, gradient.array(), out.array());
+        gradient: &RawBuffer<D>,
+    ) -> RawBuffer<D> {
+        let queries = qkv.values().on(self);
+        assert_eq!(3 * gradient.len(), queries.len(), "the gradient has the result's shape");
+        let out = self.take(queries.element(), queries.len());
+        let mut parameters = self.attend_parameters(attention, qkv, gradient.array(), out.array());
+        // Two for each pixel and head.
+        let statistics = self.take(Element::F32, 2 * gradient.len() / attention.head_channels);
         parameters.statistics = statistics.address(0);
-        self.run_heads(BY_QUERIES, attention, qkv, &parameters);
-        self.run_heads(BY_KEYS, attention, qkv, &parameters);
+        self.run_heads(BACKWARD_QUERIES, attention, qkv, &parameters);
+        self.run_heads(BACKWARD_KEYS, attention, qkv, &parameters);
         out
     }
 
@@ -80,23 +82,29 @@ impl<D: Device> Cuda<D> {
         let kernel = Kernel { module: "attention", name: kernels[which] };
         self.run(kernel, grid, THREADS as u32, parameters);
     }
-}
 
-fn attend<D: Device>(
-    attention: &Attention,
-    qkv: &FeatureMaps<Cuda<D>>,
-    gradient: Array,
-    out: Array,
-) -> Attend {
-    assert_eq!(qkv.channels(), 3 * attention.channels, "queries, keys and values");
-    Attend {
-        qkv: qkv.values().array(),
-        gradient,
-        out,
-        statistics: 0,
-        pixels: int(qkv.extent().height * qkv.extent().width),
-        channels: int(attention.channels),
-        head_channels: int(attention.head_channels),
-        scale: 1.0 / (attention.head_channels as f32).sqrt(),
+    /// # Panics
+    /// If the channels are not those of the heads.
+    fn attend_parameters(
+        &self,
+        attention: &Attention,
+        qkv: &FeatureMaps<Self>,
+        gradient: Array,
+        out: Array,
+    ) -> Attend {
+        let Attention { channels, head_channels } = *attention;
+        assert_eq!(qkv.channels(), 3 * channels, "queries, keys and values");
+        let whole = head_channels > 0 && channels.is_multiple_of(head_channels);
+        assert!(whole, "{channels} channels are whole heads of {head_channels}");
+        Attend {
+            qkv: self.array(qkv),
+            gradient,
+            out,
+            statistics: 0,
+            pixels: int(qkv.extent().height * qkv.extent().width),
+            channels: int(channels),
+            head_channels: int(head_channels),
+            scale: 1.0 / (head_channels as f32).sqrt(),
+        }
     }
 }

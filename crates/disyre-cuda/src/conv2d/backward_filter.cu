@@ -1,5 +1,5 @@
 // The gradient of a convolution by its weights: for every tap, block of input channels and block of output channels, the
-// sum over all positions of input times gradient. See by_weight.rs.
+// sum over all positions of input times gradient. See backward_filter.rs.
 
 #include "lattice.cuh"
 #include "tensor_core.cuh"
@@ -7,7 +7,7 @@
 // Output channels of a block.
 constexpr int OUTPUTS = 32;
 
-struct ByWeight {
+struct BackwardFilter {
     Lattice lattice;
     Side from;
     Side to;
@@ -86,7 +86,7 @@ struct OnCores {
 // Writes the gradient at a tile's positions of one sub-grid, zeros outside the images.
 template <class T>
 __device__ __forceinline__ void load_gradient(
-    T* to, int stride, const ByWeight& p, const Origin& origin, int grid, int first, int threads) {
+    T* to, int stride, const BackwardFilter& p, const Origin& origin, int grid, int first, int threads) {
     const Parts parts{{p.gradient, Array{}}, {p.to.channels, 0}};
     for (int i = threadIdx.x; i < TILE * OUTPUTS / 4; i += threads) {
         const int row = i / (OUTPUTS / 4), at = i % (OUTPUTS / 4) * 4;
@@ -98,7 +98,7 @@ __device__ __forceinline__ void load_gradient(
 
 // TAPS: those of one warp.
 template <class Product, int TAPS>
-__device__ __forceinline__ void by_weight(const ByWeight& p, int threads) {
+__device__ __forceinline__ void backward_filter(const BackwardFilter& p, int threads) {
     using T = typename Product::T;
     constexpr int STRIDE = OUTPUTS + 16 / sizeof(T);
     SHARED(T, patch, Patch<T>::SIZE);
@@ -153,12 +153,12 @@ __device__ __forceinline__ void by_weight(const ByWeight& p, int threads) {
     }
 }
 
-KERNEL(by_weight_f32_1, ByWeight, 128) { by_weight<OnCores, 1>(p, 128); }
-KERNEL(by_weight_f32_3, ByWeight, 96) { by_weight<OnCores, 3>(p, 96); }
-KERNEL(by_weight_f32_4, ByWeight, 128) { by_weight<OnCores, 4>(p, 128); }
-KERNEL(by_weight_bf16_1, ByWeight, 128) { by_weight<OnTensorCores, 1>(p, 128); }
-KERNEL(by_weight_bf16_3, ByWeight, 96) { by_weight<OnTensorCores, 3>(p, 96); }
-KERNEL(by_weight_bf16_4, ByWeight, 128) { by_weight<OnTensorCores, 4>(p, 128); }
+KERNEL(backward_filter_f32_1, BackwardFilter, 128) { backward_filter<OnCores, 1>(p, 128); }
+KERNEL(backward_filter_f32_3, BackwardFilter, 96) { backward_filter<OnCores, 3>(p, 96); }
+KERNEL(backward_filter_f32_4, BackwardFilter, 128) { backward_filter<OnCores, 4>(p, 128); }
+KERNEL(backward_filter_bf16_1, BackwardFilter, 128) { backward_filter<OnTensorCores, 1>(p, 128); }
+KERNEL(backward_filter_bf16_3, BackwardFilter, 96) { backward_filter<OnTensorCores, 3>(p, 96); }
+KERNEL(backward_filter_bf16_4, BackwardFilter, 128) { backward_filter<OnTensorCores, 4>(p, 128); }
 
 struct JoinShares {
     const float* shares;

@@ -1,10 +1,10 @@
-//! The gradient of a convolution by its weights: the launch code of backward_filter.cu.
+//! The gradient by the filter of a convolution: the launch code of backward_filter.cu.
 
-use super::{Parts, Transform, parts, transform};
-use crate::conv2d::lattice::{Lattice, Side, Tiling, Way};
+use super::{Parts, Transform};
+use crate::buffer::{Array, Element, RawBuffer};
+use crate::conv2d::lattice::{Direction, Lattice, Side, Tiling};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::backend::{Conv, Input};
 
 /// Blocks that keep a large device busy; no more than that share the positions of one layer. Fixed, so that the sum has
@@ -15,7 +15,7 @@ const OUTPUTS: usize = 32;
 
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-struct ByWeight {
+struct BackwardFilter {
     lattice: Lattice,
     from: Side,
     to: Side,
@@ -42,7 +42,7 @@ struct JoinShares {
 }
 
 // SAFETY: these structures have the layouts of those of the same names in backward_filter.cu.
-unsafe impl Parameters for ByWeight {}
+unsafe impl Parameters for BackwardFilter {}
 // SAFETY: as above.
 unsafe impl Parameters for JoinShares {}
 
@@ -71,17 +71,18 @@ impl Warps {
 
 impl<D: Device> Cuda<D> {
     /// Writes the gradient by the weight to its place in `out`.
-    pub(crate) fn weight_gradient(
+    pub(crate) fn filter_gradient(
         &self,
         conv: &Conv,
         input: &Input<'_, Self>,
-        gradient: &Numbers<D>,
-        out: &Numbers<D>,
+        gradient: &RawBuffer<D>,
+        out: &RawBuffer<D>,
     ) {
         let layer = &conv.layer;
-        let tiling = Tiling::new(layer, input.extent(), Way::Forward);
+        let tiling = Tiling::new(layer, input.extent(), Direction::Forward);
         assert_eq!(gradient.len(), tiling.len(1), "the gradient has the result's shape");
         assert_eq!(conv.weight.len(), layer.weight_len(), "the weight has the layer's shape");
+        assert!(conv.weight.end <= out.len(), "the weight has a place");
         let (area, matrices) = (layer.inputs * layer.outputs, layer.kind.taps().len());
         let warps = Warps::of(matrices);
         let in_block = if self.is_bf16() { 32 } else { 16 };
@@ -89,12 +90,12 @@ impl<D: Device> Cuda<D> {
         let shares = (BLOCKS / (blocks[0] * blocks[1])).clamp(1, tiling.tiles());
         let found = shares * warps.row_groups();
         let sums = self.take(Element::F32, found * matrices * area);
-        let parameters = ByWeight {
+        let parameters = BackwardFilter {
             lattice: tiling.lattice,
             from: tiling.sides[0],
             to: tiling.sides[1],
-            source: parts(input, layer.inputs),
-            transform: transform(input),
+            source: self.parts(input, layer.inputs),
+            transform: self.transform(input),
             gradient: gradient.array(),
             out: sums.address(0),
             tiles: int(tiling.tiles()),
@@ -103,12 +104,12 @@ impl<D: Device> Cuda<D> {
             tap_groups: int(warps.tap_groups),
         };
         let name = match (self.is_bf16(), warps.taps_of_warp) {
-            (false, 1) => "by_weight_f32_1",
-            (false, 3) => "by_weight_f32_3",
-            (false, _) => "by_weight_f32_4",
-            (true, 1) => "by_weight_bf16_1",
-            (true, 3) => "by_weight_bf16_3",
-            (true, _) => "by_weight_bf16_4",
+            (false, 1) => "backward_filter_f32_1",
+            (false, 3) => "backward_filter_f32_3",
+            (false, _) => "backward_filter_f32_4",
+            (true, 1) => "backward_filter_bf16_1",
+            (true, 3) => "backward_filter_bf16_3",
+            (true, _) => "backward_filter_bf16_4",
         };
         let kernel = |name| Kernel { module: "backward_filter", name };
         self.run(kernel(name), [blocks[0], blocks[1], shares], warps.threads, &parameters);
@@ -118,7 +119,12 @@ impl<D: Device> Cuda<D> {
     }
 }
 
-fn join<D: Device>(conv: &Conv, sums: &Numbers<D>, count: usize, out: &Numbers<D>) -> JoinShares {
+fn join<D: Device>(
+    conv: &Conv,
+    sums: &RawBuffer<D>,
+    count: usize,
+    out: &RawBuffer<D>,
+) -> JoinShares {
     let matrices = conv.layer.kind.sums();
     let mut join = JoinShares {
         shares: sums.address(0),

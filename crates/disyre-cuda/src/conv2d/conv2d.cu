@@ -20,8 +20,8 @@ struct Partial {
 struct ThroughNorm {
     Parts x;
     Transform transform;
-    // Of the normal x, spread * x + level.
-    const float* spread;
+    // Of the normal x, rstd * x + level.
+    const float* rstd;
     const float* level;
 };
 
@@ -236,7 +236,7 @@ __device__ __forceinline__ float finished(
         value += load(p.by_image, (long long)image * p.by_image_width + p.by_image_first + channel);
     }
     if (p.addend.values) value += load(p.addend, at);
-    if (p.through.spread && p.through.transform.silu) {
+    if (p.through.rstd && p.through.transform.silu) {
         const int coefficient = image * p.to.channels + channel;
         const float x = load_channel(p.through.x, pixel, channel);
         value *= silu_slope(fmaf(p.through.transform.scale[coefficient], x, p.through.transform.shift[coefficient]));
@@ -301,7 +301,7 @@ __device__ __forceinline__ Partial run_sums(
         if (pixel < 0) continue;
         const int coefficient = place.image * p.to.channels + channel;
         const float x = load_channel(p.through.x, pixel, channel);
-        const float normal = fmaf(p.through.spread[coefficient], x, p.through.level[coefficient]);
+        const float normal = fmaf(p.through.rstd[coefficient], x, p.through.level[coefficient]);
         const float value = tile[row * (COLUMNS + 8) + column];
         found.first += value;
         found.second = fmaf(value, normal, found.second);
@@ -322,7 +322,7 @@ __device__ __forceinline__ Partial join(const Partial& a, const Partial& b, bool
 template <int COLUMNS>
 __device__ __forceinline__ void write_partials(
     const Convolution& p, const float* tile, Partial* runs, const Origin& origin, int grid, int column) {
-    const bool sums = p.through.spread;
+    const bool sums = p.through.rstd;
     for (int i = threadIdx.x; i < TILE / RUN * COLUMNS; i += THREADS) {
         const int first = i / COLUMNS * RUN, at = i % COLUMNS;
         if (column + at >= p.to.channels) continue;

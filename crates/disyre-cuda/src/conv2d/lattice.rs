@@ -47,9 +47,9 @@ pub(crate) struct Lattice {
     first_tap: [i32; MOST_GRIDS * MOST_GRIDS + 1],
 }
 
-/// Which way a convolution is gone through.
+/// Which direction a convolution is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     /// From input to result.
     Forward,
     /// From the gradient by the result to the one by the input.
@@ -65,21 +65,21 @@ pub(crate) struct Tiling {
 }
 
 impl Tiling {
-    /// `extent` is the input's, whichever way.
+    /// `extent` is the input's, whichever direction.
     ///
     /// # Panics
     /// If there is no image.
-    pub(crate) fn new(layer: &Convolution, extent: Extent, way: Way) -> Self {
+    pub(crate) fn new(layer: &Convolution, extent: Extent, direction: Direction) -> Self {
         assert!(extent.count * extent.height * extent.width > 0, "there are images");
         let [input, output] = layer.kind.fineness();
         let [height, width] = layer.kind.output_size([extent.height, extent.width]);
         let result = Extent { height, width, ..extent };
         let sides = [side(input, extent, layer.inputs), side(output, result, layer.outputs)];
         let coarse = if input == 1 { extent } else { result };
-        let lattice = Lattice::new(layer.kind, coarse, way);
-        match way {
-            Way::Forward => Self { lattice, sides },
-            Way::Transposed => Self { lattice, sides: [sides[1], sides[0]] },
+        let lattice = Lattice::new(layer.kind, coarse, direction);
+        match direction {
+            Direction::Forward => Self { lattice, sides },
+            Direction::Transposed => Self { lattice, sides: [sides[1], sides[0]] },
         }
     }
 
@@ -98,7 +98,7 @@ impl Tiling {
         self.lattice.images as usize
     }
 
-    /// Numbers of one side.
+    /// RawBuffer of one side.
     pub(crate) fn len(&self, side: usize) -> usize {
         let Side { height, width, channels, .. } = self.sides[side];
         self.images()
@@ -129,11 +129,11 @@ fn tile(height: usize, width: usize) -> [u32; 3] {
 }
 
 impl Lattice {
-    fn new(kind: Kind, coarse: Extent, way: Way) -> Self {
+    fn new(kind: Kind, coarse: Extent, direction: Direction) -> Self {
         let taps = kind.taps();
         let mut sorted: Vec<_> = taps
             .into_iter()
-            .map(|tap| if way == Way::Forward { tap } else { tap.transposed() })
+            .map(|tap| if direction == Direction::Forward { tap } else { tap.transposed() })
             .collect();
         sorted.sort_by_key(|tap| (tap.to, tap.from, tap.matrix));
         let mut taps = [Tap::default(); MOST_TAPS];
@@ -190,12 +190,12 @@ mod tests {
     #[test]
     fn taps_are_found_by_their_two_sub_grids() {
         for kind in [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling] {
-            for way in [Way::Forward, Way::Transposed] {
+            for direction in [Direction::Forward, Direction::Transposed] {
                 let coarse = Extent { count: 1, height: 4, width: 4 };
-                let lattice = Lattice::new(kind, coarse, way);
+                let lattice = Lattice::new(kind, coarse, direction);
                 let mut seen = 0;
                 for tap in kind.taps() {
-                    let tap = if way == Way::Forward { tap } else { tap.transposed() };
+                    let tap = if direction == Direction::Forward { tap } else { tap.transposed() };
                     let place = tap.to * MOST_GRIDS + tap.from;
                     let [first, end] = [place, place + 1].map(|i| lattice.first_tap[i] as usize);
                     let between = &lattice.taps[first..end];

@@ -4,12 +4,13 @@ mod backward_filter;
 pub(crate) mod lattice;
 mod sum_pixels;
 
-use crate::conv2d::lattice::{Lattice, Side, Tiling, Way};
+use crate::buffer::{Array, Element, RawBuffer};
+use crate::conv2d::lattice::{Direction, Lattice, Side, Tiling};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
+use crate::group_norm::Coefficients;
 use disyre_kernels::Extent;
-use disyre_kernels::backend::{Added, Conv, Input, Through};
+use disyre_kernels::backend::{Added, Conv, FeatureMaps, Input, Through};
 
 const MOST_TAPS: usize = 16;
 /// Bytes of channels that are multiplied at a time.
@@ -37,7 +38,7 @@ pub(crate) struct Transform {
 struct ThroughNorm {
     x: Parts,
     transform: Transform,
-    spread: u64,
+    rstd: u64,
     level: u64,
 }
 
@@ -102,7 +103,7 @@ const fn kernel(name: &'static str) -> Kernel {
 
 /// Weights as a product reads them.
 struct Packed<D: Device> {
-    weights: Numbers<D>,
+    weights: RawBuffer<D>,
     depth: usize,
     columns: usize,
     /// Columns of one block.
@@ -135,29 +136,31 @@ impl<D: Device> Cuda<D> {
     pub(crate) fn forward(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &RawBuffer<D>,
         input: &Input<'_, Self>,
         addends: &Added<'_, Self>,
         moments: bool,
-    ) -> (Numbers<D>, Option<Numbers<D>>) {
-        let tiling = Tiling::new(&conv.layer, input.extent(), Way::Forward);
-        let packed = self.pack(conv, weights, Way::Forward);
+    ) -> (RawBuffer<D>, Option<RawBuffer<D>>) {
+        let tiling = Tiling::new(&conv.layer, input.extent(), Direction::Forward);
+        let packed = self.pack(conv, weights, Direction::Forward);
         let len = tiling.len(1);
         let element = if moments { self.element() } else { Element::F32 };
         let out = self.take(element, len);
         let by_image = addends.by_image.map_or((Array::default(), [0; 2]), |columns| {
-            assert_eq!(columns.maps.extent().width, input.extent().count, "a pixel for each image");
-            assert!(columns.first + conv.layer.outputs <= columns.maps.channels(), "its columns");
-            (columns.maps.values().array(), [columns.maps.channels(), columns.first])
+            assert_columns(columns.maps, columns.first, [input.extent().count, conv.layer.outputs]);
+            (self.array(columns.maps), [columns.maps.channels(), columns.first])
         });
+        assert_eq!(conv.bias.len(), conv.layer.outputs, "a bias for each output");
+        assert!(conv.bias.end <= weights.len(), "the bias is among the parameters");
         let addend = addends.map.map_or(Array::default(), |map| {
+            let map = map.on(self);
             assert_eq!(map.len(), len, "the map added has the result's shape");
             map.array()
         });
         let pass = Pass {
             tiling,
-            source: parts(input, conv.layer.inputs),
-            transform: transform(input),
+            source: self.parts(input, conv.layer.inputs),
+            transform: self.transform(input),
             packed: &packed,
             bias: weights.address(conv.bias.start),
             by_image,
@@ -173,12 +176,12 @@ impl<D: Device> Cuda<D> {
     pub(crate) fn transposed(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &RawBuffer<D>,
         extent: Extent,
-        gradient: &Numbers<D>,
-        onto: Option<Numbers<D>>,
-    ) -> Numbers<D> {
-        let packed = self.pack(conv, weights, Way::Transposed);
+        gradient: &RawBuffer<D>,
+        onto: Option<RawBuffer<D>>,
+    ) -> RawBuffer<D> {
+        let packed = self.pack(conv, weights, Direction::Transposed);
         let mut pass = self.transposed_pass(conv, extent, gradient, &packed);
         let len = extent.count * extent.height * extent.width * conv.layer.inputs;
         let out = match onto {
@@ -194,21 +197,22 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The gradient by what SiLU was taken of, and its sums.
-    pub(crate) fn transposed_through(
+    pub(crate) fn transposed_through_norm(
         &self,
         conv: &Conv,
-        weights: &Numbers<D>,
+        weights: &RawBuffer<D>,
         input: &Input<'_, Self>,
-        gradient: &Numbers<D>,
-    ) -> (Numbers<D>, Numbers<D>) {
+        gradient: &RawBuffer<D>,
+    ) -> (RawBuffer<D>, RawBuffer<D>) {
         let through = input.through.as_ref().expect("the input is transformed");
-        let packed = self.pack(conv, weights, Way::Transposed);
+        let normalised = through.normalised.on(self);
+        let packed = self.pack(conv, weights, Direction::Transposed);
         let mut pass = self.transposed_pass(conv, input.extent(), gradient, &packed);
         pass.through = ThroughNorm {
-            x: parts(input, conv.layer.inputs),
-            transform: transform(input),
-            spread: through.normalised.spread(),
-            level: through.normalised.level(),
+            x: self.parts(input, conv.layer.inputs),
+            transform: self.transform(input),
+            rstd: normalised.rstd,
+            level: normalised.level,
         };
         pass.found = Found::Sums;
         let out = self.take(self.element(), pass.tiling.len(1));
@@ -220,10 +224,10 @@ impl<D: Device> Cuda<D> {
         &self,
         conv: &Conv,
         extent: Extent,
-        gradient: &Numbers<D>,
+        gradient: &RawBuffer<D>,
         packed: &'a Packed<D>,
     ) -> Pass<'a, D> {
-        let tiling = Tiling::new(&conv.layer, extent, Way::Transposed);
+        let tiling = Tiling::new(&conv.layer, extent, Direction::Transposed);
         let len = tiling.len(0);
         assert_eq!(gradient.len(), len, "the gradient has the result's shape");
         let source = Parts {
@@ -243,7 +247,7 @@ impl<D: Device> Cuda<D> {
         }
     }
 
-    fn pass(&self, pass: &Pass<'_, D>, out: &Numbers<D>) -> Option<Numbers<D>> {
+    fn pass(&self, pass: &Pass<'_, D>, out: &RawBuffer<D>) -> Option<RawBuffer<D>> {
         let Pass { tiling, packed, .. } = pass;
         let images = tiling.images();
         let channels = tiling.sides[1].channels as usize;
@@ -280,10 +284,10 @@ impl<D: Device> Cuda<D> {
 
     fn join(
         &self,
-        partials: &Numbers<D>,
+        partials: &RawBuffer<D>,
         [images, parts, channels]: [usize; 3],
         found: Found,
-    ) -> Numbers<D> {
+    ) -> RawBuffer<D> {
         let out = self.take(Element::F64, 2 * images * channels);
         let parameters = JoinPartials {
             partials: partials.address(0),
@@ -298,13 +302,13 @@ impl<D: Device> Cuda<D> {
         out
     }
 
-    fn pack(&self, conv: &Conv, weights: &Numbers<D>, way: Way) -> Packed<D> {
+    fn pack(&self, conv: &Conv, weights: &RawBuffer<D>, direction: Direction) -> Packed<D> {
         let layer = &conv.layer;
         assert_eq!(conv.weight.len(), layer.weight_len(), "the weight has the layer's shape");
         assert!(conv.weight.end <= weights.len(), "the weight is among the parameters");
-        let (depth, columns) = match way {
-            Way::Forward => (layer.inputs, layer.outputs),
-            Way::Transposed => (layer.outputs, layer.inputs),
+        let (depth, columns) = match direction {
+            Direction::Forward => (layer.inputs, layer.outputs),
+            Direction::Transposed => (layer.outputs, layer.inputs),
         };
         let in_depth = DEPTH_BYTES / if self.is_bf16() { 2 } else { 4 };
         // The wider block unless it would multiply more zeros.
@@ -322,7 +326,7 @@ impl<D: Device> Cuda<D> {
             padded_depth: int(depth),
             padded_columns: int(columns),
             matrices: int(kernel_sums.len()),
-            transposed: i32::from(way == Way::Transposed),
+            transposed: i32::from(direction == Direction::Transposed),
             sums: [[0; 4]; MOST_TAPS],
             counts: [0; MOST_TAPS],
         };
@@ -337,32 +341,45 @@ impl<D: Device> Cuda<D> {
         self.run(kernel(name), grid, 256, &parameters);
         Packed { weights: packed, depth, columns, in_block }
     }
-}
 
-/// What a convolution reads.
-///
-/// # Panics
-/// If the parts have not its channels.
-pub(crate) fn parts<D: Device>(input: &Input<'_, Cuda<D>>, channels: usize) -> Parts {
-    assert!((1..=2).contains(&input.parts.len()), "one or two parts");
-    let all: usize = input.parts.iter().map(|part| part.channels()).sum();
-    assert_eq!(all, channels, "the parts have the layer's channels");
-    let mut found = Parts::default();
-    for (index, part) in input.parts.iter().enumerate() {
-        assert_eq!(part.extent(), input.extent(), "the parts have one extent");
-        found.arrays[index] = part.values().array();
-        found.channels[index] = int(part.channels());
+    /// What a convolution reads.
+    ///
+    /// # Panics
+    /// If the parts have not its channels.
+    fn parts(&self, input: &Input<'_, Self>, channels: usize) -> Parts {
+        assert!((1..=2).contains(&input.parts.len()), "one or two parts");
+        let all: usize = input.parts.iter().map(|part| part.channels()).sum();
+        assert_eq!(all, channels, "the parts have the layer's channels");
+        let mut found = Parts::default();
+        for (index, part) in input.parts.iter().enumerate() {
+            assert_eq!(part.extent(), input.extent(), "the parts have one extent");
+            found.arrays[index] = self.array(part);
+            found.channels[index] = int(part.channels());
+        }
+        found
     }
-    found
+
+    /// How it is transformed.
+    fn transform(&self, input: &Input<'_, Self>) -> Transform {
+        input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
+            let channels: usize = input.parts.iter().map(|part| part.channels()).sum();
+            let Coefficients { len, scale, shift, .. } = normalised.on(self);
+            let expected = input.extent().count * channels;
+            assert_eq!(len, expected, "coefficients for each channel of each image");
+            Transform { scale, shift, silu: i32::from(*silu), unused: 0 }
+        })
+    }
 }
 
-/// How it is transformed.
-pub(crate) fn transform<D: Device>(input: &Input<'_, Cuda<D>>) -> Transform {
-    input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
-        let channels: usize = input.parts.iter().map(|part| part.channels()).sum();
-        let len = input.extent().count * channels;
-        assert_eq!(normalised.len(), len, "coefficients for each channel of each image");
-        let (scale, shift) = (normalised.scale(), normalised.shift());
-        Transform { scale, shift, silu: i32::from(*silu), unused: 0 }
-    })
+/// # Panics
+/// If the maps are not one row of a pixel for each image, with so many channels from `first` on.
+fn assert_columns<D: Device>(
+    maps: &FeatureMaps<Cuda<D>>,
+    first: usize,
+    [images, channels]: [usize; 2],
+) {
+    let row = Extent { count: 1, height: 1, width: images };
+    assert_eq!(maps.extent(), row, "a pixel for each image");
+    let end = first.checked_add(channels);
+    assert!(end.is_some_and(|end| end <= maps.channels()), "columns of each channel");
 }

@@ -1,8 +1,11 @@
 //! Sums over the pixels of each image: the launch code of sum_pixels.cu.
 
 use crate::cuda::{Cuda, Parameters, int};
+use std::ops::Range;
+
+use super::assert_columns;
+use crate::buffer::{Array, Element, RawBuffer};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::Extent;
 use disyre_kernels::backend::{Columns, FeatureMaps};
 
@@ -42,13 +45,13 @@ unsafe impl Parameters for SumPixels {}
 unsafe impl Parameters for JoinPieces {}
 
 impl<D: Device> Cuda<D> {
-    /// The sums of each channel over the pixels of all images to `(c)` numbers of `out` from `start` on, and those of each
-    /// image to `by_image`.
+    /// The sums of each channel over the pixels of all images to their place in `out`, and those of each image to
+    /// `by_image`.
     pub(crate) fn sum_pixels(
         &self,
-        values: &Numbers<D>,
+        values: &RawBuffer<D>,
         extent: Extent,
-        (out, start): (&Numbers<D>, usize),
+        (out, place): (&RawBuffer<D>, &Range<usize>),
         by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
         let pixels = extent.height * extent.width;
@@ -66,14 +69,13 @@ impl<D: Device> Cuda<D> {
         let grid = [count, channels.div_ceil(CHANNELS), extent.count];
         self.run(kernel("sum_pixels"), grid, 256, &sum);
         let (by_image, width, first) = by_image.map_or((Array::default(), 0, 0), |columns| {
-            assert_eq!(columns.maps.extent().width, extent.count, "a pixel for each image");
-            assert!(columns.first + channels <= columns.maps.channels(), "its columns");
-            (columns.maps.values().array(), columns.maps.channels(), columns.first)
+            assert_columns(columns.maps, columns.first, [extent.count, channels]);
+            (self.array(columns.maps), columns.maps.channels(), columns.first)
         });
-        assert!(start + channels <= out.len(), "the sums have a place");
+        assert!(place.len() == channels && place.end <= out.len(), "the sums have a place");
         let join = JoinPieces {
             pieces: pieces.address(0),
-            out: out.address(start),
+            out: out.address(place.start),
             by_image,
             images: int(extent.count),
             count: int(count),

@@ -1,13 +1,17 @@
-//! The kernels on this processor: slow, for tests.
+//! The kernels on the CPU: slow, for tests.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) mod recorder;
 
-use crate::device::{Device, Kernel};
+use disyre_kernels::Precision;
 use disyre_kernels::backend::BackendError;
+
+use crate::cuda::Cuda;
+use crate::device::{Device, Kernel};
 
 unsafe extern "C" {
     fn disyre_emulator_launch(
@@ -26,10 +30,28 @@ unsafe extern "C" {
 ///
 /// It finds what a device may hide: memory is NaN until it is written, numbers around every run of memory are looked after,
 /// and a kernel's result must be the same in all modes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Emulated {
-    /// How kernels run.
-    pub mode: Mode,
+#[derive(Debug, Default)]
+pub struct Emulator {
+    mode: Mode,
+    /// Held by whatever touches the memory: copies and launches follow one another, as in a stream.
+    busy: Mutex<()>,
+}
+
+impl Cuda<Emulator> {
+    /// Operations in an emulator, with products of convolutions in `precision`, as [`Cuda::on`] a GPU.
+    pub fn emulated(mode: Mode, precision: Precision) -> Self {
+        Self::new(Emulator::new(mode), precision)
+    }
+}
+
+impl Emulator {
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self { mode, busy: Mutex::default() }
+    }
+
+    fn busy(&self) -> MutexGuard<'_, ()> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How an emulator runs kernels.
@@ -53,7 +75,7 @@ pub struct EmulatedMemory {
     bytes: usize,
 }
 
-// SAFETY: it owns its memory, which only the calls of `Emulated` touch, one at a time for each backend.
+// SAFETY: it owns its memory, which only the calls of one `Emulator` touch, one at a time.
 unsafe impl Send for EmulatedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for EmulatedMemory {}
@@ -107,7 +129,7 @@ impl Drop for EmulatedMemory {
     }
 }
 
-impl Device for Emulated {
+impl Device for Emulator {
     type Memory = EmulatedMemory;
     type Recording = ();
 
@@ -136,13 +158,15 @@ impl Device for Emulated {
 
     fn upload(&self, bytes: &[u8], memory: &EmulatedMemory) -> Result<(), BackendError> {
         assert!(bytes.len() <= memory.bytes, "the memory holds what is copied there");
-        // SAFETY: within the memory, as just checked; nothing else uses it during the call.
+        let _busy = self.busy();
+        // SAFETY: within the memory, as just checked; nothing else uses it while the emulator is busy.
         unsafe { memory.values().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 
     fn download(&self, memory: &EmulatedMemory, bytes: &mut [u8]) -> Result<(), BackendError> {
         assert!(bytes.len() <= memory.bytes, "the memory holds what is copied from there");
+        let _busy = self.busy();
         // SAFETY: as above.
         unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(memory.values(), bytes.len()) };
         Ok(())
@@ -157,7 +181,10 @@ impl Device for Emulated {
         bytes: usize,
     ) -> Result<(), BackendError> {
         let name = CString::new(kernel.name).expect("names of kernels have no zero bytes");
-        // SAFETY: the caller vouches for the parameters; the emulator compares their size with the kernel's.
+        let _busy = self.busy();
+        // SAFETY: the caller vouches for the parameters, and no other launch or copy touches the memory while the emulator
+        // is busy: operations use memory of their own backend alone. The emulator compares their size
+        // with the kernel's.
         let answer = unsafe {
             let (name, grid) = (name.as_ptr(), grid.as_ptr());
             disyre_emulator_launch(name, grid, threads, parameters, bytes, self.mode as u32)
@@ -179,7 +206,7 @@ impl Device for Emulated {
         Ok(())
     }
 
-    fn replay(&self, (): &()) -> Result<(), BackendError> {
+    fn replay(&self, (): &mut ()) -> Result<(), BackendError> {
         Ok(())
     }
 }

@@ -3,15 +3,18 @@
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Emulated, EmulatedMemory};
-use crate::device::{Device, Kernel};
+use disyre_kernels::Precision;
 use disyre_kernels::backend::BackendError;
 
-/// An [`Emulated`] device that records and keeps memory for use again as a driver's does: while it records, launches are
+use super::{EmulatedMemory, Emulator};
+use crate::cuda::Cuda;
+use crate::device::{Device, Kernel};
+
+/// An [`Emulator`] device that records and keeps memory for use again as a driver's does: while it records, launches are
 /// noted and not done, and nothing can be copied.
 #[derive(Debug, Default)]
-pub struct Recorder {
-    emulated: Emulated,
+pub struct RecordingEmulator {
+    emulator: Emulator,
     /// What was launched since a recording was started.
     open: Mutex<Option<Vec<Launch>>>,
 }
@@ -27,53 +30,60 @@ pub struct Launch {
     bytes: usize,
 }
 
-impl Recorder {
+impl Cuda<RecordingEmulator> {
+    /// Operations in an emulator that records, as [`Cuda::on`] a GPU.
+    pub fn emulated_graphs(precision: Precision) -> Self {
+        Self::new(RecordingEmulator::default(), precision)
+    }
+}
+
+impl RecordingEmulator {
     fn open(&self) -> MutexGuard<'_, Option<Vec<Launch>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ensure_not_recording(&self) -> Result<(), BackendError> {
+    fn ensure_not_recording(&self, doing: &str) -> Result<(), BackendError> {
         match *self.open() {
             None => Ok(()),
             Some(_) => Err(BackendError::Failed {
                 device: self.describe(),
-                doing: "copy".to_owned(),
+                doing: doing.to_owned(),
                 answer: "it is recording".to_owned(),
             }),
         }
     }
 }
 
-impl Device for Recorder {
+impl Device for RecordingEmulator {
     type Memory = EmulatedMemory;
     type Recording = Vec<Launch>;
 
     const KEEPS_MEMORY: bool = true;
 
     fn describe(&self) -> String {
-        self.emulated.describe()
+        self.emulator.describe()
     }
 
     fn free_memory(&self) -> Option<usize> {
-        self.emulated.free_memory()
+        self.emulator.free_memory()
     }
 
     fn allocate(&self, bytes: usize) -> Result<EmulatedMemory, BackendError> {
-        self.emulated.allocate(bytes)
+        self.emulator.allocate(bytes)
     }
 
     fn address(&self, memory: &EmulatedMemory) -> u64 {
-        self.emulated.address(memory)
+        self.emulator.address(memory)
     }
 
     fn upload(&self, bytes: &[u8], memory: &EmulatedMemory) -> Result<(), BackendError> {
-        self.ensure_not_recording()?;
-        self.emulated.upload(bytes, memory)
+        self.ensure_not_recording("copy")?;
+        self.emulator.upload(bytes, memory)
     }
 
     fn download(&self, memory: &EmulatedMemory, bytes: &mut [u8]) -> Result<(), BackendError> {
-        self.ensure_not_recording()?;
-        self.emulated.download(memory, bytes)
+        self.ensure_not_recording("copy")?;
+        self.emulator.download(memory, bytes)
     }
 
     unsafe fn launch(
@@ -88,7 +98,7 @@ impl Device for Recorder {
         let Some(launches) = &mut *open else {
             drop(open);
             // SAFETY: as the caller vouches.
-            return unsafe { self.emulated.launch(kernel, grid, threads, parameters, bytes) };
+            return unsafe { self.emulator.launch(kernel, grid, threads, parameters, bytes) };
         };
         let mut copy = vec![0u64; bytes.div_ceil(size_of::<u64>())];
         // SAFETY: the caller vouches for so many bytes, and the copy has room for them.
@@ -98,6 +108,7 @@ impl Device for Recorder {
     }
 
     fn start_recording(&self) -> Result<bool, BackendError> {
+        self.ensure_not_recording("record")?;
         *self.open() = Some(Vec::new());
         Ok(true)
     }
@@ -106,13 +117,13 @@ impl Device for Recorder {
         Ok(self.open().take().unwrap_or_default())
     }
 
-    fn replay(&self, recording: &Vec<Launch>) -> Result<(), BackendError> {
+    fn replay(&self, recording: &mut Vec<Launch>) -> Result<(), BackendError> {
         recording.iter().try_for_each(|launch| {
             let Launch { kernel, grid, threads, ref parameters, bytes } = *launch;
             // SAFETY: as for the driver's graphs: the parameters are those of the launch, and the memory that they point
-            // to is there, since the pool gives none back after a recording.
+            // to is there: `CudaGraph` pins it.
             unsafe {
-                self.emulated.launch(kernel, grid, threads, parameters.as_ptr().cast(), bytes)
+                self.emulator.launch(kernel, grid, threads, parameters.as_ptr().cast(), bytes)
             }
         })
     }

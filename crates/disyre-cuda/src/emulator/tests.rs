@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::cuda::{Cuda, Parameters};
-use disyre_kernels::Precision;
+use crate::buffer::Element;
+use crate::cuda::{Cuda, Parameters, f32_bytes};
 
 const MODES: [Mode; 3] = [Mode::Forward, Mode::Reversed, Mode::Watched];
 const LANES: usize = 64;
@@ -28,10 +28,9 @@ fn input() -> Vec<f32> {
 
 /// Runs a kernel on as many numbers as its input has.
 fn run(name: &'static str, grid: [usize; 3], mode: Mode) -> Result<Vec<f32>, BackendError> {
-    let device = Cuda::new(Emulated { mode }, Precision::F32);
-    let bytes = crate::cuda::f32_bytes(&input());
-    let numbers = |bytes| device.put(crate::memory::Element::F32, 2 * LANES, bytes);
-    let (input, out) = (numbers(&bytes), numbers(&vec![0; bytes.len()]));
+    let device = Cuda::emulated(mode, Precision::F32);
+    let numbers = |values: &[f32]| device.put(Element::F32, 2 * LANES, || f32_bytes(values));
+    let (input, out) = (numbers(&input()), numbers(&[0.0; 2 * LANES]));
     let trial =
         Trial { out: out.address(0), input: input.address(0), len: 2 * LANES as i32, unused: 0 };
     device.run(Kernel { module: "trials", name }, grid, LANES as u32, &trial);
@@ -107,7 +106,7 @@ fn a_launch_that_does_not_fit_its_kernel_is_an_error() {
         // SAFETY: the emulator compares the size before it runs the kernel, and none of these launches pass.
         let result = unsafe {
             let kernel = Kernel { module: "trials", name };
-            Emulated::default().launch(kernel, [1; 3], threads, trial.as_ptr().cast(), bytes)
+            Emulator::default().launch(kernel, [1; 3], threads, trial.as_ptr().cast(), bytes)
         };
         result.unwrap_err().to_string()
     };

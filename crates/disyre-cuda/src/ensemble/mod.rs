@@ -2,9 +2,9 @@
 
 use disyre_core::Distance;
 
+use crate::buffer::{Array, DeviceBuffer, Element, RawBuffer};
 use crate::cuda::{Cuda, Parameters};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::backend::{Ensemble, FeatureMaps};
 
 /// Threads of a block, and the most blocks: more would not be on the device at once.
@@ -35,17 +35,24 @@ impl<D: Device> Cuda<D> {
         y: &FeatureMaps<Self>,
         onto: Option<Ensemble<Self>>,
     ) -> Ensemble<Self> {
-        let len = y.values().len();
+        let len = y.values().on(self).len();
         let begun = onto.is_some();
-        let sum = || FeatureMaps::new(y.extent(), y.channels(), self.take(Element::F32, len));
+        let sum = || {
+            let values = DeviceBuffer::new(self.take(Element::F32, len));
+            FeatureMaps::new(y.extent(), y.channels(), values)
+        };
         let sums = onto.unwrap_or_else(|| Ensemble { distances: sum(), members: sum() });
-        let lens = [x.values(), sums.distances.values(), sums.members.values()].map(Numbers::len);
+        let [distances, members] =
+            [&sums.distances, &sums.members].map(|maps| maps.values().on(self));
+        let lens = [x.values().on(self), distances, members].map(RawBuffer::len);
         assert_eq!(lens, [len; 3], "lengths belong together");
+        let wide = [distances, members].iter().all(|sum| sum.element() == Element::F32);
+        assert!(wide, "sums of ensembles are in f32");
         let parameters = AddMember {
-            x: x.values().array(),
-            y: y.values().array(),
-            distances: sums.distances.values().address(0),
-            members: sums.members.values().address(0),
+            x: self.array(x),
+            y: self.array(y),
+            distances: distances.address(0),
+            members: members.address(0),
             len: len as i64,
             squared: i32::from(distance == Distance::Squared),
             onto: i32::from(begun),

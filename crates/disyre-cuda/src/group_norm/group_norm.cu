@@ -2,11 +2,11 @@
 
 #include "array.cuh"
 
-// (n, c) each: z = scale * x + shift, and the normal x is spread * x + level.
+// (n, c) each: z = scale * x + shift, and the normal x is rstd * x + level.
 struct Coefficients {
     float* scale;
     float* shift;
-    float* spread;
+    float* rstd;
     float* level;
 };
 
@@ -43,14 +43,14 @@ KERNEL(normalise, Normalise, 128) {
         const double apart = moments[0] - mean;
         variance += (moments[1] + p.pixels * apart * apart) / (double(count) * p.pixels);
     }
-    const double spread = 1.0 / sqrt(variance + p.epsilon);
+    const double rstd = 1.0 / sqrt(variance + p.epsilon);
     for (int channel = first; channel < first + count; channel++) {
         const long long to = (long long)image * channels + channel;
-        const double scale = p.weight[channel] * spread;
+        const double scale = p.weight[channel] * rstd;
         p.out.scale[to] = float(scale);
         p.out.shift[to] = float(p.bias[channel] - mean * scale);
-        p.out.spread[to] = float(spread);
-        p.out.level[to] = float(-mean * spread);
+        p.out.rstd[to] = float(rstd);
+        p.out.level[to] = float(-mean * rstd);
     }
 }
 
@@ -58,7 +58,7 @@ struct NormGradients {
     // Of the gradient by z, and of it times the normal x, (n, c).
     const double* sums;
     const float* weight;
-    const float* spread;
+    const float* rstd;
     const float* level;
     // (c).
     float* by_weight;
@@ -99,10 +99,10 @@ KERNEL(input_gradient, NormGradients, 128) {
     }
     for (int channel = first; channel < first + count; channel++) {
         const long long to = (long long)image * p.channels + channel;
-        const double spread = p.spread[to], level = p.level[to];
-        p.out[3 * to] = float(spread * p.weight[channel]);
-        p.out[3 * to + 1] = float(-spread * spread * along);
-        p.out[3 * to + 2] = float(-spread * (mean + level * along));
+        const double rstd = p.rstd[to], level = p.level[to];
+        p.out[3 * to] = float(rstd * p.weight[channel]);
+        p.out[3 * to + 1] = float(-rstd * rstd * along);
+        p.out[3 * to + 2] = float(-rstd * (mean + level * along));
     }
 }
 

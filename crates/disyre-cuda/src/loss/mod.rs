@@ -1,11 +1,11 @@
 //! The loss: the launch code of loss.cu.
 
+use crate::buffer::{Array, Element, RawBuffer};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
-use crate::memory::{Array, Element, Numbers};
 use disyre_kernels::backend::FeatureMaps;
 
-/// Numbers of one partial sum.
+/// RawBuffer of one partial sum.
 const PIECE: usize = 1 << 14;
 
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +41,14 @@ impl<D: Device> Cuda<D> {
         &self,
         y: &FeatureMaps<Self>,
         target: &FeatureMaps<Self>,
-    ) -> (Numbers<D>, Numbers<D>) {
-        let len = y.values().len();
-        assert_eq!(len, target.values().len(), "lengths belong together");
+    ) -> (RawBuffer<D>, RawBuffer<D>) {
+        let len = y.values().on(self).len();
+        assert_eq!(len, target.values().on(self).len(), "lengths belong together");
         let slope = self.take(Element::F32, len);
         let partials = self.take(Element::F64, len.div_ceil(PIECE));
         let parameters = SquaredError {
-            y: y.values().array(),
-            target: target.values().array(),
+            y: self.array(y),
+            target: self.array(target),
             slope: slope.array(),
             partials: partials.address(0),
             len: len as i64,
@@ -61,7 +61,7 @@ impl<D: Device> Cuda<D> {
     }
 
     /// The sum of partial sums over `divisor`, or its root.
-    pub(crate) fn total(&self, partials: &Numbers<D>, divisor: f64, root: bool) -> Numbers<D> {
+    pub(crate) fn total(&self, partials: &RawBuffer<D>, divisor: f64, root: bool) -> RawBuffer<D> {
         let out = self.take(Element::F64, 1);
         let parameters = Total {
             partials: partials.address(0),

@@ -4,7 +4,7 @@
 
 use disyre_cuda::Cuda;
 #[cfg(feature = "emulation")]
-use disyre_cuda::{Emulated, Mode};
+use disyre_cuda::{Emulator, Mode};
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{Cpu, Precision};
 
@@ -32,14 +32,13 @@ pub(crate) trait Work: std::fmt::Debug {
 
 /// The emulator in every mode; results must have the same bits in all of them.
 #[cfg(feature = "emulation")]
-pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulated>; 3] {
-    [Mode::Forward, Mode::Reversed, Mode::Watched]
-        .map(|mode| Cuda::new(Emulated { mode }, precision))
+pub(crate) fn emulators(precision: Precision) -> [Cuda<Emulator>; 3] {
+    [Mode::Forward, Mode::Reversed, Mode::Watched].map(|mode| Cuda::emulated(mode, precision))
 }
 
 #[cfg(feature = "emulation")]
-pub(crate) fn emulated(precision: Precision) -> Cuda<Emulated> {
-    Cuda::new(Emulated::default(), precision)
+pub(crate) fn emulated(precision: Precision) -> Cuda<Emulator> {
+    Cuda::emulated(Mode::default(), precision)
 }
 
 #[cfg(feature = "cuda")]
@@ -49,9 +48,9 @@ thread_local! {
 
 /// The first device; without one the tests say so, or fail if `DISYRE_REQUIRE_CUDA` is 1.
 #[cfg(feature = "cuda")]
-pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_cuda::Driver>> {
-    match disyre_cuda::Driver::new(0) {
-        Ok(driver) => Some(Cuda::new(driver, precision)),
+pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_cuda::Stream>> {
+    match disyre_cuda::Gpu::open(0).and_then(|gpu| Cuda::on(&gpu, precision)) {
+        Ok(device) => Some(device),
         Err(error) => {
             let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
             assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
@@ -70,26 +69,27 @@ pub(crate) fn assert_agrees(work: &impl Work) {
     for precision in PRECISIONS {
         let name = format!("{work:?} in {precision}");
         #[cfg(feature = "emulation")]
-        assert_runs_agree(&name, emulators(precision).iter(), work, &on_cpu);
+        assert_runs_agree(&name, precision, emulators(precision).iter(), work, &on_cpu);
         #[cfg(feature = "cuda")]
         if let Some(device) = device(precision) {
             let name = format!("{name} on a device");
-            assert_runs_agree(&name, [&device, &device].into_iter(), work, &on_cpu);
+            assert_runs_agree(&name, precision, [&device, &device].into_iter(), work, &on_cpu);
         }
     }
 }
 
 /// Every run is close to what the processor found, and has the bits of the first.
-fn assert_runs_agree<'a, D: disyre_cuda::Device>(
+fn assert_runs_agree<'a, B: Backend>(
     name: &str,
-    runs: impl Iterator<Item = &'a Cuda<D>>,
+    precision: Precision,
+    runs: impl Iterator<Item = &'a B>,
     work: &impl Work,
     on_cpu: &Found,
 ) {
     let mut first = None;
     for backend in runs {
         let found = work.run(backend);
-        assert_found(name, &found, on_cpu, backend.precision());
+        assert_found(name, &found, on_cpu, precision);
         let bits = bits(&found);
         assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{name}: runs differ");
     }

@@ -47,14 +47,15 @@ impl<B: Backend> Fused<B> {
     pub(super) fn new(parameters: &Parameters, backend: B) -> Result<Self, DiffusionError> {
         let network = Network::new(parameters.network());
         let weights = backend.upload_lasting(&network.laid_out(parameters));
-        Ok(Self::over(network, backend, weights))
+        Self::over(network, backend, weights)
     }
 
-    /// Over weights that are on the device.
-    fn over(network: Network, backend: B, weights: B::Values) -> Self {
+    /// Over weights that are on the device, if they and what came before got there.
+    fn over(network: Network, backend: B, weights: B::Values) -> Result<Self, DiffusionError> {
         let identity = network.identity(&backend);
+        backend.take_error()?;
         let (restorations, ensembles) = (Mutex::default(), Mutex::default());
-        Self { network, backend, weights, identity, restorations, ensembles }
+        Ok(Self { network, backend, weights, identity, restorations, ensembles })
     }
 
     /// Restores images that are on the machine.
@@ -239,7 +240,7 @@ impl<B: Backend> FusedTrainee<B> {
         let weights = network.laid_out(parameters);
         let optimiser = Optimiser::new(&backend, &weights, training.averaged);
         let weights = backend.upload(&weights);
-        let (fused, recompute) = (Fused::over(network, backend, weights), training.recompute);
+        let (fused, recompute) = (Fused::over(network, backend, weights)?, training.recompute);
         Ok(Self { fused, optimiser, recompute, step: None })
     }
 
@@ -323,7 +324,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         self.fused.ensembles = Mutex::default();
         // What was recorded works on the memory of before.
         self.step = None;
-        Ok(())
+        Ok(self.fused.backend.take_error()?)
     }
 }
 

@@ -22,16 +22,12 @@ pub(super) fn make<W: On>(
         Device::Cpu => what.on(Cpu::new(Compute::new(precision))),
         #[cfg(feature = "cuda")]
         Device::Cuda(number) => {
-            use disyre_cuda::{Cuda, Driver};
-            what.on(Cuda::new(Driver::new(number)?, precision))
+            what.on(disyre_cuda::Cuda::on(&disyre_cuda::Gpu::open(number)?, precision)?)
         }
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(_) => Err(unusable(device, crate::device::WITHOUT_CUDA)),
         #[cfg(feature = "cuda-emulation")]
-        Device::Emulated => {
-            use disyre_cuda::{Cuda, Recorder};
-            what.on(Cuda::new(Recorder::default(), precision))
-        }
+        Device::Emulated => what.on(disyre_cuda::Cuda::emulated_graphs(precision)),
     }
 }
 

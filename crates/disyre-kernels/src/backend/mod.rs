@@ -60,6 +60,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Bytes of one number of a [`Map`](Self::Map).
     fn map_bytes(&self) -> usize;
 
+    /// The first failure of any operation since the last that was taken, without waiting for operations that still run.
+    ///
+    /// # Errors
+    /// That failure, which is then forgotten.
+    fn take_error(&self) -> Result<(), BackendError>;
+
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Values;
 
