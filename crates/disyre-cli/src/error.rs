@@ -46,9 +46,6 @@ pub(crate) enum CliError {
     /// A folder holds results of this program and masks, but no scan.
     #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
     OnlyResults { folder: PathBuf },
-    /// A brain mask leaves nothing to evaluate.
-    #[error("mask {} is 0 everywhere; a brain mask is not 0 inside the brain", path.display())]
-    EmptyMask { path: PathBuf },
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre::Case;
-use disyre::volume::{Scan, ScanName, SidecarFiles, SidecarKind, find_scans, read_mask};
+use disyre::volume::{ScanName, SidecarFiles, SidecarKind, find_scans};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -12,7 +11,7 @@ use crate::output::write_whole;
 /// An anomaly map, the lesion mask it is judged by, and the brain mask that says which voxels count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Pair {
+pub(crate) struct MapPair {
     pub(crate) score: PathBuf,
     pub(crate) label: PathBuf,
     #[serde(default)]
@@ -23,16 +22,16 @@ pub(crate) struct Pair {
 ///
 /// # Errors
 /// [`CliError::Pairs`] naming the file and the line, [`CliError::NoPairs`].
-pub(crate) fn read_pairs(path: &Path) -> Result<Vec<Pair>, CliError> {
+pub(crate) fn read_pairs(path: &Path) -> Result<Vec<MapPair>, CliError> {
     let fail = |source| CliError::Pairs { path: path.to_owned(), source };
     let text = std::fs::read(path).map_err(CliError::file("read", path))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
-    let pairs = reader.deserialize().collect::<Result<Vec<Pair>, _>>().map_err(fail)?;
+    let pairs = reader.deserialize().collect::<Result<Vec<MapPair>, _>>().map_err(fail)?;
     if pairs.is_empty() {
         return Err(CliError::NoPairs { path: path.to_owned() });
     }
     let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
-    let resolve = |pair: Pair| Pair {
+    let resolve = |pair: MapPair| MapPair {
         score: beside(pair.score),
         label: beside(pair.label),
         mask: pair.mask.filter(|mask| !mask.as_os_str().is_empty()).map(beside),
@@ -44,7 +43,7 @@ pub(crate) fn read_pairs(path: &Path) -> Result<Vec<Pair>, CliError> {
 ///
 /// # Errors
 /// [`CliError::Pairs`] and [`CliError::File`].
-pub(crate) fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<(), CliError> {
+pub(crate) fn write_pairs(path: &Path, pairs: &[MapPair]) -> Result<(), CliError> {
     let fail = |source| CliError::Pairs { path: path.to_owned(), source };
     let mut writer = csv::Writer::from_writer(Vec::new());
     pairs.iter().try_for_each(|pair| writer.serialize(pair)).map_err(fail)?;
@@ -61,7 +60,7 @@ pub(crate) fn match_folders(
     scores: &Path,
     labels: &Path,
     masks: Option<&Path>,
-) -> Result<Vec<Pair>, CliError> {
+) -> Result<Vec<MapPair>, CliError> {
     let is_map = |path: &PathBuf| ScanName::of(path).is_output_of("anomalyscore");
     let maps: Vec<PathBuf> = find_scans(scores)?.into_iter().filter(is_map).collect();
     if maps.is_empty() {
@@ -78,14 +77,14 @@ pub(crate) fn match_folders(
     let mut masks = masks.into_iter().flatten();
     let pair = |(score, label): (PathBuf, Result<&Path, _>)| {
         let mask = masks.next().transpose()?.map(Path::to_owned);
-        Ok(Pair { score, label: label?.to_owned(), mask })
+        Ok(MapPair { score, label: label?.to_owned(), mask })
     };
     maps.iter().cloned().zip(labels.files).map(pair).collect()
 }
 
 /// Names of the cases, in order: those of their scans, for maps of `disyre detect` without the suffix unless several
 /// would share a name then.
-pub(crate) fn case_names(pairs: &[Pair]) -> Vec<String> {
+pub(crate) fn case_names(pairs: &[MapPair]) -> Vec<String> {
     let maps = || pairs.iter().map(|pair| ScanName::of(&pair.score));
     let scans: Vec<String> = maps().map(|map| map.source().to_string()).collect();
     let short = |map: ScanName| {
@@ -100,27 +99,6 @@ pub(crate) fn case_names(pairs: &[Pair]) -> Vec<String> {
     scans.iter().zip(&names).map(name).collect()
 }
 
-/// Reads the voxels of a pair that count: those inside the brain mask, or all.
-///
-/// # Errors
-/// Those of reading; a label or mask on another grid than the map, naming both files; [`CliError::EmptyMask`].
-pub(crate) fn read_case(name: String, pair: &Pair) -> Result<Case, CliError> {
-    let score = Scan::read(&pair.score)?;
-    let label = read_mask(&pair.label, &score)?;
-    let voxels = score.volume.data.iter().copied().zip(label.iter().copied());
-    let (scores, labels): (Vec<f32>, Vec<u8>) = match &pair.mask {
-        None => voxels.unzip(),
-        Some(path) => {
-            let mask = read_mask(path, &score)?;
-            voxels.zip(&mask).filter(|(_, inside)| **inside != 0).map(|(voxel, _)| voxel).unzip()
-        }
-    };
-    match &pair.mask {
-        Some(path) if scores.is_empty() => Err(CliError::EmptyMask { path: path.clone() }),
-        _ => Ok(Case { name, scores, labels }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +111,7 @@ mod tests {
             .unwrap();
         let pairs = read_pairs(&path).unwrap();
         let at = |name: &str| folder.path().join(name);
-        assert_eq!(pairs[0], Pair { score: at("a.nii"), label: at("l/a.nii"), mask: None });
+        assert_eq!(pairs[0], MapPair { score: at("a.nii"), label: at("l/a.nii"), mask: None });
         assert_eq!(pairs[1].mask, Some(at("m/b.nii")));
         std::fs::write(&path, "score,label\na.nii,b.nii\n").unwrap();
         assert_eq!(read_pairs(&path).unwrap()[0].mask, None);
@@ -153,7 +131,7 @@ mod tests {
     fn what_was_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pairs.csv");
-        let pair = |mask: Option<&str>| Pair {
+        let pair = |mask: Option<&str>| MapPair {
             score: folder.path().join("a, b.nii"),
             label: folder.path().join("c.nii"),
             mask: mask.map(|name| folder.path().join(name)),
@@ -189,7 +167,7 @@ mod tests {
     #[test]
     fn a_case_is_named_as_its_scan_and_two_contrasts_stay_apart() {
         let names = |maps: &[&str]| {
-            let pair = |map: &&str| Pair { score: map.into(), label: "l".into(), mask: None };
+            let pair = |map: &&str| MapPair { score: map.into(), label: "l".into(), mask: None };
             case_names(&maps.iter().map(pair).collect::<Vec<_>>())
         };
         let t1 = "s/sub-1_desc-anomalyscore_T1w.nii.gz";

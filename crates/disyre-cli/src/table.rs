@@ -4,13 +4,13 @@ use disyre::Measures;
 
 /// Lines of measures under a head, as text for people.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct MeasureTable {
     rows: Vec<(String, [String; 6])>,
 }
 
 const HEAD: [&str; 6] = ["AP", "prevalence", "best Dice", "threshold", "AUROC", "voxels"];
 
-impl Table {
+impl MeasureTable {
     /// Adds a line.
     pub(crate) fn add(&mut self, name: &str, measures: &Measures) {
         let Measures { ap, best_dice, threshold, auroc, prevalence, voxels } = measures;
@@ -47,7 +47,7 @@ impl Table {
     }
 }
 
-impl std::fmt::Display for Table {
+impl std::fmt::Display for MeasureTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|(_, cells)| cells[column].len());
@@ -82,7 +82,7 @@ mod tests {
             prevalence: 0.125,
             voxels: 8,
         };
-        let mut table = Table::default();
+        let mut table = MeasureTable::default();
         table.add("a long name", &measures(0.5));
         table.add_mean(&[measures(0.5), measures(1.0)]);
         let text = table.to_string();

@@ -6,13 +6,13 @@ use disyre_patch::{Blender, TilePlan, Window, WindowWeights};
 use crate::Error;
 
 /// Windows, their scores and their restorations: room for one batch.
-pub(crate) struct Batch {
+pub(crate) struct WindowBatch {
     pub(crate) windows: Array5<f32>,
     pub(crate) scores: Array5<f32>,
     pub(crate) restored: Array5<f32>,
 }
 
-impl Batch {
+impl WindowBatch {
     pub(crate) fn zeros(size: usize, [z, y, x]: [usize; 3]) -> Self {
         let zeros = || Array5::zeros((size, 1, z, y, x));
         Self { windows: zeros(), scores: zeros(), restored: zeros() }
@@ -20,19 +20,19 @@ impl Batch {
 }
 
 /// Scores and restorations on their way to whole images.
-pub(crate) struct Blend {
+pub(crate) struct MapBlender {
     scores: Blender,
     restorations: Blender,
 }
 
-impl Blend {
+impl MapBlender {
     pub(crate) fn new(plan: &TilePlan, weights: &WindowWeights) -> Result<Self, Error> {
         let blender = || Blender::new(plan, weights);
         Ok(Self { scores: blender()?, restorations: blender()? })
     }
 
     /// Adds the first windows of a batch.
-    pub(crate) fn add(&mut self, windows: &[Window], batch: &Batch) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, windows: &[Window], batch: &WindowBatch) -> Result<(), Error> {
         let add = |blender: &mut Blender, values: &Array5<f32>| {
             let mut pairs = windows.iter().zip(values.outer_iter());
             pairs.try_for_each(|(&window, values)| {

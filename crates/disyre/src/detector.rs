@@ -5,7 +5,7 @@ use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
 
-use crate::blend::{Batch, Blend};
+use crate::blend::{MapBlender, WindowBatch};
 use crate::{DetectOptions, Error, PrepareConfig, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
@@ -123,11 +123,12 @@ impl<'a> Detector<'a> {
     ) -> Result<(Array3<f32>, Array3<f32>), Error> {
         let shape = [image.len_of(Axis(0)), image.len_of(Axis(1)), image.len_of(Axis(2))];
         let (plan, weights) = self.tiles(shape)?;
-        let mut blend = Blend::new(&plan, &weights)?;
+        let mut blend = MapBlender::new(&plan, &weights)?;
         // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
         let image = image.view().insert_axis(Axis(0));
-        let room = || Batch::zeros(self.options.batch.min(windows.len()), plan.window_shape());
+        let room =
+            || WindowBatch::zeros(self.options.batch.min(windows.len()), plan.window_shape());
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
         for (done, chunk) in windows.chunks(self.options.batch).enumerate() {
@@ -173,7 +174,7 @@ impl<'a> Detector<'a> {
         plan: &TilePlan,
         image: ArrayView4<'_, f32>,
         windows: &[Window],
-        batch: &mut Batch,
+        batch: &mut WindowBatch,
     ) -> Result<(), Error> {
         let first = Slice::from(..windows.len());
         let [mut input, score, restored] =

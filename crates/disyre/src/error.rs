@@ -84,6 +84,12 @@ pub enum Error {
         /// Values that it may hold.
         expected: &'static str,
     },
+    /// A brain mask leaves nothing to measure.
+    #[error("mask {} is 0 everywhere; a brain mask is not 0 inside the brain", path.display())]
+    EmptyMask {
+        /// The file.
+        path: PathBuf,
+    },
     /// A segmentation holds something else than codes.
     #[error("segmentation {} holds {value}, expected whole numbers; give label maps, not probabilities", path.display())]
     Codes {

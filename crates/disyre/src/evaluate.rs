@@ -1,7 +1,10 @@
 //! Anomaly maps measured against lesion masks, one by one and pooled.
 
+use std::path::Path;
+
 use disyre_core::Key;
 use disyre_score::{RankedScores, ScoreError, ScorePool, reference};
+use disyre_volume::{Scan, read_mask};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -15,6 +18,36 @@ pub struct Case {
     pub scores: Vec<f32>,
     /// Non-zero = lesion; as many as scores.
     pub labels: Vec<u8>,
+}
+
+impl Case {
+    /// Reads the voxels of an anomaly map that count: those inside a brain mask, or all.
+    ///
+    /// # Errors
+    /// [`Error::Volume`] for files that cannot be read, and for a label or mask on another grid than the map, naming
+    /// both; [`Error::EmptyMask`].
+    pub fn read(
+        name: impl Into<String>,
+        score: &Path,
+        label: &Path,
+        mask: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let map = Scan::read(score)?;
+        let label = read_mask(label, &map)?;
+        let voxels = map.volume.data.iter().copied().zip(label.iter().copied());
+        let (scores, labels): (Vec<f32>, Vec<u8>) = match mask {
+            None => voxels.unzip(),
+            Some(path) => {
+                let mask = read_mask(path, &map)?;
+                let inside = voxels.zip(&mask).filter(|(_, inside)| **inside != 0);
+                inside.map(|(voxel, _)| voxel).unzip()
+            }
+        };
+        match mask {
+            Some(path) if scores.is_empty() => Err(Error::EmptyMask { path: path.to_owned() }),
+            _ => Ok(Self { name: name.into(), scores, labels }),
+        }
+    }
 }
 
 /// Protocol of the measures.

@@ -110,10 +110,10 @@ impl DagPairs {
 
     fn draw_cut(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> Cut {
         let patch = self.config.patch;
-        let z = Along::draw(0..image.len_of(Axis(1)), patch[0], &mut rng);
+        let z = AxisCut::draw(0..image.len_of(Axis(1)), patch[0], &mut rng);
         let slab = image.slice_axis(Axis(1), Slice::from(z.from..z.from + z.size));
-        let y = Along::draw(extent(&slab, Axis(2)), patch[1], &mut rng);
-        let x = Along::draw(extent(&slab, Axis(3)), patch[2], &mut rng);
+        let y = AxisCut::draw(extent(&slab, Axis(2)), patch[1], &mut rng);
+        let x = AxisCut::draw(extent(&slab, Axis(3)), patch[2], &mut rng);
         let along = [z, y, x];
         Cut {
             from: along.map(|along| along.from),
@@ -280,13 +280,13 @@ struct Cut {
 
 /// A [`Cut`] along one axis.
 #[derive(Clone, Copy)]
-struct Along {
+struct AxisCut {
     from: usize,
     to: usize,
     size: usize,
 }
 
-impl Along {
+impl AxisCut {
     /// A foreground longer than the patch is cut at random, a shorter one centred.
     fn draw(foreground: Range<usize>, patch: usize, rng: &mut KeyRng) -> Self {
         let (from, size) = (foreground.start, foreground.len());

@@ -21,7 +21,7 @@ use crate::commands::train::{load_cohort, train_visibly};
 use crate::detection::ScanMapper;
 use crate::error::CliError;
 use crate::output::holds_files;
-use crate::pairs::{Pair, write_pairs};
+use crate::pairs::{MapPair, write_pairs};
 use baseline::HealthyMean;
 use scans::Patient;
 
@@ -98,7 +98,7 @@ fn detect(
     folders: &Folders,
     device: &SelectedDevice,
     patients: &[Patient],
-) -> Result<Vec<Compared>, CliError> {
+) -> Result<Vec<ComparedCase>, CliError> {
     let options = LoadOptions { device: device.clone(), ..LoadOptions::default() };
     let model = Model::load_with(&folders.model, &options)?;
     let mapper = ScanMapper {
@@ -108,7 +108,7 @@ fn detect(
         output: &folders.maps,
     };
     let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
-    patients.iter().map(|patient| Compared::new(patient, &mapper, &healthy)).collect()
+    patients.iter().map(|patient| ComparedCase::new(patient, &mapper, &healthy)).collect()
 }
 
 /// Small enough for two cores in a few minutes.
@@ -142,12 +142,12 @@ fn config(seed: u64, steps: u64) -> RunConfig {
 }
 
 /// One patient's voxels inside the brain, on the working grid, scored in two ways.
-struct Compared {
+struct ComparedCase {
     model: Case,
     baseline: Case,
 }
 
-impl Compared {
+impl ComparedCase {
     fn new(
         patient: &Patient,
         mapper: &ScanMapper<'_>,
@@ -173,8 +173,8 @@ fn in_brain(values: &Array3<f32>, found: &Detection) -> Vec<f32> {
 }
 
 /// Measures of model and baseline side by side.
-fn compare(cases: &[Compared]) -> Result<String, CliError> {
-    let report = |of: fn(&Compared) -> &Case| -> Result<Report, CliError> {
+fn compare(cases: &[ComparedCase]) -> Result<String, CliError> {
+    let report = |of: fn(&ComparedCase) -> &Case| -> Result<Report, CliError> {
         let cases: Vec<Case> = cases.iter().map(of).cloned().collect();
         Ok(evaluate(&cases, Protocol::Exact, Key::new(0))?)
     };
@@ -200,7 +200,7 @@ fn compare(cases: &[Compared]) -> Result<String, CliError> {
 /// Writes `pairs.csv` for `disyre evaluate`.
 fn write_list(folders: &Folders, patients: &[Patient]) -> Result<(), CliError> {
     let relative = |path: &Path| path.strip_prefix(&folders.root).unwrap_or(path).to_owned();
-    let pair = |patient: &Patient| Pair {
+    let pair = |patient: &Patient| MapPair {
         score: relative(&DetectionFiles::of(&patient.scan, &folders.maps).score),
         label: relative(&patient.lesion),
         mask: Some(relative(&patient.brain)),

@@ -9,8 +9,8 @@ use disyre::{Case, Measures, Protocol, Report, evaluate};
 use crate::arguments::ThreadArguments;
 use crate::error::CliError;
 use crate::output::to_json;
-use crate::pairs::{Pair, case_names, match_folders, read_case, read_pairs};
-use crate::table::Table;
+use crate::pairs::{MapPair, case_names, match_folders, read_pairs};
+use crate::table::MeasureTable;
 
 /// Arguments of `disyre evaluate`.
 #[derive(Debug, Args)]
@@ -64,13 +64,13 @@ impl Evaluate {
         let total = pairs.len();
         let (mut cases, mut measured, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (name, pair) in case_names(&pairs).into_iter().zip(pairs) {
-            match read_case(name, &pair) {
+            match Case::read(name, &pair.score, &pair.label, pair.mask.as_deref()) {
                 Ok(case) => {
                     cases.push(case);
                     measured.push(pair);
                 }
-                Err(error) if total == 1 => return Err(error),
-                Err(error) => failed.push((pair.score, error)),
+                Err(error) if total == 1 => return Err(error.into()),
+                Err(error) => failed.push((pair.score, error.into())),
             }
         }
         let mut report = self.measure(&cases);
@@ -99,10 +99,11 @@ impl Evaluate {
     fn measurable(
         &self,
         cases: Vec<Case>,
-        pairs: Vec<Pair>,
+        pairs: Vec<MapPair>,
         failed: &mut Vec<(PathBuf, CliError)>,
-    ) -> (Vec<Case>, Vec<Pair>) {
-        let alone = |(case, pair): (Case, Pair)| match self.measure(std::slice::from_ref(&case)) {
+    ) -> (Vec<Case>, Vec<MapPair>) {
+        let alone = |(case, pair): (Case, MapPair)| match self.measure(std::slice::from_ref(&case))
+        {
             Ok(_) => Some((case, pair)),
             Err(error) => {
                 failed.push((pair.score, error));
@@ -112,7 +113,7 @@ impl Evaluate {
         cases.into_iter().zip(pairs).filter_map(alone).unzip()
     }
 
-    fn pairs(&self) -> Result<Vec<Pair>, CliError> {
+    fn pairs(&self) -> Result<Vec<MapPair>, CliError> {
         match (&self.pairs, &self.scores, &self.labels) {
             (Some(list), _, _) => read_pairs(list),
             (None, Some(scores), Some(labels)) => {
@@ -125,8 +126,8 @@ impl Evaluate {
 }
 
 /// The report as a table, and which voxels it is about.
-fn describe(report: &Report, pairs: &[Pair]) -> String {
-    let mut table = Table::default();
+fn describe(report: &Report, pairs: &[MapPair]) -> String {
+    let mut table = MeasureTable::default();
     for case in &report.cases {
         table.add(&case.name, &case.measures);
     }

@@ -1,4 +1,4 @@
-//! Layout and drawing of the picture: three rows of slices, their labels and the scale of colours.
+//! MosaicLayout and drawing of the picture: three rows of slices, their labels and the scale of colours.
 
 use disyre_core::Volume;
 use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
@@ -36,7 +36,7 @@ pub(super) struct Picture<'a> {
 }
 
 /// Positions of the slices in the picture.
-struct Layout {
+struct MosaicLayout {
     slices: Vec<usize>,
     /// Pixels per voxel.
     scale: f64,
@@ -46,7 +46,7 @@ struct Layout {
 impl Picture<'_> {
     /// Draws three rows of slices: scan, restoration, score. The patient's right is on the left.
     pub(super) fn draw(&self, scale_end: f32) -> Canvas {
-        let layout = Layout::new(self);
+        let layout = MosaicLayout::new(self);
         let (width, height) = layout.size(self.lesion.is_some());
         let mut canvas = Canvas::new(width, height, BACKGROUND);
         self.draw_frame(&mut canvas, &layout);
@@ -71,7 +71,7 @@ impl Picture<'_> {
     }
 
     /// Title, names of the rows, heights of the slices.
-    fn draw_frame(&self, canvas: &mut Canvas, layout: &Layout) {
+    fn draw_frame(&self, canvas: &mut Canvas, layout: &MosaicLayout) {
         canvas.text(GAP, GAP, self.title, Font::Large, INK);
         let note =
             "axial slices, feet to head; radiological convention: R = patient's right, on the left";
@@ -101,7 +101,7 @@ impl Picture<'_> {
     }
 
     /// R and L beside the brain in every slice of the scan.
-    fn draw_sides(&self, canvas: &mut Canvas, layout: &Layout) {
+    fn draw_sides(&self, canvas: &mut Canvas, layout: &MosaicLayout) {
         for column in 0..layout.slices.len() {
             let (x, y) = layout.corner(0, column);
             let right = x + layout.tile.0.saturating_sub(Font::Small.width("L"));
@@ -119,7 +119,7 @@ impl Picture<'_> {
     }
 }
 
-impl Layout {
+impl MosaicLayout {
     fn new(picture: &Picture<'_>) -> Self {
         let [_, ny, nx] = picture.image.grid.shape;
         let scale = (TILE_WIDTH / nx as f64).min(TILE_HEIGHT / ny as f64).max(1.0);
@@ -156,7 +156,7 @@ impl Layout {
 }
 
 /// Scale of the score's colours, beside its row.
-fn draw_scale(canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
+fn draw_scale(canvas: &mut Canvas, layout: &MosaicLayout, scale_end: f32) {
     const WIDTH: usize = 18;
     let (x, y) = layout.corner(2, layout.slices.len());
     let height = layout.tile.1;
@@ -172,7 +172,7 @@ fn draw_scale(canvas: &mut Canvas, layout: &Layout, scale_end: f32) {
 /// Marks the pixels of a lesion that touch one outside.
 fn outline(
     canvas: &mut Canvas,
-    layout: &Layout,
+    layout: &MosaicLayout,
     corner: (usize, usize),
     lesion: ArrayView2<'_, u8>,
 ) {
@@ -210,7 +210,7 @@ mod tests {
             lesion: None,
         };
         let canvas = picture.draw(1.0);
-        let (width, height) = Layout::new(&picture).tile;
+        let (width, height) = MosaicLayout::new(&picture).tile;
         let shade = |px, py| canvas.get(LEFT + px, TOP + py)[0];
         // The letter R covers the corner; one voxel is six pixels.
         assert!(shade(1, 1) > 200);
