@@ -1,27 +1,26 @@
 //! Training pairs: patches of healthy subjects, corrupted by the run's family of anomalies.
 
-use std::ops::Range;
+mod patch_cut;
 
-use disyre_augment::{AugmentConfig, AugmentError, AugmentParams, Augmenter};
-use disyre_core::ndarray::{
-    Array3, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, AxisDescription, Slice,
-};
+use disyre_augment::{AugmentConfig, Augmenter};
+use disyre_core::ndarray::{Array3, ArrayViewMut4};
 use disyre_core::rand::RngExt;
-use disyre_core::{Key, KeyRng, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
+use disyre_core::{Key, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
 use disyre_dag::{Anomalies, AnomalyParams, DagError, Scene};
 use disyre_tissue::LabelMap;
 
 use crate::anomaly::sources;
 use crate::segmentation::label_map;
 use crate::{Error, PairConfig, RunConfig, Subject, Tissues};
+use patch_cut::PatchCut;
 
 /// Patches drawn for a pair, one after the other, until one holds a place where its map allows an anomaly.
 const PATCHES: u64 = 32;
 
 /// Training pairs: random patches of healthy scans, and the same patches corrupted by the run's family of anomalies.
 ///
-/// Pair `i` depends on the key and `i` alone: any order, any thread. Where a subject has a map of places, a patch without
-/// any is drawn anew; the last of 32 such stays healthy, severity 0.
+/// Pair `i` depends on the key and `i` alone: any order, any thread. Where a subject has a location map, a patch without
+/// any place is drawn anew; the last of 32 such stays healthy, severity 0.
 ///
 /// ```
 /// use disyre::core::{Key, PairSource, ndarray::Array4};
@@ -84,58 +83,35 @@ impl DagPairs {
         Ok(Self { subjects, label_maps, config, augmenter, anomalies, key })
     }
 
-    /// Draws which subject patch `key` is cut out of, and how.
-    fn draw(&self, key: Key) -> (usize, Cutout) {
+    /// Draws the subject that patch `key` is cut out of, and the cut.
+    fn draw(&self, key: Key) -> (usize, PatchCut) {
         let mut rng = key.rng();
         let which = rng.random_range(0..self.subjects.len());
         let image = self.subjects[which].image.view();
-        let cutout = match &self.augmenter {
-            None => Cutout::Plain(self.draw_cut(image, rng)),
+        let PairConfig { patch, mirror, .. } = self.config;
+        let cut = match &self.augmenter {
+            None => PatchCut::draw_plain(image, patch, mirror, rng),
             Some(augmenter) => {
-                // A patch of one slice is cut inside the box of that slice.
-                let slices = image.len_of(Axis(1));
-                let z = if self.config.patch[0] == 1 {
-                    let z = rng.random_range(0..slices);
-                    z..z + 1
-                } else {
-                    0..slices
-                };
-                let part = image.slice_axis(Axis(1), z.clone().into());
-                let within = [z, extent(&part, Axis(2)), extent(&part, Axis(3))];
-                Cutout::Augmented(within, Box::new(augmenter.draw(key.child("augment"))))
+                let params = augmenter.draw(key.child("augment"));
+                PatchCut::draw_augmented(image, patch, params, rng)
             }
         };
-        (which, cutout)
+        (which, cut)
     }
 
-    fn draw_cut(&self, image: ArrayView4<'_, f32>, mut rng: KeyRng) -> Cut {
-        let patch = self.config.patch;
-        let z = AxisCut::draw(0..image.len_of(Axis(1)), patch[0], &mut rng);
-        let slab = image.slice_axis(Axis(1), Slice::from(z.from..z.from + z.size));
-        let y = AxisCut::draw(extent(&slab, Axis(2)), patch[1], &mut rng);
-        let x = AxisCut::draw(extent(&slab, Axis(3)), patch[2], &mut rng);
-        let along = [z, y, x];
-        Cut {
-            from: along.map(|along| along.from),
-            to: along.map(|along| along.to),
-            size: along.map(|along| along.size),
-            mirror: self.config.mirror.map(|p| rng.random_bool(p)),
-        }
-    }
-
-    /// The map of places of a patch.
-    fn places(&self, which: usize, cutout: &Cutout) -> Result<Option<Array3<f32>>, Error> {
-        let Some(places) = &self.subjects[which].locations else { return Ok(None) };
+    /// The location map of a patch.
+    fn locations(&self, which: usize, cut: &PatchCut) -> Result<Option<Array3<f32>>, Error> {
+        let Some(map) = &self.subjects[which].locations else { return Ok(None) };
         let mut weights = Array3::zeros(self.config.patch);
-        cutout.cut_labels(places.weights.view(), weights.view_mut())?;
+        cut.cut_labels(map.weights.view(), weights.view_mut())?;
         Ok(Some(weights))
     }
 
     /// The label map of a patch.
-    fn tissues(&self, which: usize, cutout: &Cutout) -> Result<Option<LabelMap>, Error> {
+    fn tissues(&self, which: usize, cut: &PatchCut) -> Result<Option<LabelMap>, Error> {
         let Some(map) = self.label_maps.as_ref().map(|maps| &maps[which]) else { return Ok(None) };
         let mut labels = Array3::zeros(self.config.patch);
-        cutout.cut_labels(map.voxels(), labels.view_mut())?;
+        cut.cut_labels(map.voxels(), labels.view_mut())?;
         Ok(Some(map.with_voxels(labels)?))
     }
 
@@ -165,9 +141,9 @@ impl DagPairs {
         corrupted: ArrayViewMut4<'_, f32>,
         mut clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, Error> {
-        let (which, cutout) = self.draw(patch);
-        cutout.cut(self.subjects[which].image.view(), clean.view_mut())?;
-        let (tissues, places) = (self.tissues(which, &cutout)?, self.places(which, &cutout)?);
+        let (which, cut) = self.draw(patch);
+        cut.cut(self.subjects[which].image.view(), clean.view_mut())?;
+        let (tissues, places) = (self.tissues(which, &cut)?, self.locations(which, &cut)?);
         let tissues = tissues.as_ref().map(|map| map as &dyn TissueModel);
         let places = places.as_ref().map(|weights| weights.view());
         let scene = Scene { clean: clean.view(), places, tissues };
@@ -179,77 +155,6 @@ impl DagPairs {
 fn patch_key(key: Key, attempt: u64) -> Key {
     let patch = key.child("patch");
     if attempt == 0 { patch } else { patch.child(attempt) }
-}
-
-/// Cut of a patch out of a subject.
-enum Cutout {
-    /// Whole voxels, mirrored or not.
-    Plain(Cut),
-    /// Inside a box `(z, y, x)`.
-    Augmented([Range<usize>; 3], Box<AugmentParams>),
-}
-
-impl Cutout {
-    fn cut(
-        &self,
-        mut image: ArrayView4<'_, f32>,
-        patch: ArrayViewMut4<'_, f32>,
-    ) -> Result<(), AugmentError> {
-        match self {
-            Self::Plain(cut) => cut_plain(cut, image, patch),
-            Self::Augmented(within, params) => {
-                for (axis, range) in within.iter().enumerate() {
-                    image.slice_axis_inplace(Axis(axis + 1), range.clone().into());
-                }
-                params.apply(image, patch)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same of a segmentation or a map: whole voxels.
-    fn cut_labels<T: Copy + Default>(
-        &self,
-        mut labels: ArrayView3<'_, T>,
-        patch: ArrayViewMut3<'_, T>,
-    ) -> Result<(), AugmentError> {
-        match self {
-            Self::Plain(cut) => {
-                cut_plain(cut, labels.insert_axis(Axis(0)), patch.insert_axis(Axis(0)));
-            }
-            Self::Augmented(within, params) => {
-                for (axis, range) in within.iter().enumerate() {
-                    labels.slice_axis_inplace(Axis(axis), range.clone().into());
-                }
-                params.apply_to_labels(labels, patch)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Cuts and mirrors, background where the patch exceeds the brain.
-fn cut_plain<T: Clone + Default>(
-    cut: &Cut,
-    image: ArrayView4<'_, T>,
-    mut patch: ArrayViewMut4<'_, T>,
-) {
-    let part = |axis: AxisDescription, at: [usize; 3]| match axis.axis.index() {
-        0 => Slice::from(..),
-        axis => Slice::from(at[axis - 1]..at[axis - 1] + cut.size[axis - 1]),
-    };
-    patch.fill(T::default());
-    patch
-        .slice_each_axis_mut(|axis| part(axis, cut.to))
-        .assign(&image.slice_each_axis(|axis| part(axis, cut.from)));
-    if cut.mirror.contains(&true) {
-        let original = patch.to_owned();
-        let mut mirrored = original.view();
-        for axis in (0..3).filter(|&axis| cut.mirror[axis]) {
-            mirrored.invert_axis(Axis(axis + 1));
-        }
-        patch.assign(&mirrored);
-    }
 }
 
 impl PairSource for DagPairs {
@@ -264,45 +169,6 @@ impl PairSource for DagPairs {
         self.fill(self.key.child(index), corrupted, clean)
             .map_err(|source| PairError::Source { index, source: Box::new(source) })
     }
-}
-
-/// The voxels of a volume that a patch holds; it is 0 elsewhere. All `(z, y, x)`.
-struct Cut {
-    /// First voxel in the volume.
-    from: [usize; 3],
-    /// First voxel in the patch, before that is mirrored.
-    to: [usize; 3],
-    /// Number of voxels, in the volume from `from` on, and in the patch from `to` on.
-    size: [usize; 3],
-    /// Axes along which the whole patch is then mirrored.
-    mirror: [bool; 3],
-}
-
-/// A [`Cut`] along one axis.
-#[derive(Clone, Copy)]
-struct AxisCut {
-    from: usize,
-    to: usize,
-    size: usize,
-}
-
-impl AxisCut {
-    /// A foreground longer than the patch is cut at random, a shorter one centred.
-    fn draw(foreground: Range<usize>, patch: usize, rng: &mut KeyRng) -> Self {
-        let (from, size) = (foreground.start, foreground.len());
-        if size > patch {
-            return Self { from: from + rng.random_range(0..=size - patch), to: 0, size: patch };
-        }
-        Self { from, to: (patch - size) / 2, size }
-    }
-}
-
-/// Smallest range of an axis that holds all voxels above 0.
-fn extent(slab: &ArrayView4<'_, f32>, axis: Axis) -> Range<usize> {
-    let lit = |index: &usize| slab.index_axis(axis, *index).iter().any(|&value| value > 0.0);
-    let mut indices = (0..slab.len_of(axis)).filter(lit);
-    let first = indices.next().unwrap_or(0);
-    first..indices.next_back().map_or(first + 1, |last| last + 1)
 }
 
 #[cfg(test)]
@@ -419,9 +285,9 @@ mod tests {
                     continue;
                 }
                 changed += 1;
-                let (which, cutout) = found(&source, index);
+                let (which, cut) = found(&source, index);
                 let mut centre = Array3::<f32>::zeros((1, 16, 16));
-                cutout.cut_labels(place.view(), centre.view_mut()).unwrap();
+                cut.cut_labels(place.view(), centre.view_mut()).unwrap();
                 let at = centre.indexed_iter().find(|(_, weight)| **weight > 0.0).unwrap().0;
                 assert_eq!(which, 0);
                 for ((_, _, y, x), &value) in corrupted.indexed_iter() {
@@ -443,17 +309,17 @@ mod tests {
     }
 
     /// The first patch of a pair that holds the place.
-    fn found(source: &DagPairs, index: u64) -> (usize, Cutout) {
+    fn found(source: &DagPairs, index: u64) -> (usize, PatchCut) {
         let key = source.key.child(index).child("patch");
         let mut attempts = (0..PATCHES).map(|n| if n == 0 { key } else { key.child(n) });
         let holds = |key: Key| {
-            let (which, cutout) = source.draw(key);
-            let weights = source.places(which, &cutout).unwrap().unwrap();
+            let (which, cut) = source.draw(key);
+            let weights = source.locations(which, &cut).unwrap().unwrap();
             // Where a window of 8 voxels fits around it.
             let inner = |&((_, y, x), &weight): &((usize, usize, usize), &f32)| {
                 weight > 0.0 && (4..12).contains(&y) && (4..12).contains(&x)
             };
-            weights.indexed_iter().any(|voxel| inner(&voxel)).then_some((which, cutout))
+            weights.indexed_iter().any(|voxel| inner(&voxel)).then_some((which, cut))
         };
         attempts.find_map(holds).unwrap()
     }
