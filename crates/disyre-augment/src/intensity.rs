@@ -1,7 +1,7 @@
 //! [`IntensityParams`]: brightness, gamma, noise and blur of a patch.
 
 use disyre_core::Key;
-use disyre_core::ndarray::{Array3, ArrayViewMut4, Axis, Zip};
+use disyre_core::ndarray::{ArrayViewMut4, Axis, Zip};
 use disyre_core::rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
@@ -172,11 +172,7 @@ impl IntensityParams {
     /// The published code of DISYRE v2 (arXiv 2407.06635), which lets noise and rounding into the background.
     pub fn apply(&self, mut patch: ArrayViewMut4<'_, f32>) -> Result<(), AugmentError> {
         self.check()?;
-        let background = patch
-            .lanes(Axis(0))
-            .into_iter()
-            .map(|voxel| voxel.iter().all(|&value| value == 0.0))
-            .collect::<Vec<bool>>();
+        let background = patch.map_axis(Axis(0), |voxel| voxel.iter().all(|&value| value == 0.0));
         if let Some(factor) = self.brightness {
             patch.mapv_inplace(|value| value * factor as f32);
         }
@@ -197,8 +193,6 @@ impl IntensityParams {
                 convolve(channel, [&kernel; 3].map(Vec::as_slice), Continuation::Reflect);
             }
         }
-        let (_, z, y, x) = patch.dim();
-        let background = Array3::from_shape_vec((z, y, x), background).unwrap_or_default();
         for channel in patch.outer_iter_mut() {
             Zip::from(channel).and(&background).for_each(|value, &background| {
                 *value = if background { 0.0 } else { value.clamp(0.0, 1.0) };

@@ -84,7 +84,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The part of an image around a mask, while corruptions work on it one after the other.
+/// The neighbourhood of a mask in an image, on which corruptions work one after the other.
 ///
 /// The output is written when all of them have succeeded.
 ///
@@ -166,13 +166,14 @@ impl<'a> Canvas<'a> {
     }
 
     /// The mask's window and its margin as they are now, `(c, z, y, x)`.
-    pub fn around(&self) -> ArrayView4<'_, f32> {
+    #[doc(alias = "around")]
+    pub fn neighbourhood(&self) -> ArrayView4<'_, f32> {
         ArrayView4::from_shape(self.dim(), &self.values).expect("a canvas has its region's voxels")
     }
 
     /// The mask's window as it is now, `(c, z, y, x)`.
     pub fn window(&self) -> ArrayView4<'_, f32> {
-        self.inner().of(self.around())
+        self.inner().of(self.neighbourhood())
     }
 
     /// The mask's window, to be changed: only where the mask is above 0.
@@ -182,13 +183,14 @@ impl<'a> Canvas<'a> {
         inner.of(all.expect("a canvas has its region's voxels"))
     }
 
-    /// Where the mask's window lies in [`around`](Self::around), `(z, y, x)`.
-    pub fn origin(&self) -> [usize; 3] {
+    /// First voxel of the mask's window in [`neighbourhood`](Self::neighbourhood), `(z, y, x)`.
+    pub fn window_origin(&self) -> [usize; 3] {
         self.inner().start
     }
 
-    /// The first voxel of [`around`](Self::around) in the image, `(z, y, x)`.
-    pub fn around_origin(&self) -> [usize; 3] {
+    /// The first voxel of [`neighbourhood`](Self::neighbourhood) in the image, `(z, y, x)`.
+    #[doc(alias = "around_origin")]
+    pub fn neighbourhood_origin(&self) -> [usize; 3] {
         self.region.start
     }
 

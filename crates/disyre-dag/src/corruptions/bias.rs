@@ -150,7 +150,7 @@ impl TissueBias {
     ) -> Result<Option<Array3<f32>>, DagError> {
         let field = self.tissues.field(self.config.memberships, canvas)?;
         let Some(selected) = self.select(params, &field, canvas) else { return Ok(None) };
-        let (_, z, y, x) = canvas.around().dim();
+        let (_, z, y, x) = canvas.neighbourhood().dim();
         let mut indicator = ScratchBuffer::zeros(z * y * x);
         field.indicate(&selected, &mut indicator);
         let mut view = ArrayViewMut3::from_shape((z, y, x), &mut indicator)

@@ -117,12 +117,12 @@ impl PoissonBlend {
             return Ok(Severity::CLEAN);
         }
         // The texture covers the margin too: gradients across the window's border are its own.
-        let mut foreign = Array4::zeros(canvas.around().dim());
+        let mut foreign = Array4::zeros(canvas.neighbourhood().dim());
         fill_foreign(&*self.textures, params.source, canvas, foreign.view_mut())?;
         let domain = self.domain(canvas, foreign.view());
-        let (around, inner) = (canvas.around(), canvas.inner());
+        let (neighbourhood, inner) = (canvas.neighbourhood(), canvas.inner());
         let mut target = canvas.window().to_owned();
-        let channels = around.outer_iter().zip(foreign.outer_iter());
+        let channels = neighbourhood.outer_iter().zip(foreign.outer_iter());
         for ((image, foreign), mut target) in channels.zip(target.outer_iter_mut()) {
             let change = self.change(&domain, image, foreign, params.severity.get());
             let change = ArrayView3::from_shape(image.dim(), &change)
@@ -134,11 +134,12 @@ impl PoissonBlend {
 
     /// The voxels of the canvas to be solved for.
     fn domain(&self, canvas: &Canvas<'_>, foreign: ArrayView4<'_, f32>) -> solver::Domain {
-        let (around, inner, mask) = (canvas.around(), canvas.inner(), &canvas.mask().values);
-        let (_, depth, height, width) = around.dim();
+        let (neighbourhood, inner, mask) =
+            (canvas.neighbourhood(), canvas.inner(), &canvas.mask().values);
+        let (_, depth, height, width) = neighbourhood.dim();
         let size = depth * height * width;
-        let (around, foreign) =
-            (around.to_slice().unwrap_or(&[]), foreign.to_slice().unwrap_or(&[]));
+        let (neighbourhood, foreign) =
+            (neighbourhood.to_slice().unwrap_or(&[]), foreign.to_slice().unwrap_or(&[]));
         let dark =
             |image: &[f32], at: usize| image.iter().skip(at).step_by(size).all(|v| *v == 0.0);
         let clip = self.config.clip_to_foreign;
@@ -151,7 +152,7 @@ impl PoissonBlend {
             }
         }
         let axes = inner.extents().map(|extent| extent > 1);
-        solver::Domain::new([depth, height, width], axes, &voxels, |at| !dark(around, at))
+        solver::Domain::new([depth, height, width], axes, &voxels, |at| !dark(neighbourhood, at))
     }
 
     /// The change of one channel: 0 outside the domain.

@@ -99,7 +99,8 @@ impl Sharpness {
             SharpnessDirection::Sharpen => -params.severity.get() * self.config.gain,
         };
         let mut target = canvas.window().to_owned();
-        for (image, mut target) in canvas.around().outer_iter().zip(target.outer_iter_mut()) {
+        for (image, mut target) in canvas.neighbourhood().outer_iter().zip(target.outer_iter_mut())
+        {
             let (mut smooth, mut share): (Array3<f32>, Array3<f32>) =
                 (image.to_owned(), image.mapv(|value| f32::from(u8::from(value > 0.0))));
             blur(smooth.view_mut(), sigma);

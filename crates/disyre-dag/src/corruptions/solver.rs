@@ -59,20 +59,32 @@ impl Domain {
         indices.iter().for_each(|&index| domain.inside[index] = 1.0);
         for (voxel, &index) in voxels.iter().zip(&indices) {
             let canvas = (0..3).map(|axis| voxel[axis] * strides[axis]).sum::<usize>();
-            let mut counting = 0;
+            let mut unknown = Voxel { canvas, index, counting: 0 };
             for axis in (0..3).filter(|&axis| axes[axis]) {
-                let (near, far) = (domain.grid.strides[axis], strides[axis]);
                 // A neighbour lies in the grid or on its border.
-                let before =
-                    voxel[axis] > 0 && (domain.inside[index - near] > 0.0 || known(canvas - far));
-                let after = voxel[axis] + 1 < extents[axis]
-                    && (domain.inside[index + near] > 0.0 || known(canvas + far));
-                counting |= (u8::from(before) | u8::from(after) << 1) << (2 * axis);
+                let before = voxel[axis] > 0;
+                let after = voxel[axis] + 1 < extents[axis];
+                unknown.counting |= domain.counting(&unknown, axis, [before, after], &known);
             }
-            domain.degree[index] = f64::from(counting.count_ones());
-            domain.voxels.push(Voxel { canvas, index, counting });
+            domain.degree[index] = f64::from(unknown.counting.count_ones());
+            domain.voxels.push(unknown);
         }
         domain
+    }
+
+    /// The bits of the neighbours along an axis that exist and count: they are solved for or known.
+    fn counting(
+        &self,
+        voxel: &Voxel,
+        axis: usize,
+        [before, after]: [bool; 2],
+        known: &impl Fn(usize) -> bool,
+    ) -> u8 {
+        let (near, far) = (self.grid.strides[axis], self.strides[axis]);
+        let Voxel { canvas, index, .. } = *voxel;
+        let before = before && (self.inside[index - near] > 0.0 || known(canvas - far));
+        let after = after && (self.inside[index + near] > 0.0 || known(canvas + far));
+        (u8::from(before) | u8::from(after) << 1) << (2 * axis)
     }
 
     /// Solves `Σ (u(p) − u(q)) = Σ guide(p, q)` over the neighbours q of every p, u = 0 outside the domain; p and q are

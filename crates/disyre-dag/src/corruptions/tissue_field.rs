@@ -44,8 +44,8 @@ impl TissueSource {
         memberships: Memberships,
         canvas: &Canvas<'_>,
     ) -> Result<TissueField, DagError> {
-        let (around, expected) = (canvas.around(), self.classes());
-        let (_, z, y, x) = around.dim();
+        let (neighbourhood, expected) = (canvas.neighbourhood(), self.classes());
+        let (_, z, y, x) = neighbourhood.dim();
         let model = match self {
             Self::Model(model) => &**model,
             Self::Scene { .. } => {
@@ -56,11 +56,11 @@ impl TissueSource {
         ensure_classes(expected, model.classes())?;
         if memberships == Memberships::Soft {
             let mut shares = Array4::zeros((expected, z, y, x));
-            model.soft_at(canvas.around_origin(), around, shares.view_mut())?;
+            model.soft_at(canvas.neighbourhood_origin(), neighbourhood, shares.view_mut())?;
             return Ok(TissueField::Soft(shares));
         }
         let mut labels = Array3::zeros((z, y, x));
-        model.hard_at(canvas.around_origin(), around, labels.view_mut())?;
+        model.hard_at(canvas.neighbourhood_origin(), neighbourhood, labels.view_mut())?;
         // Without early exit, the comparison vectorises.
         let greatest = labels.iter().fold(0, |greatest: u8, label| greatest.max(*label));
         ensure_classes(expected, expected.max(usize::from(greatest) + 1))?;
