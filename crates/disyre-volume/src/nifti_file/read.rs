@@ -129,15 +129,7 @@ impl Scan {
 
 /// Reads all that comes before the voxels; afterwards the file is known to be long enough.
 fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<ScanHeader, VolumeError> {
-    let not = |reason| VolumeError::NotNifti { path: path.to_owned(), reason };
-    let mut bytes = vec![0; 4];
-    stream.fill(&mut bytes, 352)?;
-    let start = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    let (version, endian) = recognise(start)
-        .ok_or_else(|| not("its first four bytes are neither 348 nor 540 in any byte order"))?;
-    let least = u128::from(version.least_offset());
-    bytes.resize(version.header_bytes(), 0);
-    stream.fill(&mut bytes[4..], least)?;
+    let (mut bytes, version, endian) = read_fixed_part(path, stream)?;
     let fields = parse(path, &bytes, version, endian)?;
     let sizes = fields.sizes(path)?;
     let datatype = Datatype::from_code(path, fields.datatype)?;
@@ -167,6 +159,23 @@ fn read_header(path: &Path, stream: &mut VoxelStream) -> Result<ScanHeader, Volu
         scaling,
         affine_source,
     })
+}
+
+/// The part of a header whose length its edition fixes, the edition and the byte order.
+fn read_fixed_part(
+    path: &Path,
+    stream: &mut VoxelStream,
+) -> Result<(Vec<u8>, Version, Endian), VolumeError> {
+    let mut bytes = vec![0; 4];
+    stream.fill(&mut bytes, 352)?;
+    let start = [bytes[0], bytes[1], bytes[2], bytes[3]];
+    let (version, endian) = recognise(start).ok_or_else(|| VolumeError::NotNifti {
+        path: path.to_owned(),
+        reason: "its first four bytes are neither 348 nor 540 in any byte order",
+    })?;
+    bytes.resize(version.header_bytes(), 0);
+    stream.fill(&mut bytes[4..], u128::from(version.least_offset()))?;
+    Ok((bytes, version, endian))
 }
 
 /// Index of the volume to read, and the number of volumes.
