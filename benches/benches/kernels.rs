@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::layers::{LAYERS, Layer, uniform};
-use disyre_kernels::{Addends, Attention, Compute, Cpu, Extent, Part, Source, peak};
+use disyre_kernels::{Addends, Attention, Compute, Cpu, Extent, InputPart, ConvInput, peak};
 
 fn convolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("kernels");
@@ -16,8 +16,8 @@ fn convolution(c: &mut Criterion) {
     for (kind, size) in LAYERS {
         let data = Layer::new(kind, size);
         let Layer { layer, extent, x, weight, gradient, ones, zeros } = &data;
-        let parts = [Part::new(x, layer.inputs)];
-        let source = Source { parts: &parts, transform: Some(data.transform()) };
+        let parts = [InputPart::new(x, layer.inputs)];
+        let source = ConvInput { parts: &parts, transform: Some(data.transform()) };
         group.throughput(Throughput::Elements(data.operations()));
         for compute in Compute::all() {
             let cpu = Cpu::new(compute);
@@ -42,9 +42,9 @@ fn convolution(c: &mut Criterion) {
                     )
                 });
             });
-            group.bench_function(name("by_data"), |b| {
+            group.bench_function(name("backward_data"), |b| {
                 b.iter(|| {
-                    layer.by_data_through_norm(
+                    layer.backward_data_through_norm(
                         &cpu,
                         *extent,
                         black_box(gradient),
@@ -55,8 +55,8 @@ fn convolution(c: &mut Criterion) {
                 });
             });
             let mut out = vec![0.0; layer.weight_len()];
-            group.bench_function(name("by_weight"), |b| {
-                b.iter(|| layer.by_weight(&cpu, *extent, black_box(&source), gradient, &mut out));
+            group.bench_function(name("backward_filter"), |b| {
+                b.iter(|| layer.backward_filter(&cpu, *extent, black_box(&source), gradient, &mut out));
             });
         }
     }

@@ -1,19 +1,19 @@
 //! Convolutions of the published network, with numbers to compute on.
 
 use disyre_core::rand::RngExt;
-use disyre_kernels::{Convolution, Extent, Kind, Transform};
+use disyre_kernels::{Convolution, Extent, ConvKind, InputTransform};
 
 use crate::key;
 
 /// Kind, images, extent, channels in and out.
-pub const LAYERS: [(Kind, [usize; 4]); 7] = [
-    (Kind::Same, [8, 128, 32, 32]),
-    (Kind::Same, [8, 64, 64, 64]),
-    (Kind::Same, [8, 16, 128, 128]),
-    (Kind::Same, [8, 8, 512, 256]),
-    (Kind::Halving, [8, 128, 32, 32]),
-    (Kind::Doubling, [8, 64, 64, 64]),
-    (Kind::Pointwise, [8, 128, 96, 32]),
+pub const LAYERS: [(ConvKind, [usize; 4]); 7] = [
+    (ConvKind::Conv3x3, [8, 128, 32, 32]),
+    (ConvKind::Conv3x3, [8, 64, 64, 64]),
+    (ConvKind::Conv3x3, [8, 16, 128, 128]),
+    (ConvKind::Conv3x3, [8, 8, 512, 256]),
+    (ConvKind::Strided, [8, 128, 32, 32]),
+    (ConvKind::Upsampled, [8, 64, 64, 64]),
+    (ConvKind::Pointwise, [8, 128, 96, 32]),
 ];
 
 /// Uniform in −1 to 1.
@@ -43,7 +43,7 @@ pub struct Layer {
 
 impl Layer {
     /// Of a kind; images, height and width, inputs and outputs.
-    pub fn new(kind: Kind, [count, size, inputs, outputs]: [usize; 4]) -> Self {
+    pub fn new(kind: ConvKind, [count, size, inputs, outputs]: [usize; 4]) -> Self {
         let layer = Convolution { kind, inputs, outputs };
         let extent = Extent { count, height: size, width: size };
         let result = layer.result(extent);
@@ -65,7 +65,7 @@ impl Layer {
     }
 
     /// SiLU alone.
-    pub fn transform(&self) -> Transform<'_> {
-        Transform { scale: &self.ones, shift: &self.zeros, silu: true }
+    pub fn transform(&self) -> InputTransform<'_> {
+        InputTransform { scale: &self.ones, shift: &self.zeros, silu: true }
     }
 }

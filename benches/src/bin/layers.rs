@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use disyre_benches::layers::{LAYERS, Layer, uniform};
 use disyre_kernels::{
-    AdamW, Addends, Compute, Cpu, GroupNorm, Moments, Part, Precision, Source, mean_squared_error,
+    AdamW, Addends, Compute, Cpu, GroupNorm, AdamWState, InputPart, Precision, ConvInput, mean_squared_error,
     peak, sum_of_squares,
 };
 
@@ -24,7 +24,7 @@ fn main() {
     for (kind, size) in LAYERS {
         let layer = Layer::new(kind, size);
         let [n, side, inputs, outputs] = size;
-        for pass in ["forward", "by data", "by weight"] {
+        for pass in ["forward", "backward data", "backward filter"] {
             let cells = ways.iter().map(|(cpu, peak)| {
                 let rate = layer.operations() as f64 / seconds(|| convolve(&layer, cpu, pass));
                 format!("{:.0} ({:.0} %)", rate / 1e9, 100.0 * rate / (peak * threads as f64))
@@ -64,22 +64,22 @@ fn seconds(mut work: impl FnMut()) -> f64 {
 
 fn convolve(data: &Layer, cpu: &Cpu, pass: &str) {
     let Layer { layer, extent, x, weight, gradient, ones, zeros } = data;
-    let parts = [Part::new(x, layer.inputs)];
-    let source = Source { parts: &parts, transform: Some(data.transform()) };
+    let parts = [InputPart::new(x, layer.inputs)];
+    let source = ConvInput { parts: &parts, transform: Some(data.transform()) };
     match pass {
         "forward" => {
             let addends = Addends::default();
             black_box(layer.forward(cpu, *extent, &source, weight, &addends, true));
         }
-        "by data" => {
+        "backward data" => {
             let statistics = (&ones[..], &zeros[..]);
             black_box(
-                layer.by_data_through_norm(cpu, *extent, gradient, weight, &source, statistics),
+                layer.backward_data_through_norm(cpu, *extent, gradient, weight, &source, statistics),
             );
         }
         _ => {
             let mut out = vec![0.0; layer.weight_len()];
-            black_box(layer.by_weight(cpu, *extent, &source, gradient, &mut out));
+            black_box(layer.backward_filter(cpu, *extent, &source, gradient, &mut out));
         }
     }
 }
@@ -135,7 +135,7 @@ fn passes_over_memory() {
         "AdamW, clipping and average",
         9 * n,
         seconds(|| {
-            let state = Moments {
+            let state = AdamWState {
                 weights: &mut weights,
                 first: &mut first,
                 second: &mut second,

@@ -11,10 +11,11 @@ use devices::{Found, Work, assert_agrees, found, greatest};
 use disyre_kernels::backend::{
     Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
-use disyre_kernels::{Convolution, Extent, GroupNorm, Kind};
+use disyre_kernels::{ConvKind, Convolution, Extent, GroupNorm};
 use proptest::prelude::*;
 
-const KINDS: [Kind; 4] = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
+const KINDS: [ConvKind; 4] =
+    [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled];
 
 /// A normalised convolution of a source of one or two parts, with all that can go into it.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ impl Case {
     /// FeatureMaps with moments: what a convolution of one channel made. Of few bits, so that bf16 holds them exactly: the
     /// normalisation of a group of nearly equal numbers makes much of their last bits.
     fn part<B: Backend>(&self, backend: &B, channels: usize, seed: u64) -> FeatureMaps<B> {
-        let layer = Convolution { kind: Kind::Pointwise, inputs: 1, outputs: channels };
+        let layer = Convolution { kind: ConvKind::Pointwise, inputs: 1, outputs: channels };
         let conv = Conv { layer, weight: 0..channels, bias: channels..2 * channels };
         let rounded = |count, seed, steps: f32| -> Vec<f32> {
             numbers(count, seed).into_iter().map(|v| (v * steps).round() / steps).collect()
@@ -129,7 +130,7 @@ impl<B: Backend> On<'_, B> {
         };
         let weights = self.backend.upload(&numbers(2 * channels, 10));
         let normalised = self.backend.normalise(&affine, &weights, &[y]);
-        let layer = Convolution { kind: Kind::Pointwise, inputs: channels, outputs: 1 };
+        let layer = Convolution { kind: ConvKind::Pointwise, inputs: channels, outputs: 1 };
         let look = Conv { layer, weight: 0..channels, bias: channels..channels + 1 };
         let through = Some(Through { normalised: &normalised, silu: false });
         let input = Input { parts: &[y], through };
@@ -230,11 +231,11 @@ fn layers_of_many_tiles_agree_with_the_processor() {
         silu: true,
     };
     let cases = [
-        case(Kind::Same, [96, 32], [1, 24, 33]),
-        case(Kind::Same, [64, 160], [9, 4, 4]),
-        case(Kind::Halving, [40, 33], [2, 31, 17]),
-        case(Kind::Doubling, [34, 64], [2, 10, 15]),
-        case(Kind::Pointwise, [130, 48], [1, 50, 60]),
+        case(ConvKind::Conv3x3, [96, 32], [1, 24, 33]),
+        case(ConvKind::Conv3x3, [64, 160], [9, 4, 4]),
+        case(ConvKind::Strided, [40, 33], [2, 31, 17]),
+        case(ConvKind::Upsampled, [34, 64], [2, 10, 15]),
+        case(ConvKind::Pointwise, [130, 48], [1, 50, 60]),
     ];
     cases.iter().for_each(assert_agrees);
 }
@@ -243,7 +244,7 @@ fn layers_of_many_tiles_agree_with_the_processor() {
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
     let case = |count| Case {
-        layer: Convolution { kind: Kind::Same, inputs: 36, outputs: 34 },
+        layer: Convolution { kind: ConvKind::Conv3x3, inputs: 36, outputs: 34 },
         extent: Extent { count, height: 5, width: 6 },
         first: 20,
         groups: 4,

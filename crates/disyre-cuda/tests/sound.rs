@@ -10,7 +10,7 @@ use disyre_cuda::{Cuda, Emulator, Mode};
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, FeatureMaps, Input,
 };
-use disyre_kernels::{Attention, Convolution, Extent, GroupNorm, Kind, Precision};
+use disyre_kernels::{Attention, Convolution, Extent, GroupNorm, ConvKind, Precision};
 
 /// More numbers than any address space holds.
 const TOO_MANY: usize = 1 << 46;
@@ -22,7 +22,7 @@ fn emulated() -> Cuda<Emulator> {
 
 /// A pointwise convolution of one channel, and the parameters that it has.
 fn pointwise() -> Conv {
-    let layer = Convolution { kind: Kind::Pointwise, inputs: 1, outputs: 1 };
+    let layer = Convolution { kind: ConvKind::Pointwise, inputs: 1, outputs: 1 };
     Conv { layer, weight: 0..1, bias: 1..2 }
 }
 

@@ -1,8 +1,9 @@
-use crate::{Buffer, Part};
+use crate::{Buffer, InputPart};
 
-/// Feature maps `(n, h, w, c)`, channels fastest.
+/// Result of a convolution: feature maps `(n, h, w, c)`, channels fastest.
+#[doc(alias = "Images")]
 #[derive(Debug)]
-pub struct Images {
+pub struct ConvOutput {
     /// n.
     pub count: usize,
     /// h.
@@ -13,14 +14,14 @@ pub struct Images {
     pub channels: usize,
     /// The values.
     pub values: Buffer,
-    /// Mean and sum of squared deviations of each channel of each image, `(n, c)`; empty if nobody asked.
+    /// Mean and sum of squared deviations of each channel of each image, `(n, c)`; empty if not asked for.
     pub moments: Vec<[f64; 2]>,
 }
 
-impl Images {
+impl ConvOutput {
     /// All channels, as a part of what a convolution reads.
-    pub fn part(&self) -> Part<'_> {
-        Part::new(&self.values, self.channels)
+    pub fn part(&self) -> InputPart<'_> {
+        InputPart::new(&self.values, self.channels)
     }
 
     /// Pixels of one image.

@@ -4,11 +4,11 @@
 //! the same bits for any number of threads. To find anomalies in scans use the façade `disyre`.
 //!
 //! ```
-//! use disyre_kernels::{Addends, Convolution, Cpu, Extent, Kind, Part, Source};
+//! use disyre_kernels::{Addends, Convolution, Cpu, Extent, ConvKind, InputPart, ConvInput};
 //!
-//! let layer = Convolution { kind: Kind::Same, inputs: 1, outputs: 1 };
+//! let layer = Convolution { kind: ConvKind::Conv3x3, inputs: 1, outputs: 1 };
 //! let image = [1.0; 9]; // (n, h, w, c)
-//! let source = Source { parts: &[Part::new(&image, 1)], transform: None };
+//! let source = ConvInput { parts: &[InputPart::new(&image, 1)], transform: None };
 //! let (cpu, extent) = (Cpu::default(), Extent { count: 1, height: 3, width: 3 });
 //! let y = layer.forward(&cpu, extent, &source, &[1.0; 9], &Addends::default(), false);
 //! // Zero padding: a corner sees four ones, the centre nine.
@@ -52,13 +52,15 @@ mod shared;
 mod sigmoid;
 mod storage;
 
-pub use adamw::{AdamW, Moments, sum_of_squares};
+pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use attention::{Attention, attention};
 pub use compute::{Compute, Precision};
-pub use conv2d::{Addends, Convolution, Kind, NormGradient, Part, Source, Tap, Transform, conv2d};
+pub use conv2d::{
+    Addends, ConvInput, ConvKind, Convolution, InputPart, InputTransform, NormGradient, Tap, conv2d,
+};
 pub use cpu::Cpu;
 pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient, group_norm};
-pub use images::{Extent, Images};
+pub use images::{ConvOutput, Extent};
 pub use isa::Isa;
 pub use loss::{mean_squared_error, squared_error};
 pub use peak::peak;

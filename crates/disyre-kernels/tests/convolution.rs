@@ -4,10 +4,13 @@
 mod common;
 
 use common::{assert_within, every_compute, numbers, on_pools, tolerance};
-use disyre_kernels::{Addends, Compute, Convolution, Cpu, Extent, Kind, Part, Source, Transform};
+use disyre_kernels::{
+    Addends, Compute, ConvInput, ConvKind, Convolution, Cpu, Extent, InputPart, InputTransform,
+};
 use proptest::prelude::*;
 
-const KINDS: [Kind; 4] = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
+const KINDS: [ConvKind; 4] =
+    [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled];
 
 /// A convolution of a source in two parts, with all that can go into it.
 #[derive(Debug, Clone)]
@@ -35,10 +38,10 @@ struct Data {
 struct Results {
     y: Vec<f32>,
     moments: Vec<[f64; 2]>,
-    by_data: Vec<f32>,
+    backward_data: Vec<f32>,
     by_z: Vec<f32>,
     sums: Vec<[f64; 2]>,
-    by_weight: Vec<f32>,
+    backward_filter: Vec<f32>,
     by_image: Vec<f64>,
 }
 
@@ -71,8 +74,8 @@ impl Sums {
 /// The sizes of the results, as [`Sums::size`].
 struct Sizes {
     y: f32,
-    by_data: f32,
-    by_weight: f32,
+    backward_data: f32,
+    backward_filter: f32,
     by_image: f32,
 }
 
@@ -100,12 +103,12 @@ impl Case {
 
     fn ours(&self, cpu: &Cpu, data: &Data) -> Results {
         let parts = [
-            Part::new(&data.parts[0], self.first),
-            Part::new(&data.parts[1], self.layer.inputs - self.first),
+            InputPart::new(&data.parts[0], self.first),
+            InputPart::new(&data.parts[1], self.layer.inputs - self.first),
         ];
         let parts = if self.first == self.layer.inputs { &parts[..1] } else { &parts[..] };
-        let transform = Transform { scale: &data.scale, shift: &data.shift, silu: self.silu };
-        let source = Source { parts, transform: Some(transform) };
+        let transform = InputTransform { scale: &data.scale, shift: &data.shift, silu: self.silu };
+        let source = ConvInput { parts, transform: Some(transform) };
         let addends = Addends {
             bias: Some(&data.bias),
             by_image: Some(&data.by_image),
@@ -113,9 +116,9 @@ impl Case {
         };
         let (layer, weight) = (self.layer, &data.weight[..]);
         let y = layer.forward(cpu, self.extent, &source, weight, &addends, true);
-        let by_data = layer.by_data(cpu, self.extent, &data.gradient, weight);
+        let backward_data = layer.backward_data(cpu, self.extent, &data.gradient, weight);
         let statistics = (&data.scale[..], &data.shift[..]);
-        let norm = layer.by_data_through_norm(
+        let norm = layer.backward_data_through_norm(
             cpu,
             self.extent,
             &data.gradient,
@@ -123,15 +126,16 @@ impl Case {
             &source,
             statistics,
         );
-        let mut by_weight = vec![f32::NAN; layer.weight_len()];
-        let by_image = layer.by_weight(cpu, self.extent, &source, &data.gradient, &mut by_weight);
+        let mut backward_filter = vec![f32::NAN; layer.weight_len()];
+        let by_image =
+            layer.backward_filter(cpu, self.extent, &source, &data.gradient, &mut backward_filter);
         Results {
             y: y.values.to_vec(),
             moments: y.moments,
-            by_data: by_data.to_vec(),
+            backward_data: backward_data.to_vec(),
             by_z: norm.by_z.to_vec(),
             sums: norm.sums,
-            by_weight,
+            backward_filter,
             by_image,
         }
     }
@@ -152,8 +156,8 @@ impl Case {
     fn for_each_product(&self, mut term: impl FnMut(usize, usize, usize, usize, usize)) {
         let Convolution { kind, inputs, outputs } = self.layer;
         let (result, k) = (self.layer.result(self.extent), kind.kernel());
-        let stride = if kind == Kind::Halving { 2 } else { 1 };
-        let doubled = if kind == Kind::Doubling { 2 } else { 1 };
+        let stride = if kind == ConvKind::Strided { 2 } else { 1 };
+        let doubled = if kind == ConvKind::Upsampled { 2 } else { 1 };
         let inside = |i: usize, u: usize, extent: usize| {
             (i * stride + u)
                 .checked_sub(k / 2)
@@ -196,22 +200,22 @@ impl Case {
             y.add(i, f64::from(data.images[i]));
             by_image.add(at, f64::from(data.gradient[i]));
         }
-        let mut by_data = Sums::new(activated.len());
-        let mut by_weight = Sums::new(data.weight.len());
+        let mut backward_data = Sums::new(activated.len());
+        let mut backward_filter = Sums::new(data.weight.len());
         self.for_each_product(|out, pixel, c, _, w| {
             let (weight, g) = (f64::from(data.weight[w]), f64::from(data.gradient[out]));
             y.add(out, weight * activated[pixel * inputs + c]);
-            by_data.add(pixel * inputs + c, weight * g);
-            by_weight.add(w, activated[pixel * inputs + c] * g);
+            backward_data.add(pixel * inputs + c, weight * g);
+            backward_filter.add(w, activated[pixel * inputs + c] * g);
         });
         let mut sums = vec![[0.0; 2]; self.extent.count * inputs];
-        let by_z: Vec<f64> = (0..by_data.values.len())
+        let by_z: Vec<f64> = (0..backward_data.values.len())
             .map(|i| {
                 let (z, x) = self.z(data, i / inputs, i % inputs);
                 let s = sigmoid(z);
                 let slope = if self.silu { s * (1.0 + z * (1.0 - s)) } else { 1.0 };
                 let at = i / inputs / pixels * inputs + i % inputs;
-                let g = by_data.values[i] * slope;
+                let g = backward_data.values[i] * slope;
                 let normal = f64::from(data.scale[at]) * x + f64::from(data.shift[at]);
                 sums[at] = [sums[at][0] + g, sums[at][1] + g * normal];
                 g
@@ -227,15 +231,15 @@ impl Case {
         let results = Results {
             moments: moments.collect(),
             y: single(&y.values),
-            by_data: single(&by_data.values),
+            backward_data: single(&backward_data.values),
             by_z: single(&by_z),
             sums,
-            by_weight: single(&by_weight.values),
+            backward_filter: single(&backward_filter.values),
             by_image: by_image.values.clone(),
         };
-        let [y, by_data, by_weight, by_image] =
-            [&y, &by_data, &by_weight, &by_image].map(Sums::size);
-        (results, Sizes { y, by_data, by_weight, by_image })
+        let [y, backward_data, backward_filter, by_image] =
+            [&y, &backward_data, &backward_filter, &by_image].map(Sums::size);
+        (results, Sizes { y, backward_data, backward_filter, by_image })
     }
 
     fn assert_agrees(&self, compute: Compute) {
@@ -254,11 +258,16 @@ impl Case {
         let greatest = squares[1].iter().fold(0.0f32, |max, &s| max.max(s));
         let of_squares = 2.0 * (of_y * greatest).sqrt() + of_y * tolerance(compute) * sizes.y;
         close("squares", &squares[0], &squares[1], sizes.y * of_squares);
-        close("by data", &ours.by_data, &plain.by_data, sizes.by_data);
-        close("by z", &ours.by_z, &plain.by_z, sizes.by_data);
-        let by_z = sizes.by_data * of_x.sqrt();
+        close("backward data", &ours.backward_data, &plain.backward_data, sizes.backward_data);
+        close("by z", &ours.by_z, &plain.by_z, sizes.backward_data);
+        let by_z = sizes.backward_data * of_x.sqrt();
         close("sums", &flat(&ours.sums), &flat(&plain.sums), by_z);
-        close("by weight", &ours.by_weight, &plain.by_weight, sizes.by_weight);
+        close(
+            "backward filter",
+            &ours.backward_filter,
+            &plain.backward_filter,
+            sizes.backward_filter,
+        );
         let by_image = [&ours, &plain].map(|r| single(&r.by_image));
         assert_within("by image", &by_image[0], &by_image[1], 1e-5 * sizes.by_image);
     }
@@ -299,17 +308,17 @@ fn large() -> Vec<Case> {
         silu: true,
     };
     vec![
-        case(Kind::Same, [96, 32], [1, 64, 65]),
-        case(Kind::Same, [33, 20], [2, 35, 39]),
-        case(Kind::Same, [40, 70], [1, 17, 15]),
+        case(ConvKind::Conv3x3, [96, 32], [1, 64, 65]),
+        case(ConvKind::Conv3x3, [33, 20], [2, 35, 39]),
+        case(ConvKind::Conv3x3, [40, 70], [1, 17, 15]),
         // By weight in tiles of another size, and in the shortest strips.
-        case(Kind::Same, [130, 112], [1, 33, 34]),
-        case(Kind::Same, [64, 160], [9, 4, 4]),
-        case(Kind::Halving, [40, 33], [2, 63, 33]),
+        case(ConvKind::Conv3x3, [130, 112], [1, 33, 34]),
+        case(ConvKind::Conv3x3, [64, 160], [9, 4, 4]),
+        case(ConvKind::Strided, [40, 33], [2, 63, 33]),
         // Half of the sub-grids have no column.
-        case(Kind::Halving, [3, 16], [2, 5, 1]),
-        case(Kind::Doubling, [34, 64], [2, 20, 31]),
-        case(Kind::Pointwise, [130, 48], [3, 30, 16]),
+        case(ConvKind::Strided, [3, 16], [2, 5, 1]),
+        case(ConvKind::Upsampled, [34, 64], [2, 20, 31]),
+        case(ConvKind::Pointwise, [130, 48], [3, 30, 16]),
     ]
 }
 
@@ -335,8 +344,17 @@ fn results_have_the_same_bits_for_any_number_of_threads() {
         for compute in every_compute() {
             on_pools(|| {
                 let results = case.ours(&Cpu::new(compute), &data);
-                let Results { y, moments, by_data, by_z, sums, by_weight, by_image } = results;
-                [y, flat(&moments), by_data, by_z, flat(&sums), by_weight, single(&by_image)]
+                let Results { y, moments, backward_data, by_z, sums, backward_filter, by_image } =
+                    results;
+                [
+                    y,
+                    flat(&moments),
+                    backward_data,
+                    by_z,
+                    flat(&sums),
+                    backward_filter,
+                    single(&by_image),
+                ]
             });
         }
     }

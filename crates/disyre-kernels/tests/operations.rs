@@ -10,8 +10,8 @@ use candle_core::{DType, Device, Result, Tensor, Var, safetensors};
 use common::{assert_close, every_compute, numbers, tolerance};
 use disyre_kernels::reference::channels_last;
 use disyre_kernels::{
-    AdamW, Cpu, GroupNorm, Kind, Moments, attention, conv2d, group_norm, reference, squared_error,
-    sum_of_squares,
+    AdamW, AdamWState, ConvKind, Cpu, GroupNorm, attention, conv2d, group_norm, reference,
+    squared_error, sum_of_squares,
 };
 
 fn var(dims: &[usize], seed: u64) -> Var {
@@ -57,7 +57,7 @@ fn assert_same(
 
 #[test]
 fn convolutions_and_their_gradients_agree_with_candles() {
-    let kinds = [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling];
+    let kinds = [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled];
     for compute in every_compute() {
         let cpu = Cpu::new(compute);
         for kind in kinds {
@@ -156,7 +156,7 @@ fn assert_same_on(device: &Device, shapes: &[&[usize]], f: impl Fn(&[Var]) -> Re
 fn operations_on_tensors_of_a_device_agree_with_the_processors() {
     let Some(device) = cuda() else { return };
     let cpu = Cpu::default();
-    for kind in [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling] {
+    for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled] {
         let k = kind.kernel();
         let shapes: [&[usize]; 4] = [&[2, 7, 10, 33], &[k, k, 33, 19], &[19], &[2, 1, 1, 19]];
         assert_same_on(&device, &shapes, |v| conv2d(&cpu, kind, &v[0], &v[1], &v[2], Some(&v[3])));
@@ -190,7 +190,7 @@ fn updates_agree_with_the_plain_form_on_every_instruction_set() {
         assert!((norm / plain - 1.0).abs() < 1e-12, "{compute}");
         let mut state = origin.clone();
         let [weights, first, second, average] = &mut state;
-        update.apply(&compute, Moments { weights, first, second, average }, &gradient, norm);
+        update.apply(&compute, AdamWState { weights, first, second, average }, &gradient, norm);
         let of = |values: &[f32], i: usize| f64::from(values[i]);
         for (which, name) in ["weight", "first", "second", "average"].into_iter().enumerate() {
             let expected: Vec<f32> = (0..n)
@@ -235,7 +235,7 @@ fn assert_gradients_are_differences(
 #[test]
 fn gradients_agree_with_finite_differences() {
     let cpu = Cpu::default();
-    for kind in [Kind::Same, Kind::Halving, Kind::Doubling] {
+    for kind in [ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled] {
         let v = [var(&[2, 4, 3, 2], 1), var(&[3, 3, 2, 3], 2), var(&[3], 3)];
         assert_gradients_are_differences(&v, |v| conv2d(&cpu, kind, &v[0], &v[1], &v[2], None));
     }
@@ -272,7 +272,7 @@ fn layers_equal_pytorchs_on_every_instruction_set() {
         let [weight, bias, y] =
             ["weight", "bias", "y"].map(|name| &layers[&format!("down_conv.{name}")]);
         let weight = weight.permute((2, 3, 1, 0)).unwrap();
-        let ours = conv2d(&cpu, Kind::Halving, &x, &weight, bias, None).unwrap();
+        let ours = conv2d(&cpu, ConvKind::Strided, &x, &weight, bias, None).unwrap();
         let tolerance = tolerance(compute);
         assert_close("stride 2", &flat(&ours), &flat(&last(y).unwrap()), tolerance);
     }
@@ -285,10 +285,10 @@ fn errors_say_what_was_expected() {
     let cpu = Cpu::default();
     let (x, bias) = (var(&[1, 4, 4, 2], 1), var(&[3], 2));
     let message = |result: Result<Tensor>| result.unwrap_err().to_string();
-    let other = conv2d(&cpu, Kind::Same, &x, &var(&[1, 1, 2, 3], 3), &bias, None);
+    let other = conv2d(&cpu, ConvKind::Conv3x3, &x, &var(&[1, 1, 2, 3], 3), &bias, None);
     assert!(message(other).contains("[1, 1, 2, 3], expected [3, 3, 2, 3]"));
     let weight = var(&[3, 3, 2, 3], 3);
-    let addend = conv2d(&cpu, Kind::Same, &x, &weight, &bias, Some(&var(&[1, 2, 1, 3], 4)));
+    let addend = conv2d(&cpu, ConvKind::Conv3x3, &x, &weight, &bias, Some(&var(&[1, 2, 1, 3], 4)));
     assert!(message(addend).contains("expected [1, 4, 4, 3] or [1, 1, 1, 3]"));
     let norm = GroupNorm { groups: 4, epsilon: 1e-5 };
     let groups = group_norm(&cpu, norm, true, &x, &var(&[2], 1), &var(&[2], 1));

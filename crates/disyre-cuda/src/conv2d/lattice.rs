@@ -1,6 +1,6 @@
 //! The parameters of lattice.cuh: how a convolution's positions are cut into tiles.
 
-use disyre_kernels::{Convolution, Extent, Kind};
+use disyre_kernels::{ConvKind, Convolution, Extent};
 
 use crate::cuda::int;
 
@@ -129,7 +129,7 @@ fn tile(height: usize, width: usize) -> [u32; 3] {
 }
 
 impl Lattice {
-    fn new(kind: Kind, coarse: Extent, direction: Direction) -> Self {
+    fn new(kind: ConvKind, coarse: Extent, direction: Direction) -> Self {
         let taps = kind.taps();
         let mut sorted: Vec<_> = taps
             .into_iter()
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn taps_are_found_by_their_two_sub_grids() {
-        for kind in [Kind::Pointwise, Kind::Same, Kind::Halving, Kind::Doubling] {
+        for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled] {
             for direction in [Direction::Forward, Direction::Transposed] {
                 let coarse = Extent { count: 1, height: 4, width: 4 };
                 let lattice = Lattice::new(kind, coarse, direction);

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use disyre_kernels::backend::{Affine, Conv};
-use disyre_kernels::{Convolution, GroupNorm, Kind};
+use disyre_kernels::{Convolution, GroupNorm, ConvKind};
 
 /// Where every parameter lies in one run of numbers, in the order in which the kernels read it.
 ///
@@ -60,19 +60,19 @@ impl Layout {
     }
 
     /// A convolution named `name`.
-    pub(crate) fn conv(&mut self, name: &str, kind: Kind, inputs: usize, outputs: usize) -> Conv {
+    pub(crate) fn conv(&mut self, name: &str, kind: ConvKind, inputs: usize, outputs: usize) -> Conv {
         let k = kind.kernel();
         self.kernel(kind, inputs, &[(name.to_owned(), outputs)], &[k, k])
     }
 
     /// Linear layers of the same input side by side.
     pub(crate) fn linear(&mut self, inputs: usize, named: &[(String, usize)]) -> Conv {
-        self.kernel(Kind::Pointwise, inputs, named, &[])
+        self.kernel(ConvKind::Pointwise, inputs, named, &[])
     }
 
     fn kernel(
         &mut self,
-        kind: Kind,
+        kind: ConvKind,
         inputs: usize,
         named: &[(String, usize)],
         window: &[usize],
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn parameters_survive_the_way_in_and_out_and_fill_the_run() {
         let mut layout = Layout::default();
-        layout.conv("conv", Kind::Same, 2, 3);
+        layout.conv("conv", ConvKind::Conv3x3, 2, 3);
         layout.norm("norm", GroupNorm { groups: 2, epsilon: 0.0 }, 4);
         layout.linear(3, &[("q".into(), 2), ("k".into(), 5)]);
         let mut all = vec![f32::NAN; layout.len()];
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn outputs_are_the_fastest_axis() {
         let mut layout = Layout::default();
-        layout.conv("conv", Kind::Same, 1, 2);
+        layout.conv("conv", ConvKind::Conv3x3, 1, 2);
         let mut all = vec![0.0; layout.len()];
         let weight = &layout.entries()[0];
         assert_eq!((weight.name.as_str(), &weight.shape[..]), ("conv.weight", &[2, 1, 3, 3][..]));

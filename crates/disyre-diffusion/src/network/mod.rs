@@ -15,7 +15,7 @@ mod work;
 use std::borrow::Cow;
 
 use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGradients};
-use disyre_kernels::{Extent, GroupNorm, Kind};
+use disyre_kernels::{Extent, GroupNorm, ConvKind};
 
 use crate::slices::ImageBatch;
 use crate::{Conditioning, Parameters};
@@ -122,7 +122,7 @@ impl Builder<'_> {
     fn conv(
         &mut self,
         name: &str,
-        kind: Kind,
+        kind: ConvKind,
         (inputs, outputs): (usize, usize),
         from: usize,
     ) -> usize {
@@ -167,7 +167,7 @@ impl Builder<'_> {
     /// Down to the coarsest level; returns where it ends, and the skips with their channels.
     fn down(&mut self) -> (usize, Vec<(usize, usize)>) {
         let channels = &self.config.channels;
-        let mut at = self.conv("conv_in", Kind::Same, (self.config.in_channels, channels[0]), 0);
+        let mut at = self.conv("conv_in", ConvKind::Conv3x3, (self.config.in_channels, channels[0]), 0);
         let mut skips = vec![(at, channels[0])];
         let mut inputs = channels[0];
         for (level, &outputs) in channels.iter().enumerate() {
@@ -179,7 +179,7 @@ impl Builder<'_> {
             }
             if level + 1 < channels.len() {
                 let name = format!("{name}.downsamplers.0.conv");
-                at = self.conv(&name, Kind::Halving, (outputs, outputs), at);
+                at = self.conv(&name, ConvKind::Strided, (outputs, outputs), at);
                 skips.push((at, outputs));
             }
         }
@@ -208,7 +208,7 @@ impl Builder<'_> {
             }
             if level > 0 {
                 let name = format!("{name}.upsamplers.0.conv");
-                at = self.conv(&name, Kind::Doubling, (outputs, outputs), at);
+                at = self.conv(&name, ConvKind::Upsampled, (outputs, outputs), at);
             }
         }
         at
@@ -227,7 +227,7 @@ impl Network {
         let Builder { mut layout, steps, blocks, .. } = builder;
         let first = config.channels[0];
         let affine = layout.norm("conv_norm_out", norm, first);
-        let conv = layout.conv("conv_out", Kind::Same, first, config.out_channels);
+        let conv = layout.conv("conv_out", ConvKind::Conv3x3, first, config.out_channels);
         let output = NormConv { affine, silu: true, conv };
         let embedding = Embedding::new(&mut layout, config, &blocks);
         let mut last_use: Vec<usize> = (0..=steps.len()).collect();

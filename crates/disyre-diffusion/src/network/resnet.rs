@@ -1,7 +1,7 @@
 use disyre_kernels::backend::{
     Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
-use disyre_kernels::{Convolution, GroupNorm, Kind};
+use disyre_kernels::{Convolution, GroupNorm, ConvKind};
 
 use super::layout::Layout;
 
@@ -137,12 +137,12 @@ impl Resnet {
         let mut norm_conv = |number: usize, channels: usize| NormConv {
             affine: layout.norm(&format!("{name}.norm{number}"), norm, channels),
             silu: true,
-            conv: layout.conv(&format!("{name}.conv{number}"), Kind::Same, channels, outputs),
+            conv: layout.conv(&format!("{name}.conv{number}"), ConvKind::Conv3x3, channels, outputs),
         };
         let (first, second) = (norm_conv(1, inputs), norm_conv(2, outputs));
         let name = format!("{name}.conv_shortcut");
         let shortcut =
-            (inputs != outputs).then(|| layout.conv(&name, Kind::Pointwise, inputs, outputs));
+            (inputs != outputs).then(|| layout.conv(&name, ConvKind::Pointwise, inputs, outputs));
         Self { first, second, shortcut, column }
     }
 

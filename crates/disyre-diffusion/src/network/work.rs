@@ -1,6 +1,6 @@
 //! How much there is to compute.
 
-use disyre_kernels::{Convolution, Extent, Kind};
+use disyre_kernels::{Convolution, Extent, ConvKind};
 
 use super::{Network, Step};
 use crate::{DiffusionError, UNetConfig};
@@ -85,7 +85,7 @@ impl Work {
         let numbers = |extent: Extent, channels: usize| {
             (extent.count * extent.height * extent.width * channels) as u64
         };
-        let taps = if layer.kind == Kind::Pointwise { 1 } else { 9 };
+        let taps = if layer.kind == ConvKind::Pointwise { 1 } else { 9 };
         let written = numbers(layer.result(extent), layer.outputs);
         Self {
             operations: 2 * taps * written * layer.inputs as u64,
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_convolutions_of_a_small_network_are_those_counted_by_hand() {
-        use Kind::{Doubling, Halving, Pointwise, Same};
+        use ConvKind::{Conv3x3, Pointwise, Strided, Upsampled};
         let config = UNetConfig {
             channels: vec![8, 16],
             resnets_per_level: 1,
@@ -117,19 +117,19 @@ mod tests {
             ..UNetConfig::default()
         };
         let (fine, coarse) = (4, 2);
-        let down = [(Same, 1, 8, fine), (Same, 8, 8, fine), (Same, 8, 8, fine)];
-        let coarser = [(Halving, 8, 8, fine), (Same, 8, 16, coarse), (Same, 16, 16, coarse)];
+        let down = [(Conv3x3, 1, 8, fine), (Conv3x3, 8, 8, fine), (Conv3x3, 8, 8, fine)];
+        let coarser = [(Strided, 8, 8, fine), (Conv3x3, 8, 16, coarse), (Conv3x3, 16, 16, coarse)];
         let joined = [(Pointwise, 8, 16, coarse)];
-        let middle = [(Same, 16, 16, coarse); 4];
+        let middle = [(Conv3x3, 16, 16, coarse); 4];
         // Blocks on the way up also read what was set aside on the way down.
         let up = |inputs, outputs, side| {
-            let first = (Same, inputs, outputs, side);
-            [first, (Same, outputs, outputs, side), (Pointwise, inputs, outputs, side)]
+            let first = (Conv3x3, inputs, outputs, side);
+            [first, (Conv3x3, outputs, outputs, side), (Pointwise, inputs, outputs, side)]
         };
         let coarse_up = [up(16 + 16, 16, coarse), up(16 + 8, 16, coarse)].concat();
-        let doubled = [(Doubling, 16, 16, coarse)];
+        let doubled = [(Upsampled, 16, 16, coarse)];
         let fine_up = [up(16 + 8, 8, fine), up(8 + 8, 8, fine)].concat();
-        let output = [(Same, 8, 1, fine)];
+        let output = [(Conv3x3, 8, 1, fine)];
         let counted: [&[_]; 8] =
             [&down, &coarser, &joined, &middle, &coarse_up, &doubled, &fine_up, &output];
         let named = |(layer, extent): (Convolution, Extent)| {

@@ -1,4 +1,4 @@
-//! The optimiser.
+//! The optimiser AdamW: one pass over memory for all tensors of a network.
 
 pub(crate) mod reference;
 
@@ -28,15 +28,16 @@ pub struct AdamW {
     pub step_size: f32,
     /// Square root of the second moment's correction.
     pub correction: f32,
-    /// What is added to the denominator.
+    /// Added to the denominator.
     pub epsilon: f32,
     /// Share of the new weights in their average.
     pub average: f32,
 }
 
-/// What an update changes, all of one length.
+/// State that an update changes, all of one length.
+#[doc(alias = "Moments")]
 #[derive(Debug)]
-pub struct Moments<'a> {
+pub struct AdamWState<'a> {
     /// The weights.
     pub weights: &'a mut [f32],
     /// Average of the gradient.
@@ -58,8 +59,8 @@ impl AdamW {
     ///
     /// # Panics
     /// If lengths differ.
-    pub fn apply(&self, compute: &Compute, state: Moments<'_>, gradient: &[f32], norm: f64) {
-        let Moments { weights, first, second, average } = state;
+    pub fn apply(&self, compute: &Compute, state: AdamWState<'_>, gradient: &[f32], norm: f64) {
+        let AdamWState { weights, first, second, average } = state;
         let lengths = [weights.len(), first.len(), second.len()];
         assert!(lengths.iter().all(|&len| len == gradient.len()), "lengths belong together");
         assert!(average.is_empty() || average.len() == weights.len(), "an average of all weights");
@@ -67,7 +68,7 @@ impl AdamW {
         let weights = weights.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE));
         let scale = self.gradient_scale(norm);
         let run = |((weights, gradient), (first, second)), average| {
-            let state = Moments { weights, first, second, average };
+            let state = AdamWState { weights, first, second, average };
             compute.isa().elementwise().run(Piece { update: self, scale, state, gradient });
         };
         if average.is_empty() {
@@ -83,7 +84,7 @@ struct Piece<'a> {
     update: &'a AdamW,
     /// Of the gradient.
     scale: f32,
-    state: Moments<'a>,
+    state: AdamWState<'a>,
     gradient: &'a [f32],
 }
 
@@ -94,7 +95,7 @@ impl Work for Piece<'_> {
     fn run<L: Lanes>(self, _: L) {
         let AdamW { keep, betas, step_size, correction, epsilon, average: share, .. } =
             *self.update;
-        let Moments { weights, first, second, average } = self.state;
+        let AdamWState { weights, first, second, average } = self.state;
         let n = weights.len();
         let (gradient, first, second) = (&self.gradient[..n], &mut first[..n], &mut second[..n]);
         let correction = correction.recip();
@@ -155,7 +156,7 @@ mod tests {
         };
         let (mut weights, mut first, mut second) = ([1.0, -2.0], [0.0; 2], [0.0; 2]);
         let mut average = weights;
-        let state = Moments {
+        let state = AdamWState {
             weights: &mut weights,
             first: &mut first,
             second: &mut second,

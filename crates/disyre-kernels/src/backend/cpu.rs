@@ -8,8 +8,8 @@ use super::{
     PartGradients, State,
 };
 use crate::{
-    AdamW, Addends, Attention, Buffer, Cpu, Extent, Images, Moments, Normalised, Part,
-    PartGradient, Source, Transform, mean_squared_error, sum_of_squares,
+    AdamW, AdamWState, Addends, Attention, Buffer, ConvInput, ConvOutput, Cpu, Extent, InputPart,
+    InputTransform, Normalised, PartGradient, mean_squared_error, sum_of_squares,
 };
 
 /// Numbers that one thread adds up at a time.
@@ -82,7 +82,7 @@ impl Backend for Cpu {
 
     fn identity(&self, channels: usize) -> Normalised {
         let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
-        Normalised { scale: ones, shift: zeros.clone(), spread: zeros.clone(), level: zeros }
+        Normalised { scale: ones, shift: zeros.clone(), rstd: zeros.clone(), offset: zeros }
     }
 
     fn normalise(
@@ -119,7 +119,7 @@ impl Backend for Cpu {
         let (parts, extent, layer) = (parts(input), input.extent(), &conv.layer);
         let weight = weights.packed(self, layer, extent, &conv.weight);
         let source = source(input, &parts);
-        let Images { count, height, width, channels, values, moments } =
+        let ConvOutput { count, height, width, channels, values, moments } =
             layer.forward_packed(self, extent, &source, &weight, &addends, moments);
         let moments = (!moments.is_empty()).then_some(moments);
         FeatureMaps::with_moments(Extent { count, height, width }, channels, values, moments)
@@ -135,9 +135,9 @@ impl Backend for Cpu {
     ) -> Buffer {
         let weight = &weights[conv.weight.clone()];
         match onto {
-            None => conv.layer.by_data(self, extent, gradient, weight),
+            None => conv.layer.backward_data(self, extent, gradient, weight),
             Some(mut sum) => {
-                conv.layer.add_by_data(self, extent, gradient, weight, &mut sum);
+                conv.layer.add_backward_data(self, extent, gradient, weight, &mut sum);
                 sum
             }
         }
@@ -152,10 +152,11 @@ impl Backend for Cpu {
     ) -> (Buffer, Vec<[f64; 2]>) {
         let (parts, extent) = (parts(input), input.extent());
         let normalised = normalised(input);
-        let statistics = (&normalised.spread[..], &normalised.level[..]);
+        let statistics = (&normalised.rstd[..], &normalised.offset[..]);
         let (weight, source) = (&weights[conv.weight.clone()], source(input, &parts));
-        let found =
-            conv.layer.by_data_through_norm(self, extent, gradient, weight, &source, statistics);
+        let found = conv
+            .layer
+            .backward_data_through_norm(self, extent, gradient, weight, &source, statistics);
         (found.by_z, found.sums)
     }
 
@@ -170,7 +171,7 @@ impl Backend for Cpu {
         let (parts, outputs) = (parts(input), conv.layer.outputs);
         let weight = &mut out[conv.weight.clone()];
         let source = source(input, &parts);
-        let sums = conv.layer.by_weight(self, input.extent(), &source, gradient, weight);
+        let sums = conv.layer.backward_filter(self, input.extent(), &source, gradient, weight);
         for (channel, out) in out[conv.bias.clone()].iter_mut().enumerate() {
             *out = sums[channel..].iter().step_by(outputs).sum::<f64>() as f32;
         }
@@ -274,8 +275,8 @@ impl Backend for Cpu {
         if loss.is_finite() && norm.is_finite() {
             let State { weights, first, second, average } = state;
             let average = average.map_or(&mut [][..], |average| &mut average[..]);
-            let moments = Moments { weights, first, second, average };
-            update.apply(&self.compute, moments, gradient, norm);
+            let state = AdamWState { weights, first, second, average };
+            update.apply(&self.compute, state, gradient, norm);
         }
         norm
     }
@@ -299,16 +300,16 @@ fn pixels(extent: Extent) -> usize {
     extent.height * extent.width
 }
 
-fn parts<'a>(input: &Input<'a, Cpu>) -> Vec<Part<'a>> {
-    input.parts.iter().map(|maps| Part::new(&maps.values, maps.channels())).collect()
+fn parts<'a>(input: &Input<'a, Cpu>) -> Vec<InputPart<'a>> {
+    input.parts.iter().map(|maps| InputPart::new(&maps.values, maps.channels())).collect()
 }
 
-fn source<'a>(input: &Input<'a, Cpu>, parts: &'a [Part<'a>]) -> Source<'a> {
+fn source<'a>(input: &Input<'a, Cpu>, parts: &'a [InputPart<'a>]) -> ConvInput<'a> {
     let transform = input.through.as_ref().map(|through| {
         let Normalised { scale, shift, .. } = through.normalised;
-        Transform { scale, shift, silu: through.silu }
+        InputTransform { scale, shift, silu: through.silu }
     });
-    Source { parts, transform }
+    ConvInput { parts, transform }
 }
 
 /// # Panics

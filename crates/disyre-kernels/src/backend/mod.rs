@@ -127,7 +127,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> FeatureMaps<Self>;
 
     /// The gradient by a convolution's input of size `extent`, from the one by its result; added to `onto` if there is
-    /// one: see [`Convolution::by_data`].
+    /// one: see [`Convolution::backward_data`].
     fn backward_data(
         &self,
         conv: &Conv,
@@ -138,7 +138,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> Self::Map;
 
     /// The gradient by a transformed input, taken on through SiLU, so by `z = scale · x + shift`; and the sums that
-    /// [`backward_norm`](Self::backward_norm) asks for: see [`Convolution::by_data_through_norm`].
+    /// [`backward_norm`](Self::backward_norm) asks for: see [`Convolution::backward_data_through_norm`].
     fn backward_data_through_norm(
         &self,
         conv: &Conv,
@@ -148,7 +148,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> (Self::Map, Self::Sums);
 
     /// Writes the gradients by a convolution's weight and bias to their places in `out`: see
-    /// [`Convolution::by_weight`]. The sums over the pixels of each image, `(n, o)`, also go to `by_image`.
+    /// [`Convolution::backward_filter`]. The sums over the pixels of each image, `(n, o)`, also go to `by_image`.
     fn backward_filter(
         &self,
         conv: &Conv,

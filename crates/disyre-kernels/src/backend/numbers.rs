@@ -73,16 +73,16 @@ impl DerefMut for Numbers {
 mod tests {
     use super::super::Backend;
     use super::*;
-    use crate::{Addends, Compute, Kind, Part, Source};
+    use crate::{Addends, Compute, ConvInput, ConvKind, InputPart};
 
     #[test]
     fn a_lasting_weight_that_changes_is_packed_anew() {
         let cpu = Cpu::default();
-        let layer = Convolution { kind: Kind::Pointwise, inputs: 1, outputs: 1 };
+        let layer = Convolution { kind: ConvKind::Pointwise, inputs: 1, outputs: 1 };
         let extent = Extent { count: 1, height: 1, width: 1 };
         let mut numbers = cpu.upload_lasting(&[0.0, 3.0]);
         let result = |numbers: &Numbers| {
-            let source = Source { parts: &[Part::new(&[2.0], 1)], transform: None };
+            let source = ConvInput { parts: &[InputPart::new(&[2.0], 1)], transform: None };
             let weight = numbers.packed(&cpu, &layer, extent, &(1..2));
             layer.forward_packed(&cpu, extent, &source, &weight, &Addends::default(), false).values
                 [0]
@@ -91,7 +91,7 @@ mod tests {
         for compute in Compute::all() {
             let other = Cpu::new(compute);
             let weight = numbers.packed(&other, &layer, extent, &(1..2));
-            let source = Source { parts: &[Part::new(&[2.0], 1)], transform: None };
+            let source = ConvInput { parts: &[InputPart::new(&[2.0], 1)], transform: None };
             let y =
                 layer.forward_packed(&other, extent, &source, &weight, &Addends::default(), false);
             assert_eq!(y.values[..], [6.0], "each way to compute has its own order: {compute}");

@@ -9,7 +9,7 @@ use super::finish::{Finish, Pairs, merge_moments};
 use super::lattice::{Side, Tap};
 use super::panel;
 use super::product::{Step, Tile, VECTORS};
-use super::source::Source;
+use super::source::ConvInput;
 use super::weights::{Form, Packed};
 use super::winograd::Place;
 use crate::isa::Work;
@@ -30,7 +30,7 @@ pub(crate) struct Apply<'a> {
     pub(crate) taps: &'a [Tap],
     pub(crate) from: Side,
     pub(crate) to: Side,
-    pub(crate) source: Source<'a>,
+    pub(crate) source: ConvInput<'a>,
     pub(crate) weights: &'a Packed,
     /// What each channel of each image starts from, `(n, c)`.
     pub(crate) start: &'a [f32],

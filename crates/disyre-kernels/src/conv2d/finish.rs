@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::apply::Task;
 use super::product::{BLOCK, VECTORS};
-use super::source::{Part, Source, Transform};
+use super::source::{ConvInput, InputPart, InputTransform};
 use crate::lanes::Lanes;
 use crate::sigmoid::{fma, sigmoid};
 
@@ -18,13 +18,13 @@ pub(crate) enum Finish<'a> {
     ThroughNorm(ThroughNorm<'a>),
 }
 
-/// A normalised source `z = scale · x + shift`, `ẋ = spread · x + level`, all `(n, c)`.
+/// A normalised source `z = scale · x + shift`, `ẋ = rstd · x + offset`, all `(n, c)`.
 #[derive(Clone, Copy)]
 pub(crate) struct ThroughNorm<'a> {
-    pub(crate) source: Source<'a>,
-    pub(crate) transform: Transform<'a>,
-    pub(crate) spread: &'a [f32],
-    pub(crate) level: &'a [f32],
+    pub(crate) source: ConvInput<'a>,
+    pub(crate) transform: InputTransform<'a>,
+    pub(crate) rstd: &'a [f32],
+    pub(crate) offset: &'a [f32],
 }
 
 /// What [`Finish`] found: for each channel of each image, two numbers.
@@ -187,8 +187,8 @@ impl Task<'_> {
             silu: transform.silu,
             scale: block(transform.scale),
             shift: block(transform.shift),
-            spread: block(run.norm.spread),
-            level: block(run.norm.level),
+            rstd: block(run.norm.rstd),
+            offset: block(run.norm.offset),
         };
         // Whole blocks with a length that the compiler knows: sums then stay in registers.
         match run.n {
@@ -220,7 +220,7 @@ impl Task<'_> {
 /// Up to 16 channels of one part of a normalised source.
 struct NormRun<'a> {
     norm: &'a ThroughNorm<'a>,
-    part: &'a Part<'a>,
+    part: &'a InputPart<'a>,
     /// First channel among those of the part's images, and over all parts.
     within: usize,
     first: usize,
@@ -232,8 +232,8 @@ struct NormBlock {
     silu: bool,
     scale: [f32; BLOCK],
     shift: [f32; BLOCK],
-    spread: [f32; BLOCK],
-    level: [f32; BLOCK],
+    rstd: [f32; BLOCK],
+    offset: [f32; BLOCK],
 }
 
 impl NormBlock {
@@ -250,7 +250,7 @@ impl NormBlock {
         }
         for i in 0..n {
             sums[0][i] += gradient[i];
-            sums[1][i] += gradient[i] * fma::<L>(self.spread[i], x[i], self.level[i]);
+            sums[1][i] += gradient[i] * fma::<L>(self.rstd[i], x[i], self.offset[i]);
         }
     }
 }

@@ -5,17 +5,21 @@
 //! a list of taps: output sub-grid b at position p sums input sub-grid a at p + (dy, dx), times a matrix of weights.
 //! Exchanging the sides and negating the shifts gives the gradient by the input.
 
-/// Which convolution.
+/// Kind of a convolution: kernel, stride and upsampling.
+#[doc(alias = "Kind")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ConvKind {
     /// 1×1.
     Pointwise,
-    /// 3×3, zero padding.
-    Same,
-    /// 3×3, zero padding, stride 2.
-    Halving,
-    /// Doubling of height and width by repetition, then 3×3 with zero padding.
-    Doubling,
+    /// 3×3, stride 1, zero padding.
+    #[doc(alias = "Same")]
+    Conv3x3,
+    /// 3×3, stride 2, zero padding: halves height and width, rounded up.
+    #[doc(alias = "Halving")]
+    Strided,
+    /// Nearest-neighbour upsampling by 2, then 3×3 of stride 1 with zero padding: doubles height and width.
+    #[doc(alias = "Doubling")]
+    Upsampled,
 }
 
 /// Weights that are summed for each of the two rows of a pixel's copies, and the shift they belong to:
@@ -23,7 +27,7 @@ pub enum Kind {
 const DOUBLED: [[(isize, &[usize]); 2]; 2] =
     [[(-1, &[0]), (0, &[1, 2])], [(0, &[0, 1]), (1, &[2])]];
 
-impl Kind {
+impl ConvKind {
     /// Height and width of the kernel.
     pub fn kernel(self) -> usize {
         if self == Self::Pointwise { 1 } else { 3 }
@@ -37,18 +41,18 @@ impl Kind {
     /// Height and width of the result.
     pub fn output_size(self, [height, width]: [usize; 2]) -> [usize; 2] {
         [height, width].map(|extent| match self {
-            Self::Pointwise | Self::Same => extent,
-            Self::Halving => extent.div_ceil(2),
-            Self::Doubling => 2 * extent,
+            Self::Pointwise | Self::Conv3x3 => extent,
+            Self::Strided => extent.div_ceil(2),
+            Self::Upsampled => 2 * extent,
         })
     }
 
     /// How much finer than the coarse grid input and output are, along each axis.
     pub fn fineness(self) -> [usize; 2] {
         match self {
-            Self::Pointwise | Self::Same => [1, 1],
-            Self::Halving => [2, 1],
-            Self::Doubling => [1, 2],
+            Self::Pointwise | Self::Conv3x3 => [1, 1],
+            Self::Strided => [2, 1],
+            Self::Upsampled => [1, 2],
         }
     }
 
@@ -58,10 +62,10 @@ impl Kind {
         let tap = |matrix, from, to, dy, dx| Tap { matrix, from, to, dy, dx };
         match self {
             Self::Pointwise => vec![tap(0, 0, 0, 0, 0)],
-            Self::Same => square(3)
+            Self::Conv3x3 => square(3)
                 .map(|(y, x)| tap(3 * y + x, 0, 0, y as isize - 1, x as isize - 1))
                 .collect(),
-            Self::Halving => {
+            Self::Strided => {
                 // Row 2i + k − 1 for k = 0, 1, 2: odd and one up, even, odd.
                 const PLACES: [(usize, isize); 3] = [(1, -1), (0, 0), (1, 0)];
                 let places = |(y, x): (usize, usize)| (3 * y + x, PLACES[y], PLACES[x]);
@@ -70,7 +74,7 @@ impl Kind {
                     .map(|(matrix, y, x)| tap(matrix, 2 * y.0 + x.0, 0, y.1, x.1))
                     .collect()
             }
-            Self::Doubling => square(2)
+            Self::Upsampled => square(2)
                 .flat_map(|(a, b)| square(2).map(move |(y, x)| (a, b, y, x)))
                 .enumerate()
                 .map(|(matrix, (a, b, y, x))| {
@@ -82,7 +86,7 @@ impl Kind {
 
     /// For each tap the weights, as indices into the kernel, that its matrix is a sum of, with their factors.
     pub fn sums(self) -> Vec<Vec<(usize, f32)>> {
-        if self != Self::Doubling {
+        if self != Self::Upsampled {
             return (0..self.weights()).map(|weight| vec![(weight, 1.0)]).collect();
         }
         let halves = || DOUBLED.iter().flat_map(|half| half.iter().map(|(_, rows)| *rows));
@@ -163,11 +167,11 @@ mod tests {
     fn taps_give_the_convolution_that_they_stand_for() {
         let x = [1.0, 2.0, 4.0, 8.0];
         let kernel = [1.0, 10.0, 100.0];
-        let expected: [(Kind, &[f64]); 3] = [
-            (Kind::Same, &[210.0, 421.0, 842.0, 84.0]),
-            (Kind::Halving, &[210.0, 842.0]),
+        let expected: [(ConvKind, &[f64]); 3] = [
+            (ConvKind::Conv3x3, &[210.0, 421.0, 842.0, 84.0]),
+            (ConvKind::Strided, &[210.0, 842.0]),
             // Of 1 1 2 2 4 4 8 8.
-            (Kind::Doubling, &[110.0, 211.0, 221.0, 422.0, 442.0, 844.0, 884.0, 88.0]),
+            (ConvKind::Upsampled, &[110.0, 211.0, 221.0, 422.0, 442.0, 844.0, 884.0, 88.0]),
         ];
         for (kind, expected) in expected {
             let [fine_in, fine_out] = kind.fineness();
@@ -198,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_of_a_doubling_serves_all_four_copies() {
+    fn every_weight_of_an_upsampled_one_serves_all_four_copies() {
         let mut uses = [0; 9];
-        Kind::Doubling.sums().iter().flatten().for_each(|&(weight, _)| uses[weight] += 1);
+        ConvKind::Upsampled.sums().iter().flatten().for_each(|&(weight, _)| uses[weight] += 1);
         assert_eq!(uses, [4; 9]);
-        assert_eq!(Kind::Doubling.taps().len(), 16);
+        assert_eq!(ConvKind::Upsampled.taps().len(), 16);
     }
 }

@@ -1,16 +1,16 @@
 use super::apply::{Addend, Apply};
-use super::by_weight::ByWeight;
+use super::backward_filter::BackwardFilter;
 use super::finish::{Finish, Pairs, ThroughNorm};
-use super::lattice::{Kind, Side, Tap};
-use super::source::Source;
+use super::lattice::{ConvKind, Side, Tap};
+use super::source::ConvInput;
 use super::weights::{Form, Packed, Purpose, Way};
 use super::winograd::Tiling;
-use crate::{Buffer, Cpu, Extent, Images};
+use crate::{Buffer, ConvOutput, Cpu, Extent};
 
 /// A convolution's kind and channels; its three passes over images `(n, h, w, c)`.
 ///
 /// `y[n,i,j,o] = bias[o] + Σ weight[u,v,c,o] · x[n,s·i+u−p,s·j+v−p,c]` over u, v and c, where x is what the source
-/// becomes by its transformation, s the stride and p = k/2 the padding; [`Kind::Doubling`] first repeats every pixel
+/// becomes by its transformation, s the stride and p = k/2 the padding; [`ConvKind::Upsampled`] first repeats every pixel
 /// twice along both axes.
 ///
 /// Weights are `(u, v, c, o)`. All passes give the same bits for any number of threads, and the result of one
@@ -18,7 +18,7 @@ use crate::{Buffer, Cpu, Extent, Images};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Which kind.
-    pub kind: Kind,
+    pub kind: ConvKind,
     /// Channels of the source, all parts together.
     pub inputs: usize,
     /// Channels of the result.
@@ -36,7 +36,7 @@ pub struct Addends<'a> {
     pub images: Option<&'a [f32]>,
 }
 
-/// A gradient that goes on through a normalisation: see [`Convolution::by_data_through_norm`].
+/// A gradient that goes on through a normalisation: see [`Convolution::backward_data_through_norm`].
 #[derive(Debug)]
 pub struct NormGradient {
     /// The gradient by z, `(n, h, w, c)`.
@@ -77,11 +77,11 @@ impl Convolution {
         &self,
         cpu: &Cpu,
         extent: Extent,
-        source: &Source<'_>,
+        source: &ConvInput<'_>,
         weight: &[f32],
         addends: &Addends<'_>,
         moments: bool,
-    ) -> Images {
+    ) -> ConvOutput {
         let weights = self.packed(cpu, extent, weight);
         self.forward_packed(cpu, extent, source, &weights, addends, moments)
     }
@@ -100,11 +100,11 @@ impl Convolution {
         &self,
         cpu: &Cpu,
         extent: Extent,
-        source: &Source<'_>,
+        source: &ConvInput<'_>,
         weights: &Packed,
         addends: &Addends<'_>,
         moments: bool,
-    ) -> Images {
+    ) -> ConvOutput {
         self.check(extent, source);
         assert_eq!(weights.purpose, self.purpose(cpu, extent, Way::Forward), "packed for this");
         let [from, to] = self.sides(extent);
@@ -127,14 +127,23 @@ impl Convolution {
         .run(&mut values);
         let (height, width) = (to.height, to.width);
         let (count, channels) = (extent.count, self.outputs);
-        Images { count, height, width, channels, values, moments: found }
+        ConvOutput { count, height, width, channels, values, moments: found }
     }
 
-    /// The gradient by the (transformed) source, `(n, h, w, c)`, from the one by the result; `extent` is the source's.
+    /// Backward pass by the data: the gradient by the (transformed) input, `(n, h, w, c)`, from `gradient`, the one by
+    /// the result; `extent` is the input's.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn by_data(&self, cpu: &Cpu, extent: Extent, gradient: &[f32], weight: &[f32]) -> Buffer {
+    #[doc(alias = "by_data")]
+    #[doc(alias = "dgrad")]
+    pub fn backward_data(
+        &self,
+        cpu: &Cpu,
+        extent: Extent,
+        gradient: &[f32],
+        weight: &[f32],
+    ) -> Buffer {
         let [to, _] = self.sides(extent);
         let mut out = cpu.pool.take(extent.count * to.pixels() * to.channels);
         self.transposed(
@@ -148,11 +157,11 @@ impl Convolution {
         out
     }
 
-    /// The same, added to what `out` holds.
+    /// [`backward_data`](Self::backward_data), added to what `out` holds.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn add_by_data(
+    pub fn add_backward_data(
         &self,
         cpu: &Cpu,
         extent: Extent,
@@ -164,39 +173,42 @@ impl Convolution {
     }
 
     /// The gradient by a normalised source, taken on through its SiLU: by `z = scale · x + shift`, with the sums that
-    /// the normalisation's own gradients need. `statistics` is `(spread, level)` of `ẋ = spread · x + level`, `(n, c)`.
+    /// the normalisation's own gradients need. `statistics` is `(rstd, offset)` of `ẋ = rstd · x + offset`, `(n, c)`.
     ///
     /// # Panics
     /// As [`forward`](Self::forward), and if the source has no transformation.
-    pub fn by_data_through_norm(
+    pub fn backward_data_through_norm(
         &self,
         cpu: &Cpu,
         extent: Extent,
         gradient: &[f32],
         weight: &[f32],
-        source: &Source<'_>,
-        (spread, level): (&[f32], &[f32]),
+        source: &ConvInput<'_>,
+        (rstd, offset): (&[f32], &[f32]),
     ) -> NormGradient {
         self.check(extent, source);
         let transform = source.transform.expect("the source is normalised");
         let [to, _] = self.sides(extent);
         let mut by_z = cpu.pool.take(extent.count * to.pixels() * to.channels);
-        let finish = Finish::ThroughNorm(ThroughNorm { source: *source, transform, spread, level });
+        let finish = Finish::ThroughNorm(ThroughNorm { source: *source, transform, rstd, offset });
         let sums =
             self.transposed(cpu, extent, gradient, weight, (Addend::Nothing, finish), &mut by_z);
         NormGradient { by_z, sums }
     }
 
-    /// The gradient by the weights, written to `out` `(u, v, c, o)`, from the one by the result. Returns the sums of
-    /// the latter over the pixels of each image, `(n, o)`: the gradient by what is added to each image.
+    /// Backward pass by the filter: writes the gradient by the weights to `out`, `(u, v, c, o)`, from `gradient`, the one
+    /// by the result. Returns the sums of `gradient` over the pixels of each image, `(n, o)`: the gradient by what is
+    /// added to each image.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn by_weight(
+    #[doc(alias = "by_weight")]
+    #[doc(alias = "wgrad")]
+    pub fn backward_filter(
         &self,
         cpu: &Cpu,
         extent: Extent,
-        source: &Source<'_>,
+        source: &ConvInput<'_>,
         gradient: &[f32],
         out: &mut [f32],
     ) -> Vec<f64> {
@@ -204,7 +216,7 @@ impl Convolution {
         assert_eq!(out.len(), self.weight_len(), "the gradient has the weight's shape");
         let [input, output] = self.sides(extent);
         assert_eq!(gradient.len(), extent.count * output.pixels() * output.channels, "gradient");
-        ByWeight {
+        BackwardFilter {
             compute: &cpu.compute,
             pool: &cpu.pool,
             kind: self.kind,
@@ -234,7 +246,7 @@ impl Convolution {
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
         let weights = self.pack(cpu, extent, weight, Way::Transposed);
-        let parts = [super::source::Part::new(gradient, from.channels)];
+        let parts = [super::source::InputPart::new(gradient, from.channels)];
         Apply {
             compute: &cpu.compute,
             pool: &cpu.pool,
@@ -242,7 +254,7 @@ impl Convolution {
             taps: &taps,
             from,
             to,
-            source: Source { parts: &parts, transform: None },
+            source: ConvInput { parts: &parts, transform: None },
             weights: &weights,
             start: &vec![0.0; extent.count * to.channels],
             addend,
@@ -282,7 +294,7 @@ impl Convolution {
         start
     }
 
-    fn check(&self, extent: Extent, source: &Source<'_>) {
+    fn check(&self, extent: Extent, source: &ConvInput<'_>) {
         let pixels = extent.count * extent.height * extent.width;
         assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
         assert_eq!(source.channels(), self.inputs, "the source has the layer's channels");

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 mod apply;
-mod by_weight;
+mod backward_filter;
 mod chunk;
 mod finish;
 mod lattice;
@@ -15,8 +15,8 @@ mod tiles;
 mod weights;
 mod winograd;
 
-pub use lattice::{Kind, Tap};
+pub use lattice::{ConvKind, Tap};
 pub use layer::{Addends, Convolution, NormGradient};
 pub use op::conv2d;
-pub use source::{Part, Source, Transform};
+pub use source::{ConvInput, InputPart, InputTransform};
 pub(crate) use weights::{Packed, Purpose, Way};

@@ -2,9 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::lattice::Kind;
+use super::lattice::ConvKind;
 use super::layer::{Addends, Convolution};
-use super::source::{Part, Source};
+use super::source::{ConvInput, InputPart};
 use crate::reference::channels_last;
 use crate::storage::{values, with_values};
 use crate::{Cpu, Extent};
@@ -21,7 +21,7 @@ use crate::{Cpu, Extent};
 /// gradient is not available there.
 pub fn conv2d(
     cpu: &Cpu,
-    kind: Kind,
+    kind: ConvKind,
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
@@ -61,7 +61,7 @@ enum AddendIs {
 }
 
 impl Op {
-    fn new(cpu: &Cpu, kind: Kind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
+    fn new(cpu: &Cpu, kind: ConvKind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
         let (count, height, width, inputs) = x.dims4()?;
         let k = kind.kernel();
         let outputs = bias.dims1()?;
@@ -98,7 +98,7 @@ impl Op {
 
     fn forward(&self, x: &[f32], parameters: &[f32], addends: Addends<'_>) -> (CpuStorage, Shape) {
         let (weight, bias) = parameters.split_at(self.layer.weight_len());
-        let source = Source { parts: &[Part::new(x, self.layer.inputs)], transform: None };
+        let source = ConvInput { parts: &[InputPart::new(x, self.layer.inputs)], transform: None };
         let addends = Addends { bias: Some(bias), ..addends };
         let y = self.layer.forward(&self.cpu, self.extent, &source, weight, &addends, false);
         (CpuStorage::F32(y.values.to_vec()), Shape::from(&self.dims()[..]))
@@ -113,26 +113,28 @@ impl Op {
     ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
         let (layer, cpu, extent) = (self.layer, &self.cpu, self.extent);
         let mut by_parameters = vec![0.0; parameters.elem_count()];
-        let (by_weight, by_bias) = by_parameters.split_at_mut(layer.weight_len());
+        let (backward_filter, by_bias) = by_parameters.split_at_mut(layer.weight_len());
         let by_image = with_values(x, |x| {
-            let source = Source { parts: &[Part::new(x, layer.inputs)], transform: None };
-            with_values(gradient, |g| layer.by_weight(cpu, extent, &source, g, by_weight))
+            let source = ConvInput { parts: &[InputPart::new(x, layer.inputs)], transform: None };
+            with_values(gradient, |g| {
+                layer.backward_filter(cpu, extent, &source, g, backward_filter)
+            })
         })??;
         for (channel, bias) in by_bias.iter_mut().enumerate() {
             *bias = by_image[channel..].iter().step_by(layer.outputs).sum::<f64>() as f32;
         }
-        let by_data = || {
-            let by_data = with_values(parameters, |parameters| {
+        let backward_data = || {
+            let backward_data = with_values(parameters, |parameters| {
                 let weight = &parameters[..layer.weight_len()];
-                with_values(gradient, |g| layer.by_data(cpu, extent, g, weight).to_vec())
+                with_values(gradient, |g| layer.backward_data(cpu, extent, g, weight).to_vec())
             })??;
-            Tensor::from_vec(by_data, x.shape(), x.device())
+            Tensor::from_vec(backward_data, x.shape(), x.device())
         };
-        let by_data = x.track_op().then(by_data).transpose()?;
+        let backward_data = x.track_op().then(backward_data).transpose()?;
         let by_parameters = Tensor::from_vec(by_parameters, parameters.shape(), x.device())?;
         let by_image = by_image.iter().map(|&sum| sum as f32).collect();
         let shape = (extent.count, 1, 1, layer.outputs);
-        Ok((by_data, by_parameters, Tensor::from_vec(by_image, shape, x.device())?))
+        Ok((backward_data, by_parameters, Tensor::from_vec(by_image, shape, x.device())?))
     }
 }
 
@@ -159,8 +161,8 @@ impl CustomOp2 for Op {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (by_data, by_parameters, _) = self.backward(x, parameters, gradient)?;
-        Ok((by_data, Some(by_parameters)))
+        let (backward_data, by_parameters, _) = self.backward(x, parameters, gradient)?;
+        Ok((backward_data, Some(by_parameters)))
     }
 }
 
@@ -195,11 +197,11 @@ impl CustomOp3 for WithAddend {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (by_data, by_parameters, by_image) = self.op.backward(x, parameters, gradient)?;
+        let (backward_data, by_parameters, by_image) = self.op.backward(x, parameters, gradient)?;
         let by_addend = match self.addend_is {
             AddendIs::ByImage => by_image,
             AddendIs::Images => gradient.clone(),
         };
-        Ok((by_data, Some(by_parameters), Some(by_addend)))
+        Ok((backward_data, Some(by_parameters), Some(by_addend)))
     }
 }

@@ -3,7 +3,7 @@
 use super::chunk::{Chunk, Row};
 use super::lattice::Side;
 use super::product::BLOCK;
-use super::source::{BlockTransform, Source, Transform};
+use super::source::{BlockTransform, ConvInput, InputTransform};
 use crate::lanes::Lanes;
 
 /// Words of a panel of `chunk`: (grid, block of channels, position, channel).
@@ -24,7 +24,7 @@ struct Segment<'a> {
 }
 
 /// The parts cut at multiples of [`BLOCK`] channels.
-fn segments<'a>(source: &Source<'a>) -> impl Iterator<Item = Segment<'a>> {
+fn segments<'a>(source: &ConvInput<'a>) -> impl Iterator<Item = Segment<'a>> {
     let mut overall = 0;
     source.parts.iter().flat_map(move |part| {
         let start = overall;
@@ -53,7 +53,7 @@ fn segments<'a>(source: &Source<'a>) -> impl Iterator<Item = Segment<'a>> {
 /// elsewhere. Channels of the side that the source lacks are zero.
 #[inline(always)]
 pub(crate) fn fill<L: Lanes>(
-    source: &Source<'_>,
+    source: &ConvInput<'_>,
     side: &Side,
     chunk: &Chunk,
     halo: bool,
@@ -86,7 +86,7 @@ pub(crate) fn fill<L: Lanes>(
 
 #[inline(always)]
 fn fill_line<L: Lanes>(
-    transform: Option<Transform<'_>>,
+    transform: Option<InputTransform<'_>>,
     side: &Side,
     row: Option<Row>,
     grid: usize,
@@ -152,7 +152,7 @@ pub(crate) fn bf16(value: f32) -> u32 {
     bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16
 }
 
-/// Part `part` of a number as a sum of bf16: the nearest bf16, or the nearest to what that leaves.
+/// InputPart `part` of a number as a sum of bf16: the nearest bf16, or the nearest to what that leaves.
 #[inline(always)]
 pub(crate) fn bf16_part(value: f32, part: usize) -> u32 {
     let nearest = bf16(value);
@@ -270,7 +270,7 @@ pub(crate) fn result_position_pairs(side: &Side, chunk: &Chunk, panel: &[f32], p
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv2d::source::Part;
+    use crate::conv2d::source::InputPart;
     use crate::lanes::Portable;
 
     #[test]
@@ -289,8 +289,8 @@ mod tests {
     #[test]
     fn two_parts_lie_one_behind_the_other_with_zeros_around() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0]); // 1×2 pixels of 2 and 1 channels
-        let parts = [Part::new(&a, 2), Part::new(&b, 1)];
-        let source = Source { parts: &parts, transform: None };
+        let parts = [InputPart::new(&a, 2), InputPart::new(&b, 1)];
+        let source = ConvInput { parts: &parts, transform: None };
         let side = Side { fineness: 1, height: 1, width: 2, channels: 3 };
         let chunk = &Chunk::cut(1, [1, 2], 16)[0];
         let mut panel = vec![9.0; panel_len(&side, chunk)];

@@ -2,21 +2,23 @@ use super::product::BLOCK;
 use crate::lanes::Lanes;
 use crate::sigmoid::{fma, sigmoid};
 
-/// What a convolution reads: images of one size, one behind another in channels, perhaps transformed on the way.
+/// Input of a convolution: images of one size side by side in channels, transformed as they are read if asked for.
 ///
 /// # Shapes and units
 /// Each part is `(n, h, w, c)` with its own c.
+#[doc(alias = "Source")]
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub struct ConvInput<'a> {
     /// Values and channels of each part.
-    pub parts: &'a [Part<'a>],
-    /// What each value becomes before it is multiplied.
-    pub transform: Option<Transform<'a>>,
+    pub parts: &'a [InputPart<'a>],
+    /// Transformation of each value before it is multiplied.
+    pub transform: Option<InputTransform<'a>>,
 }
 
-/// Images `(n, h, w, c)`, or some of their channels.
+/// One part of an input: images `(n, h, w, c)`, or some of their channels.
+#[doc(alias = "Part")]
 #[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
+pub struct InputPart<'a> {
     /// The values.
     pub values: &'a [f32],
     /// c.
@@ -27,16 +29,17 @@ pub struct Part<'a> {
     pub channels: usize,
 }
 
-impl<'a> Part<'a> {
+impl<'a> InputPart<'a> {
     /// All channels.
     pub fn new(values: &'a [f32], channels: usize) -> Self {
         Self { values, stride: channels, first: 0, channels }
     }
 }
 
-/// `z = scale · x + shift`, then, if asked for, SiLU: `z / (1 + e^−z)`.
+/// Transformation of an input: `z = scale · x + shift`, then, if asked for, SiLU: `z / (1 + e^−z)`.
+#[doc(alias = "Transform")]
 #[derive(Debug, Clone, Copy)]
-pub struct Transform<'a> {
+pub struct InputTransform<'a> {
     /// `(n, c)`, c over all parts.
     pub scale: &'a [f32],
     /// `(n, c)`.
@@ -45,7 +48,7 @@ pub struct Transform<'a> {
     pub silu: bool,
 }
 
-impl Source<'_> {
+impl ConvInput<'_> {
     /// Channels of all parts.
     pub fn channels(&self) -> usize {
         self.parts.iter().map(|part| part.channels).sum()
@@ -74,7 +77,7 @@ impl BlockTransform {
     }
 }
 
-impl Transform<'_> {
+impl InputTransform<'_> {
     /// That of the block of channels from `first` of all on.
     #[inline(always)]
     pub(crate) fn block(&self, first: usize) -> BlockTransform {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::lattice::Kind;
+use super::lattice::ConvKind;
 use super::panel::{bf16_part, pair};
 use super::product::{BLOCK, VECTORS};
 use super::winograd::Tiling;
@@ -39,7 +39,7 @@ pub(crate) struct Packed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Purpose {
     pub(crate) compute: Compute,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ConvKind,
     pub(crate) form: Form,
     /// Inputs and outputs.
     pub(crate) channels: [usize; 2],
@@ -61,7 +61,7 @@ impl Packed {
         let Purpose { compute, kind, form, channels: [inputs, outputs], way } = purpose;
         let sums = match (kind, form) {
             (_, Form::Tiles(tiling)) => Some(tiling.sums(way)),
-            (Kind::Doubling, _) => Some(kind.sums()),
+            (ConvKind::Upsampled, _) => Some(kind.sums()),
             _ => None,
         };
         let summed = sums.map(|sums| summed(pool, kind, weights, &sums));
@@ -101,7 +101,7 @@ impl Packed {
 }
 
 /// Matrices that are sums of the weights' own.
-fn summed(pool: &Pool, kind: Kind, weights: &[f32], sums: &[Vec<(usize, f32)>]) -> Buffer {
+fn summed(pool: &Pool, kind: ConvKind, weights: &[f32], sums: &[Vec<(usize, f32)>]) -> Buffer {
     let matrix = weights.len() / kind.weights();
     let mut out = pool.take(sums.len() * matrix);
     out.par_chunks_mut(matrix).zip(sums).for_each(|(out, sum)| {

@@ -9,7 +9,7 @@
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), sections 4.1 and 4.3.
 
 use super::chunk::Chunk;
-use super::lattice::Kind;
+use super::lattice::ConvKind;
 use super::product::BLOCK;
 use super::weights::Way;
 use crate::lanes::Vectors;
@@ -40,7 +40,7 @@ pub(crate) enum Tiling {
 impl Tiling {
     /// The fastest for a convolution, if any is faster than its taps. By sizes alone, not by how many images there are.
     pub(crate) fn best(
-        kind: Kind,
+        kind: ConvKind,
         [height, width]: [usize; 2],
         channels: [usize; 2],
         way: Way,
@@ -49,9 +49,9 @@ impl Tiling {
             return None;
         }
         match (kind, height.min(width)) {
-            (Kind::Same, 32..) => Some(Self::Four),
-            (Kind::Same, LEAST_SIDE..) => Some(Self::Two),
-            (Kind::Doubling, LEAST_SIDE..) if way == Way::Forward => Some(Self::Doubled),
+            (ConvKind::Conv3x3, 32..) => Some(Self::Four),
+            (ConvKind::Conv3x3, LEAST_SIDE..) => Some(Self::Two),
+            (ConvKind::Upsampled, LEAST_SIDE..) if way == Way::Forward => Some(Self::Doubled),
             _ => None,
         }
     }
@@ -137,8 +137,8 @@ impl Tiling {
     }
 
     /// That of the gradient by the weights.
-    pub(crate) fn best_by_weight(
-        kind: Kind,
+    pub(crate) fn best_backward_filter(
+        kind: ConvKind,
         size: [usize; 2],
         channels: [usize; 2],
     ) -> Option<Self> {
@@ -171,7 +171,7 @@ impl Tiling {
     /// `A y Aᵀ` of one block of channels of the gradient y by the pixels of a tile: matrix k goes to `out[k · plane..]`.
     /// `pixel(i, j)` is where one pixel's block lies; none outside the image.
     #[inline(always)]
-    pub(crate) fn spread<V: Vectors>(
+    pub(crate) fn transform_gradient<V: Vectors>(
         self,
         lanes: V,
         panel: &[f32],
@@ -180,9 +180,9 @@ impl Tiling {
         plane: usize,
     ) {
         match self {
-            Self::Two => spread::<V, 4, 2>(lanes, panel, pixel, out, plane),
-            Self::Four => spread::<V, 6, 4>(lanes, panel, pixel, out, plane),
-            Self::Doubled => spread::<V, 3, 2>(lanes, panel, pixel, out, plane),
+            Self::Two => transform_gradient::<V, 4, 2>(lanes, panel, pixel, out, plane),
+            Self::Four => transform_gradient::<V, 6, 4>(lanes, panel, pixel, out, plane),
+            Self::Doubled => transform_gradient::<V, 3, 2>(lanes, panel, pixel, out, plane),
         }
     }
 
@@ -323,7 +323,7 @@ fn output<V: Vectors, const READ: usize, const SIDE: usize>(
 }
 
 #[inline(always)]
-fn spread<V: Vectors, const READ: usize, const SIDE: usize>(
+fn transform_gradient<V: Vectors, const READ: usize, const SIDE: usize>(
     lanes: V,
     panel: &[f32],
     pixel: impl Fn(usize, usize) -> Option<usize>,
@@ -342,11 +342,11 @@ fn spread<V: Vectors, const READ: usize, const SIDE: usize>(
                     *y = unsafe { lanes.load(values.as_ptr()) };
                 }
             }
-            let y = spread_along::<V, READ, SIDE>(lanes, y);
+            let y = times_a::<V, READ, SIDE>(lanes, y);
             rows.iter_mut().zip(y).for_each(|(row, y)| row[column] = y);
         }
         for (row, values) in rows.into_iter().enumerate() {
-            let values = spread_along::<V, READ, SIDE>(lanes, values);
+            let values = times_a::<V, READ, SIDE>(lanes, values);
             for (column, value) in values.into_iter().enumerate() {
                 let at = (READ * row + column) * plane + first;
                 // SAFETY: as asserted, `out` has a block of each matrix.
@@ -358,7 +358,7 @@ fn spread<V: Vectors, const READ: usize, const SIDE: usize>(
 
 /// `A y`.
 #[inline(always)]
-fn spread_along<V: Vectors, const READ: usize, const SIDE: usize>(
+fn times_a<V: Vectors, const READ: usize, const SIDE: usize>(
     lanes: V,
     y: [V::Vector; SIDE],
 ) -> [V::Vector; READ] {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::isa::Work;
 use crate::lanes::Lanes;
-use crate::{Cpu, Part};
+use crate::{Cpu, InputPart};
 
 /// Pixels of one piece of work.
 const PIECE: usize = 256;
@@ -30,17 +30,18 @@ pub struct GroupNorm {
     pub epsilon: f64,
 }
 
-/// `z = scale · x + shift` and `ẋ = spread · x + level`, each `(n, c)`.
+/// Coefficients of a normalisation: `z = scale · x + shift` and `ẋ = rstd · x + offset`, each `(n, c)`.
 #[derive(Debug, Clone)]
 pub struct Normalised {
     /// Factor of z.
     pub scale: Vec<f32>,
     /// Offset of z.
     pub shift: Vec<f32>,
-    /// Factor of ẋ, the same within a group.
-    pub spread: Vec<f32>,
-    /// Offset of ẋ.
-    pub level: Vec<f32>,
+    /// Factor of ẋ, 1 / √(variance + epsilon): the same within a group.
+    #[doc(alias = "spread")]
+    pub rstd: Vec<f32>,
+    /// Offset of ẋ, −mean · rstd.
+    pub offset: Vec<f32>,
 }
 
 /// The gradient by x as `of_z · (gradient by z) + of_x · x + constant`, each `(n, c)`.
@@ -82,19 +83,19 @@ impl GroupNorm {
         let mut found = Normalised {
             scale: Vec::with_capacity(all.len()),
             shift: Vec::with_capacity(all.len()),
-            spread: Vec::with_capacity(all.len()),
-            level: Vec::with_capacity(all.len()),
+            rstd: Vec::with_capacity(all.len()),
+            offset: Vec::with_capacity(all.len()),
         };
         let in_group = channels / self.groups;
         for (index, group) in all.chunks_exact(in_group).enumerate() {
-            let (mean, spread) = self.statistics(group, pixels);
+            let (mean, rstd) = self.statistics(group, pixels);
             for channel in 0..in_group {
                 let channel = index % self.groups * in_group + channel;
-                let scale = f64::from(weight[channel]) * spread;
+                let scale = f64::from(weight[channel]) * rstd;
                 found.scale.push(scale as f32);
                 found.shift.push((f64::from(bias[channel]) - mean * scale) as f32);
-                found.spread.push(spread as f32);
-                found.level.push((-mean * spread) as f32);
+                found.rstd.push(rstd as f32);
+                found.offset.push((-mean * rstd) as f32);
             }
         }
         found
@@ -111,7 +112,7 @@ impl GroupNorm {
     /// The gradients by weight and bias, written to `by_weight` and `by_bias`, and the one by x, from the sums over
     /// pixels of the gradient by z and of it times ẋ, `(n, c)`.
     ///
-    /// With ⟨ ⟩ the mean over the group: by x `spread · (weight · g − ⟨weight · g⟩ − ẋ ⟨weight · g · ẋ⟩)`.
+    /// With ⟨ ⟩ the mean over the group: by x `rstd · (weight · g − ⟨weight · g⟩ − ẋ ⟨weight · g · ẋ⟩)`.
     pub fn gradients(
         &self,
         normalised: &Normalised,
@@ -142,14 +143,14 @@ impl GroupNorm {
                 let terms = group.iter().zip(weights).map(|(s, &w)| s[which] * f64::from(w));
                 terms.sum::<f64>() / count
             };
-            let (level_mean, along) = (mean(0), mean(1));
+            let (grad_mean, along) = (mean(0), mean(1));
             for channel in 0..in_group {
                 let at = index * in_group + channel;
-                let spread = f64::from(normalised.spread[at]);
-                let level = f64::from(normalised.level[at]);
-                found.of_z.push((spread * f64::from(weight[first + channel])) as f32);
-                found.of_x.push((-spread * spread * along) as f32);
-                found.constant.push((-spread * (level_mean + level * along)) as f32);
+                let rstd = f64::from(normalised.rstd[at]);
+                let offset = f64::from(normalised.offset[at]);
+                found.of_z.push((rstd * f64::from(weight[first + channel])) as f32);
+                found.of_x.push((-rstd * rstd * along) as f32);
+                found.constant.push((-rstd * (grad_mean + offset * along)) as f32);
             }
         }
         found
@@ -160,7 +161,7 @@ impl GroupNorm {
 #[derive(Debug)]
 pub struct PartGradient<'a> {
     /// The part itself.
-    pub part: Part<'a>,
+    pub part: InputPart<'a>,
     /// Its first channel among those of all parts.
     pub first: usize,
     /// The gradient, of the part's shape.
@@ -229,7 +230,7 @@ struct Piece<'a> {
     start: usize,
     by_z: &'a [f32],
     addend: Option<&'a [f32]>,
-    part: Part<'a>,
+    part: InputPart<'a>,
     first: usize,
     out: &'a mut [f32],
     add: bool,

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{GroupNorm, Normalised};
 use crate::Cpu;
-use crate::conv2d::Transform;
+use crate::conv2d::InputTransform;
 use crate::isa::Work;
 use crate::lanes::Lanes;
 use crate::reference::channels_last;
@@ -81,8 +81,11 @@ impl Op {
         let row = x.pixels * x.channels;
         let images = y.par_chunks_exact_mut(row).zip(x.values.par_chunks_exact(row));
         images.enumerate().for_each(|(image, (y, x_values))| {
-            let transform =
-                Transform { scale: &normalised.scale, shift: &normalised.shift, silu: self.silu };
+            let transform = InputTransform {
+                scale: &normalised.scale,
+                shift: &normalised.shift,
+                silu: self.silu,
+            };
             let (channels, first) = (x.channels, image * x.channels);
             let work = Forward { transform, first, channels, x: x_values, y };
             self.cpu.compute.isa().elementwise().run(work);
@@ -136,7 +139,7 @@ fn moments(image: &[f32], channels: usize) -> Vec<[f64; 2]> {
 }
 
 struct Forward<'a> {
-    transform: Transform<'a>,
+    transform: InputTransform<'a>,
     first: usize,
     channels: usize,
     x: &'a [f32],
@@ -169,9 +172,9 @@ impl Work for ThroughZ<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> Vec<[f64; 2]> {
         let n = self.channels;
-        let Normalised { scale, shift, spread, level } = self.normalised;
+        let Normalised { scale, shift, rstd, offset } = self.normalised;
         let own = |values: &[f32]| values[self.first..self.first + n].to_vec();
-        let [scale, shift, spread, level] = [own(scale), own(shift), own(spread), own(level)];
+        let [scale, shift, rstd, offset] = [own(scale), own(shift), own(rstd), own(offset)];
         let mut sums = vec![[0.0f64; 2]; n];
         let pixels = self.x.chunks_exact(n).zip(self.gradient.chunks_exact_mut(n));
         for (x, gradient) in pixels {
@@ -181,7 +184,7 @@ impl Work for ThroughZ<'_> {
                     let s = sigmoid::<L>(z);
                     gradient[i] *= s * fma::<L>(z, 1.0 - s, 1.0);
                 }
-                let normal = fma::<L>(spread[i], x[i], level[i]);
+                let normal = fma::<L>(rstd[i], x[i], offset[i]);
                 sums[i][0] += f64::from(gradient[i]);
                 sums[i][1] += f64::from(gradient[i] * normal);
             }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::upsample_nearest2;
-use crate::{GroupNorm, Kind};
+use crate::{ConvKind, GroupNorm};
 
 /// The plain form of [`conv2d`](crate::conv2d()).
 ///
@@ -13,7 +13,7 @@ use crate::{GroupNorm, Kind};
 /// # Errors
 /// Those of candle: shapes that do not belong together.
 pub fn conv2d(
-    kind: Kind,
+    kind: ConvKind,
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
@@ -21,9 +21,9 @@ pub fn conv2d(
 ) -> Result<Tensor> {
     let x = channels_second(x)?;
     let (x, stride) = match kind {
-        Kind::Doubling => (upsample_nearest2(&x)?, 1),
-        Kind::Halving => (x, 2),
-        Kind::Same | Kind::Pointwise => (x, 1),
+        ConvKind::Upsampled => (upsample_nearest2(&x)?, 1),
+        ConvKind::Strided => (x, 2),
+        ConvKind::Conv3x3 | ConvKind::Pointwise => (x, 1),
     };
     let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
     let y = channels_last(&super::conv2d(&x, &weight, bias, stride)?)?;

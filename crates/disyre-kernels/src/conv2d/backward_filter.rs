@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::apply::ensure_len;
 use super::chunk::Chunk;
-use super::lattice::{Kind, Side, Tap};
+use super::lattice::{ConvKind, Side, Tap};
 use super::panel;
 use super::product::{BLOCK, Outer, VECTORS};
-use super::source::{Part, Source};
+use super::source::{ConvInput, InputPart};
 use super::weights::Way;
 use super::winograd::{Place, Tiling};
 use crate::isa::Work;
@@ -30,21 +30,21 @@ const PIECE: usize = 1 << 12;
 const POSITIONS: usize = 192;
 
 /// The gradient of one convolution by its weights.
-pub(crate) struct ByWeight<'a> {
+pub(crate) struct BackwardFilter<'a> {
     pub(crate) compute: &'a Compute,
     pub(crate) pool: &'a Pool,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ConvKind,
     pub(crate) images: usize,
     pub(crate) input: Side,
     pub(crate) output: Side,
-    pub(crate) source: Source<'a>,
+    pub(crate) source: ConvInput<'a>,
     /// The gradient by the result.
     pub(crate) gradient: &'a [f32],
 }
 
 /// One piece of work: some chunks of images and some channels of the result.
 struct Task<'a> {
-    of: &'a ByWeight<'a>,
+    of: &'a BackwardFilter<'a>,
     tiling: Option<Tiling>,
     taps: &'a [Tap],
     chunks: &'a [Chunk],
@@ -72,7 +72,7 @@ struct Found {
     by_image: Vec<(usize, Vec<f64>)>,
 }
 
-impl ByWeight<'_> {
+impl BackwardFilter<'_> {
     /// Writes the gradient (kernel, input, output); returns the sums of `gradient` over pixels, `(n, output)`.
     pub(crate) fn run(&self, out: &mut [f32]) -> Vec<f64> {
         let words = self.input.grids() * self.input.channels.next_multiple_of(BLOCK)
@@ -118,8 +118,11 @@ impl ByWeight<'_> {
     /// The fastest way, by sizes alone.
     fn tiling(&self) -> Option<Tiling> {
         let channels = [self.input.channels, self.output.channels];
-        let best =
-            Tiling::best_by_weight(self.kind, [self.input.height, self.input.width], channels);
+        let best = Tiling::best_backward_filter(
+            self.kind,
+            [self.input.height, self.input.width],
+            channels,
+        );
         best.filter(|_| !self.compute.isa().multiplies_bf16())
     }
 
@@ -224,19 +227,19 @@ impl Task<'_> {
 
     #[inline(always)]
     fn fill<L: Lanes>(&mut self, chunk: &Chunk) {
-        let ByWeight { pool, input, source, gradient, output, .. } = self.of;
+        let BackwardFilter { pool, input, source, gradient, output, .. } = self.of;
         let side = self.gradient_side();
         let scratch = &mut *self.scratch;
         ensure_len(&mut scratch.input, pool, panel::panel_len(input, chunk));
         panel::fill::<L>(source, input, chunk, true, &mut scratch.input);
         ensure_len(&mut scratch.gradient, pool, panel::panel_len(&side, chunk));
-        let part = Part {
+        let part = InputPart {
             values: gradient,
             stride: output.channels,
             first: self.columns.start,
             channels: self.columns.len(),
         };
-        let source = Source { parts: &[part], transform: None };
+        let source = ConvInput { parts: &[part], transform: None };
         panel::fill::<L>(&source, &side, chunk, false, &mut scratch.gradient);
     }
 
@@ -265,7 +268,7 @@ impl Task<'_> {
 
     #[inline(always)]
     fn pair_positions(&mut self, chunk: &Chunk) {
-        let ByWeight { pool, input, compute, .. } = self.of;
+        let BackwardFilter { pool, input, compute, .. } = self.of;
         let (side, parts) = (self.gradient_side(), compute.parts());
         let scratch = &mut *self.scratch;
         let len = panel::position_pairs_len(input, chunk, parts);
@@ -329,7 +332,7 @@ impl Task<'_> {
             let panel = (&scratch.input[..], of_block, chunk.pitch());
             tiling.transform(lanes.floats(), panel, places, &mut scratch.input_tiles, room);
             let panel = GradientPanel { values: &scratch.gradient, chunk, side: &side };
-            panel.spread(lanes, tiling, places, &mut scratch.gradient_tiles, room);
+            panel.transform_gradient(lanes, tiling, places, &mut scratch.gradient_tiles, room);
             let tiles = Tiles {
                 x: &scratch.input_tiles,
                 g: &scratch.gradient_tiles,
@@ -394,7 +397,7 @@ struct GradientPanel<'a> {
 impl GradientPanel<'_> {
     /// Transforms it for some tiles: (matrix, block of channels, tile, channel).
     #[inline(always)]
-    fn spread<L: Lanes>(
+    fn transform_gradient<L: Lanes>(
         &self,
         lanes: L,
         tiling: Tiling,
@@ -417,7 +420,13 @@ impl GradientPanel<'_> {
                     inside.then(|| (grid * blocks + block) * plane + position * BLOCK)
                 };
                 let out = &mut out[(block * room + index) * BLOCK..];
-                tiling.spread(lanes.floats(), self.values, pixel, out, blocks * room * BLOCK);
+                tiling.transform_gradient(
+                    lanes.floats(),
+                    self.values,
+                    pixel,
+                    out,
+                    blocks * room * BLOCK,
+                );
             }
         }
     }
