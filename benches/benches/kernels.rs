@@ -5,20 +5,20 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::layers::{LAYERS, Layer, uniform};
-use disyre_kernels::{Addends, Attention, Compute, Cpu, Extent, InputPart, ConvInput, peak};
+use disyre_kernels::{Addends, Attention, Compute, ConvInput, Cpu, Extent, InputPart, peak_flops};
 
 fn convolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("kernels");
     group.sample_size(10);
     for compute in Compute::all() {
-        println!("kernels: ceiling of {compute}: {:.0} GFLOP/s a core", peak(&compute) / 1e9);
+        println!("kernels: ceiling of {compute}: {:.0} GFLOP/s a core", peak_flops(&compute) / 1e9);
     }
     for (kind, size) in LAYERS {
         let data = Layer::new(kind, size);
         let Layer { layer, extent, x, weight, gradient, ones, zeros } = &data;
         let parts = [InputPart::new(x, layer.inputs)];
         let source = ConvInput { parts: &parts, transform: Some(data.transform()) };
-        group.throughput(Throughput::Elements(data.operations()));
+        group.throughput(Throughput::Elements(data.flops()));
         for compute in Compute::all() {
             let cpu = Cpu::new(compute);
             let name = |pass| {
@@ -56,7 +56,9 @@ fn convolution(c: &mut Criterion) {
             });
             let mut out = vec![0.0; layer.weight_len()];
             group.bench_function(name("backward_filter"), |b| {
-                b.iter(|| layer.backward_filter(&cpu, *extent, black_box(&source), gradient, &mut out));
+                b.iter(|| {
+                    layer.backward_filter(&cpu, *extent, black_box(&source), gradient, &mut out)
+                });
             });
         }
     }

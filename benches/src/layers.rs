@@ -1,7 +1,7 @@
 //! Convolutions of the published network, with numbers to compute on.
 
 use disyre_core::rand::RngExt;
-use disyre_kernels::{Convolution, Extent, ConvKind, InputTransform};
+use disyre_kernels::{ConvKind, Convolution, Extent, InputTransform};
 
 use crate::key;
 
@@ -58,8 +58,8 @@ impl Layer {
         }
     }
 
-    /// Multiplications and additions, as the formula counts them.
-    pub fn operations(&self) -> u64 {
+    /// FLOPs of one pass: multiplications and additions, as the formula counts them.
+    pub fn flops(&self) -> u64 {
         let kernel = self.layer.kind.kernel();
         (2 * kernel * kernel * self.layer.inputs * self.gradient.len()) as u64
     }

@@ -1,7 +1,7 @@
-//! How fast operations of the network are, as shares of what the machine can do at all.
+//! Throughput of the operations of the network, as shares of the peak of this CPU.
 //!
 //! Convolutions count multiplications and additions as their formula does, so tiles, which need fewer, may exceed the
-//! measured peak of the multipliers; the rest counts bytes read and written.
+//! measured peak; the rest counts bytes read and written.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use disyre_benches::layers::{LAYERS, Layer, uniform};
 use disyre_kernels::{
-    AdamW, Addends, Compute, Cpu, GroupNorm, AdamWState, InputPart, Precision, ConvInput, mean_squared_error,
-    peak, sum_of_squares,
+    AdamW, AdamWState, Addends, Compute, ConvInput, Cpu, GroupNorm, InputPart, Precision,
+    mean_squared_error, peak_flops, sum_of_squares,
 };
 
 /// Timed runs, of which the fastest counts.
@@ -20,13 +20,13 @@ fn main() {
     let threads = rayon::current_num_threads();
     println!("{threads} threads\n\n| layer | pass | {} |", heads().join(" | "));
     println!("| --- | --- |{}", " --- |".repeat(heads().len()));
-    let ways = ways();
+    let computes = computes();
     for (kind, size) in LAYERS {
         let layer = Layer::new(kind, size);
         let [n, side, inputs, outputs] = size;
         for pass in ["forward", "backward data", "backward filter"] {
-            let cells = ways.iter().map(|(cpu, peak)| {
-                let rate = layer.operations() as f64 / seconds(|| convolve(&layer, cpu, pass));
+            let cells = computes.iter().map(|(cpu, peak)| {
+                let rate = layer.flops() as f64 / seconds(|| convolve(&layer, cpu, pass));
                 format!("{:.0} ({:.0} %)", rate / 1e9, 100.0 * rate / (peak * threads as f64))
             });
             let cells: Vec<String> = cells.collect();
@@ -40,15 +40,15 @@ fn main() {
     passes_over_memory();
 }
 
-/// Each precision that this machine computes in, with the peak of one core.
-fn ways() -> Vec<(Cpu, f64)> {
+/// Each precision that this CPU computes in, with the peak of one core.
+fn computes() -> Vec<(Cpu, f64)> {
     let mut all: Vec<Compute> = Precision::ALL.map(Compute::new).to_vec();
     all.dedup();
-    all.into_iter().map(|compute| (Cpu::new(compute), peak(&compute))).collect()
+    all.into_iter().map(|compute| (Cpu::new(compute), peak_flops(&compute))).collect()
 }
 
 fn heads() -> Vec<String> {
-    ways().iter().map(|(cpu, _)| format!("{}, GFLOP/s (share of peak)", cpu.compute)).collect()
+    computes().iter().map(|(cpu, _)| format!("{}, GFLOP/s (share of peak)", cpu.compute)).collect()
 }
 
 /// The fastest of some runs.
@@ -74,7 +74,9 @@ fn convolve(data: &Layer, cpu: &Cpu, pass: &str) {
         "backward data" => {
             let statistics = (&ones[..], &zeros[..]);
             black_box(
-                layer.backward_data_through_norm(cpu, *extent, gradient, weight, &source, statistics),
+                layer.backward_data_through_norm(
+                    cpu, *extent, gradient, weight, &source, statistics,
+                ),
             );
         }
         _ => {

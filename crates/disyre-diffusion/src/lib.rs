@@ -56,7 +56,7 @@ mod golden;
 
 pub use descent::{DescentConfig, DescentRule};
 pub use device::{Device, DeviceRequest, SelectedDevice, select_device};
-pub use disyre_kernels::{Compute, Convolution, Extent, Isa, ConvKind, Precision};
+pub use disyre_kernels::{Compute, ConvKind, Convolution, Extent, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::weights_sha256;

@@ -1,11 +1,18 @@
+//! Precision and instructions that the CPU computes with.
+
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::{Result, bail};
+use crate::{Isa, KernelError};
 
-use crate::Isa;
-
-/// With what numbers the products of convolutions are computed. All else is `f32`.
+/// Numbers that the products of convolutions are computed in. All else is `f32`.
+///
+/// ```
+/// use disyre_kernels::Precision;
+///
+/// assert_eq!("bf16x3".parse(), Ok(Precision::Bf16x3));
+/// assert_eq!(Precision::F32.to_string(), "f32");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// 32-bit factors. Most 3×3 convolutions run by tiles, forward and backward, whose sums round more: relative
@@ -39,17 +46,27 @@ impl fmt::Display for Precision {
 }
 
 impl FromStr for Precision {
-    type Err = String;
+    type Err = KernelError;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, KernelError> {
         let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no precision; expected f32, bf16x3 or bf16"))
+        found.ok_or_else(|| KernelError::UnknownPrecision { name: text.to_owned() })
     }
 }
 
-/// How the CPU computes: instructions and precision, settled once and handed to every operation.
+/// Instructions and precision that the CPU computes with: chosen once and given to every operation.
 ///
 /// Results have the same bits for any number of threads. Another instruction set rounds differently in the last bits.
+///
+/// ```
+/// use disyre_kernels::{Compute, Isa, Precision};
+///
+/// let fastest = Compute::new(Precision::F32);
+/// assert_eq!(fastest.precision(), Precision::F32);
+/// // Plain Rust is everywhere: for tests.
+/// assert!(Compute::forced(Isa::Portable, Precision::F32).is_ok());
+/// assert!(Compute::forced(Isa::Portable, Precision::Bf16).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Compute {
     isa: Isa,
@@ -63,8 +80,8 @@ impl Default for Compute {
 }
 
 impl Compute {
-    /// The fastest way of this machine that is no less exact than asked for: `F32` where bf16 has no instructions, and
-    /// in place of `Bf16x3` where only AMX would make it faster.
+    /// The fastest instructions of this CPU, no less exact than asked for: `F32` where the CPU has no instructions for
+    /// bf16, and in place of `Bf16x3` where it has no AMX, which alone makes that faster.
     pub fn new(precision: Precision) -> Self {
         let bf16 = match precision {
             Precision::F32 => None,
@@ -82,18 +99,18 @@ impl Compute {
     /// A given instruction set, for tests and measurements.
     ///
     /// # Errors
-    /// If the machine lacks it, or if it does not compute in that precision.
-    pub fn forced(isa: Isa, precision: Precision) -> Result<Self> {
+    /// If the CPU lacks it, or if it does not multiply in that precision.
+    pub fn forced(isa: Isa, precision: Precision) -> Result<Self, KernelError> {
         if !isa.is_available() {
-            bail!("this machine has no {isa} instructions");
+            return Err(KernelError::MissingInstructions { isa });
         }
         if isa.multiplies_bf16() == (precision == Precision::F32) {
-            bail!("{isa} instructions do not multiply in {precision}");
+            return Err(KernelError::OtherPrecision { isa, precision });
         }
         Ok(Self { isa, precision })
     }
 
-    /// Every combination that this machine can compute with.
+    /// Every combination that this CPU can compute with.
     pub fn all() -> Vec<Self> {
         let pairs = Isa::ALL.into_iter().flat_map(|isa| Precision::ALL.map(|p| (isa, p)));
         pairs.filter_map(|(isa, precision)| Self::forced(isa, precision).ok()).collect()
@@ -109,14 +126,14 @@ impl Compute {
         self.precision
     }
 
-    /// Parts that each factor is a sum of.
-    pub(crate) fn parts(&self) -> usize {
+    /// Terms that each factor is a sum of.
+    pub(crate) fn terms(&self) -> usize {
         if self.precision == Precision::Bf16x3 { 2 } else { 1 }
     }
 
-    /// Which parts of both factors are multiplied: all, but of factors in two parts not both lesser ones.
+    /// Pairs of terms of both factors that are multiplied: all, but of factors of two terms not both lesser ones.
     pub(crate) fn products(&self) -> &'static [(usize, usize)] {
-        if self.parts() == 1 { &[(0, 0)] } else { &[(0, 0), (1, 0), (0, 1)] }
+        if self.terms() == 1 { &[(0, 0)] } else { &[(0, 0), (1, 0), (0, 1)] }
     }
 }
 
@@ -131,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_machine_computes_in_32_bits_and_never_less_exactly_than_asked() {
+    fn every_cpu_computes_in_32_bits_and_never_less_exactly_than_asked() {
         assert_eq!(Compute::default().precision(), Precision::F32);
         let rank = |p| Precision::ALL.iter().position(|&q| q == p);
         for precision in Precision::ALL {
@@ -145,7 +162,7 @@ mod tests {
         for precision in Precision::ALL {
             assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
         }
-        assert!("half".parse::<Precision>().unwrap_err().contains("`half`"));
+        assert!("half".parse::<Precision>().unwrap_err().to_string().contains("`half`"));
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Which instructions the CPU forms use: found out once, at run time.
+//! Instruction sets of the CPU, found once at run time.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{Amx, Avx2, Avx512, Avx512Bf16};
-use crate::lanes::{Lanes, Portable};
+use crate::lanes::{Portable, Registers, Work};
 
 /// Vector instructions that products of numbers run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
-    /// Plain Rust, which the compiler turns into what every processor of the target has (SSE2, NEON).
+    /// Plain Rust, compiled to instructions that every CPU of the target has (SSE2, NEON).
     Portable,
     /// x86-64 with AVX2 and FMA: 8 numbers at once.
     Avx2,
@@ -27,7 +27,7 @@ impl Isa {
     pub const ALL: [Self; 5] =
         [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
 
-    /// Whether this machine has it.
+    /// Whether this CPU has it.
     pub fn is_available(self) -> bool {
         static AVAILABLE: OnceLock<[bool; 5]> = OnceLock::new();
         let available = AVAILABLE.get_or_init(|| Self::ALL.map(Self::detect));
@@ -39,7 +39,7 @@ impl Isa {
         matches!(self, Self::Avx512Bf16 | Self::Amx)
     }
 
-    /// The fastest of this machine for one kind of product; plain Rust multiplies `f32` everywhere.
+    /// The fastest of this CPU for products of bf16 or of `f32`; plain Rust multiplies `f32` on every CPU.
     pub(crate) fn best(bf16: bool) -> Option<Self> {
         let fits = |isa: &Self| isa.multiplies_bf16() == bf16 && isa.is_available();
         Self::ALL.into_iter().rev().find(fits)
@@ -78,7 +78,7 @@ impl Isa {
     /// Runs work compiled for these instructions.
     ///
     /// # Panics
-    /// If the machine lacks them: a defect of this crate, which hands out no such [`Compute`](crate::Compute).
+    /// If the CPU lacks them: a defect of this crate, which hands out no such [`Compute`](crate::Compute).
     pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
         const CHECKED: &str = "only available instructions are chosen";
         match self {
@@ -112,21 +112,10 @@ impl fmt::Display for Isa {
     }
 }
 
-/// A piece of work that is compiled once for every [`Isa`].
-///
-/// A type, not a closure, since only what is `#[inline(always)]` is sure to be compiled for the instructions of its
-/// caller.
-pub(crate) trait Work {
-    /// What it results in.
-    type Output;
-
-    /// Does the work, on one thread: it must not hand any of it to others. Implementations are `#[inline(always)]`, and so is what they call in loops.
-    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::Lanes;
 
     struct Width;
 
@@ -144,7 +133,7 @@ mod tests {
         for (isa, width) in Isa::ALL.into_iter().zip([4, 8, 16, 16, 16]) {
             match isa.is_available() {
                 true => assert_eq!(isa.run(Width), width, "{isa}"),
-                false => println!("skipped: this machine has no {isa}"),
+                false => println!("not run: this CPU has no {isa}"),
             }
         }
         assert!(Isa::best(false).is_some());

@@ -1,67 +1,74 @@
-//! Tensor operations of the restoration network, differentiable, with fast CPU forms.
+//! Tensor operations of a restoration network on the CPU: convolution, group normalisation, attention, loss, AdamW.
 //!
-//! Use this crate to build a network on candle from operations that are quick on the CPU and give
-//! the same bits for any number of threads. To find anomalies in scans use the façade `disyre`.
+//! Use this crate to build and train a network from operations that are fast on the CPU and give the same bits for any
+//! number of threads: by hand on slices, or with feature `candle` on candle tensors with automatic differentiation. To
+//! find anomalies in scans use the façade `disyre`.
 //!
 //! ```
-//! use disyre_kernels::{Addends, Convolution, Cpu, Extent, ConvKind, InputPart, ConvInput};
+//! use disyre_kernels::{Addends, ConvInput, ConvKind, Convolution, Cpu, Extent, InputPart};
 //!
 //! let layer = Convolution { kind: ConvKind::Conv3x3, inputs: 1, outputs: 1 };
 //! let image = [1.0; 9]; // (n, h, w, c)
-//! let source = ConvInput { parts: &[InputPart::new(&image, 1)], transform: None };
+//! let input = ConvInput { parts: &[InputPart::new(&image, 1)], transform: None };
 //! let (cpu, extent) = (Cpu::default(), Extent { count: 1, height: 3, width: 3 });
-//! let y = layer.forward(&cpu, extent, &source, &[1.0; 9], &Addends::default(), false);
+//! let y = layer.forward(&cpu, extent, &input, &[1.0; 9], &Addends::default(), false);
 //! // Zero padding: a corner sees four ones, the centre nine.
 //! assert_eq!(y.values[..], [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
 //! ```
 //!
-//! Images are `(n, h, w, c)`, channels fastest.
+//! Images are `(n, h, w, c)`, channels fastest, `f32`.
 //!
-//! - [`Convolution`]: 1×1, 3×3, of stride 2 and after doubling; it reads several images side by side, normalised and
-//!   through SiLU on the way, adds bias, embedding and residual, and finds the moments for the next normalisation;
-//! - [`GroupNorm`], [`Attention`], [`mean_squared_error`], [`AdamW`]: the rest of a network and of its training;
-//! - [`mod@backend`]: what a network needs of the machine it runs on, the processor or another;
-//! - [`Cpu`]: with which [`Compute`] (instructions and precision, found at run time) and on which memory ([`Pool`]);
-//! - [`conv2d`], [`group_norm()`], [`attention()`], [`squared_error`]: the same as differentiable operations on candle tensors;
-//! - [`mod@reference`]: the plain functions that the tests compare with, on any device and type of candle;
-//! - [`peak`]: the ceiling of this machine.
+//! # Main types
+//! - [`Convolution`] with its three passes, forward, [`backward_data`](Convolution::backward_data) and
+//!   [`backward_filter`](Convolution::backward_filter): 1×1 or 3×3, strided or upsampled ([`ConvKind`]). It reads several
+//!   images side by side, normalised and through SiLU ([`ConvInput`]), adds bias, embedding and residual ([`Addends`]),
+//!   and finds the moments for the next normalisation ([`ConvOutput`]).
+//! - [`GroupNorm`], [`Attention`], [`mean_squared_error`], [`AdamW`]: the rest of a network and of its training.
+//! - [`Cpu`]: instructions and precision ([`Compute`], found at run time) and memory to use again ([`Pool`]).
+//! - [`mod@backend`]: the operations that a network needs of a device. The CPU implements them, and GPUs may.
 //!
-//! Results have the same bits for any number of threads.
+//! # Features
+//! - `candle` (off): `disyre_kernels::candle`, the same operations as candle `CustomOp`s with gradients, and their plain
+//!   forms, `disyre_kernels::candle::reference`. Without it no tensor library is compiled.
 //!
 //! # What this crate does not do
-//! It holds no layers or models, and keeps nothing between calls but memory for use again and, where weights were said
+//! It holds no layers or models, and keeps nothing between calls but memory for use again and, of weights that were said
 //! to last, their packed form.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![expect(unsafe_code, reason = "the one crate for it; every block says why it is sound")]
 
+mod activation;
 mod adamw;
 mod attention;
 pub mod backend;
+#[cfg(feature = "candle")]
+pub mod candle;
 mod compute;
 mod conv2d;
 mod cpu;
+mod error;
+mod extent;
 mod group_norm;
-mod images;
 mod isa;
 mod lanes;
 mod loss;
 mod peak;
 mod pool;
-pub mod reference;
 mod shared;
-mod sigmoid;
-mod storage;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
-pub use attention::{Attention, attention};
+pub use attention::Attention;
 pub use compute::{Compute, Precision};
 pub use conv2d::{
-    Addends, ConvInput, ConvKind, Convolution, InputPart, InputTransform, NormGradient, Tap, conv2d,
+    Addends, ConvInput, ConvKind, ConvOutput, Convolution, InputPart, InputTransform, NormGradient,
+    Tap,
 };
 pub use cpu::Cpu;
-pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient, group_norm};
-pub use images::{ConvOutput, Extent};
+pub use error::KernelError;
+pub use extent::Extent;
+pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient};
 pub use isa::Isa;
-pub use loss::{mean_squared_error, squared_error};
-pub use peak::peak;
+pub use loss::mean_squared_error;
+#[doc(hidden)]
+pub use peak::peak_flops;
 pub use pool::{Buffer, Pool};

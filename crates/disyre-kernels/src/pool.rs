@@ -70,6 +70,18 @@ pub struct Buffer {
     pool: Pool,
 }
 
+impl Buffer {
+    /// Makes it `len` long; its values are then those of some earlier use.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        if self.len != len {
+            let pool = self.pool.clone();
+            // The old block first: it may serve.
+            *self = pool.take(0);
+            *self = pool.take(len);
+        }
+    }
+}
+
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive()

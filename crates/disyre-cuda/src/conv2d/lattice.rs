@@ -71,7 +71,7 @@ impl Tiling {
     /// If there is no image.
     pub(crate) fn new(layer: &Convolution, extent: Extent, direction: Direction) -> Self {
         assert!(extent.count * extent.height * extent.width > 0, "there are images");
-        let [input, output] = layer.kind.fineness();
+        let [input, output] = layer.kind.phases();
         let [height, width] = layer.kind.output_size([extent.height, extent.width]);
         let result = Extent { height, width, ..extent };
         let sides = [side(input, extent, layer.inputs), side(output, result, layer.outputs)];

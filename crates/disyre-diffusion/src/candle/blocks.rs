@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use disyre_kernels::reference;
+use disyre_kernels::candle::reference;
 
 use super::layers::{Conv, Linear, Norm};
 use crate::UNetConfig;
@@ -227,8 +227,9 @@ mod tests {
         }
         let name = "up_blocks.0.upsamplers.0";
         let conv = Conv::new((64, 64), 3, 1, &golden.weights().pp(name).pp("conv")).unwrap();
-        let large =
-            disyre_kernels::reference::upsample_nearest2(&golden.tensor(&format!("io.{name}.in")));
+        let large = disyre_kernels::candle::reference::upsample_nearest2(
+            &golden.tensor(&format!("io.{name}.in")),
+        );
         golden.assert_tensor(
             &format!("io.{name}.out"),
             &conv.forward(&large.unwrap()).unwrap(),

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use disyre_kernels::reference;
+use disyre_kernels::candle::reference;
 
 /// PyTorch's default for convolutions and linear layers: Kaiming uniform with a = sqrt(5) is U(−1/sqrt(fan in), 1/sqrt(fan in)).
 fn uniform(fan_in: usize) -> Init {

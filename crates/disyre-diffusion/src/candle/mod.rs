@@ -218,7 +218,7 @@ impl Up {
             h = self.stage.step(i, &joined, embedding)?;
         }
         match &self.upsample {
-            Some(conv) => conv.forward(&disyre_kernels::reference::upsample_nearest2(&h)?),
+            Some(conv) => conv.forward(&disyre_kernels::candle::reference::upsample_nearest2(&h)?),
             None => Ok(h),
         }
     }

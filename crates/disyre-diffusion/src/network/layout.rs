@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use disyre_kernels::backend::{Affine, Conv};
-use disyre_kernels::{Convolution, GroupNorm, ConvKind};
+use disyre_kernels::{ConvKind, Convolution, GroupNorm};
 
 /// Where every parameter lies in one run of numbers, in the order in which the kernels read it.
 ///
@@ -60,7 +60,13 @@ impl Layout {
     }
 
     /// A convolution named `name`.
-    pub(crate) fn conv(&mut self, name: &str, kind: ConvKind, inputs: usize, outputs: usize) -> Conv {
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        kind: ConvKind,
+        inputs: usize,
+        outputs: usize,
+    ) -> Conv {
         let k = kind.kernel();
         self.kernel(kind, inputs, &[(name.to_owned(), outputs)], &[k, k])
     }

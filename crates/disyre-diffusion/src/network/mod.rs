@@ -15,7 +15,7 @@ mod work;
 use std::borrow::Cow;
 
 use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGradients};
-use disyre_kernels::{Extent, GroupNorm, ConvKind};
+use disyre_kernels::{ConvKind, Extent, GroupNorm};
 
 use crate::slices::ImageBatch;
 use crate::{Conditioning, Parameters};
@@ -167,7 +167,8 @@ impl Builder<'_> {
     /// Down to the coarsest level; returns where it ends, and the skips with their channels.
     fn down(&mut self) -> (usize, Vec<(usize, usize)>) {
         let channels = &self.config.channels;
-        let mut at = self.conv("conv_in", ConvKind::Conv3x3, (self.config.in_channels, channels[0]), 0);
+        let mut at =
+            self.conv("conv_in", ConvKind::Conv3x3, (self.config.in_channels, channels[0]), 0);
         let mut skips = vec![(at, channels[0])];
         let mut inputs = channels[0];
         for (level, &outputs) in channels.iter().enumerate() {

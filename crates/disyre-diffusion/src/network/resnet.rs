@@ -1,7 +1,7 @@
 use disyre_kernels::backend::{
     Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
-use disyre_kernels::{Convolution, GroupNorm, ConvKind};
+use disyre_kernels::{ConvKind, Convolution, GroupNorm};
 
 use super::layout::Layout;
 
@@ -137,7 +137,12 @@ impl Resnet {
         let mut norm_conv = |number: usize, channels: usize| NormConv {
             affine: layout.norm(&format!("{name}.norm{number}"), norm, channels),
             silu: true,
-            conv: layout.conv(&format!("{name}.conv{number}"), ConvKind::Conv3x3, channels, outputs),
+            conv: layout.conv(
+                &format!("{name}.conv{number}"),
+                ConvKind::Conv3x3,
+                channels,
+                outputs,
+            ),
         };
         let (first, second) = (norm_conv(1, inputs), norm_conv(2, outputs));
         let name = format!("{name}.conv_shortcut");

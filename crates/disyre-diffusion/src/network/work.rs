@@ -1,6 +1,6 @@
 //! How much there is to compute.
 
-use disyre_kernels::{Convolution, Extent, ConvKind};
+use disyre_kernels::{ConvKind, Convolution, Extent};
 
 use super::{Network, Step};
 use crate::{DiffusionError, UNetConfig};

@@ -1,10 +1,6 @@
 //! Self-attention over the pixels of small images.
 
-mod cpu;
-mod op;
-pub(crate) mod reference;
-
-pub use op::attention;
+mod head;
 
 use rayon::prelude::*;
 
@@ -35,7 +31,7 @@ impl Attention {
         let found = self.heads(extent, |image, head| {
             let mut out = vec![0.0; extent.height * extent.width * self.head_channels];
             let head = self.head(extent, qkv, image, head);
-            cpu.compute.isa().elementwise().run(cpu::Forward { head: &head, out: &mut out });
+            cpu.compute.isa().elementwise().run(head::Forward { head: &head, out: &mut out });
             out
         });
         let mut out = cpu.pool.take(qkv.len() / 3);
@@ -52,10 +48,10 @@ impl Attention {
             let (first, width) = (head * self.head_channels, self.channels);
             let pixels = extent.height * extent.width;
             let gradient = &gradient[image * pixels * width..][..pixels * width];
-            let gradient = cpu::columns(gradient, width, first, self.head_channels);
+            let gradient = head::columns(gradient, width, first, self.head_channels);
             let mut out = vec![0.0; 3 * gradient.len()];
             let head = self.head(extent, qkv, image, head);
-            let work = cpu::Backward { head: &head, gradient: &gradient, out: &mut out };
+            let work = head::Backward { head: &head, gradient: &gradient, out: &mut out };
             cpu.compute.isa().elementwise().run(work);
             out
         });
@@ -71,14 +67,14 @@ impl Attention {
         all.map(|index| of(index / heads, index % heads)).collect()
     }
 
-    fn head(&self, extent: Extent, qkv: &[f32], image: usize, head: usize) -> cpu::Head {
+    fn head(&self, extent: Extent, qkv: &[f32], image: usize, head: usize) -> head::Head {
         let (pixels, width) = (extent.height * extent.width, 3 * self.channels);
         let image = &qkv[image * pixels * width..][..pixels * width];
         let of = |which: usize| {
             let first = which * self.channels + head * self.head_channels;
-            cpu::columns(image, width, first, self.head_channels)
+            head::columns(image, width, first, self.head_channels)
         };
-        cpu::Head { queries: of(0), keys: of(1), values: of(2), channels: self.head_channels }
+        head::Head { queries: of(0), keys: of(1), values: of(2), channels: self.head_channels }
     }
 
     /// Puts what heads found, (which of `parts`, channel, pixel), side by side.

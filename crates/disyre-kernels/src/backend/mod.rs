@@ -40,7 +40,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     type Map: Elements;
     /// For each channel of each image, `(n, c)`, mean and sum of squared deviations over the pixels.
     type Moments: Debug + Send + Sync;
-    /// Coefficients of a normalisation, each `(n, c)`: `z = scale · x + shift` and `ẋ = spread · x + level`.
+    /// Coefficients of a normalisation, each `(n, c)`: `z = scale · x + shift` and `ẋ = rstd · x + offset`.
     type Normalised: Debug + Send + Sync;
     /// For each channel of each image, `(n, c)`, the sums over the pixels of the gradient by z, and of it times ẋ.
     type Sums: Debug + Send + Sync;
@@ -105,7 +105,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// As [`download`](Self::download).
     fn read(&self, scalars: &[&Self::Scalar]) -> Result<Vec<f64>, BackendError>;
 
-    /// The normalisation of one image that changes nothing: scale 1, shift 0, and spread and level 0.
+    /// The normalisation of one image that changes nothing: scale 1, shift 0, and rstd and offset 0.
     fn identity(&self, channels: usize) -> Self::Normalised;
 
     /// Group normalisation of maps side by side, from their moments: see [`GroupNorm::normalise`].

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::conv2d::{Packed, Purpose, Way};
+use crate::conv2d::{Direction, Packed, Purpose};
 use crate::{Buffer, Convolution, Cpu, Extent};
 
 /// A run of numbers; if it was taken for [lasting](super::Backend::upload_lasting), with the weights in it as
@@ -39,7 +39,7 @@ impl Numbers {
     ) -> Arc<Packed> {
         let pack = || Arc::new(layer.packed(cpu, extent, &self.values[weight.clone()]));
         let Some(packed) = &self.packed else { return pack() };
-        let key = (weight.start, layer.purpose(cpu, extent, Way::Forward));
+        let key = (weight.start, layer.purpose(cpu, extent, Direction::Forward));
         let known = |packed: &Mutex<Kept>| {
             packed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone)
         };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::product::BLOCK;
+use crate::lanes::BLOCK;
 
 /// Words of a panel that stay in the second-level cache beside the results.
 const PANEL_WORDS: usize = 160 * 1024;

@@ -1,26 +1,11 @@
-//! All four kinds of convolution as taps on one coarse grid.
+//! All four kinds of convolution as taps on one coarse grid: read by both passes over data and by the one over filters.
 //!
 //! A convolution of stride 2 reads, and one after doubling writes, a grid twice as fine as the other side. Split into
 //! the four sub-grids of even and odd rows and columns, the fine side has the coarse grid's size too, and every kind is
 //! a list of taps: output sub-grid b at position p sums input sub-grid a at p + (dy, dx), times a matrix of weights.
 //! Exchanging the sides and negating the shifts gives the gradient by the input.
 
-/// Kind of a convolution: kernel, stride and upsampling.
-#[doc(alias = "Kind")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConvKind {
-    /// 1×1.
-    Pointwise,
-    /// 3×3, stride 1, zero padding.
-    #[doc(alias = "Same")]
-    Conv3x3,
-    /// 3×3, stride 2, zero padding: halves height and width, rounded up.
-    #[doc(alias = "Halving")]
-    Strided,
-    /// Nearest-neighbour upsampling by 2, then 3×3 of stride 1 with zero padding: doubles height and width.
-    #[doc(alias = "Doubling")]
-    Upsampled,
-}
+use super::kind::ConvKind;
 
 /// Weights that are summed for each of the two rows of a pixel's copies, and the shift they belong to:
 /// output row 2i + a sees input row i + dy through them.
@@ -28,34 +13,6 @@ const DOUBLED: [[(isize, &[usize]); 2]; 2] =
     [[(-1, &[0]), (0, &[1, 2])], [(0, &[0, 1]), (1, &[2])]];
 
 impl ConvKind {
-    /// Height and width of the kernel.
-    pub fn kernel(self) -> usize {
-        if self == Self::Pointwise { 1 } else { 3 }
-    }
-
-    /// Weights for each pair of channels, in (height, width) order.
-    pub fn weights(self) -> usize {
-        self.kernel() * self.kernel()
-    }
-
-    /// Height and width of the result.
-    pub fn output_size(self, [height, width]: [usize; 2]) -> [usize; 2] {
-        [height, width].map(|extent| match self {
-            Self::Pointwise | Self::Conv3x3 => extent,
-            Self::Strided => extent.div_ceil(2),
-            Self::Upsampled => 2 * extent,
-        })
-    }
-
-    /// How much finer than the coarse grid input and output are, along each axis.
-    pub fn fineness(self) -> [usize; 2] {
-        match self {
-            Self::Pointwise | Self::Conv3x3 => [1, 1],
-            Self::Strided => [2, 1],
-            Self::Upsampled => [1, 2],
-        }
-    }
-
     /// The taps; `matrix` counts up from 0.
     pub fn taps(self) -> Vec<Tap> {
         let square = |n: usize| (0..n).flat_map(move |y| (0..n).map(move |x| (y, x)));
@@ -131,7 +88,7 @@ impl Tap {
 /// One side of a convolution: images `(h, w, c)` over the coarse grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Side {
-    pub(crate) fineness: usize,
+    pub(crate) phases: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) channels: usize,
@@ -140,12 +97,12 @@ pub(crate) struct Side {
 impl Side {
     /// Sub-grids.
     pub(crate) fn grids(&self) -> usize {
-        self.fineness * self.fineness
+        self.phases * self.phases
     }
 
     /// Height and width of the coarse grid.
     pub(crate) fn coarse(&self) -> [usize; 2] {
-        [self.height.div_ceil(self.fineness), self.width.div_ceil(self.fineness)]
+        [self.height.div_ceil(self.phases), self.width.div_ceil(self.phases)]
     }
 
     pub(crate) fn pixels(&self) -> usize {
@@ -154,7 +111,7 @@ impl Side {
 
     /// First row and column of a sub-grid.
     pub(crate) fn offset(&self, grid: usize) -> [usize; 2] {
-        [grid / self.fineness, grid % self.fineness]
+        [grid / self.phases, grid % self.phases]
     }
 }
 
@@ -174,7 +131,7 @@ mod tests {
             (ConvKind::Upsampled, &[110.0, 211.0, 221.0, 422.0, 442.0, 844.0, 884.0, 88.0]),
         ];
         for (kind, expected) in expected {
-            let [fine_in, fine_out] = kind.fineness();
+            let [fine_in, fine_out] = kind.phases();
             let mut y = vec![0.0; expected.len()];
             // The middle row of the kernel alone, on an image of one row.
             let sums = kind.sums();

@@ -1,11 +1,14 @@
-use super::apply::{Addend, Apply};
+//! A convolution and its passes: the public type.
+
 use super::backward_filter::BackwardFilter;
-use super::finish::{Finish, Pairs, ThroughNorm};
-use super::lattice::{ConvKind, Side, Tap};
-use super::source::ConvInput;
-use super::weights::{Form, Packed, Purpose, Way};
+use super::data_pass::{Addend, ChannelStats, DataPass, Finish, ThroughNorm};
+use super::input::{ConvInput, InputPart};
+use super::kind::{ConvKind, Direction};
+use super::lattice::{Side, Tap};
+use super::output::ConvOutput;
+use super::weights::{Form, Packed, Purpose};
 use super::winograd::Tiling;
-use crate::{Buffer, ConvOutput, Cpu, Extent};
+use crate::{Buffer, Cpu, Extent};
 
 /// A convolution's kind and channels; its three passes over images `(n, h, w, c)`.
 ///
@@ -58,10 +61,10 @@ impl Convolution {
     }
 
     fn sides(&self, extent: Extent) -> [Side; 2] {
-        let [input, output] = self.kind.fineness();
+        let [input, output] = self.kind.phases();
         let result = self.result(extent);
-        let side = |fineness, extent: Extent, channels| Side {
-            fineness,
+        let side = |phases, extent: Extent, channels| Side {
+            phases,
             height: extent.height,
             width: extent.width,
             channels,
@@ -92,7 +95,7 @@ impl Convolution {
     /// If the weight has another length.
     pub(crate) fn packed(&self, cpu: &Cpu, extent: Extent, weight: &[f32]) -> Packed {
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
-        self.pack(cpu, extent, weight, Way::Forward)
+        self.pack(cpu, extent, weight, Direction::Forward)
     }
 
     /// As [`forward`](Self::forward), with weights that were packed before.
@@ -106,12 +109,16 @@ impl Convolution {
         moments: bool,
     ) -> ConvOutput {
         self.check(extent, source);
-        assert_eq!(weights.purpose, self.purpose(cpu, extent, Way::Forward), "packed for this");
+        assert_eq!(
+            weights.purpose,
+            self.purpose(cpu, extent, Direction::Forward),
+            "packed for this"
+        );
         let [from, to] = self.sides(extent);
         let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
         let fits = addends.images.is_none_or(|images| images.len() == values.len());
         assert!(fits, "the images added have the result's shape");
-        let found = Apply {
+        let found = DataPass {
             compute: &cpu.compute,
             pool: &cpu.pool,
             images: extent.count,
@@ -237,7 +244,7 @@ impl Convolution {
         weight: &[f32],
         (addend, finish): (Addend<'_>, Finish<'_>),
         out: &mut [f32],
-    ) -> Pairs {
+    ) -> ChannelStats {
         let [to, from] = self.sides(extent);
         let pixels = extent.count * from.pixels();
         assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
@@ -245,9 +252,9 @@ impl Convolution {
         assert_eq!(gradient.len(), pixels * from.channels, "the gradient has the result's shape");
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
-        let weights = self.pack(cpu, extent, weight, Way::Transposed);
-        let parts = [super::source::InputPart::new(gradient, from.channels)];
-        Apply {
+        let weights = self.pack(cpu, extent, weight, Direction::BackwardData);
+        let parts = [InputPart::new(gradient, from.channels)];
+        DataPass {
             compute: &cpu.compute,
             pool: &cpu.pool,
             images: extent.count,
@@ -263,19 +270,19 @@ impl Convolution {
         .run(out)
     }
 
-    fn pack(&self, cpu: &Cpu, extent: Extent, weight: &[f32], way: Way) -> Packed {
-        Packed::new(self.purpose(cpu, extent, way), &cpu.pool, weight)
+    fn pack(&self, cpu: &Cpu, extent: Extent, weight: &[f32], direction: Direction) -> Packed {
+        Packed::new(self.purpose(cpu, extent, direction), &cpu.pool, weight)
     }
 
     /// How weights are packed for images of this size.
-    pub(crate) fn purpose(&self, cpu: &Cpu, extent: Extent, way: Way) -> Purpose {
+    pub(crate) fn purpose(&self, cpu: &Cpu, extent: Extent, direction: Direction) -> Purpose {
         let (kind, compute) = (self.kind, cpu.compute);
         let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
-        let form = match Tiling::best(kind, size, channels, way) {
+        let form = match Tiling::best(kind, size, channels, direction) {
             Some(tiling) if !compute.isa().multiplies_bf16() => Form::Tiles(tiling),
             _ => Form::Taps,
         };
-        Purpose { compute, kind, form, channels, way }
+        Purpose { compute, kind, form, channels, direction }
     }
 
     /// What each channel of each image starts from.

@@ -1,22 +1,27 @@
 //! Two-dimensional convolution.
+//!
+//! `layer` holds the public type; it drives `data_pass` (the convolution and its gradient by the input) and
+//! `backward_filter` (the gradient by the weights). Both cut images into `chunk`s, lay them out as a `panel` (in `pairs`
+//! for bf16), and multiply tap by tap of the `lattice` or tile by tile of `winograd`, by `weights` that were packed for
+//! it.
 
-mod apply;
 mod backward_filter;
 mod chunk;
-mod finish;
+mod data_pass;
+mod input;
+mod kind;
 mod lattice;
 mod layer;
-mod op;
+mod output;
+mod pairs;
 mod panel;
-pub(crate) mod product;
-pub(crate) mod reference;
-mod source;
-mod tiles;
 mod weights;
 mod winograd;
 
-pub use lattice::{ConvKind, Tap};
+pub use input::{ConvInput, InputPart, InputTransform};
+pub use kind::ConvKind;
+pub(crate) use kind::Direction;
+pub use lattice::Tap;
 pub use layer::{Addends, Convolution, NormGradient};
-pub use op::conv2d;
-pub use source::{ConvInput, InputPart, InputTransform};
-pub(crate) use weights::{Packed, Purpose, Way};
+pub use output::ConvOutput;
+pub(crate) use weights::{Packed, Purpose};

@@ -1,41 +1,30 @@
-//! Weights in the order in which products read them.
+//! Packed weights: in the order in which products read them.
 
 use rayon::prelude::*;
 
-use super::lattice::ConvKind;
-use super::panel::{bf16_part, pair};
-use super::product::{BLOCK, VECTORS};
+use super::kind::{ConvKind, Direction};
+use super::pairs::{bf16_term, pair};
 use super::winograd::Tiling;
-use crate::isa::Work;
-use crate::lanes::Lanes;
+use crate::lanes::{BLOCK, Lanes, VECTORS, Work};
 use crate::{Buffer, Compute, Pool};
 
-/// Which way a matrix of weights is multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Way {
-    /// Inputs are summed over: the convolution.
-    Forward,
-    /// Outputs are summed over: the gradient by the input.
-    Transposed,
-}
-
-/// Weights as products read them: (part, block of columns, matrix, block of depth, vector, word, lane).
+/// Weights as products read them: (term, block of columns, matrix, block of depth, vector, word, lane).
 #[derive(Debug)]
 pub(crate) struct Packed {
     words: Buffer,
-    /// Words of one part.
-    part: usize,
+    /// Words of one term.
+    term: usize,
     /// Words of one block of columns.
     columns: usize,
     /// Words of one step.
     step: usize,
     /// Blocks of depth.
     pub(crate) blocks: usize,
-    /// What they were packed for.
+    /// Convolution, pass and instructions that they were packed for.
     pub(crate) purpose: Purpose,
 }
 
-/// All that the order of packed weights depends on.
+/// Everything that the order of packed weights depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Purpose {
     pub(crate) compute: Compute,
@@ -43,10 +32,10 @@ pub(crate) struct Purpose {
     pub(crate) form: Form,
     /// Inputs and outputs.
     pub(crate) channels: [usize; 2],
-    pub(crate) way: Way,
+    pub(crate) direction: Direction,
 }
 
-/// Which matrices of weights a convolution multiplies by.
+/// Matrices of weights that a convolution multiplies by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// One for each tap.
@@ -58,35 +47,35 @@ pub(crate) enum Form {
 impl Packed {
     /// Packs `weights` (kernel, input, output).
     pub(crate) fn new(purpose: Purpose, pool: &Pool, weights: &[f32]) -> Self {
-        let Purpose { compute, kind, form, channels: [inputs, outputs], way } = purpose;
+        let Purpose { compute, kind, form, channels: [inputs, outputs], direction } = purpose;
         let sums = match (kind, form) {
-            (_, Form::Tiles(tiling)) => Some(tiling.sums(way)),
+            (_, Form::Tiles(tiling)) => Some(tiling.sums(direction)),
             (ConvKind::Upsampled, _) => Some(kind.sums()),
             _ => None,
         };
         let summed = sums.map(|sums| summed(pool, kind, weights, &sums));
         let weights = summed.as_ref().map_or(weights, |summed| summed);
-        let (depth, columns) = match way {
-            Way::Forward => (inputs, outputs),
-            Way::Transposed => (outputs, inputs),
+        let (depth, columns) = match direction {
+            Direction::Forward => (inputs, outputs),
+            Direction::BackwardData => (outputs, inputs),
         };
-        let (isa, parts) = (compute.isa(), compute.parts());
+        let (isa, terms) = (compute.isa(), compute.terms());
         let (lanes, pairs) = (isa.lanes(), isa.multiplies_bf16());
         let matrices = weights.len() / (inputs * outputs);
         let blocks = depth.div_ceil(if pairs { 2 * BLOCK } else { BLOCK });
         let step = VECTORS * BLOCK * lanes;
         let of_columns = matrices * blocks * step;
-        let part = columns.div_ceil(VECTORS * lanes) * of_columns;
-        let mut words = pool.take(parts * part);
-        let layout = Layout { outputs, depth, columns, way, lanes, pairs };
+        let term = columns.div_ceil(VECTORS * lanes) * of_columns;
+        let mut words = pool.take(terms * term);
+        let order = PackOrder { outputs, depth, columns, direction, lanes, pairs };
         words.par_chunks_mut(blocks * step).enumerate().for_each(|(index, out)| {
-            let (part, index) =
-                (index / (part / (blocks * step)), index % (part / (blocks * step)));
+            let (term, index) =
+                (index / (term / (blocks * step)), index % (term / (blocks * step)));
             let (matrix, column) = (index % matrices, index / matrices * VECTORS * lanes);
             let matrix = &weights[matrix * inputs * outputs..][..inputs * outputs];
-            isa.elementwise().run(PackBlocks { layout: &layout, matrix, column, part, out });
+            isa.elementwise().run(PackBlocks { order: &order, matrix, column, term, out });
         });
-        Self { words, part, columns: of_columns, step, blocks, purpose }
+        Self { words, term, columns: of_columns, step, blocks, purpose }
     }
 
     /// The words of one block of columns and those behind it.
@@ -95,8 +84,8 @@ impl Packed {
     }
 
     /// Where a step starts within its block of columns.
-    pub(crate) fn step(&self, part: usize, matrix: usize, block: usize) -> usize {
-        part * self.part + (matrix * self.blocks + block) * self.step
+    pub(crate) fn step(&self, term: usize, matrix: usize, block: usize) -> usize {
+        term * self.term + (matrix * self.blocks + block) * self.step
     }
 }
 
@@ -114,23 +103,23 @@ fn summed(pool: &Pool, kind: ConvKind, weights: &[f32], sums: &[Vec<(usize, f32)
     out
 }
 
-/// What is packed how.
+/// Order in which weights are packed.
 #[derive(Clone, Copy)]
-struct Layout {
+struct PackOrder {
     outputs: usize,
     depth: usize,
     columns: usize,
-    way: Way,
+    direction: Direction,
     lanes: usize,
     pairs: bool,
 }
 
 /// Packs all blocks of depth of one matrix for one block of columns.
 struct PackBlocks<'a> {
-    layout: &'a Layout,
+    order: &'a PackOrder,
     matrix: &'a [f32], // (input, output)
     column: usize,
-    part: usize,
+    term: usize,
     out: &'a mut [f32], // (block, vector, word, lane)
 }
 
@@ -139,7 +128,7 @@ impl Work for PackBlocks<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        let Layout { lanes, pairs, depth, columns, .. } = *self.layout;
+        let PackOrder { lanes, pairs, depth, columns, .. } = *self.order;
         let in_word = if pairs { 2 } else { 1 };
         for (index, out) in self.out.chunks_exact_mut(BLOCK * lanes).enumerate() {
             let (first, column) =
@@ -154,18 +143,18 @@ impl Work for PackBlocks<'_> {
             if size.contains(&0) {
                 continue;
             }
-            let block = Block { layout: self.layout, matrix: self.matrix, first, column, size };
+            let block = Block { order: self.order, matrix: self.matrix, first, column, size };
             match pairs {
                 false => block.singles(out),
-                true => block.pairs(self.part, out),
+                true => block.pairs(self.term, out),
             }
         }
     }
 }
 
-/// A part of a matrix: `size` rows of depth from `first` on, and columns from `column` on.
+/// A piece of a matrix: `size` rows of depth from `first` on, and columns from `column` on.
 struct Block<'a> {
-    layout: &'a Layout,
+    order: &'a PackOrder,
     matrix: &'a [f32],
     first: usize,
     column: usize,
@@ -175,9 +164,9 @@ struct Block<'a> {
 impl Block<'_> {
     #[inline(always)]
     fn singles(&self, out: &mut [f32]) {
-        let (lanes, outputs, [rows, columns]) = (self.layout.lanes, self.layout.outputs, self.size);
-        match self.layout.way {
-            Way::Forward => {
+        let (lanes, outputs, [rows, columns]) = (self.order.lanes, self.order.outputs, self.size);
+        match self.order.direction {
+            Direction::Forward => {
                 for (row, out) in out.chunks_exact_mut(lanes).take(rows).enumerate() {
                     let start = (self.first + row) * outputs + self.column;
                     let values = &self.matrix[start..][..columns];
@@ -187,7 +176,7 @@ impl Block<'_> {
                     }
                 }
             }
-            Way::Transposed => {
+            Direction::BackwardData => {
                 for lane in 0..columns {
                     let values =
                         &self.matrix[(self.column + lane) * outputs + self.first..][..rows];
@@ -200,17 +189,19 @@ impl Block<'_> {
     }
 
     #[inline(always)]
-    fn pairs(&self, part: usize, out: &mut [f32]) {
-        let (lanes, outputs, [rows, columns]) = (self.layout.lanes, self.layout.outputs, self.size);
-        let value = |row: usize, lane: usize| match self.layout.way {
+    fn pairs(&self, term: usize, out: &mut [f32]) {
+        let (lanes, outputs, [rows, columns]) = (self.order.lanes, self.order.outputs, self.size);
+        let value = |row: usize, lane: usize| match self.order.direction {
             _ if row >= rows => 0.0,
-            Way::Forward => self.matrix[(self.first + row) * outputs + self.column + lane],
-            Way::Transposed => self.matrix[(self.column + lane) * outputs + self.first + row],
+            Direction::Forward => self.matrix[(self.first + row) * outputs + self.column + lane],
+            Direction::BackwardData => {
+                self.matrix[(self.column + lane) * outputs + self.first + row]
+            }
         };
         for (word, out) in out.chunks_exact_mut(lanes).take(rows.div_ceil(2)).enumerate() {
             for (lane, out) in out[..columns].iter_mut().enumerate() {
                 let two = [value(2 * word, lane), value(2 * word + 1, lane)];
-                let [low, high] = two.map(|value| bf16_part(value, part));
+                let [low, high] = two.map(|value| bf16_term(value, term));
                 *out = pair(low, high);
             }
         }

@@ -1,10 +1,10 @@
+//! AMX-BF16: hardware tiles of 16 × 32 bf16.
+
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
 
-use super::{Avx512, Lanes};
-use crate::conv2d::product::{Outer, Step, Tile};
-use crate::isa::Work;
+use super::{Avx512, DepthBlock, Lanes, OuterBlock, ProductBlock, Registers, Work};
 
 /// Bytes of one tile: 16 rows of 64 bytes.
 const TILE_BYTES: usize = 1024;
@@ -107,16 +107,20 @@ impl Drop for Configured {
 }
 
 // The loop below reads steps in this form.
-const _: () = assert!(size_of::<Step>() == 24 && size_of::<usize>() == 8);
-const _: () =
-    assert!(std::mem::offset_of!(Step, panel) == 0 && std::mem::offset_of!(Step, weights) == 8);
+const _: () = assert!(size_of::<DepthBlock>() == 24 && size_of::<usize>() == 8);
+const _: () = assert!(
+    std::mem::offset_of!(DepthBlock, panel) == 0 && std::mem::offset_of!(DepthBlock, weights) == 8
+);
 
-impl Lanes for Amx {
+impl Registers for Amx {
     const COUNT: usize = 16;
-    const ROWS: usize = 32;
-    const OUTER_ROWS: usize = 32;
     const PAIRS: bool = true;
     const FUSED: bool = true;
+}
+
+impl Lanes for Amx {
+    const ROWS: usize = 32;
+    const OUTER_ROWS: usize = 32;
 
     type Floats = Avx512;
 
@@ -126,15 +130,15 @@ impl Lanes for Amx {
     }
 
     #[inline(always)]
-    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
-        debug_assert!(!tile.steps.is_empty(), "every convolution has a tap");
-        if tile.steps.is_empty() {
+    unsafe fn product(self, block: &ProductBlock<'_>, out: *mut f32) {
+        debug_assert!(!block.steps.is_empty(), "every convolution has a tap");
+        if block.steps.is_empty() {
             return;
         }
         // SAFETY: every step reads two tiles of 16 positions, each of which holds 16 words in a row, and two tiles of
         // 16 rows of weights; the caller vouches for these reads, for that of the steps, and for the write of 32 rows
         // of 32 sums. The tiles are configured, since the token exists, and nothing else uses them. Steps are not
-        // empty, so the loop ends. `Step` is three words of 8 bytes, panel and weights first.
+        // empty, so the loop ends. `DepthBlock` is three words of 8 bytes, panel and weights first.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -163,10 +167,10 @@ impl Lanes for Amx {
                 "tilestored [{lower} + {out_row}*1 + {row_bytes}], tmm3",
                 x = out(reg) _,
                 w = out(reg) _,
-                step = inout(reg) tile.steps.as_ptr() => _,
-                count = inout(reg) tile.steps.len() => _,
-                panel = in(reg) tile.panel,
-                weights = in(reg) tile.weights,
+                step = inout(reg) block.steps.as_ptr() => _,
+                count = inout(reg) block.steps.len() => _,
+                panel = in(reg) block.panel,
+                weights = in(reg) block.weights,
                 row = in(reg) ROW_BYTES,
                 out = in(reg) out,
                 lower = in(reg) out.add(16 * 2 * ROW_WORDS),
@@ -187,9 +191,9 @@ impl Lanes for Amx {
     }
 
     #[inline(always)]
-    unsafe fn outer(self, outer: &Outer) {
-        debug_assert!(outer.count.is_multiple_of(ROW_WORDS));
-        if outer.count == 0 {
+    unsafe fn outer_product(self, block: &OuterBlock) {
+        debug_assert!(block.count.is_multiple_of(ROW_WORDS));
+        if block.count == 0 {
             return;
         }
         // SAFETY: every step reads 16 words of each of 32 rows of `x`, and 16 rows of 16 words of two blocks of `g`;
@@ -220,16 +224,16 @@ impl Lanes for Amx {
                 "tilestored [{sums} + {sums_row}*1 + {row_bytes}], tmm1",
                 "tilestored [{lower} + {sums_row}*1], tmm2",
                 "tilestored [{lower} + {sums_row}*1 + {row_bytes}], tmm3",
-                x = inout(reg) outer.x => _,
-                x1 = inout(reg) outer.x.add(16 * outer.x_row) => _,
-                x_row = in(reg) 4 * outer.x_row,
-                g = inout(reg) outer.g => _,
-                g1 = inout(reg) outer.g.add(outer.g_vector) => _,
+                x = inout(reg) block.x => _,
+                x1 = inout(reg) block.x.add(16 * block.x_row) => _,
+                x_row = in(reg) 4 * block.x_row,
+                g = inout(reg) block.g => _,
+                g1 = inout(reg) block.g.add(block.g_vector) => _,
                 g_row = in(reg) ROW_BYTES,
-                steps = inout(reg) outer.count / ROW_WORDS => _,
-                sums = in(reg) outer.sums,
-                lower = in(reg) outer.sums.add(16 * outer.sums_row),
-                sums_row = in(reg) 4 * outer.sums_row,
+                steps = inout(reg) block.count / ROW_WORDS => _,
+                sums = in(reg) block.sums,
+                lower = in(reg) block.sums.add(16 * block.sums_row),
+                sums_row = in(reg) 4 * block.sums_row,
                 tile = const TILE_BYTES,
                 row_bytes = const ROW_BYTES,
                 out("tmm0") _,

@@ -1,11 +1,11 @@
+//! AVX2 with FMA: vectors of 8 `f32`.
+
 use std::arch::x86_64::{
     __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
     _mm256_storeu_ps, _mm256_sub_ps,
 };
 
-use super::{Lanes, Vectors};
-use crate::conv2d::product::{Outer, Tile};
-use crate::isa::Work;
+use super::{Lanes, OuterBlock, ProductBlock, Registers, Vectors, Work, microkernels_of_vectors};
 
 /// Eight numbers; exists only where AVX2 and FMA do.
 #[derive(Clone, Copy)]
@@ -30,12 +30,15 @@ fn with_features<W: Work>(lanes: Avx2, work: W) -> W::Output {
     work.run(lanes)
 }
 
-impl Lanes for Avx2 {
+impl Registers for Avx2 {
     const COUNT: usize = 8;
-    const ROWS: usize = 6;
-    const OUTER_ROWS: usize = 4;
     const PAIRS: bool = false;
     const FUSED: bool = true;
+}
+
+impl Lanes for Avx2 {
+    const ROWS: usize = 6;
+    const OUTER_ROWS: usize = 4;
 
     type Floats = Self;
 
@@ -44,17 +47,7 @@ impl Lanes for Avx2 {
         self
     }
 
-    #[inline(always)]
-    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { tile.compute::<Self, { Self::ROWS }>(self, out) }
-    }
-
-    #[inline(always)]
-    unsafe fn outer(self, outer: &Outer) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { outer.accumulate::<Self, { Self::OUTER_ROWS }>(self) }
-    }
+    microkernels_of_vectors!();
 }
 
 impl Vectors for Avx2 {

@@ -1,12 +1,12 @@
+//! AVX-512, vectors of 16 `f32`, and AVX512-BF16, vectors of 16 pairs of bf16.
+
 use std::arch::x86_64::{
     __m512, __m512bh, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 use std::mem::transmute;
 
-use super::{Lanes, Vectors};
-use crate::conv2d::product::{Outer, Tile};
-use crate::isa::Work;
+use super::{Lanes, OuterBlock, ProductBlock, Registers, Vectors, Work, microkernels_of_vectors};
 
 /// Sixteen numbers; exists only where AVX-512 does.
 #[derive(Clone, Copy)]
@@ -42,12 +42,15 @@ fn with_features<L: Lanes, W: Work>(lanes: L, work: W) -> W::Output {
     work.run(lanes)
 }
 
-impl Lanes for Avx512 {
+impl Registers for Avx512 {
     const COUNT: usize = 16;
-    const ROWS: usize = 8;
-    const OUTER_ROWS: usize = 8;
     const PAIRS: bool = false;
     const FUSED: bool = true;
+}
+
+impl Lanes for Avx512 {
+    const ROWS: usize = 8;
+    const OUTER_ROWS: usize = 8;
 
     type Floats = Self;
 
@@ -56,17 +59,7 @@ impl Lanes for Avx512 {
         self
     }
 
-    #[inline(always)]
-    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { tile.compute::<Self, { Self::ROWS }>(self, out) }
-    }
-
-    #[inline(always)]
-    unsafe fn outer(self, outer: &Outer) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { outer.accumulate::<Self, { Self::OUTER_ROWS }>(self) }
-    }
+    microkernels_of_vectors!();
 }
 
 impl Vectors for Avx512 {
@@ -144,12 +137,15 @@ fn with_bf16<W: Work>(lanes: Avx512Bf16, work: W) -> W::Output {
     work.run(lanes)
 }
 
-impl Lanes for Avx512Bf16 {
+impl Registers for Avx512Bf16 {
     const COUNT: usize = 16;
-    const ROWS: usize = 8;
-    const OUTER_ROWS: usize = 8;
     const PAIRS: bool = true;
     const FUSED: bool = true;
+}
+
+impl Lanes for Avx512Bf16 {
+    const ROWS: usize = 8;
+    const OUTER_ROWS: usize = 8;
 
     type Floats = Avx512;
 
@@ -158,17 +154,7 @@ impl Lanes for Avx512Bf16 {
         self.0
     }
 
-    #[inline(always)]
-    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { tile.compute::<Self, { Self::ROWS }>(self, out) }
-    }
-
-    #[inline(always)]
-    unsafe fn outer(self, outer: &Outer) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { outer.accumulate::<Self, { Self::OUTER_ROWS }>(self) }
-    }
+    microkernels_of_vectors!();
 }
 
 impl Vectors for Avx512Bf16 {

@@ -1,16 +1,20 @@
-use super::{Lanes, Vectors};
-use crate::conv2d::product::{Outer, Tile};
+//! Plain Rust: vectors of 4 `f32`.
+
+use super::{Lanes, OuterBlock, ProductBlock, Registers, Vectors, microkernels_of_vectors};
 
 /// Four numbers in plain Rust.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-impl Lanes for Portable {
+impl Registers for Portable {
     const COUNT: usize = 4;
-    const ROWS: usize = 6;
-    const OUTER_ROWS: usize = 4;
     const PAIRS: bool = false;
     const FUSED: bool = false;
+}
+
+impl Lanes for Portable {
+    const ROWS: usize = 6;
+    const OUTER_ROWS: usize = 4;
 
     type Floats = Self;
 
@@ -19,17 +23,7 @@ impl Lanes for Portable {
         self
     }
 
-    #[inline(always)]
-    unsafe fn tile(self, tile: &Tile<'_>, out: *mut f32) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { tile.compute::<Self, { Self::ROWS }>(self, out) }
-    }
-
-    #[inline(always)]
-    unsafe fn outer(self, outer: &Outer) {
-        // SAFETY: the caller's promise is that of the callee.
-        unsafe { outer.accumulate::<Self, { Self::OUTER_ROWS }>(self) }
-    }
+    microkernels_of_vectors!();
 }
 
 impl Vectors for Portable {

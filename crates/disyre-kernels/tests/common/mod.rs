@@ -20,10 +20,10 @@ pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// Every way in which this machine can compute; says which it cannot.
+/// Every combination that this CPU can compute with; prints which it lacks.
 pub(crate) fn every_compute() -> Vec<Compute> {
     for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
-        println!("skipped: this machine has no {isa}");
+        println!("not run: this CPU has no {isa}");
     }
     Compute::all()
 }

@@ -1,0 +1,156 @@
+//! Backward pass by the filter: the gradient by the weights. OuterBlock products of panels, chunk by chunk, merged in order.
+//!
+//! Used by [`Convolution`](super::Convolution). `task` holds the data of the pass and of its tasks; `taps`, `tiles` and
+//! `word_pairs` are the three ways to multiply: of `f32`, of tiles, and of pairs of bf16.
+
+mod products;
+mod taps;
+mod task;
+mod tiles;
+mod word_pairs;
+
+use rayon::prelude::*;
+
+pub(super) use self::task::BackwardFilter;
+use self::task::{COLUMNS, Found, Scratch, Task, padded};
+use super::chunk::Chunk;
+use super::kind::Direction;
+use super::winograd::Tiling;
+use crate::lanes::{BLOCK, Lanes, Work};
+
+/// Runs of chunks that are added up on their own at most: fixed, since the order of a sum decides its last bits.
+const MOST_RUNS: usize = 16;
+/// Pieces of work for each thread that there should be at least; results do not depend on it.
+const TASKS_A_THREAD: usize = 2;
+/// Words that the sums of all pieces may have together, unless there is one piece of images only.
+const MOST_SUMS: usize = 2 << 20;
+/// Numbers of one piece of work where sums are added up.
+const PIECE: usize = 1 << 12;
+
+impl BackwardFilter<'_> {
+    /// Writes the gradient (kernel, input, output); returns the sums of `gradient` over pixels, `(n, output)`.
+    pub(crate) fn run(&self, out: &mut [f32]) -> Vec<f64> {
+        let words = self.input.grids() * self.input.channels.next_multiple_of(BLOCK)
+            + self.output.grids() * self.output.channels.next_multiple_of(BLOCK);
+        let chunks = Chunk::cut(self.images, self.output.coarse(), words);
+        let taps = self.kind.taps();
+        let tiling = self.tiling();
+        let matrices = tiling.map_or(taps.len(), Tiling::matrices);
+        let matrix = padded(self.input.channels) * padded(self.output.channels);
+        let most = (MOST_SUMS / (matrices * matrix)).clamp(1, MOST_RUNS);
+        let runs = chunks.len().min(most);
+        let blocks = self.output.channels.div_ceil(COLUMNS);
+        let least = TASKS_A_THREAD * rayon::current_num_threads();
+        let groups = least.div_ceil(runs).min(blocks);
+        let mut found: Vec<Found> = (0..groups * runs)
+            .into_par_iter()
+            .map_init(
+                || Scratch::new(self.pool),
+                |scratch, index| {
+                    let (group, run) = (index / runs, index % runs);
+                    let chunks =
+                        &chunks[run * chunks.len() / runs..(run + 1) * chunks.len() / runs];
+                    let columns = group * blocks / groups * COLUMNS
+                        ..((group + 1) * blocks / groups * COLUMNS).min(self.output.channels);
+                    let taps = &taps;
+                    self.compute.isa().run(Task {
+                        pass: self,
+                        tiling,
+                        taps,
+                        chunks,
+                        columns,
+                        scratch,
+                    })
+                },
+            )
+            .collect();
+        let sums =
+            tiling.map_or_else(|| self.kind.sums(), |tiling| tiling.sums(Direction::Forward));
+        merge_runs(&mut found, runs);
+        self.merge(&found[..], runs, &sums, out);
+        self.sums_by_image(&found)
+    }
+
+    /// The fastest way, by sizes alone.
+    fn tiling(&self) -> Option<Tiling> {
+        let channels = [self.input.channels, self.output.channels];
+        let best = Tiling::best_backward_filter(
+            self.kind,
+            [self.input.height, self.input.width],
+            channels,
+        );
+        best.filter(|_| !self.compute.isa().multiplies_bf16())
+    }
+
+    /// Brings the sums of the first run of each group of columns to the weights that their matrices are sums of.
+    fn merge(&self, found: &[Found], runs: usize, sums: &[Vec<(usize, f32)>], out: &mut [f32]) {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        let mut matrices = vec![Vec::new(); self.kind.weights()];
+        for (matrix, sum) in sums.iter().enumerate() {
+            sum.iter().for_each(|&(weight, factor)| matrices[weight].push((matrix, factor)));
+        }
+        let height = padded(inputs);
+        out.par_chunks_mut(outputs).enumerate().for_each(|(index, out)| {
+            out.fill(0.0);
+            for found in found.iter().step_by(runs) {
+                let width = padded(found.columns.len());
+                for &(matrix, factor) in &matrices[index / inputs] {
+                    let row = (matrix * height + index % inputs) * width;
+                    let sums = &found.sums[row..][..found.columns.len()];
+                    let out = &mut out[found.columns.clone()];
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out += factor * sum);
+                }
+            }
+        });
+    }
+
+    fn sums_by_image(&self, found: &[Found]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.images * self.output.channels];
+        for found in found {
+            for (image, of_image) in &found.by_image {
+                let of_image_sums =
+                    &mut sums[image * self.output.channels..][found.columns.clone()];
+                of_image_sums.iter_mut().zip(of_image).for_each(|(sum, more)| *sum += more);
+            }
+        }
+        sums
+    }
+}
+
+/// Adds the sums of all runs of each group to those of its first, in order.
+fn merge_runs(found: &mut [Found], runs: usize) {
+    for group in found.chunks_mut(runs) {
+        let Some((first, rest)) = group.split_first_mut() else { continue };
+        first.sums.par_chunks_mut(PIECE).enumerate().for_each(|(index, sums)| {
+            for found in &*rest {
+                let more = &found.sums[index * PIECE..][..sums.len()];
+                sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            }
+        });
+    }
+}
+
+impl Work for Task<'_> {
+    type Output = Found;
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, lanes: L) -> Found {
+        let (height, width) = (padded(self.pass.input.channels), padded(self.columns.len()));
+        let matrices = self.tiling.map_or(self.taps.len(), Tiling::matrices);
+        let mut sums = self.pass.pool.zeros(matrices * height * width);
+        let mut by_image = Vec::new();
+        for chunk in self.chunks {
+            self.fill::<L>(chunk);
+            self.sum_images(chunk, &mut by_image);
+            match self.tiling {
+                Some(tiling) => self.multiply_tiles(lanes, tiling, chunk, &mut sums),
+                None if L::PAIRS => {
+                    self.pair_positions(chunk);
+                    self.multiply_pairs(lanes, chunk, &mut sums);
+                }
+                None => self.multiply(lanes, chunk, &mut sums),
+            }
+        }
+        Found { columns: self.columns, sums, by_image }
+    }
+}

@@ -1,0 +1,78 @@
+//! A network of one's own on candle tensors, trained with this workspace's CPU operations: it learns to smooth noise.
+//!
+//! cargo run -p disyre-examples --example candle_ops
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use disyre_kernels::candle::{conv2d, group_norm, squared_error};
+use disyre_kernels::{ConvKind, Cpu, GroupNorm};
+
+/// Steps of training.
+const STEPS: usize = 60;
+/// Size of a step along the gradient.
+const RATE: f64 = 0.1;
+
+/// Two 3×3 convolutions, with a group normalisation and SiLU between them.
+struct Network {
+    cpu: Cpu,
+    first: (Var, Var),
+    norm: (Var, Var),
+    last: (Var, Var),
+}
+
+impl Network {
+    fn new(device: &Device) -> Result<Self> {
+        let conv = |inputs, outputs| -> Result<(Var, Var)> {
+            let weight = Var::randn(0f32, 0.2, (3, 3, inputs, outputs), device)?;
+            Ok((weight, Var::zeros(outputs, DType::F32, device)?))
+        };
+        let norm = (Var::ones(8, DType::F32, device)?, Var::zeros(8, DType::F32, device)?);
+        Ok(Self { cpu: Cpu::default(), first: conv(1, 8)?, norm, last: conv(8, 1)? })
+    }
+
+    /// `x` and the result are (n, h, w, 1).
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (cpu, kind) = (&self.cpu, ConvKind::Conv3x3);
+        let h = conv2d(cpu, kind, x, &self.first.0, &self.first.1, None)?;
+        let norm = GroupNorm { groups: 4, epsilon: 1e-5 };
+        let h = group_norm(cpu, norm, true, &h, &self.norm.0, &self.norm.1)?;
+        conv2d(cpu, kind, &h, &self.last.0, &self.last.1, None)
+    }
+
+    fn variables(&self) -> [&Var; 6] {
+        let Self { first, norm, last, .. } = self;
+        [&first.0, &first.1, &norm.0, &norm.1, &last.0, &last.1]
+    }
+}
+
+/// Noise (4, 16, 16, 1), and its mean over 3×3 pixels.
+fn pair(device: &Device) -> Result<(Tensor, Tensor)> {
+    let noise = Tensor::randn(0f32, 1.0, (4, 16, 16, 1), device)?;
+    let mean = (Tensor::ones((3, 3, 1, 1), DType::F32, device)? / 9.0)?;
+    let zero = Tensor::zeros(1, DType::F32, device)?;
+    let smooth = conv2d(&Cpu::default(), ConvKind::Conv3x3, &noise, &mean, &zero, None)?;
+    Ok((noise, smooth))
+}
+
+fn main() -> Result<()> {
+    let device = Device::Cpu;
+    let network = Network::new(&device)?;
+    let mut losses = Vec::new();
+    for step in 0..STEPS {
+        let (x, target) = pair(&device)?;
+        let loss = squared_error(&network.forward(&x)?, &target)?;
+        let gradients = loss.backward()?;
+        for variable in network.variables() {
+            let gradient = gradients.get(variable).expect("every variable is used");
+            variable.set(&(variable.as_tensor() - (gradient * RATE)?)?)?;
+        }
+        losses.push(loss.to_scalar::<f32>()?);
+        if step % 10 == 0 {
+            println!("step {step:>2}: loss {:.4}", losses[step]);
+        }
+    }
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    let (start, end) = (mean(&losses[..5]), mean(&losses[STEPS - 5..]));
+    println!("the loss fell from {start:.4} to {end:.4}");
+    assert!(end < start / 2.0, "training does not lower the loss");
+    Ok(())
+}
