@@ -10,7 +10,7 @@ use disyre_cuda::{Cuda, Emulator, Mode};
 use disyre_kernels::backend::{
     Added, Affine, Backend, BackendError, Columns, Conv, Ensemble, FeatureMaps, Input,
 };
-use disyre_kernels::{Attention, Convolution, Extent, GroupNorm, ConvKind, Precision};
+use disyre_kernels::{Attention, ConvKind, Convolution, Extent, GroupNorm, Precision};
 
 /// More numbers than any address space holds.
 const TOO_MANY: usize = 1 << 46;

@@ -13,6 +13,30 @@ const PIECE: usize = 1 << 14;
 /// # Source
 /// Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (arXiv 1711.05101), algorithm 2, in the form of
 /// PyTorch's `AdamW`; clipping as its `clip_grad_norm_`.
+///
+/// ```
+/// use disyre_kernels::{AdamW, AdamWState, Compute};
+///
+/// // The first step of rate 0.1: β₁ and β₂ correct the moments to g and g², so its length is the rate.
+/// let update = AdamW {
+///     clip_norm: 0.0,
+///     keep: 1.0,
+///     betas: [0.9, 0.999],
+///     step_size: 0.1 / (1.0 - 0.9),
+///     correction: 0.001f32.sqrt(),
+///     epsilon: 1e-8,
+///     average: 0.0,
+/// };
+/// let (mut weights, mut first, mut second) = ([1.0, 1.0], [0.0; 2], [0.0; 2]);
+/// let state = AdamWState {
+///     weights: &mut weights,
+///     first: &mut first,
+///     second: &mut second,
+///     average: &mut [],
+/// };
+/// update.apply(&Compute::default(), state, &[3.0, -4.0], 5.0);
+/// assert!((weights[0] - 0.9).abs() < 1e-4 && (weights[1] - 1.1).abs() < 1e-4);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
     /// Greatest norm of the gradient: a longer one is shortened to it. 0 for none.

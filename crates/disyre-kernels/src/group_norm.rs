@@ -1,4 +1,4 @@
-//! Group normalisation.
+//! Group normalisation, in the form that convolutions apply as they read.
 
 use rayon::prelude::*;
 
@@ -16,11 +16,22 @@ const PIECE: usize = 256;
 ///
 /// # Source
 /// Wu and He, "Group Normalization" (arXiv 1803.08494), equations 1 to 3.
+///
+/// ```
+/// use disyre_kernels::GroupNorm;
+///
+/// // One group of two channels over one pixel, of values 1 and 3: mean 2, variance 1.
+/// let norm = GroupNorm { groups: 1, epsilon: 0.0 };
+/// let moments = [[1.0, 0.0], [3.0, 0.0]];
+/// let found = norm.normalise(&[&moments], 1, 1, &[5.0, 5.0], &[0.5, 0.5]);
+/// let z = |channel: usize, x: f32| found.scale[channel] * x + found.shift[channel];
+/// assert_eq!([z(0, 1.0), z(1, 3.0)], [-4.5, 5.5]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GroupNorm {
     /// Groups of channels; they divide the channels.
     pub groups: usize,
-    /// What is added to the variance.
+    /// Added to the variance.
     pub epsilon: f64,
 }
 
@@ -54,7 +65,7 @@ impl GroupNorm {
     /// Each of `moments` is `(n, c)` of one part of the source; `weight` and `bias` have the channels of all.
     ///
     /// # Panics
-    /// If lengths do not belong together: callers check shapes.
+    /// If lengths do not belong together, or if groups do not divide the channels.
     pub fn normalise(
         &self,
         moments: &[&[[f64; 2]]],
@@ -64,6 +75,10 @@ impl GroupNorm {
         bias: &[f32],
     ) -> Normalised {
         let channels = weight.len();
+        self.check(channels);
+        assert_eq!(bias.len(), channels, "as many biases as weights");
+        let of_all: usize = moments.iter().map(|part| part.len()).sum();
+        assert_eq!(of_all, images * channels, "moments of every channel of every image");
         let mut all = vec![[0.0; 2]; images * channels];
         let mut first = 0;
         for part in moments {
@@ -95,6 +110,11 @@ impl GroupNorm {
         found
     }
 
+    fn check(&self, channels: usize) {
+        let equal = self.groups > 0 && channels.is_multiple_of(self.groups);
+        assert!(equal && channels > 0, "groups divide the channels");
+    }
+
     /// Mean, and one over the deviation.
     fn statistics(&self, channels: &[[f64; 2]], pixels: usize) -> (f64, f64) {
         let mean = channels.iter().map(|[mean, _]| mean).sum::<f64>() / channels.len() as f64;
@@ -107,6 +127,9 @@ impl GroupNorm {
     /// pixels of the gradient by z and of it times ẋ, `(n, c)`.
     ///
     /// With ⟨ ⟩ the mean over the group: by x `rstd · (weight · g − ⟨weight · g⟩ − ẋ ⟨weight · g · ẋ⟩)`.
+    ///
+    /// # Panics
+    /// If lengths do not belong together, or if groups do not divide the channels.
     pub fn gradients(
         &self,
         normalised: &Normalised,
@@ -117,6 +140,12 @@ impl GroupNorm {
         by_bias: &mut [f32],
     ) -> InputGradient {
         let channels = weight.len();
+        self.check(channels);
+        let lens = [by_weight.len(), by_bias.len()];
+        assert_eq!(lens, [channels; 2], "gradients of every weight and bias");
+        let lens = [sums.len(), normalised.offset.len()];
+        assert_eq!([normalised.rstd.len(); 2], lens, "sums of every channel of every image");
+        assert!(sums.len().is_multiple_of(channels), "sums of whole images");
         for channel in 0..channels {
             let of = |which: usize| sums[channel..].iter().step_by(channels).map(move |s| s[which]);
             by_bias[channel] = of(0).sum::<f64>() as f32;
@@ -151,7 +180,7 @@ impl GroupNorm {
     }
 }
 
-/// Where the gradient of one part goes.
+/// Destination of the gradient by one part of the input.
 #[derive(Debug)]
 pub struct PartGradient<'a> {
     /// The part itself.
@@ -178,6 +207,14 @@ impl InputGradient {
         to: PartGradient<'_>,
     ) {
         let PartGradient { part, first, out, add } = to;
+        let rows = self.rows(pixels);
+        assert_eq!(by_z.len(), rows * self.channels, "the gradient has the images' size");
+        assert!(addend.is_none_or(|addend| addend.len() == by_z.len()), "so has the addend");
+        assert_eq!(part.values.len(), rows * part.stride, "the part has the images' size");
+        let within = first + part.channels <= self.channels;
+        let own = part.channels > 0 && part.first + part.channels <= part.stride;
+        assert!(within && own, "the channels of a part lie within all and within its images");
+        assert_eq!(out.len(), rows * part.channels, "the result has the part's size");
         let pieces = out.par_chunks_mut(PIECE * part.channels).enumerate();
         pieces.for_each(|(index, out)| {
             let piece = Piece {
@@ -207,6 +244,9 @@ impl InputGradient {
         addend: Option<&[f32]>,
         by_z: &mut [f32],
     ) {
+        let len = self.rows(pixels) * self.channels;
+        assert_eq!([by_z.len(), x.len()], [len; 2], "gradient and input have the images' size");
+        assert!(addend.is_none_or(|addend| addend.len() == len), "so has the addend");
         let pieces = by_z.par_chunks_mut(PIECE * self.channels).enumerate();
         pieces.for_each(|(index, by_z)| {
             let (of, start) = (self, index * PIECE);
@@ -291,9 +331,64 @@ impl Work for OwnPiece<'_> {
 }
 
 impl InputGradient {
+    /// Pixels of all images, `pixels` each.
+    fn rows(&self, pixels: usize) -> usize {
+        self.of_z.len() / self.channels * pixels
+    }
+
     /// The coefficients of `n` channels.
     #[inline(always)]
     fn at(&self, start: usize, n: usize) -> [&[f32]; 3] {
         [&self.of_z, &self.of_x, &self.constant].map(|values| &values[start..start + n])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NORM: GroupNorm = GroupNorm { groups: 1, epsilon: 0.0 };
+
+    /// Two channels of one pixel, 1 and 3, with weights 5: ẋ is −1 and 1.
+    fn normalised() -> Normalised {
+        NORM.normalise(&[&[[1.0, 0.0]], &[[3.0, 0.0]]], 1, 1, &[5.0; 2], &[0.0; 2])
+    }
+
+    #[test]
+    fn gradients_by_hand() {
+        // g = (2, 4) by z. By bias g, by weight g · ẋ. By x: with w g = (10, 20) of mean 15, and w g ẋ = (−10, 20) of
+        // mean 5: 10 − 15 + 5 and 20 − 15 − 5. Two numbers of variance 1 leave no direction to go.
+        let (mut by_weight, mut by_bias) = ([0.0; 2], [0.0; 2]);
+        let sums = [[2.0, -2.0], [4.0, 4.0]];
+        let found =
+            NORM.gradients(&normalised(), &sums, 1, &[5.0; 2], &mut by_weight, &mut by_bias);
+        assert_eq!((by_weight, by_bias), ([-2.0, 4.0], [2.0, 4.0]));
+        let mut by_z = [2.0, 4.0];
+        found.apply(&Cpu::default(), 1, &[1.0, 3.0], Some(&[0.25; 2]), &mut by_z);
+        assert_eq!(by_z, [0.25; 2]);
+    }
+
+    // Slices of other lengths left parts of results as they were.
+
+    #[test]
+    #[should_panic(expected = "gradients of every weight and bias")]
+    fn a_longer_gradient_by_the_bias_is_refused() {
+        let sums = [[2.0, -2.0], [4.0, 4.0]];
+        NORM.gradients(&normalised(), &sums, 1, &[5.0; 2], &mut [0.0; 2], &mut [0.0; 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "gradient and input have the images' size")]
+    fn a_gradient_of_fewer_pixels_is_refused() {
+        let sums = [[2.0, -2.0], [4.0, 4.0]];
+        let found =
+            NORM.gradients(&normalised(), &sums, 2, &[5.0; 2], &mut [0.0; 2], &mut [0.0; 2]);
+        found.apply(&Cpu::default(), 2, &[1.0; 4], None, &mut [0.0; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "as many biases as weights")]
+    fn a_longer_bias_is_refused() {
+        NORM.normalise(&[&[[1.0, 0.0]]], 1, 1, &[1.0], &[0.0; 2]);
     }
 }

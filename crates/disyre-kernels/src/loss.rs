@@ -1,4 +1,4 @@
-//! The loss of the restoration.
+//! Mean squared error: the loss of training.
 
 use rayon::prelude::*;
 
@@ -12,6 +12,14 @@ const PIECE: usize = 1 << 14;
 ///
 /// # Panics
 /// If lengths differ.
+///
+/// ```
+/// use disyre_kernels::mean_squared_error;
+///
+/// let mut gradient = [0.0; 2];
+/// assert_eq!(mean_squared_error(&[1.0, 3.0], &[0.0, 5.0], &mut gradient), 2.5);
+/// assert_eq!(gradient, [1.0, -2.0]);
+/// ```
 pub fn mean_squared_error(y: &[f32], target: &[f32], gradient: &mut [f32]) -> f64 {
     assert!(y.len() == target.len() && y.len() == gradient.len(), "lengths belong together");
     let slope = (2.0 / y.len() as f64) as f32;

@@ -18,6 +18,15 @@ impl Line {
 ///
 /// A step of training takes and drops the same blocks as the step before; fresh ones would cost a page fault for every
 /// 4 KiB. The memory belongs to the pool and its clones: it is freed with the last of them and of the buffers.
+///
+/// ```
+/// use disyre_kernels::Pool;
+///
+/// let pool = Pool::new();
+/// let address = pool.zeros(1000).as_ptr();
+/// // The first buffer is dropped: the next of that size has its memory.
+/// assert_eq!(pool.take(1000).as_ptr(), address);
+/// ```
 #[derive(Clone, Default)]
 pub struct Pool {
     free: Arc<Mutex<Vec<Vec<Line>>>>,

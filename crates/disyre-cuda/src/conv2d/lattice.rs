@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn taps_are_found_by_their_two_sub_grids() {
-        for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled] {
+        for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled]
+        {
             for direction in [Direction::Forward, Direction::Transposed] {
                 let coarse = Extent { count: 1, height: 4, width: 4 };
                 let lattice = Lattice::new(kind, coarse, direction);

@@ -14,6 +14,17 @@ use crate::{Buffer, Cpu, Extent};
 ///
 /// # Source
 /// Vaswani et al., "Attention Is All You Need" (arXiv 1706.03762), equation 1.
+///
+/// ```
+/// use disyre_kernels::{Attention, Cpu, Extent};
+///
+/// // Two pixels of one channel; equal keys, so that both values weigh the same.
+/// let attention = Attention { channels: 1, head_channels: 1 };
+/// let extent = Extent { count: 1, height: 1, width: 2 };
+/// let qkv = [1.0, 0.0, 10.0, 2.0, 0.0, 20.0]; // (pixel; query, key, value)
+/// let out = attention.forward(&Cpu::default(), extent, &qkv);
+/// assert_eq!(out[..], [15.0, 15.0]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attention {
     /// c.
@@ -26,8 +37,9 @@ impl Attention {
     /// The result, `(n, h, w, c)`.
     ///
     /// # Panics
-    /// If lengths do not belong together: callers check shapes.
+    /// If `qkv` has another length, if heads do not divide the channels, or if there is no image or no channel.
     pub fn forward(&self, cpu: &Cpu, extent: Extent, qkv: &[f32]) -> Buffer {
+        self.check(extent, qkv);
         let found = self.heads(extent, |image, head| {
             let mut out = vec![0.0; extent.height * extent.width * self.head_channels];
             let head = self.head(extent, qkv, image, head);
@@ -42,8 +54,14 @@ impl Attention {
     /// The gradient by queries, keys and values, `(n, h, w, 3·c)`, from the one by the result.
     ///
     /// # Panics
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward), and if `gradient` has not the result's shape.
     pub fn backward(&self, cpu: &Cpu, extent: Extent, qkv: &[f32], gradient: &[f32]) -> Buffer {
+        self.check(extent, qkv);
+        assert_eq!(
+            gradient.len(),
+            extent.len(self.channels),
+            "the gradient has the result's shape"
+        );
         let found = self.heads(extent, |image, head| {
             let (first, width) = (head * self.head_channels, self.channels);
             let pixels = extent.height * extent.width;
@@ -58,6 +76,14 @@ impl Attention {
         let mut out = cpu.pool.take(qkv.len());
         self.assemble(extent, &found, 3, &mut out);
         out
+    }
+
+    fn check(&self, extent: Extent, qkv: &[f32]) {
+        let heads = self.head_channels > 0 && self.channels.is_multiple_of(self.head_channels);
+        assert!(heads && self.channels > 0, "heads divide the channels");
+        assert!(extent.pixels() > 0, "there are images");
+        let len = extent.len(self.channels).checked_mul(3);
+        assert_eq!(Some(qkv.len()), len, "queries, keys and values have the images' size");
     }
 
     /// Runs `of` for every head of every image.
@@ -92,5 +118,44 @@ impl Attention {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ATTENTION: Attention = Attention { channels: 2, head_channels: 1 };
+    const EXTENT: Extent = Extent { count: 1, height: 1, width: 2 };
+
+    // Longer slices left the end of the result as some earlier use of its memory had it.
+
+    #[test]
+    #[should_panic(expected = "queries, keys and values have the images' size")]
+    fn more_queries_keys_and_values_than_pixels_are_refused() {
+        ATTENTION.forward(&Cpu::default(), EXTENT, &[0.0; 18]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the gradient has the result's shape")]
+    fn a_longer_gradient_is_refused() {
+        ATTENTION.backward(&Cpu::default(), EXTENT, &[0.0; 12], &[0.0; 6]);
+    }
+
+    #[test]
+    #[should_panic(expected = "heads divide the channels")]
+    fn heads_that_leave_a_channel_are_refused() {
+        let attention = Attention { channels: 3, head_channels: 2 };
+        attention.forward(&Cpu::default(), EXTENT, &[0.0; 18]);
+    }
+
+    #[test]
+    fn the_gradient_of_uniform_attention_by_hand() {
+        // Equal keys: both weights are ½. By the values ½ Σ g; by the affinities ¼ g (v₀ − v₁) and its negative, which
+        // queries of 0 and equal keys of 0 turn into no gradient by keys and by queries.
+        let attention = Attention { channels: 1, head_channels: 1 };
+        let qkv = [0.0, 0.0, 10.0, 0.0, 0.0, 20.0];
+        let found = attention.backward(&Cpu::default(), EXTENT, &qkv, &[2.0, 6.0]);
+        assert_eq!(found[..], [0.0, 0.0, 4.0, 0.0, 0.0, 4.0]);
     }
 }

@@ -10,7 +10,7 @@ use super::weights::{Form, Packed, Purpose};
 use super::winograd::Tiling;
 use crate::{Buffer, Cpu, Extent};
 
-/// A convolution's kind and channels; its three passes over images `(n, h, w, c)`.
+/// A convolution by kind and channels, with its three passes over images `(n, h, w, c)`.
 ///
 /// `y[n,i,j,o] = bias[o] + Σ weight[u,v,c,o] · x[n,s·i+u−p,s·j+v−p,c]` over u, v and c, where x is what the source
 /// becomes by its transformation, s the stride and p = k/2 the padding; [`ConvKind::Upsampled`] first repeats every pixel
@@ -18,6 +18,25 @@ use crate::{Buffer, Cpu, Extent};
 ///
 /// Weights are `(u, v, c, o)`. All passes give the same bits for any number of threads, and the result of one
 /// image and the gradient by it do not depend on the others.
+///
+/// ```
+/// use disyre_kernels::{Addends, ConvInput, ConvKind, Convolution, Cpu, Extent, InputPart};
+///
+/// // One pixel of two channels, times a 2×1 matrix.
+/// let layer = Convolution { kind: ConvKind::Pointwise, inputs: 2, outputs: 1 };
+/// let (cpu, extent) = (Cpu::default(), Extent { count: 1, height: 1, width: 1 });
+/// let (x, weight, bias) = ([3.0, 4.0], [10.0, 100.0], [0.5]);
+/// let input = ConvInput { parts: &[InputPart::new(&x, 2)], transform: None };
+/// let addends = Addends { bias: Some(&bias), ..Addends::default() };
+/// let y = layer.forward(&cpu, extent, &input, &weight, &addends, false);
+/// assert_eq!(y.values[..], [430.5]);
+///
+/// let gradient = [2.0];
+/// assert_eq!(layer.backward_data(&cpu, extent, &gradient, &weight)[..], [20.0, 200.0]);
+/// let mut by_weight = [0.0; 2];
+/// let by_bias = layer.backward_filter(&cpu, extent, &input, &gradient, &mut by_weight);
+/// assert_eq!((by_weight, by_bias), ([6.0, 8.0], vec![2.0]));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Which kind.
@@ -28,10 +47,10 @@ pub struct Convolution {
     pub outputs: usize,
 }
 
-/// What is added to a convolution.
+/// Addends of a convolution: bias, embedding and residual.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Addends<'a> {
-    /// `(o)`.
+    /// Bias, `(o)`.
     pub bias: Option<&'a [f32]>,
     /// One number for each image and channel, `(n, o)`.
     pub by_image: Option<&'a [f32]>,
@@ -39,7 +58,7 @@ pub struct Addends<'a> {
     pub images: Option<&'a [f32]>,
 }
 
-/// A gradient that goes on through a normalisation: see [`Convolution::backward_data_through_norm`].
+/// The gradient by a normalised input, before its normalisation: see [`Convolution::backward_data_through_norm`].
 #[derive(Debug)]
 pub struct NormGradient {
     /// The gradient by z, `(n, h, w, c)`.
@@ -75,7 +94,8 @@ impl Convolution {
     /// The convolution, with the moments of the result if `moments` is set.
     ///
     /// # Panics
-    /// If lengths do not belong together, or if there is no image or no channel: callers check shapes.
+    /// If lengths do not belong together, or if there is no image or no channel: in all builds, since unsafe code relies
+    /// on them.
     pub fn forward(
         &self,
         cpu: &Cpu,
@@ -115,7 +135,7 @@ impl Convolution {
             "packed for this"
         );
         let [from, to] = self.sides(extent);
-        let mut values = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let mut values = cpu.pool.take(self.result(extent).len(self.outputs));
         let fits = addends.images.is_none_or(|images| images.len() == values.len());
         assert!(fits, "the images added have the result's shape");
         let found = DataPass {
@@ -151,8 +171,7 @@ impl Convolution {
         gradient: &[f32],
         weight: &[f32],
     ) -> Buffer {
-        let [to, _] = self.sides(extent);
-        let mut out = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let mut out = cpu.pool.take(extent.len(self.inputs));
         self.transposed(
             cpu,
             extent,
@@ -195,8 +214,13 @@ impl Convolution {
     ) -> NormGradient {
         self.check(extent, source);
         let transform = source.transform.expect("the source is normalised");
-        let [to, _] = self.sides(extent);
-        let mut by_z = cpu.pool.take(extent.count * to.pixels() * to.channels);
+        let mut by_z = cpu.pool.take(extent.len(self.inputs));
+        let len = extent.count * self.inputs;
+        assert_eq!(
+            [rstd.len(), offset.len()],
+            [len; 2],
+            "statistics of each channel of each image"
+        );
         let finish = Finish::ThroughNorm(ThroughNorm { source: *source, transform, rstd, offset });
         let sums =
             self.transposed(cpu, extent, gradient, weight, (Addend::Nothing, finish), &mut by_z);
@@ -222,7 +246,8 @@ impl Convolution {
         self.check(extent, source);
         assert_eq!(out.len(), self.weight_len(), "the gradient has the weight's shape");
         let [input, output] = self.sides(extent);
-        assert_eq!(gradient.len(), extent.count * output.pixels() * output.channels, "gradient");
+        let len = self.result(extent).len(self.outputs);
+        assert_eq!(gradient.len(), len, "the gradient has the result's shape");
         BackwardFilter {
             compute: &cpu.compute,
             pool: &cpu.pool,
@@ -246,10 +271,10 @@ impl Convolution {
         out: &mut [f32],
     ) -> ChannelStats {
         let [to, from] = self.sides(extent);
-        let pixels = extent.count * from.pixels();
-        assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
-        assert_eq!(out.len(), extent.count * to.pixels() * to.channels, "the source's shape");
-        assert_eq!(gradient.len(), pixels * from.channels, "the gradient has the result's shape");
+        assert!(extent.pixels() > 0 && self.weight_len() > 0, "there are images and channels");
+        assert_eq!(out.len(), extent.len(self.inputs), "the sum has the input's shape");
+        let len = self.result(extent).len(self.outputs);
+        assert_eq!(gradient.len(), len, "the gradient has the result's shape");
         assert_eq!(weight.len(), self.weight_len(), "the weight has the layer's shape");
         let taps: Vec<Tap> = self.kind.taps().into_iter().map(Tap::transposed).collect();
         let weights = self.pack(cpu, extent, weight, Direction::BackwardData);
@@ -274,7 +299,7 @@ impl Convolution {
         Packed::new(self.purpose(cpu, extent, direction), &cpu.pool, weight)
     }
 
-    /// How weights are packed for images of this size.
+    /// The order in which weights are packed for images of this size.
     pub(crate) fn purpose(&self, cpu: &Cpu, extent: Extent, direction: Direction) -> Purpose {
         let (kind, compute) = (self.kind, cpu.compute);
         let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
@@ -285,7 +310,7 @@ impl Convolution {
         Purpose { compute, kind, form, channels, direction }
     }
 
-    /// What each channel of each image starts from.
+    /// The values that the channels of each image start from: bias and addend.
     fn start(&self, count: usize, addends: &Addends<'_>) -> Vec<f32> {
         let mut start = match addends.by_image {
             Some(by_image) => by_image.to_vec(),
@@ -302,12 +327,14 @@ impl Convolution {
     }
 
     fn check(&self, extent: Extent, source: &ConvInput<'_>) {
-        let pixels = extent.count * extent.height * extent.width;
+        let pixels = extent.pixels();
         assert!(pixels > 0 && self.weight_len() > 0, "there are images and channels");
         assert_eq!(source.channels(), self.inputs, "the source has the layer's channels");
         for part in source.parts {
-            assert_eq!(part.values.len(), pixels * part.stride, "each part has the source's size");
-            assert!(part.channels > 0 && part.first + part.channels <= part.stride, "its channels");
+            let (len, end) = (extent.len(part.stride), part.first.checked_add(part.channels));
+            assert_eq!(part.values.len(), len, "each part has the input's size");
+            let within = part.channels > 0 && end.is_some_and(|end| end <= part.stride);
+            assert!(within, "the channels of a part lie within its images");
         }
         if let Some(transform) = source.transform {
             assert_eq!(transform.scale.len(), extent.count * self.inputs, "scales");

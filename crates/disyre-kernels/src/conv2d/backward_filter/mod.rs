@@ -154,3 +154,95 @@ impl Work for Task<'_> {
         Found { columns: self.columns, sums, by_image }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Compute, ConvInput, ConvKind, Convolution, Cpu, Extent, InputPart};
+
+    /// Gradient by the weights, and sums of the gradient by the result, of images without transformation.
+    fn found(
+        cpu: &Cpu,
+        layer: Convolution,
+        extent: Extent,
+        x: &[f32],
+        gradient: &[f32],
+    ) -> (Vec<f32>, Vec<f64>) {
+        let mut out = vec![f32::NAN; layer.weight_len()];
+        let source = ConvInput { parts: &[InputPart::new(x, layer.inputs)], transform: None };
+        let sums = layer.backward_filter(cpu, extent, &source, gradient, &mut out);
+        (out, sums)
+    }
+
+    /// All values are exact in bf16, so every precision gives these bits.
+    fn assert_found(
+        layer: Convolution,
+        [height, width]: [usize; 2],
+        x: &[f32],
+        gradient: &[f32],
+        expected: (&[f32], &[f64]),
+    ) {
+        let extent = Extent { count: x.len() / height / width / layer.inputs, height, width };
+        for compute in Compute::all() {
+            let (weights, sums) = found(&Cpu::new(compute), layer, extent, x, gradient);
+            assert_eq!((&weights[..], &sums[..]), expected, "{layer:?} in {compute}");
+        }
+    }
+
+    fn single(kind: ConvKind) -> Convolution {
+        Convolution { kind, inputs: 1, outputs: 1 }
+    }
+
+    #[test]
+    fn a_weight_of_3x3_sums_the_shifted_image_times_the_gradient() {
+        let expected = [1000.0, 2100.0, 200.0, 3010.0, 4321.0, 402.0, 30.0, 43.0, 4.0];
+        let (x, gradient) = ([1.0, 2.0, 3.0, 4.0], [1.0, 10.0, 100.0, 1000.0]);
+        let layer = single(ConvKind::Conv3x3);
+        assert_found(layer, [2, 2], &x, &gradient, (&expected, &[1111.0]));
+    }
+
+    #[test]
+    fn a_strided_weight_meets_every_second_pixel() {
+        // The one result sees the image through the lower right of the kernel.
+        let expected = [0.0, 0.0, 0.0, 0.0, 10.0, 20.0, 0.0, 30.0, 40.0];
+        let layer = single(ConvKind::Strided);
+        assert_found(layer, [2, 2], &[1.0, 2.0, 3.0, 4.0], &[10.0], (&expected, &[10.0]));
+    }
+
+    #[test]
+    fn a_weight_behind_upsampling_meets_the_copies_of_a_pixel() {
+        // A pixel of 1 becomes 2×2; each weight sums the gradients of results whose shifted pixel is inside.
+        let expected = [1000.0, 1100.0, 100.0, 1010.0, 1111.0, 101.0, 10.0, 11.0, 1.0];
+        let layer = single(ConvKind::Upsampled);
+        assert_found(layer, [1, 1], &[1.0], &[1.0, 10.0, 100.0, 1000.0], (&expected, &[1111.0]));
+    }
+
+    #[test]
+    fn images_add_up_in_the_weights_and_not_in_the_sums() {
+        // Two images of one pixel, of two channels in and three out.
+        let layer = Convolution { kind: ConvKind::Pointwise, inputs: 2, outputs: 3 };
+        let (x, gradient) = ([1.0, 2.0, 3.0, 4.0], [1.0, 10.0, 100.0, 2.0, 20.0, 200.0]);
+        let expected = [7.0, 70.0, 700.0, 10.0, 100.0, 1000.0];
+        let sums = [1.0, 10.0, 100.0, 2.0, 20.0, 200.0];
+        assert_found(layer, [1, 1], &x, &gradient, (&expected, &sums));
+    }
+
+    #[test]
+    fn tiles_count_the_pixels_that_a_shift_leaves_inside() {
+        // Images of ones, large enough for tiles of 2×2 in f32: all 8·8 pixels, 8·7 without a column, 7·7 in a corner.
+        let layer = Convolution { kind: ConvKind::Conv3x3, inputs: 16, outputs: 16 };
+        let ones = vec![1.0; 2 * 64 * 16];
+        let pairs = |pixels: f32| vec![2.0 * pixels; 16 * 16];
+        let rows = [[49.0, 56.0, 49.0], [56.0, 64.0, 56.0], [49.0, 56.0, 49.0]];
+        let expected: Vec<f32> = rows.iter().flatten().flat_map(|&pixels| pairs(pixels)).collect();
+        assert_found(layer, [8, 8], &ones, &ones, (&expected, &[64.0; 32]));
+    }
+
+    #[test]
+    #[should_panic(expected = "the gradient has the weight's shape")]
+    fn a_longer_gradient_by_the_weights_is_refused() {
+        let extent = Extent { count: 1, height: 1, width: 1 };
+        let source = ConvInput { parts: &[InputPart::new(&[1.0], 1)], transform: None };
+        let layer = single(ConvKind::Pointwise);
+        layer.backward_filter(&Cpu::default(), extent, &source, &[1.0], &mut [0.0; 2]);
+    }
+}
