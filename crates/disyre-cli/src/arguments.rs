@@ -56,7 +56,7 @@ impl PrecisionArguments {
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
-    text.parse()
+    text.parse::<Precision>().map_err(|error| error.to_string())
 }
 
 pub(crate) fn parse_device(text: &str) -> Result<DeviceRequest, String> {
