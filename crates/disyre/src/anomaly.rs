@@ -108,7 +108,10 @@ fn load_masks(files: &[PathBuf]) -> Result<Vec<Array3<u8>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phantom::{LesionKind, PhantomConfig};
     use disyre_core::Key;
+    use disyre_core::ndarray::Axis;
+    use disyre_volume::write_volume;
 
     #[test]
     fn settings_follow_the_window_and_nothing_else_is_lost() {
@@ -121,27 +124,31 @@ mod tests {
     }
 
     #[test]
-    fn real_lesions_are_shapes_in_two_and_three_dimensions() {
-        let folder =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/lesion_shapes");
-        if !folder.is_dir() {
-            println!("skipped: {} is not there", folder.display());
-            return;
+    fn lesions_in_files_are_shapes_in_two_and_three_dimensions() {
+        let folder = tempfile::tempdir().unwrap();
+        let size = PhantomConfig::default();
+        for (index, kind) in LesionKind::ALL.into_iter().cycle().take(12).enumerate() {
+            let phantom = size.with_lesion(Key::new(index as u64), kind);
+            let mut mask = Volume { data: phantom.lesion.mapv(f32::from), ..phantom.volume };
+            // Stored with x to the left, in a folder for each kind.
+            mask.grid.affine[0][0] *= -1.0;
+            let kind = folder.path().join(format!("{kind:?}"));
+            std::fs::create_dir_all(&kind).unwrap();
+            write_volume(&kind.join(format!("{index}_mask.nii.gz")), &mask).unwrap();
         }
-        let files = find_scans_below(&folder).unwrap();
-        let of = |name: &str| -> Vec<PathBuf> {
-            files.iter().filter(|file| file.parent().unwrap().ends_with(name)).cloned().collect()
-        };
-        let (acute, chronic) = (of("soop_acute_stroke"), of("lesymap_chronic_stroke"));
-        assert_eq!((acute.len(), chronic.len()), (240, 66));
-        let some = acute.into_iter().step_by(40).chain(chronic.into_iter().step_by(11));
-        let some: Vec<PathBuf> = some.collect();
-        let masks = load_masks(&some).unwrap();
+        let files = find_scans_below(folder.path()).unwrap();
+        assert_eq!(files.len(), 12);
+        let masks = load_masks(&files).unwrap();
         for mask in &masks {
             let shape: [usize; 3] = mask.dim().into();
             let around = foreground_box(mask.view()).unwrap();
             assert_eq!((around.start, around.end), ([0; 3], shape), "cut to its box");
         }
+        let stored = Scan::read(&files[0]).unwrap().volume.data.mapv(|value| value as u8);
+        let around = foreground_box(stored.view()).unwrap();
+        let mut mirrored = around.view_of(stored.view());
+        mirrored.invert_axis(Axis(2));
+        assert_eq!(masks[0], mirrored, "turned to RAS+");
         let shapes = MASKS.build(masks).unwrap();
         for window in [[1, 32, 32], [24, 32, 32]] {
             let mut shape = Array3::zeros(window);
