@@ -19,7 +19,7 @@ fn main() -> Result<(), Failure> {
         [] => without_data(&out)?,
         [model, scan] => {
             let config = RunConfig::load(&model.join("run.toml"))?;
-            let restorer = ColdRestorer::load(model, Weights::default(), Device::Cpu)?;
+            let restorer = ColdRestorer::load(model, Weights::default(), &Device::cpu())?;
             (config, restorer, scan.clone())
         }
         _ => return Err("usage: detect_nifti [OUT [MODEL_DIR SCAN.nii.gz]]".into()),
@@ -49,7 +49,7 @@ fn without_data(out: &Path) -> Result<(RunConfig, ColdRestorer, PathBuf), Failur
     let network = config.network.clone();
     let parameters = Parameters::seeded(&network, Key::new(0))?;
     let model = ModelConfig { network, patch: config.pairs.patch, ..ModelConfig::default() };
-    let restorer = ColdRestorer::new(model, &parameters, Device::Cpu)?;
+    let restorer = ColdRestorer::new(model, &parameters, &Device::cpu())?;
     let scan = out.join("phantom_T1w.nii.gz");
     write_volume(
         &scan,

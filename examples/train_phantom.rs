@@ -54,7 +54,7 @@ fn train_on_phantoms(config: &RunConfig, folder: &Path) -> Result<(), Error> {
             source,
         })?;
     }
-    let (resume, stop, device) = (false, None, Device::Cpu);
+    let (resume, stop, device) = (false, None, Device::cpu());
     let training = Training { cohort: &cohort, config, folder, resume, stop, device };
     let report = train(&training, &mut |event| match event {
         TrainEvent::Validation { step, errors } => println!("step {step}: {errors:?}"),

@@ -28,7 +28,7 @@ fn restore(c: &mut Criterion) {
         let model = model(&config);
         let parameters = Parameters::seeded(&model.network, key("weights"));
         let parameters = parameters.expect("a preset");
-        let restorer = ColdRestorer::new(model, &parameters, Device::Cpu).expect("a preset");
+        let restorer = ColdRestorer::new(model, &parameters, &Device::cpu()).expect("a preset");
         let patch = brain(key("diffusion"), config.pairs.patch);
         for n in batches {
             let repeated = vec![patch.view(); n];
@@ -59,7 +59,7 @@ fn steps(count: u64, config: &RunConfig, pairs: &dyn PairSource) -> Duration {
         dir: dir.path(),
         resume: false,
         stop: None,
-        device: Device::Cpu,
+        device: Device::cpu(),
     };
     let mut seconds = 0.0;
     let mut add = |event| {

@@ -255,8 +255,9 @@ fn the_map_of_a_network_is_that_of_every_window_restored_alone_and_plainly() {
     let (network, patch) = (config.network.clone(), config.pairs.patch);
     let parameters = Parameters::seeded(&network, Key::new(5)).unwrap();
     let model = ModelConfig { network, patch, ..ModelConfig::default() };
-    let [fused, plain] = [Engine::default(), Engine::Plain]
-        .map(|engine| ColdRestorer::with(model.clone(), &parameters, Device::Cpu, engine).unwrap());
+    let [fused, plain] = [Engine::default(), Engine::Plain].map(|engine| {
+        ColdRestorer::with(model.clone(), &parameters, &Device::cpu(), engine).unwrap()
+    });
     let scan = scan_with_spot([12, 10, 25]);
     let found = Detector::new(&fused, config.prepare, config.detect_options())
         .unwrap()

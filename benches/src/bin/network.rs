@@ -115,9 +115,9 @@ fn peak_mib() -> Result<u64, Box<dyn Error>> {
 
 /// Serves restorations of a batch, with random weights, which take as long as trained ones.
 fn restore(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let (model, device) = (arguments.model(), Device::Cpu);
+    let (model, device) = (arguments.model(), Device::cpu());
     let parameters = Parameters::seeded(&model.network, key("weights"))?;
-    let restorer = ColdRestorer::with(model, &parameters, device, arguments.engine)?;
+    let restorer = ColdRestorer::with(model, &parameters, &device, arguments.engine)?;
     let patch = arguments.patch();
     let batch = stack(Axis(0), &vec![patch.view(); arguments.batch])?;
     let severities = vec![Severity::FULL; arguments.batch];
@@ -156,7 +156,7 @@ fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         dir: &path,
         resume: false,
         stop: None,
-        device: Device::Cpu,
+        device: Device::cpu(),
     };
     let mut pauses = Pauses { client: None, dir: Some(dir) };
     train(&run, &mut |event| pauses.after(&event))?;

@@ -1,7 +1,7 @@
 //! Arguments that several commands share: threads, device, precision.
 
 use clap::Args;
-use disyre::diffusion::{DeviceRequest, Engine, Precision, SelectedDevice, select_device};
+use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
 
 use crate::error::CliError;
 
@@ -32,10 +32,10 @@ pub(crate) struct DeviceArguments {
 
 impl DeviceArguments {
     /// Finds the device and says which.
-    pub(crate) fn select(&self) -> Result<SelectedDevice, CliError> {
-        let selected = select_device(self.device)?;
-        eprintln!("device: {}", selected.reason);
-        Ok(selected)
+    pub(crate) fn select(&self) -> Result<Device, CliError> {
+        let device = Device::open(self.device)?;
+        eprintln!("device: {}", device.reason());
+        Ok(device)
     }
 }
 

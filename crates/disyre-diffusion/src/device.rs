@@ -1,47 +1,126 @@
+//! The device that a network computes on: asked for as text, opened once, passed to every network.
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::DiffusionError;
 
-/// A machine that a network computes on. It is opened when a network is put on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Device {
-    /// The processor.
-    #[default]
+/// A device that networks compute on, opened once; clones share it.
+///
+/// ```
+/// use disyre_diffusion::{Device, DeviceRequest};
+///
+/// let device = Device::open(DeviceRequest::Cpu)?;
+/// assert_eq!(device.to_string(), "cpu");
+/// assert_eq!(device.reason(), "CPU, as asked for");
+/// # Ok::<(), disyre_diffusion::DiffusionError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[doc(alias("select_device", "SelectedDevice"))]
+pub struct Device {
+    pub(crate) opened: Opened,
+    reason: Arc<str>,
+}
+
+/// The device behind a [`Device`].
+#[derive(Debug, Clone)]
+pub(crate) enum Opened {
     Cpu,
     /// The CUDA device of this number.
-    Cuda(usize),
-    /// The kernels for CUDA on the processor: slow, for tests.
+    #[cfg(feature = "cuda")]
+    Cuda(usize, disyre_cuda::Gpu),
+    /// The CUDA kernels in the emulator.
     #[cfg(feature = "cuda-emulation")]
     Emulated,
 }
 
+impl Device {
+    /// Opens the device of a request; never panics where there is no CUDA.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Device`] if a CUDA device was asked for by number and cannot be used.
+    pub fn open(request: DeviceRequest) -> Result<Self, DiffusionError> {
+        match request {
+            DeviceRequest::Cpu => Ok(Self::cpu()),
+            #[cfg(feature = "cuda-emulation")]
+            DeviceRequest::Emulated => {
+                Ok(Self::new(Opened::Emulated, "CUDA kernels emulated on the CPU, as asked for"))
+            }
+            DeviceRequest::Cuda(number) => open_cuda(number, "as asked for").map_err(|reason| {
+                DiffusionError::Device { requested: request.to_string(), reason }
+            }),
+            DeviceRequest::Auto => Ok(open_cuda(0, "the first one").unwrap_or_else(|reason| {
+                Self::new(Opened::Cpu, &format!("CPU, because {reason}"))
+            })),
+        }
+    }
+
+    /// The CPU.
+    pub fn cpu() -> Self {
+        Self::new(Opened::Cpu, "CPU, as asked for")
+    }
+
+    /// One line for people: which device it is, and why it was taken.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether it is the CPU itself.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.opened, Opened::Cpu)
+    }
+
+    /// Whether it is a GPU.
+    pub fn is_cuda(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        if let Opened::Cuda(..) = self.opened {
+            return true;
+        }
+        false
+    }
+
+    fn new(opened: Opened, reason: &str) -> Self {
+        Self { opened, reason: reason.into() }
+    }
+}
+
+/// The CPU.
+impl Default for Device {
+    fn default() -> Self {
+        Self::cpu()
+    }
+}
+
+/// As a [`DeviceRequest`] names it: `cpu` or `cuda:NUMBER`.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        match &self.opened {
+            Opened::Cpu => f.write_str("cpu"),
+            #[cfg(feature = "cuda")]
+            Opened::Cuda(number, _) => write!(f, "cuda:{number}"),
             #[cfg(feature = "cuda-emulation")]
-            Self::Emulated => f.write_str("emulated"),
+            Opened::Emulated => f.write_str("emulated"),
         }
     }
 }
 
-/// Where to compute.
+/// The device that someone asks for.
+///
+/// As text: `auto`, `cpu`, `cuda` or `cuda:NUMBER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceRequest {
-    /// The first CUDA device if there is one, else the processor.
+    /// The first CUDA device if there is one, else the CPU.
     #[default]
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// The CUDA device of this number.
     Cuda(usize),
-    /// The kernels for CUDA on the processor: slow, for tests.
+    /// The CUDA kernels emulated on the CPU: slow, for tests.
     #[cfg(feature = "cuda-emulation")]
     Emulated,
 }
@@ -89,55 +168,18 @@ impl FromStr for DeviceRequest {
     }
 }
 
-/// A device and why it was taken.
-#[derive(Debug, Clone)]
-pub struct SelectedDevice {
-    /// Where the network computes.
-    pub device: Device,
-    /// One line for people: which device and why.
-    pub reason: String,
-}
-
-/// Finds the device for a request, without a panic where there is no CUDA.
-///
-/// # Errors
-/// [`DiffusionError::Device`] if a CUDA device was asked for by number and cannot be used.
-pub fn select_device(request: DeviceRequest) -> Result<SelectedDevice, DiffusionError> {
-    let cpu = |reason| SelectedDevice { device: Device::Cpu, reason };
-    let cuda = |number, why| {
-        let name = probe(number)?;
-        let (device, reason) = (Device::Cuda(number), format!("cuda:{number} ({name}), {why}"));
-        Ok(SelectedDevice { device, reason })
-    };
-    match request {
-        DeviceRequest::Cpu => Ok(cpu("processor, as asked for".into())),
-        #[cfg(feature = "cuda-emulation")]
-        DeviceRequest::Emulated => {
-            let reason = "kernels for CUDA on the processor, as asked for".into();
-            Ok(SelectedDevice { device: Device::Emulated, reason })
-        }
-        DeviceRequest::Cuda(number) => cuda(number, "as asked for")
-            .map_err(|reason| DiffusionError::Device { requested: request.to_string(), reason }),
-        DeviceRequest::Auto => Ok(cuda(0, "the first one")
-            .unwrap_or_else(|reason: String| cpu(format!("processor, because {reason}")))),
-    }
-}
-
-/// Opens a CUDA device and tells its name, or why it cannot be used.
+/// Opens a CUDA device; the error says why it cannot be used.
 #[cfg(feature = "cuda")]
-fn probe(number: usize) -> Result<String, String> {
+fn open_cuda(number: usize, why: &str) -> Result<Device, String> {
     let gpu = disyre_cuda::Gpu::open(number).map_err(|error| error.to_string())?;
-    Ok(gpu.describe().to_owned())
+    let reason = format!("{}, {why}", gpu.describe());
+    Ok(Device::new(Opened::Cuda(number, gpu), &reason))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn probe(_: usize) -> Result<String, String> {
-    Err(WITHOUT_CUDA.into())
+fn open_cuda(_: usize, _: &str) -> Result<Device, String> {
+    Err("this program was built without CUDA".into())
 }
-
-/// Why no CUDA device can be used by a program without the feature.
-#[cfg(not(feature = "cuda"))]
-pub(crate) const WITHOUT_CUDA: &str = "this program was built without CUDA";
 
 #[cfg(test)]
 mod tests {
@@ -152,18 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_is_always_there_and_says_so() {
-        let selected = select_device(DeviceRequest::Cpu).unwrap();
-        assert!(selected.device == Device::Cpu);
-        assert_eq!(selected.reason, "processor, as asked for");
+    fn the_cpu_is_always_there_and_says_so() {
+        let device = Device::open(DeviceRequest::Cpu).unwrap();
+        assert!(device.is_cpu() && !device.is_cuda());
+        assert_eq!(device.reason(), "CPU, as asked for");
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn without_cuda_the_choice_falls_on_the_processor_and_a_demand_is_an_error() {
-        let selected = select_device(DeviceRequest::Auto).unwrap();
-        assert!(selected.device == Device::Cpu && selected.reason.contains("built without CUDA"));
-        let message = select_device(DeviceRequest::Cuda(0)).unwrap_err().to_string();
+    fn without_cuda_the_choice_falls_on_the_cpu_and_a_demand_is_an_error() {
+        let device = Device::open(DeviceRequest::Auto).unwrap();
+        assert!(device.is_cpu() && device.reason().contains("built without CUDA"));
+        let message = Device::open(DeviceRequest::Cuda(0)).unwrap_err().to_string();
         assert!(message.starts_with("device cuda:0 cannot be used"), "{message}");
     }
 }

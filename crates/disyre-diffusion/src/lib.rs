@@ -10,7 +10,7 @@
 //! let network = UNetConfig { channels: vec![32, 64], attention_levels: vec![1], ..UNetConfig::default() };
 //! let model = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
 //! let untrained = Parameters::seeded(&model.network, Key::new(1))?;
-//! let restorer = ColdRestorer::new(model, &untrained, Device::Cpu)?;
+//! let restorer = ColdRestorer::new(model, &untrained, &Device::cpu())?;
 //! let batch = Array5::zeros((2, 1, 1, 16, 16)); // (n, c, z, y, x)
 //! let mut restored = batch.clone();
 //! restorer.restore(batch.view(), &[Severity::CLEAN, Severity::FULL], restored.view_mut())?;
@@ -23,7 +23,7 @@
 //! - [`train`], [`TrainConfig`], [`TrainEvent`]: training from any [`PairSource`](disyre_core::PairSource);
 //! - [`Batches`]: pairs made ahead of their use, for a training of your own;
 //! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
-//! - [`select_device`], [`weights_sha256`]: where to compute, and which weights it was.
+//! - [`Device`], [`weights_sha256`]: the device to compute on, and which weights it was.
 //!
 //! Feature `cuda` runs networks on NVIDIA's graphics processors; `candle-cuda` the plain ones of [`Engine::Plain`] too;
 //! `cuda-emulation` runs the kernels for them on the processor, for tests.
@@ -55,7 +55,7 @@ extern crate self as disyre_diffusion;
 mod golden;
 
 pub use descent::{DescentConfig, DescentRule};
-pub use device::{Device, DeviceRequest, SelectedDevice, select_device};
+pub use device::{Device, DeviceRequest};
 pub use disyre_kernels::{Compute, ConvKind, Convolution, Extent, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;

@@ -54,7 +54,7 @@ impl ColdRestorer {
     pub fn load(
         model_dir: &Path,
         weights: Weights,
-        device: Device,
+        device: &Device,
     ) -> Result<Self, DiffusionError> {
         Self::load_with(model_dir, weights, device, Engine::default())
     }
@@ -66,7 +66,7 @@ impl ColdRestorer {
     pub fn load_with(
         model_dir: &Path,
         weights: Weights,
-        device: Device,
+        device: &Device,
         engine: Engine,
     ) -> Result<Self, DiffusionError> {
         let config = ModelConfig::load(model_dir)?;
@@ -82,7 +82,7 @@ impl ColdRestorer {
     pub fn new(
         config: ModelConfig,
         parameters: &Parameters,
-        device: Device,
+        device: &Device,
     ) -> Result<Self, DiffusionError> {
         Self::with(config, parameters, device, Engine::default())
     }
@@ -94,7 +94,7 @@ impl ColdRestorer {
     pub fn with(
         config: ModelConfig,
         parameters: &Parameters,
-        device: Device,
+        device: &Device,
         engine: Engine,
     ) -> Result<Self, DiffusionError> {
         config.ensure_valid()?;
@@ -205,7 +205,7 @@ mod tests {
         };
         let parameters = Parameters::seeded(&network, Key::new(5)).unwrap();
         let config = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
-        ColdRestorer::new(config, &parameters, Device::Cpu).unwrap()
+        ColdRestorer::new(config, &parameters, &Device::cpu()).unwrap()
     }
 
     fn batch(n: usize, z: usize) -> (Array5<f32>, Vec<Severity>) {

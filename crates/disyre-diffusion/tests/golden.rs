@@ -137,7 +137,7 @@ fn learning_rates_equal_the_published_ones() {
 fn small_restorer(golden: &Golden) -> ColdRestorer {
     let config =
         ModelConfig { network: small_network(), patch: [1, 32, 32], ..ModelConfig::default() };
-    ColdRestorer::new(config, &small_parameters(golden), Device::Cpu).unwrap()
+    ColdRestorer::new(config, &small_parameters(golden), &Device::cpu()).unwrap()
 }
 
 /// Images `(n, c, y, x)` as volumes of one slice.

@@ -18,7 +18,7 @@ fn restorer(golden: &Golden) -> ColdRestorer {
     };
     let parameters = golden.parameters(&network);
     let config = ModelConfig { network, patch: [1, 32, 32], ..ModelConfig::default() };
-    ColdRestorer::new(config, &parameters, Device::Cpu).unwrap()
+    ColdRestorer::new(config, &parameters, &Device::cpu()).unwrap()
 }
 
 /// The score of one image `(c, z, y, x)`: every window scored, then blended.

@@ -97,7 +97,7 @@ struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     fn new(dir: &'a Path, pairs: &'a dyn PairSource) -> Self {
-        let (config, model, device) = (config(), model(), Device::Cpu);
+        let (config, model, device) = (config(), model(), Device::cpu());
         Self { config, model, pairs, dir, resume: false, stop_after: None, device }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Setup<'a> {
             dir: self.dir,
             resume: self.resume,
             stop: Some(&stop),
-            device: self.device,
+            device: self.device.clone(),
         };
         let summary = train(&run, &mut |event| {
             if let TrainEvent::Step { step, .. } = event {
@@ -133,7 +133,7 @@ fn three_steps_and_three_resumed_are_six_steps_to_the_byte() {
     let pairs = Veiled(Key::new(1));
     for device in devices() {
         let [whole, halves] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let setup = Setup { device, ..Setup::new(whole.path(), &pairs) };
+        let setup = Setup { device: device.clone(), ..Setup::new(whole.path(), &pairs) };
         assert!(setup.train().unwrap().0.finished);
         let mut setup = Setup { dir: halves.path(), stop_after: Some(3), ..setup };
         let (summary, _) = setup.train().unwrap();
@@ -152,7 +152,7 @@ fn one_thread_and_two_give_the_same_bytes() {
     for device in devices() {
         let files = [1, 2].map(|threads| {
             let dir = tempfile::tempdir().unwrap();
-            let setup = Setup { device, ..Setup::new(dir.path(), &pairs) };
+            let setup = Setup { device: device.clone(), ..Setup::new(dir.path(), &pairs) };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| setup.train().map(|_| ())).unwrap();
             bytes(dir.path())
@@ -181,7 +181,7 @@ fn the_trained_weights_load_and_have_a_name() {
     let dir = tempfile::tempdir().unwrap();
     Setup::new(dir.path(), &Veiled(Key::new(1))).train().unwrap();
     for weights in [Weights::Raw, Weights::Ema] {
-        ColdRestorer::load(dir.path(), weights, Device::Cpu).unwrap();
+        ColdRestorer::load(dir.path(), weights, &Device::cpu()).unwrap();
         let hash = weights_sha256(&dir.path().join(weights.file_name())).unwrap();
         assert_eq!(hash.len(), 64);
     }
@@ -235,7 +235,7 @@ fn a_loss_that_is_not_finite_names_its_step_and_keeps_the_checkpoint() {
     assert!(message.starts_with("the loss is not finite at step 3"), "{message}");
     let resumed = Setup { resume: true, ..setup };
     assert!(resumed.train().unwrap_err().to_string().contains("step 3"));
-    ColdRestorer::load(dir.path(), Weights::Raw, Device::Cpu).unwrap();
+    ColdRestorer::load(dir.path(), Weights::Raw, &Device::cpu()).unwrap();
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn without_an_average_there_is_no_file_of_it() {
     let (summary, _) = setup.train().unwrap();
     assert_eq!(summary.validation.unwrap().ema, None);
     assert!(!dir.path().join(EMA_FILE).exists());
-    assert!(ColdRestorer::load(dir.path(), Weights::Ema, Device::Cpu).is_err());
+    assert!(ColdRestorer::load(dir.path(), Weights::Ema, &Device::cpu()).is_err());
 }
 
 #[test]

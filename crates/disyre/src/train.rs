@@ -39,7 +39,7 @@ pub struct TrainReport {
 }
 
 /// A training: cohort, settings and folder.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Training<'a> {
     /// Healthy subjects.
     pub cohort: &'a Cohort,
@@ -58,7 +58,7 @@ pub struct Training<'a> {
 impl<'a> Training<'a> {
     /// A new training on the CPU that nobody stops.
     pub fn new(cohort: &'a Cohort, config: &'a RunConfig, folder: &'a Path) -> Self {
-        Self { cohort, config, folder, resume: false, stop: None, device: Device::Cpu }
+        Self { cohort, config, folder, resume: false, stop: None, device: Device::cpu() }
     }
 }
 
@@ -74,7 +74,7 @@ pub fn train(
     training: &Training<'_>,
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainReport, Error> {
-    let Training { cohort, config, folder, resume, stop, device } = *training;
+    let Training { cohort, config, folder, resume, stop, ref device } = *training;
     config.check()?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
@@ -92,7 +92,7 @@ pub fn train(
         dir: folder,
         resume,
         stop,
-        device,
+        device: device.clone(),
     };
     let summary = disyre_diffusion::train(&run, observer)?;
     let report = TrainReport {

@@ -9,7 +9,7 @@ use clap::Args;
 use disyre::core::ndarray::Array3;
 use disyre::core::{Grid, Key};
 use disyre::dag::DagConfig;
-use disyre::diffusion::{SelectedDevice, TrainConfig, UNetConfig};
+use disyre::diffusion::{Device, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{
     Case, Detection, DetectionFiles, LoadOptions, Model, Protocol, Report, RunConfig, Training,
@@ -79,7 +79,7 @@ impl Demo {
     }
 }
 
-fn train(config: &RunConfig, folders: &Folders, device: &SelectedDevice) -> Result<(), CliError> {
+fn train(config: &RunConfig, folders: &Folders, device: &Device) -> Result<(), CliError> {
     let cohort = load_cohort(&folders.healthy, config)?;
     let training = Training {
         cohort: &cohort,
@@ -87,7 +87,7 @@ fn train(config: &RunConfig, folders: &Folders, device: &SelectedDevice) -> Resu
         folder: &folders.model,
         resume: false,
         stop: None,
-        device: device.device,
+        device: device.clone(),
     };
     train_visibly(&training).map(drop)
 }
@@ -96,7 +96,7 @@ fn train(config: &RunConfig, folders: &Folders, device: &SelectedDevice) -> Resu
 fn detect(
     config: &RunConfig,
     folders: &Folders,
-    device: &SelectedDevice,
+    device: &Device,
     patients: &[Patient],
 ) -> Result<Vec<ComparedCase>, CliError> {
     let options = LoadOptions { device: device.clone(), ..LoadOptions::default() };

@@ -56,7 +56,7 @@ impl Train {
             let alternative = "continue its training with --resume";
             return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
         }
-        let device = self.device.select()?.device;
+        let device = self.device.select()?;
         let cohort = load_cohort(&self.healthy, &config)?;
         let training = Training {
             cohort: &cohort,

@@ -1,4 +1,4 @@
-use disyre::diffusion::{Device, DeviceRequest, select_device};
+use disyre::diffusion::{Device, DeviceRequest};
 
 use crate::support::{World, fail, succeed, text};
 
@@ -9,10 +9,10 @@ fn the_choice_of_a_device_says_why() {
     let (scan, model) = (world.path("patients/sub-1_T1w.nii.gz"), world.path("model"));
     let arguments = ["detect", "-i", &scan, "-o", &text(out.path()), "-m", &model];
     let ran = succeed(arguments.into_iter().chain(["--device", "auto"]));
-    let selected = select_device(DeviceRequest::Auto).unwrap();
-    assert!(ran.err.contains(&format!("device: {}\n", selected.reason)), "{}", ran.err);
-    if selected.device == Device::Cpu {
-        assert!(ran.err.contains("device: processor, because "), "{}", ran.err);
+    let selected = Device::open(DeviceRequest::Auto).unwrap();
+    assert!(ran.err.contains(&format!("device: {}\n", selected.reason())), "{}", ran.err);
+    if selected.is_cpu() {
+        assert!(ran.err.contains("device: CPU, because "), "{}", ran.err);
     }
 }
 
@@ -105,10 +105,10 @@ mod emulated {
         assert!(ran.err.contains("resumed after step "), "{}", ran.err);
         assert_eq!(losses(&cpu).len(), 6);
         assert_close("losses", &losses(&cuda), &losses(&cpu));
-        let map = detect(world, &cpu, "cpu", "processor");
+        let map = detect(world, &cpu, "cpu", "CPU");
         assert!(map.iter().filter(|&&v| v > 0.0).count() > 500);
         for model in [&cpu, &cuda] {
-            let found = detect(world, model, "emulated", "kernels for CUDA on the processor");
+            let found = detect(world, model, "emulated", "CUDA kernels emulated on the CPU");
             assert_close("the map", &found, &map);
         }
     }

@@ -19,8 +19,8 @@ pub(super) enum Way {
 /// All instruction sets of the processor in all their precisions, and the two precisions of every other device.
 pub(super) fn ways() -> Vec<Way> {
     let mut ways: Vec<Way> = Compute::all().into_iter().map(Way::Cpu).collect();
-    for device in devices().into_iter().filter(|&device| device != Device::Cpu) {
-        ways.extend([Precision::F32, Precision::Bf16].map(|p| Way::Device(device, p)));
+    for device in devices().into_iter().filter(|device| !device.is_cpu()) {
+        ways.extend([Precision::F32, Precision::Bf16].map(|p| Way::Device(device.clone(), p)));
     }
     ways
 }
@@ -51,21 +51,21 @@ impl Way {
     }
 
     pub(super) fn runner(&self, parameters: &Parameters) -> Box<dyn Runner> {
-        match *self {
-            Self::Cpu(compute) => Box::new(Fused::new(parameters, Cpu::new(compute)).unwrap()),
+        match self {
+            Self::Cpu(compute) => Box::new(Fused::new(parameters, Cpu::new(*compute)).unwrap()),
             Self::Device(device, precision) => {
-                Engine::Fused(precision).runner(parameters, device).unwrap()
+                Engine::Fused(*precision).runner(parameters, device).unwrap()
             }
         }
     }
 
     pub(super) fn trainee(&self, parameters: &Parameters, training: Training) -> Box<dyn Trainee> {
-        match *self {
+        match self {
             Self::Cpu(compute) => {
-                Box::new(FusedTrainee::new(parameters, Cpu::new(compute), training).unwrap())
+                Box::new(FusedTrainee::new(parameters, Cpu::new(*compute), training).unwrap())
             }
             Self::Device(device, precision) => {
-                Engine::Fused(precision).trainee(parameters, device, training).unwrap()
+                Engine::Fused(*precision).trainee(parameters, device, training).unwrap()
             }
         }
     }

@@ -435,7 +435,7 @@ mod tests {
                 let x = images(name);
                 let expected = summed_by_hand(&*runner, &x, &members, distance);
                 let found = runner.ensemble(&x, &members, distance).unwrap().unwrap();
-                if let Way::Device(crate::Device::Cuda(_), _) = way {
+                if matches!(&way, Way::Device(device, _) if device.is_cuda()) {
                     let Sums { residuals, restorations } = found;
                     let name = format!("{distance:?} in {way}");
                     assert_close(&name, &residuals, &expected.residuals, 1e-6);

@@ -3,7 +3,8 @@
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{Compute, Cpu, Precision};
 
-use crate::{Device, DiffusionError};
+use crate::DiffusionError;
+use crate::device::{Device, Opened};
 
 /// What is made on a machine, whichever it is.
 pub(super) trait On {
@@ -15,45 +16,42 @@ pub(super) trait On {
 /// Makes something on a device that multiplies in `precision`, or in the next more exact one that it has.
 pub(super) fn make<W: On>(
     what: W,
-    device: Device,
+    device: &Device,
     precision: Precision,
 ) -> Result<W::Made, DiffusionError> {
-    match device {
-        Device::Cpu => what.on(Cpu::new(Compute::new(precision))),
+    match &device.opened {
+        Opened::Cpu => what.on(Cpu::new(Compute::new(precision))),
         #[cfg(feature = "cuda")]
-        Device::Cuda(number) => {
-            what.on(disyre_cuda::Cuda::on(&disyre_cuda::Gpu::open(number)?, precision)?)
-        }
-        #[cfg(not(feature = "cuda"))]
-        Device::Cuda(_) => Err(unusable(device, crate::device::WITHOUT_CUDA)),
+        Opened::Cuda(_, gpu) => what.on(disyre_cuda::Cuda::on(gpu, precision)?),
         #[cfg(feature = "cuda-emulation")]
-        Device::Emulated => what.on(disyre_cuda::Cuda::emulated_graphs(precision)),
+        Opened::Emulated => what.on(disyre_cuda::Cuda::emulated_graphs(precision)),
     }
 }
 
 /// The same device for candle.
 #[cfg(feature = "candle")]
-pub(super) fn candle_device(device: Device) -> Result<candle_core::Device, DiffusionError> {
-    match device {
-        Device::Cpu => Ok(candle_core::Device::Cpu),
+pub(super) fn candle_device(device: &Device) -> Result<candle_core::Device, DiffusionError> {
+    match &device.opened {
+        Opened::Cpu => Ok(candle_core::Device::Cpu),
         // The library binds the driver at the first use, which panics where it is missing.
         #[cfg(feature = "candle-cuda")]
-        Device::Cuda(number) => {
-            match std::panic::catch_unwind(|| candle_core::Device::new_cuda(number)) {
+        Opened::Cuda(number, _) => {
+            match std::panic::catch_unwind(|| candle_core::Device::new_cuda(*number)) {
                 Ok(opened) => Ok(opened?),
                 Err(_) => Err(unusable(device, "the CUDA driver was not found")),
             }
         }
-        #[cfg(not(feature = "candle-cuda"))]
-        Device::Cuda(_) => Err(unusable(
+        #[cfg(all(feature = "cuda", not(feature = "candle-cuda")))]
+        Opened::Cuda(..) => Err(unusable(
             device,
             "engine plain runs there only in a program built with feature candle-cuda",
         )),
         #[cfg(feature = "cuda-emulation")]
-        Device::Emulated => Err(unusable(device, "engine plain knows no emulator")),
+        Opened::Emulated => Err(unusable(device, "engine plain knows no emulator")),
     }
 }
 
-fn unusable(device: Device, reason: &str) -> DiffusionError {
+#[cfg(all(feature = "candle", any(feature = "cuda", feature = "cuda-emulation")))]
+fn unusable(device: &Device, reason: &str) -> DiffusionError {
     DiffusionError::Device { requested: device.to_string(), reason: reason.into() }
 }

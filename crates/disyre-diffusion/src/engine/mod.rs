@@ -90,7 +90,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`DiffusionError`] if the device cannot be opened.
-    pub fn describe(self, device: Device) -> Result<String, DiffusionError> {
+    pub fn describe(self, device: &Device) -> Result<String, DiffusionError> {
         match self {
             Self::Fused(precision) => make(Describe, device, precision),
             #[cfg(feature = "candle")]
@@ -102,7 +102,7 @@ impl Engine {
     pub(crate) fn runner(
         self,
         parameters: &Parameters,
-        device: Device,
+        device: &Device,
     ) -> Result<Box<dyn Runner>, DiffusionError> {
         match self {
             Self::Fused(precision) => make(Run(parameters), device, precision),
@@ -118,7 +118,7 @@ impl Engine {
     pub(crate) fn trainee(
         self,
         parameters: &Parameters,
-        device: Device,
+        device: &Device,
         training: Training,
     ) -> Result<Box<dyn Trainee>, DiffusionError> {
         match self {
@@ -290,7 +290,7 @@ mod tests {
     type Named = Vec<(String, Vec<f32>)>;
 
     /// Restoration, loss and gradients.
-    fn run(engine: Engine, device: Device, recompute: bool) -> (Vec<f32>, f64, Named) {
+    fn run(engine: Engine, device: &Device, recompute: bool) -> (Vec<f32>, f64, Named) {
         let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
         let training = Training { averaged: false, recompute };
         let mut trainee = engine.trainee(&parameters, device, training).unwrap();
@@ -316,12 +316,13 @@ mod tests {
     #[cfg(feature = "candle")]
     #[test]
     fn fused_and_plain_restorations_and_gradients_agree() {
-        let (restored, loss, gradients) = run(Engine::Plain, Device::Cpu, false);
+        let (restored, loss, gradients) = run(Engine::Plain, &Device::cpu(), false);
         let tolerances =
             [(Precision::F32, 2e-4), (Precision::Bf16x3, 2e-3), (Precision::Bf16, 0.3)];
-        let everywhere = devices().into_iter().flat_map(|device| tolerances.map(|t| (device, t)));
+        let everywhere =
+            devices().into_iter().flat_map(|device| tolerances.map(|t| (device.clone(), t)));
         for (device, (precision, tolerance)) in everywhere {
-            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), device, false);
+            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), &device, false);
             assert!(worst(&ours, &restored) < tolerance, "{precision}");
             assert!((our_loss / loss - 1.0).abs() < f64::from(tolerance), "{precision}");
             for ((name, ours), (plain_name, plain)) in ours_gradients.iter().zip(&gradients) {
@@ -338,7 +339,7 @@ mod tests {
     #[test]
     fn recomputed_results_give_the_same_gradient() {
         for device in devices() {
-            let [anew, kept] = [true, false].map(|again| run(Engine::default(), device, again));
+            let [anew, kept] = [true, false].map(|again| run(Engine::default(), &device, again));
             assert_eq!(anew, kept, "{device}");
         }
     }
@@ -353,7 +354,7 @@ mod tests {
         let update = AdamW { step_size: 1e-3, betas: [0.5, 0.75], average: 0.5, ..forgetful() };
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-            let make = || Engine::default().trainee(&parameters, device, training).unwrap();
+            let make = || Engine::default().trainee(&parameters, &device, training).unwrap();
             let mut lasting = make();
             let mut state = lasting.state().unwrap();
             for step in 0..3 {
@@ -377,12 +378,12 @@ mod tests {
         let names = ["a", "b", "c"];
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-            let make = || Engine::default().runner(&parameters, device).unwrap();
+            let make = || Engine::default().runner(&parameters, &device).unwrap();
             let expected = names.map(|name| make().forward(&images(name), &conditioning).unwrap());
             let shared = make();
             std::thread::scope(|scope| {
                 for (name, expected) in names.iter().zip(&expected) {
-                    let (shared, conditioning) = (&shared, &conditioning);
+                    let (shared, conditioning, device) = (&shared, &conditioning, &device);
                     scope.spawn(move || {
                         for run in 0..6 {
                             let found = shared.forward(&images(name), conditioning).unwrap();
@@ -403,7 +404,7 @@ mod tests {
         let training = Training { averaged: true, recompute: false };
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-            let mut trainee = Engine::default().trainee(&parameters, device, training).unwrap();
+            let mut trainee = Engine::default().trainee(&parameters, &device, training).unwrap();
             let before = trainee.state().unwrap();
             let update = AdamW { step_size: 1e-3, average: 0.5, ..forgetful() };
             let found = trainee.step(&example, &update).unwrap();

@@ -67,7 +67,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`DiffusionError::ResumeMismatch`] if it was started under other settings.
-    pub(crate) fn resume(&self, dir: &Path, device: Device) -> Result<Learner, DiffusionError> {
+    pub(crate) fn resume(&self, dir: &Path, device: &Device) -> Result<Learner, DiffusionError> {
         let path = dir.join(TRAINING_FILE);
         let text = read_metadata(&path, SETTINGS)?.unwrap_or_default();
         let saved: Saved = serde_json::from_str(&text).map_err(broken_settings(&path))?;

@@ -21,7 +21,7 @@ impl Learner {
     pub(crate) fn new(
         parameters: &Parameters,
         config: &TrainConfig,
-        device: Device,
+        device: &Device,
     ) -> Result<Self, DiffusionError> {
         let training = Training { averaged: config.ema_decay > 0.0, recompute: config.recompute };
         Ok(Self { network: config.engine.trainee(parameters, device, training)?, steps: 0 })
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn three_steps_equal_those_of_the_published_optimiser() {
         #[cfg(feature = "candle")]
-        three_steps(Engine::Plain, Device::Cpu);
-        devices().into_iter().for_each(|device| three_steps(Engine::default(), device));
+        three_steps(Engine::Plain, &Device::cpu());
+        devices().into_iter().for_each(|device| three_steps(Engine::default(), &device));
     }
 
-    fn three_steps(engine: Engine, device: Device) {
+    fn three_steps(engine: Engine, device: &Device) {
         let Some(small) = Golden::load("unet_small.safetensors") else { return };
         let Some(golden) = Golden::load("adamw_3steps.safetensors") else { return };
         let network = UNetConfig {

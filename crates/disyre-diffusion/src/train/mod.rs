@@ -33,7 +33,7 @@ use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
 use crate::{Device, DiffusionError, ModelConfig, Parameters, Schedule};
 
 /// All that a run of training needs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct TrainRun<'a> {
     /// How to train.
     pub config: &'a TrainConfig,
@@ -49,7 +49,7 @@ pub struct TrainRun<'a> {
     pub resume: bool,
     /// Set it to true, from anywhere, to end the run after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: Device,
 }
 
@@ -262,14 +262,14 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
     let exists = run.dir.join(TRAINING_FILE).exists();
     let exported = [MODEL_FILE, EMA_FILE].iter().any(|name| run.dir.join(name).exists());
     match (exists, run.resume) {
-        (true, true) => settings.resume(run.dir, run.device),
+        (true, true) => settings.resume(run.dir, &run.device),
         _ if exists || exported => {
             Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() })
         }
         _ => {
             let key = Key::new(run.config.seed).child("weights");
             let parameters = Parameters::seeded(&run.model.network, key)?;
-            Learner::new(&parameters, run.config, run.device)
+            Learner::new(&parameters, run.config, &run.device)
         }
     }
 }

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Key;
 use disyre_core::ndarray::ArrayD;
-use disyre_diffusion::{Device, DeviceRequest, Parameters, UNetConfig, select_device};
+use disyre_diffusion::{Device, DeviceRequest, Parameters, UNetConfig};
 use safetensors::{Dtype, SafeTensors};
 
 /// Every device that a network can run on: the CPU, the CUDA kernels emulated on it if they were built, and CUDA. Where
 /// that cannot be used, it is left out with a printed line, or fails if `DISYRE_REQUIRE_CUDA` is 1.
 pub(crate) fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::Cpu];
+    let mut devices = vec![Device::cpu()];
     #[cfg(feature = "cuda-emulation")]
-    devices.push(Device::Emulated);
-    match select_device(DeviceRequest::Cuda(0)) {
-        Ok(selected) => devices.push(selected.device),
+    devices.push(Device::open(DeviceRequest::Emulated).unwrap());
+    match Device::open(DeviceRequest::Cuda(0)) {
+        Ok(device) => devices.push(device),
         Err(error) => {
             let required =
                 std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|value| value == "1");

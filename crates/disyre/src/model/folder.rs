@@ -99,9 +99,9 @@ impl ModelFolder {
     pub fn load(mut self, options: &LoadOptions) -> Result<Model, Error> {
         let engine = options.engine.unwrap_or(self.config.detect.engine);
         self.config.detect.engine = engine;
-        let device = options.device.device;
+        let device = &options.device;
         let restorer = ColdRestorer::load_with(&self.path, self.weights, device, engine)?;
-        let device = format!("{}; {}", options.device.reason, engine.describe(device)?);
+        let device = format!("{}; {}", device.reason(), engine.describe(device)?);
         Ok(Model { folder: self, restorer, device })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use disyre_core::ndarray::ArrayView3;
-use disyre_diffusion::{ColdRestorer, Device, Engine, SelectedDevice};
+use disyre_diffusion::{ColdRestorer, Device, Engine};
 use disyre_volume::Scan;
 
 pub use folder::ModelFolder;
@@ -37,20 +37,12 @@ pub struct Model {
 }
 
 /// Device and precision of a model's network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// Device; default: the CPU.
-    pub device: SelectedDevice,
+    pub device: Device,
     /// Precision; `None`: that of the model's settings.
     pub engine: Option<Engine>,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        let device =
-            SelectedDevice { device: Device::Cpu, reason: "processor, as asked for".into() };
-        Self { device, engine: None }
-    }
 }
 
 /// One detection, where it is not the plain one: other settings, or a brain mask.

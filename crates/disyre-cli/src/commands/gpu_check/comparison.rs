@@ -23,7 +23,7 @@ pub(super) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// Device, precision and batch of a comparison.
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
-    pub(super) device: Device,
+    pub(super) device: &'a Device,
     pub(super) engine: Engine,
     /// Folder for models that are trained for a moment.
     pub(super) folder: &'a Path,
@@ -40,7 +40,8 @@ impl Bench<'_> {
             ..UNetConfig::default()
         };
         let model = ModelConfig { network, patch: [1, 64, 64], ..ModelConfig::default() };
-        let cpu = Self { device: Device::Cpu, engine: Engine::default(), ..self };
+        let cpu = Device::cpu();
+        let cpu = Bench { device: &cpu, engine: Engine::default(), ..self };
         let pairs = pairs(model.patch)?;
         let all = [self, cpu].map(|bench| -> Outcome<[Vec<f64>; 4]> {
             let (residuals, restorations, _) = bench.restore(&model, &pairs, 3)?;
@@ -117,7 +118,7 @@ impl Bench<'_> {
             dir: &dir,
             resume: false,
             stop: None,
-            device: self.device,
+            device: self.device.clone(),
         };
         let mut steps = Vec::new();
         train(&run, &mut |event| {

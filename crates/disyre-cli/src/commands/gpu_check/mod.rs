@@ -6,7 +6,7 @@ mod speed;
 use std::path::PathBuf;
 
 use clap::Args;
-use disyre::diffusion::{Device, DeviceRequest, Engine, Precision, select_device};
+use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
 
 use crate::arguments::parse_device;
 use crate::error::CliError;
@@ -35,7 +35,7 @@ pub(crate) struct GpuCheck {
 
 impl GpuCheck {
     pub(crate) fn run(&self) -> Result<(), CliError> {
-        let selected = match select_device(self.device) {
+        let selected = match Device::open(self.device) {
             Ok(selected) => selected,
             Err(error) => {
                 println!("verdict: nothing was checked: {error}");
@@ -43,9 +43,9 @@ impl GpuCheck {
                 return if required { Err(CliError::NoGpu) } else { Ok(()) };
             }
         };
-        println!("device: {}", selected.reason);
+        println!("device: {}", selected.reason());
         create_folder(&self.folder)?;
-        match self.check(selected.device) {
+        match self.check(&selected) {
             Ok(true) => {
                 println!("verdict: it computes what the CPU computes");
                 Ok(())
@@ -62,7 +62,7 @@ impl GpuCheck {
     }
 
     /// Tells whether all comparisons hold; prints them, and the times if they do.
-    fn check(&self, device: Device) -> Outcome<bool> {
+    fn check(&self, device: &Device) -> Outcome<bool> {
         let (folder, mut equal) = (self.folder.as_path(), true);
         for (precision, tolerance) in [(Precision::F32, 2e-4), (Precision::Bf16, 0.1)] {
             let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: 4 };

@@ -16,14 +16,14 @@ use super::comparison::{Bench, ENSEMBLE, Outcome, pairs};
 const RUNS: usize = 10;
 
 /// Prints times of training, of ensembles and of a whole scan.
-pub(super) fn measure(device: Device, folder: &Path, batch: usize) -> Outcome<()> {
+pub(super) fn measure(device: &Device, folder: &Path, batch: usize) -> Outcome<()> {
     println!("speed, published network, patches of 128 x 128; GB/s counts every feature map once");
     println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
     for (precision, bytes) in [(Precision::Bf16, 2), (Precision::F32, 4)] {
         let bench = Bench { device, engine: Engine::Fused(precision), folder, batch };
         Rows { bytes }.measure(bench)?;
     }
-    if let Device::Cuda(_) = device {
+    if device.is_cuda() {
         score_a_scan(device, &RunConfig::reference(), [155, 240, 240])?;
     }
     Ok(())
@@ -75,7 +75,7 @@ fn fastest(seconds: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Scores a scan of so many voxels of 1 mm as `disyre detect` does, three times.
-fn score_a_scan(device: Device, settings: &RunConfig, shape: [usize; 3]) -> Outcome<()> {
+fn score_a_scan(device: &Device, settings: &RunConfig, shape: [usize; 3]) -> Outcome<()> {
     let phantoms = PhantomConfig { shape, spacing_mm: 1.0, ..PhantomConfig::default() };
     let scan = phantoms.healthy(Key::new(3)).volume;
     let mut config = settings.clone();
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_scan_is_scored_on_the_cpu_too() {
-        score_a_scan(Device::Cpu, &RunConfig::cpu_2mm(), [24, 64, 64])
+        score_a_scan(&Device::cpu(), &RunConfig::cpu_2mm(), [24, 64, 64])
             .expect("a phantom is scored");
     }
 }
