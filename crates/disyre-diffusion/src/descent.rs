@@ -1,3 +1,5 @@
+//! Restoration in several steps from severe to clean, for parity with the published sampler.
+
 use disyre_core::ndarray::{Array5, ArrayView5, ArrayViewMut5, Zip};
 use disyre_core::{Severity, ensure_same_shape};
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,7 @@ pub enum DescentRule {
 pub struct DescentConfig {
     /// Number of steps, at most the levels of the schedule. Published: 5.
     pub steps: usize,
-    /// What the network is told. Published: the mirrored order, see [`ConditioningOrder`]; ours: the severity.
+    /// Order of the severities that the network is given. Published: the mirrored order, see [`ConditioningOrder`]; ours: the severity.
     pub order: ConditioningOrder,
     /// How each step goes on.
     pub rule: DescentRule,

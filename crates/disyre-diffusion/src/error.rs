@@ -1,3 +1,5 @@
+//! The error of this crate.
+
 use std::path::{Path, PathBuf};
 
 use disyre_core::{PairError, RestoreError, ShapeError};
@@ -12,9 +14,9 @@ pub enum DiffusionError {
     Config {
         /// Which field, as in the configuration file.
         field: &'static str,
-        /// What would be right.
+        /// Values that would be right.
         expected: String,
-        /// What came.
+        /// Value that came.
         got: String,
     },
     /// An image cannot be halved as often as the network does it.
@@ -28,7 +30,7 @@ pub enum DiffusionError {
         width: usize,
         /// Levels of the network.
         levels: usize,
-        /// What both must be a multiple of.
+        /// Both must be multiples of this.
         factor: usize,
     },
     /// Arrays do not fit each other, or hold what they must not.
@@ -40,23 +42,23 @@ pub enum DiffusionError {
     Tensor(#[from] candle_core::Error),
     /// A device was asked for that is not there.
     #[error(
-        "device {requested} cannot be used: {reason}; ask for the processor or leave the choice open"
+        "device {requested} cannot be used: {reason}; ask for the CPU or leave the choice open"
     )]
     Device {
-        /// What was asked for.
+        /// The device that was asked for.
         requested: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// The machine that runs the network failed.
+    /// The device that runs the network failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The machine has too little memory for a batch.
+    /// The device has too little memory for a batch.
     #[error(
         "{device} has too little memory for a batch of {batch} images of {height} x {width}; {fits} would fit"
     )]
     Memory {
-        /// Which machine.
+        /// Which device.
         device: String,
         /// Images of the batch.
         batch: usize,
@@ -101,7 +103,7 @@ pub enum DiffusionError {
         path: PathBuf,
         /// Which tensor.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// A folder already holds a run that was not asked to go on.
@@ -127,7 +129,7 @@ pub enum DiffusionError {
         "{what} is not finite at step {step}; the last checkpoint is kept, try a lower learning rate"
     )]
     NotFinite {
-        /// What became infinite or not-a-number.
+        /// The number that became infinite or not-a-number.
         what: &'static str,
         /// At which step, counted from 1.
         step: u64,

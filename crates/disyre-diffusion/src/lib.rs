@@ -25,8 +25,9 @@
 //! - [`ColdRestorer`], [`ModelConfig`]: a trained model's folder as a [`Restorer`](disyre_core::Restorer);
 //! - [`Device`], [`weights_sha256`]: the device to compute on, and which weights it was.
 //!
-//! Feature `cuda` runs networks on NVIDIA's graphics processors; `candle-cuda` the plain ones of [`Engine::Plain`] too;
-//! `cuda-emulation` runs the kernels for them on the processor, for tests.
+//! Features: `candle` (on by default) holds the plain network as the module `candle`, and `Engine::Plain`; `cuda` runs
+//! networks on NVIDIA GPUs; `candle-cuda` runs the plain ones there too; `cuda-emulation` runs the CUDA kernels on the CPU,
+//! for tests.
 //!
 //! It reads no images, makes no anomalies, cuts no windows and draws no progress bars.
 #![forbid(unsafe_code)]
@@ -61,7 +62,7 @@ pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::weights_sha256;
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
-pub use network::{UNetConfig, Work};
+pub use network::{PassCost, UNetConfig};
 pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};
 pub use schedule::{Conditioning, ConditioningOrder, Schedule, ScheduleConfig};

@@ -1,3 +1,5 @@
+//! The settings of a model and the names of the files in its folder.
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

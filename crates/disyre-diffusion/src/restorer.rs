@@ -1,3 +1,5 @@
+//! A trained model's folder as a `Restorer`.
+
 use std::path::Path;
 
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5};

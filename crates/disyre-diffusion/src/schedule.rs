@@ -1,3 +1,5 @@
+//! The levels of severity and the conditioning that the network takes for each.
+
 use disyre_core::Severity;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +73,7 @@ pub enum ConditioningOrder {
     Published,
 }
 
-/// What the network is told about each item of a batch: made by [`Schedule::conditioning`] alone.
+/// The severity of each item of a batch, as the network takes it: made by [`Schedule::conditioning`] alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditioning {
     levels: Vec<u32>,

@@ -1,3 +1,5 @@
+//! Batches of volumes as batches of images, and back: the network is 2D.
+
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5, CowArray, Ix5};
 
 /// Images for the 2D network.

@@ -5,7 +5,7 @@ use disyre_kernels::backend::{Backend, Numbers};
 use disyre_kernels::{AdamW, Cpu, mean_squared_error};
 
 use super::{UNet, Variables};
-use crate::engine::{Example, Optimiser, Runner, State, StepResult, Trainee, Training};
+use crate::engine::{Example, Optimiser, Runner, State, StepResult, TrainOptions, Trainable};
 use crate::network::{Entry, Layout};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
@@ -58,9 +58,9 @@ impl Runner for Plain {
     }
 }
 
-/// The same with an optimiser, which works on the processor whatever the device.
+/// The same with an optimiser, which works on the CPU whatever the device.
 #[derive(Debug)]
-pub(crate) struct PlainTrainee {
+pub(crate) struct PlainTrainable {
     plain: Plain,
     trainable: UNet,
     cpu: Cpu,
@@ -68,11 +68,11 @@ pub(crate) struct PlainTrainee {
     optimiser: Optimiser<Cpu>,
 }
 
-impl PlainTrainee {
+impl PlainTrainable {
     pub(crate) fn new(
         parameters: &Parameters,
         device: &Device,
-        training: Training,
+        training: TrainOptions,
     ) -> Result<Self, DiffusionError> {
         let (plain, cpu) = (Plain::new(parameters, device)?, Cpu::default());
         let trainable = plain.variables.trainable_network()?;
@@ -106,7 +106,7 @@ impl PlainTrainee {
     }
 }
 
-impl Runner for PlainTrainee {
+impl Runner for PlainTrainable {
     fn entries(&self) -> &[Entry] {
         self.plain.entries()
     }
@@ -120,7 +120,7 @@ impl Runner for PlainTrainee {
     }
 }
 
-impl Trainee for PlainTrainee {
+impl Trainable for PlainTrainable {
     fn step(
         &mut self,
         example: &Example<'_>,

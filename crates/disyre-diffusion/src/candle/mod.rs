@@ -33,7 +33,7 @@ use blocks::{Middle, Stage};
 use embedding::TimeEmbedding;
 use layers::{Conv, Norm};
 
-pub(crate) use engine::{Plain, PlainTrainee};
+pub(crate) use engine::{Plain, PlainTrainable};
 pub use variables::Variables;
 
 use crate::{Conditioning, DiffusionError, UNetConfig};

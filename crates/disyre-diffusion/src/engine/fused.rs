@@ -1,17 +1,19 @@
+//! The network on the fused operations of a backend: restorations, ensembles and steps of training.
+
 use std::sync::{Mutex, PoisonError};
 
 use disyre_core::Distance;
 use disyre_kernels::AdamW;
 use disyre_kernels::backend::{Backend, BackendError, Ensemble, FeatureMaps};
 
+use super::graph_cache::GraphCache;
 use super::optimiser::Optimiser;
-use super::repeated::Repeated;
-use super::{Example, Runner, State, StepResult, Sums, Trainee, Training};
+use super::{Example, Runner, State, StepResult, Sums, TrainOptions, Trainable};
 use crate::network::{Entry, Inputs, Network, Purpose, replace_maps, to_maps, transposed};
 use crate::slices::ImageBatch;
 use crate::{Conditioning, DiffusionError, Parameters};
 
-/// The network on the fused operations of a machine.
+/// The network on the fused operations of a backend.
 #[derive(Debug)]
 pub(super) struct Fused<B: Backend> {
     network: Network,
@@ -23,20 +25,20 @@ pub(super) struct Fused<B: Backend> {
     ensembles: Waiting<B, Ensemble<B>>,
 }
 
-type Waiting<B, Found> = Mutex<Vec<Pass<B, Found>>>;
+type Waiting<B, Found> = Mutex<Vec<RepeatedPass<B, Found>>>;
 
 /// The same images under one conditioning or several.
 #[derive(Debug)]
-struct Pass<B: Backend, Found> {
-    kind: Kind,
+struct RepeatedPass<B: Backend, Found> {
+    key: PassKey,
     image: FeatureMaps<B>,
     sinusoids: Vec<FeatureMaps<B>>,
-    run: Repeated<B, Found>,
+    run: GraphCache<B, Found>,
 }
 
-/// What passes have in common that are repetitions of each other.
+/// Passes with equal keys repeat each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Kind {
+struct PassKey {
     shape: [usize; 4],
     conditionings: usize,
     distance: Option<Distance>,
@@ -58,7 +60,7 @@ impl<B: Backend> Fused<B> {
         Ok(Self { network, backend, weights, identity, restorations, ensembles })
     }
 
-    /// Restores images that are on the machine.
+    /// Restores images that are on the device.
     fn restored(
         &self,
         weights: &B::Values,
@@ -97,19 +99,19 @@ impl<B: Backend> Fused<B> {
     fn pass<Found>(
         &self,
         waiting: &Waiting<B, Found>,
-        kind: Kind,
+        key: PassKey,
         images: &ImageBatch,
         conditionings: &[Conditioning],
-    ) -> Pass<B, Found> {
+    ) -> RepeatedPass<B, Found> {
         let Self { network, backend, .. } = self;
         let mut passes = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = passes.iter().position(|pass| pass.kind == kind);
+        let found = passes.iter().position(|pass| pass.key == key);
         let found = found.map(|index| passes.swap_remove(index));
         drop(passes);
         let Some(mut pass) = found else {
             let sinusoids = conditionings.iter().map(|each| network.sinusoids(backend, each));
             let (image, sinusoids) = (to_maps(backend, images), sinusoids.collect());
-            return Pass { kind, image, sinusoids, run: Repeated::default() };
+            return RepeatedPass { key, image, sinusoids, run: GraphCache::default() };
         };
         replace_maps(backend, images, &mut pass.image);
         for (conditioning, sinusoids) in conditionings.iter().zip(&mut pass.sinusoids) {
@@ -118,7 +120,7 @@ impl<B: Backend> Fused<B> {
         pass
     }
 
-    /// Puts images and conditionings on the machine, does `work` there and reads what it found.
+    /// Uploads images and conditionings, does `work` on the device and reads the result.
     fn run<Found, R>(
         &self,
         waiting: &Waiting<B, Found>,
@@ -128,17 +130,17 @@ impl<B: Backend> Fused<B> {
         read: impl FnOnce(&Found) -> Result<R, DiffusionError>,
     ) -> Result<R, DiffusionError> {
         let _lock = self.backend.lock();
-        let kind = Kind { shape: images.shape, conditionings: conditionings.len(), distance };
-        let Pass { image, sinusoids, mut run, .. } =
-            self.pass(waiting, kind, images, conditionings);
+        let key = PassKey { shape: images.shape, conditionings: conditionings.len(), distance };
+        let RepeatedPass { image, sinusoids, mut run, .. } =
+            self.pass(waiting, key, images, conditionings);
         let found = run.run(&self.backend, || work(&image, &sinusoids), read);
         let found = found.map_err(|error| self.explain(error, images.shape, Purpose::Restore))?;
-        let pass = Pass { kind, image, sinusoids, run };
+        let pass = RepeatedPass { key, image, sinusoids, run };
         waiting.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
         Ok(found)
     }
 
-    /// Sums over restorations of images that are on the machine.
+    /// Sums over restorations of images that are on the device.
     fn summed(
         &self,
         distance: Distance,
@@ -185,25 +187,25 @@ impl<B: Backend> Runner for Fused<B> {
 
 /// The same with an optimiser.
 #[derive(Debug)]
-pub(super) struct FusedTrainee<B: Backend> {
+pub(super) struct FusedTrainable<B: Backend> {
     fused: Fused<B>,
     optimiser: Optimiser<B>,
     recompute: bool,
-    step: Option<Step<B>>,
+    step: Option<RepeatedStep<B>>,
 }
 
 /// A step of training on pairs of one shape; it finds the loss and the norm of the gradient.
 #[derive(Debug)]
-struct Step<B: Backend> {
+struct RepeatedStep<B: Backend> {
     shape: [usize; 4],
     corrupted: FeatureMaps<B>,
     clean: FeatureMaps<B>,
     sinusoid: FeatureMaps<B>,
-    run: Repeated<B, [B::Scalar; 2]>,
+    run: GraphCache<B, [B::Scalar; 2]>,
 }
 
-/// What a step reads and writes beside its pairs.
-struct Parts<'a, B: Backend> {
+/// All that a step reads and writes beside its pairs.
+struct StepContext<'a, B: Backend> {
     network: &'a Network,
     backend: &'a B,
     identity: &'a B::Normalised,
@@ -212,7 +214,7 @@ struct Parts<'a, B: Backend> {
     recompute: bool,
 }
 
-impl<B: Backend> Parts<'_, B> {
+impl<B: Backend> StepContext<'_, B> {
     /// The operations of a step.
     fn descend(
         self,
@@ -230,11 +232,11 @@ impl<B: Backend> Parts<'_, B> {
     }
 }
 
-impl<B: Backend> FusedTrainee<B> {
+impl<B: Backend> FusedTrainable<B> {
     pub(super) fn new(
         parameters: &Parameters,
         backend: B,
-        training: Training,
+        training: TrainOptions,
     ) -> Result<Self, DiffusionError> {
         let network = Network::new(parameters.network());
         let weights = network.laid_out(parameters);
@@ -244,8 +246,8 @@ impl<B: Backend> FusedTrainee<B> {
         Ok(Self { fused, optimiser, recompute, step: None })
     }
 
-    /// The step of this batch, its images on the machine.
-    fn prepare(&mut self, example: &Example<'_>) -> Step<B> {
+    /// The step of this batch, its images on the device.
+    fn prepare(&mut self, example: &Example<'_>) -> RepeatedStep<B> {
         let Fused { network, backend, .. } = &self.fused;
         let Example { images, conditioning, clean } = *example;
         if let Some(mut step) = self.step.take().filter(|step| step.shape == images.shape) {
@@ -254,17 +256,17 @@ impl<B: Backend> FusedTrainee<B> {
             network.replace_sinusoids(backend, conditioning, &mut step.sinusoid);
             return step;
         }
-        Step {
+        RepeatedStep {
             shape: images.shape,
             corrupted: to_maps(backend, images),
             clean: to_maps(backend, clean),
             sinusoid: network.sinusoids(backend, conditioning),
-            run: Repeated::default(),
+            run: GraphCache::default(),
         }
     }
 }
 
-impl<B: Backend> Runner for FusedTrainee<B> {
+impl<B: Backend> Runner for FusedTrainable<B> {
     fn entries(&self) -> &[Entry] {
         self.fused.entries()
     }
@@ -278,7 +280,7 @@ impl<B: Backend> Runner for FusedTrainee<B> {
     }
 }
 
-impl<B: Backend> Trainee for FusedTrainee<B> {
+impl<B: Backend> Trainable for FusedTrainable<B> {
     fn step(
         &mut self,
         example: &Example<'_>,
@@ -289,8 +291,8 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         let Fused { network, backend, weights, identity, .. } = fused;
         let (backend, recompute) = (&*backend, *recompute);
         optimiser.prepare(backend, update);
-        let parts = Parts { network, backend, identity, weights, optimiser, recompute };
-        let Step { shape, corrupted, clean, sinusoid, run } = &mut step;
+        let parts = StepContext { network, backend, identity, weights, optimiser, recompute };
+        let RepeatedStep { shape, corrupted, clean, sinusoid, run } = &mut step;
         let work = || parts.descend(corrupted, sinusoid, clean);
         let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
         let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
@@ -322,7 +324,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
         self.fused.weights = self.fused.backend.upload(&state.weights);
         self.fused.restorations = Mutex::default();
         self.fused.ensembles = Mutex::default();
-        // What was recorded works on the memory of before.
+        // The recording works on the memory of before.
         self.step = None;
         Ok(self.fused.backend.take_error()?)
     }
@@ -330,7 +332,7 @@ impl<B: Backend> Trainee for FusedTrainee<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::everywhere::{Way, ways};
+    use super::super::test_backends::{TestBackend, test_backends};
     use super::super::tests::{forgetful, images, network};
     use super::*;
     use crate::golden::{Golden, assert_close, formula};
@@ -340,8 +342,8 @@ mod tests {
 
     /// Relative to the greatest value. In bf16 each factor is off by up to 4e-3; untrained networks amplify that, the deep
     /// one with weights by formula to 0.051 of the greatest value.
-    fn tolerance(way: &Way) -> f32 {
-        match way.precision() {
+    fn tolerance(on: &TestBackend) -> f32 {
+        match on.precision() {
             Precision::F32 => 1e-4,
             Precision::Bf16x3 => 5e-4,
             Precision::Bf16 => 1e-1,
@@ -368,17 +370,17 @@ mod tests {
     }
 
     #[test]
-    fn restorations_and_gradients_equal_the_published_ones_in_every_way_to_compute() {
+    fn restorations_and_gradients_equal_the_published_ones_on_every_backend() {
         let Some(golden) = Golden::load("unet_small.safetensors") else { return };
         let parameters = small(&golden);
         let (x, target) = (batch(&golden, "x"), batch(&golden, "target"));
-        for way in ways() {
-            let tolerance = tolerance(&way);
-            let training = Training { averaged: false, recompute: false };
-            let mut fused = way.trainee(&parameters, training);
+        for on in test_backends() {
+            let tolerance = tolerance(&on);
+            let training = TrainOptions { averaged: false, recompute: false };
+            let mut fused = on.trainable(&parameters, training);
             let conditioning = conditioning(&golden);
             let y = fused.forward(&x, &conditioning).unwrap();
-            assert_close(&format!("y in {way}"), &y, &golden.floats("y").1, tolerance);
+            assert_close(&format!("y on {on}"), &y, &golden.floats("y").1, tolerance);
             let example = Example { images: &x, conditioning: &conditioning, clean: &target };
             let loss = fused.step(&example, &forgetful()).unwrap().loss;
             let all = fused.state().unwrap().moment1;
@@ -388,10 +390,10 @@ mod tests {
             let mut compared = 0;
             for entry in fused.entries() {
                 let name = format!("grad.{}", entry.name);
-                // What all keys share does not count, so that gradient is 0 up to rounding.
+                // Softmax ignores a shift of all keys, so that gradient is 0 up to rounding.
                 if golden.has(&name) && !name.ends_with("to_k.bias") {
                     let expected = golden.floats(&name).1;
-                    let name = format!("{name} in {way}");
+                    let name = format!("{name} on {on}");
                     assert_close(&name, &entry.read(&all), &expected, 2.0 * tolerance);
                     compared += 1;
                 }
@@ -423,70 +425,122 @@ mod tests {
     }
 
     #[test]
-    fn an_ensemble_is_the_sum_over_its_members_in_every_way_to_compute() {
+    fn an_ensemble_is_the_sum_over_its_members_on_every_backend() {
         let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
         let members = [[0, 40, 99], [7; 3]];
         let members = members.map(|levels| Conditioning::from_levels(levels.to_vec()));
-        for way in ways() {
-            let runner = way.runner(&parameters);
-            // A machine that records operations records the second and repeats it in the third.
+        for on in test_backends() {
+            let runner = on.runner(&parameters);
+            // A device with graphs records the second and replays it in the third.
             let distances = ["a", "b", "c"].map(|name| (name, Distance::Squared));
             for (name, distance) in distances.into_iter().chain([("a", Distance::Absolute)]) {
                 let x = images(name);
                 let expected = summed_by_hand(&*runner, &x, &members, distance);
                 let found = runner.ensemble(&x, &members, distance).unwrap().unwrap();
-                if matches!(&way, Way::Device(device, _) if device.is_cuda()) {
+                if matches!(&on, TestBackend::Device(device, _) if device.is_cuda()) {
                     let Sums { residuals, restorations } = found;
-                    let name = format!("{distance:?} in {way}");
+                    let name = format!("{distance:?} on {on}");
                     assert_close(&name, &residuals, &expected.residuals, 1e-6);
                     assert_close(&name, &restorations, &expected.restorations, 1e-6);
                 } else {
-                    assert!(found == expected, "{distance:?} in {way}");
+                    assert!(found == expected, "{distance:?} on {on}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_wide_image_is_restored_as_published_in_every_way_to_compute() {
+    fn a_wide_image_is_restored_as_published_on_every_backend() {
         let Some(golden) = Golden::load("unet_small.safetensors") else { return };
         let (parameters, x) = (small(&golden), batch(&golden, "x_48x40"));
-        for way in ways() {
-            let fused = way.runner(&parameters);
+        for on in test_backends() {
+            let fused = on.runner(&parameters);
             let y = fused.forward(&x, &Conditioning::from_levels(vec![12])).unwrap();
             let expected = golden.floats("y_48x40").1;
-            assert_close(&format!("y in {way}"), &y, &expected, tolerance(&way));
+            assert_close(&format!("y on {on}"), &y, &expected, tolerance(&on));
         }
     }
 
-    /// The network of the published size, in the ways that are asked for.
-    fn assert_default_network(mut asked: impl FnMut(&Way) -> bool) {
+    // The emulator would take a minute; it runs the small published network above.
+    #[test]
+    fn the_default_network_equals_the_published_one_on_every_backend_but_the_emulator() {
         let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
         let network = UNetConfig::default();
         let parameters = formula(&network);
         let x = batch(&golden, "x");
-        for way in ways().into_iter().filter(|way| asked(way)) {
-            let fused = way.runner(&parameters);
+        for on in test_backends().into_iter().filter(|on| !on.is_emulated()) {
+            let fused = on.runner(&parameters);
             let y = fused.forward(&x, &conditioning(&golden)).unwrap();
             let expected = golden.floats("y").1;
-            assert_close(&format!("y in {way}"), &y, &expected, tolerance(&way));
+            assert_close(&format!("y on {on}"), &y, &expected, tolerance(&on));
         }
     }
 
-    #[test]
-    fn the_default_network_equals_the_published_one_in_every_quick_way_to_compute() {
-        assert_default_network(|way| {
-            if way.is_slow() {
-                println!("left to the ignored test: the default network in {way}");
-            }
-            !way.is_slow()
-        });
+    /// The published network with one channel and one level, every parameter set here.
+    fn by_hand() -> Parameters {
+        let network = UNetConfig {
+            channels: vec![1],
+            resnets_per_level: 1,
+            attention_levels: vec![],
+            middle_attention: false,
+            head_channels: 1,
+            groups: 1,
+            norm_epsilon: 1.0,
+            sinusoid_channels: 2,
+            embedding_channels: 1,
+            ..UNetConfig::default()
+        };
+        let mut parameters = Parameters::seeded(&network, Key::new(0)).unwrap();
+        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in &names {
+            let is_scale = name.contains("norm") && name.ends_with(".weight");
+            parameters.get_mut(name).unwrap().fill(if is_scale { 1.0 } else { 0.0 });
+        }
+        let mut set = |name: &str, index: &[usize], value: f32| {
+            parameters.get_mut(name).unwrap()[index] = value;
+        };
+        // (output, input, y, x): twice the pixel itself and once its left neighbour.
+        set("conv_in.weight", &[0, 0, 1, 1], 2.0);
+        set("conv_in.weight", &[0, 0, 1, 0], 1.0);
+        set("conv_in.bias", &[0], 1.0);
+        set("down_blocks.0.resnets.0.conv1.weight", &[0, 0, 1, 1], 1.0);
+        set("down_blocks.0.resnets.0.conv2.weight", &[0, 0, 1, 1], 2.0);
+        set("down_blocks.0.resnets.0.conv2.bias", &[0], 0.5);
+        set("mid_block.resnets.0.conv2.bias", &[0], 1.0);
+        set("mid_block.resnets.1.conv2.bias", &[0], 1.0);
+        set("up_blocks.0.resnets.0.conv_shortcut.weight", &[0, 0, 0, 0], 1.0);
+        set("up_blocks.0.resnets.0.conv_shortcut.weight", &[0, 1, 0, 0], -0.5);
+        set("up_blocks.0.resnets.1.conv_shortcut.weight", &[0, 0, 0, 0], 0.5);
+        set("up_blocks.0.resnets.1.conv_shortcut.weight", &[0, 1, 0, 0], 1.0);
+        set("conv_norm_out.weight", &[0], 3.0);
+        set("conv_norm_out.bias", &[0], 0.25);
+        set("conv_out.weight", &[0, 0, 1, 1], -1.0);
+        set("conv_out.bias", &[0], 0.125);
+        parameters
     }
 
-    #[cfg(feature = "cuda-emulation")]
     #[test]
-    #[ignore = "takes a minute"]
-    fn the_default_network_equals_the_published_one_in_the_emulator() {
-        assert_default_network(Way::is_slow);
+    fn a_network_of_one_channel_gives_the_two_pixels_computed_by_hand() {
+        let silu = |z: f64| z / (1.0 + (-z).exp());
+        // Two pixels p and q have mean (p + q)/2 and variance d² with d = (p − q)/2; epsilon is 1.
+        let norm = |[p, q]: [f64; 2]| {
+            let d = (p - q) / 2.0;
+            [1.0, -1.0].map(|sign| sign * d / (d * d + 1.0).sqrt())
+        };
+        // x = (1, −1): conv_in gives 2 · 1 + 1 = 3 and 2 · (−1) + 1 + 1 = 0.
+        let first = [3.0, 0.0];
+        // The block down: the first convolution copies, the second doubles and adds 0.5, and x is added.
+        let within = norm(norm(first).map(silu)).map(silu);
+        let down = [0, 1].map(|i| first[i] + 2.0 * within[i] + 0.5);
+        // The blocks of the middle add 1 each; those up weigh what comes from below and the skip.
+        let up = down.map(|value| (value + 2.0) - 0.5 * value);
+        let last = [0, 1].map(|i| 0.5 * up[i] + first[i]);
+        let expected = norm(last).map(|z| (0.125 - silu(3.0 * z + 0.25)) as f32);
+        let x = ImageBatch { values: vec![1.0, -1.0], shape: [1, 1, 1, 2] };
+        let parameters = by_hand();
+        for on in test_backends() {
+            let y = on.runner(&parameters).forward(&x, &Conditioning::from_levels(vec![3]));
+            assert_close(&format!("y on {on}"), &y.unwrap(), &expected, tolerance(&on));
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! How the network computes: on the fused operations of a machine, or plainly on candle.
+//! Runs and trains the network on a device: on fused operations in a chosen precision, or plainly on candle.
 
-#[cfg(test)]
-mod everywhere;
+mod backend;
 mod fused;
-mod machine;
+mod graph_cache;
 mod optimiser;
-mod repeated;
+#[cfg(test)]
+mod test_backends;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
@@ -18,18 +18,18 @@ use serde::{Deserialize, Serialize};
 use crate::network::Entry;
 use crate::slices::ImageBatch;
 use crate::{Conditioning, Device, DiffusionError, Parameters};
-use fused::{Fused, FusedTrainee};
-use machine::{On, make};
+use backend::{OnBackend, on_backend};
+use fused::{Fused, FusedTrainable};
 #[cfg(feature = "candle")]
 pub(crate) use optimiser::Optimiser;
 
-/// How the network computes.
+/// Operations and precision of the network.
 ///
 /// As text: `f32`, `bf16x3`, `bf16`, and with feature `candle` also `plain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Engine {
-    /// Fused operations, with products of this precision; where the machine has no instructions for it, the next more
+    /// Fused operations, with products of this precision; where the device has no instructions for it, the next more
     /// exact one.
     Fused(Precision),
     /// candle's own operations: slow, and what the fused ones are tested against.
@@ -86,13 +86,13 @@ impl FromStr for Engine {
 }
 
 impl Engine {
-    /// How a device computes when asked to, in words.
+    /// The precision in effect on a device, in words.
     ///
     /// # Errors
     /// [`DiffusionError`] if the device cannot be opened.
     pub fn describe(self, device: &Device) -> Result<String, DiffusionError> {
         match self {
-            Self::Fused(precision) => make(Describe, device, precision),
+            Self::Fused(precision) => on_backend(Describe, device, precision),
             #[cfg(feature = "candle")]
             Self::Plain => Ok("plain tensor operations".into()),
         }
@@ -105,28 +105,30 @@ impl Engine {
         device: &Device,
     ) -> Result<Box<dyn Runner>, DiffusionError> {
         match self {
-            Self::Fused(precision) => make(Run(parameters), device, precision),
+            Self::Fused(precision) => on_backend(MakeRunner(parameters), device, precision),
             #[cfg(feature = "candle")]
             Self::Plain => {
-                let device = machine::candle_device(device)?;
+                let device = backend::candle_device(device)?;
                 Ok(Box::new(crate::candle::Plain::new(parameters, &device)?))
             }
         }
     }
 
     /// The network of `parameters`, ready to learn.
-    pub(crate) fn trainee(
+    pub(crate) fn trainable(
         self,
         parameters: &Parameters,
         device: &Device,
-        training: Training,
-    ) -> Result<Box<dyn Trainee>, DiffusionError> {
+        training: TrainOptions,
+    ) -> Result<Box<dyn Trainable>, DiffusionError> {
         match self {
-            Self::Fused(precision) => make(Learn(parameters, training), device, precision),
+            Self::Fused(precision) => {
+                on_backend(MakeTrainable(parameters, training), device, precision)
+            }
             #[cfg(feature = "candle")]
             Self::Plain => {
-                let device = machine::candle_device(device)?;
-                Ok(Box::new(crate::candle::PlainTrainee::new(parameters, &device, training)?))
+                let device = backend::candle_device(device)?;
+                Ok(Box::new(crate::candle::PlainTrainable::new(parameters, &device, training)?))
             }
         }
     }
@@ -134,7 +136,7 @@ impl Engine {
 
 struct Describe;
 
-impl On for Describe {
+impl OnBackend for Describe {
     type Made = String;
 
     fn on<B: Backend>(self, backend: B) -> Result<String, DiffusionError> {
@@ -142,9 +144,9 @@ impl On for Describe {
     }
 }
 
-struct Run<'a>(&'a Parameters);
+struct MakeRunner<'a>(&'a Parameters);
 
-impl On for Run<'_> {
+impl OnBackend for MakeRunner<'_> {
     type Made = Box<dyn Runner>;
 
     fn on<B: Backend>(self, backend: B) -> Result<Box<dyn Runner>, DiffusionError> {
@@ -152,19 +154,19 @@ impl On for Run<'_> {
     }
 }
 
-struct Learn<'a>(&'a Parameters, Training);
+struct MakeTrainable<'a>(&'a Parameters, TrainOptions);
 
-impl On for Learn<'_> {
-    type Made = Box<dyn Trainee>;
+impl OnBackend for MakeTrainable<'_> {
+    type Made = Box<dyn Trainable>;
 
-    fn on<B: Backend>(self, backend: B) -> Result<Box<dyn Trainee>, DiffusionError> {
-        Ok(Box::new(FusedTrainee::new(self.0, backend, self.1)?))
+    fn on<B: Backend>(self, backend: B) -> Result<Box<dyn Trainable>, DiffusionError> {
+        Ok(Box::new(FusedTrainable::new(self.0, backend, self.1)?))
     }
 }
 
 /// A network over parameters in one run of numbers.
 pub(crate) trait Runner: Debug + Send + Sync {
-    /// What the run holds where.
+    /// Names, shapes and places of the parameters in the run.
     fn entries(&self) -> &[Entry];
 
     /// Restores images `(n, c, h, w)`.
@@ -194,8 +196,8 @@ pub(crate) struct Sums {
     pub(crate) restorations: Vec<f32>,
 }
 
-/// A network that learns. Weights, gradients and the optimiser's state stay on its machine.
-pub(crate) trait Trainee: Runner {
+/// A network with its optimiser. Weights, gradients and the optimiser's state stay on its device.
+pub(crate) trait Trainable: Runner {
     /// One step of gradient descent on the mean squared error. Where that or the gradient is not finite, the weights
     /// stay as they were.
     fn step(&mut self, example: &Example<'_>, update: &AdamW)
@@ -215,16 +217,16 @@ pub(crate) trait Trainee: Runner {
     fn continue_from(&mut self, state: &State) -> Result<(), DiffusionError>;
 }
 
-/// What a network that learns keeps beside its weights.
+/// Options of a network that learns.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Training {
+pub(crate) struct TrainOptions {
     /// A moving average of the weights.
     pub(crate) averaged: bool,
     /// Fewer results for the gradient, some are computed anew.
     pub(crate) recompute: bool,
 }
 
-/// What one step learns from, images `(n, c, h, w)`.
+/// The batch of one step, images `(n, c, h, w)`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Example<'a> {
     pub(crate) images: &'a ImageBatch,
@@ -232,7 +234,7 @@ pub(crate) struct Example<'a> {
     pub(crate) clean: &'a ImageBatch,
 }
 
-/// What one step found.
+/// Loss and norm of the gradient of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StepResult {
     pub(crate) loss: f64,
@@ -292,15 +294,15 @@ mod tests {
     /// Restoration, loss and gradients.
     fn run(engine: Engine, device: &Device, recompute: bool) -> (Vec<f32>, f64, Named) {
         let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-        let training = Training { averaged: false, recompute };
-        let mut trainee = engine.trainee(&parameters, device, training).unwrap();
+        let training = TrainOptions { averaged: false, recompute };
+        let mut trainable = engine.trainable(&parameters, device, training).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let (x, clean) = (images("x"), images("clean"));
-        let restored = trainee.forward(&x, &conditioning).unwrap();
+        let restored = trainable.forward(&x, &conditioning).unwrap();
         let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
-        let loss = trainee.step(&example, &forgetful()).unwrap().loss;
-        let all = trainee.state().unwrap().moment1;
-        let gradients = trainee.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
+        let loss = trainable.step(&example, &forgetful()).unwrap().loss;
+        let all = trainable.state().unwrap().moment1;
+        let gradients = trainable.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
         let mut gradients: Vec<_> = gradients.collect();
         gradients.sort_by(|a, b| a.0.cmp(&b.0));
         (restored, loss, gradients)
@@ -346,19 +348,19 @@ mod tests {
 
     #[test]
     fn the_second_and_third_steps_on_a_batch_go_where_fresh_ones_go() {
-        // A machine that records operations records the second and repeats it in the third.
+        // A device with graphs records the second and replays it in the third.
         let (x, clean) = (images("x"), images("clean"));
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
-        let training = Training { averaged: true, recompute: false };
+        let training = TrainOptions { averaged: true, recompute: false };
         let update = AdamW { step_size: 1e-3, betas: [0.5, 0.75], average: 0.5, ..forgetful() };
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-            let make = || Engine::default().trainee(&parameters, &device, training).unwrap();
-            let mut lasting = make();
+            let make = || Engine::default().trainable(&parameters, &device, training).unwrap();
+            let mut lasting = on_backend();
             let mut state = lasting.state().unwrap();
             for step in 0..3 {
-                let mut fresh = make();
+                let mut fresh = on_backend();
                 fresh.continue_from(&state).unwrap();
                 let expected = fresh.step(&example, &update).unwrap();
                 let found = lasting.step(&example, &update).unwrap();
@@ -379,8 +381,9 @@ mod tests {
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
             let make = || Engine::default().runner(&parameters, &device).unwrap();
-            let expected = names.map(|name| make().forward(&images(name), &conditioning).unwrap());
-            let shared = make();
+            let expected =
+                names.map(|name| on_backend().forward(&images(name), &conditioning).unwrap());
+            let shared = on_backend();
             std::thread::scope(|scope| {
                 for (name, expected) in names.iter().zip(&expected) {
                     let (shared, conditioning, device) = (&shared, &conditioning, &device);
@@ -401,15 +404,16 @@ mod tests {
         x.values[7] = f32::INFINITY;
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
-        let training = Training { averaged: true, recompute: false };
+        let training = TrainOptions { averaged: true, recompute: false };
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
-            let mut trainee = Engine::default().trainee(&parameters, &device, training).unwrap();
-            let before = trainee.state().unwrap();
+            let mut trainable =
+                Engine::default().trainable(&parameters, &device, training).unwrap();
+            let before = trainable.state().unwrap();
             let update = AdamW { step_size: 1e-3, average: 0.5, ..forgetful() };
-            let found = trainee.step(&example, &update).unwrap();
+            let found = trainable.step(&example, &update).unwrap();
             assert!(!found.loss.is_finite() || !found.grad_norm.is_finite(), "{device}");
-            assert!(trainee.state().unwrap() == before, "{device}");
+            assert!(trainable.state().unwrap() == before, "{device}");
         }
     }
 

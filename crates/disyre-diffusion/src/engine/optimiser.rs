@@ -6,7 +6,7 @@ use disyre_kernels::backend::{self, Backend};
 use super::State;
 use crate::DiffusionError;
 
-/// What training keeps for every weight, and the gradient.
+/// Moments, moving average and gradient of every weight.
 #[derive(Debug)]
 pub(crate) struct Optimiser<B: Backend> {
     first: B::Values,

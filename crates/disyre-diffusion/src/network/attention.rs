@@ -1,3 +1,5 @@
+//! Self-attention blocks.
+
 use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, PartGradients};
 use disyre_kernels::{Attention as Heads, Convolution, GroupNorm};
 
@@ -13,7 +15,7 @@ pub(super) struct Attention {
     heads: Heads,
 }
 
-/// What attention keeps for its gradient.
+/// Intermediate results that attention keeps for its gradient.
 #[derive(Debug)]
 pub(super) struct Attended<B: Backend> {
     qkv: FeatureMaps<B>,
@@ -48,7 +50,7 @@ impl Attention {
         vec![&self.qkv.conv, &self.output]
     }
 
-    /// What lies between x and the last linear layer.
+    /// The intermediate results between x and the last linear layer.
     pub(super) fn hidden<B: Backend>(
         &self,
         context: &Context<'_, B>,

@@ -1,3 +1,5 @@
+//! The shape of the network, as `config.json` holds it.
+
 use serde::{Deserialize, Serialize};
 
 use crate::DiffusionError;
@@ -25,7 +27,7 @@ pub struct UNetConfig {
     pub head_channels: usize,
     /// Groups of every normalisation. Published: 32.
     pub groups: usize,
-    /// What normalisations add to the variance. Published: 1e-5.
+    /// Added to the variance by normalisations. Published: 1e-5.
     pub norm_epsilon: f64,
     /// Length of the sinusoid that encodes the conditioning; even. Published: 32.
     pub sinusoid_channels: usize,

@@ -1,3 +1,5 @@
+//! The embedding of the conditioning that every residual block adds.
+
 use disyre_kernels::Extent;
 use disyre_kernels::backend::{Added, Backend, Conv, FeatureMaps, Input, Through};
 
@@ -17,7 +19,7 @@ pub(super) struct Embedding {
     sinusoid: usize,
 }
 
-/// What the embedding keeps for its gradient.
+/// Intermediate results that the embedding keeps for its gradient.
 #[derive(Debug)]
 pub(super) struct Embedded<B: Backend> {
     first: FeatureMaps<B>,
@@ -101,7 +103,7 @@ impl Embedding {
     }
 }
 
-/// What SiLU makes of maps.
+/// Feature maps read through SiLU.
 fn activated<'a, B: Backend>(
     parts: &'a [&'a FeatureMaps<B>],
     inputs: &'a Inputs<'a, B>,

@@ -1,3 +1,5 @@
+//! The layout of all parameters in one run of numbers.
+
 use std::ops::Range;
 
 use disyre_kernels::backend::{Affine, Conv};

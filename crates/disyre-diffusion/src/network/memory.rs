@@ -2,9 +2,9 @@
 
 use disyre_kernels::Extent;
 
-use super::{Network, Step};
+use super::{Block, Network};
 
-/// What a pass is for.
+/// The purpose of a pass, which decides what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Restorations alone.
@@ -46,13 +46,13 @@ impl Network {
             let extent = extents[step.sources()[0]];
             let pixels = extent.height * extent.width;
             let (layer, hidden, passing) = match step {
-                Step::Conv { conv, .. } => (conv.layer, 0, 0),
-                Step::Resnet { block, .. } => {
+                Block::Conv { conv, .. } => (conv.layer, 0, 0),
+                Block::Resnet { block, .. } => {
                     let layer = block.layer();
                     // The gradients by the hidden result, by z, and what passes around both convolutions.
                     (layer, layer.outputs, layer.outputs + 2 * layer.inputs)
                 }
-                Step::Attention { block, .. } => {
+                Block::Attention { block, .. } => {
                     let layer = block.layer();
                     // Queries, keys, values and their mixture; the gradients by all these, and by z.
                     (layer, 4 * layer.outputs, 5 * layer.outputs)

@@ -1,16 +1,16 @@
-//! The network on the fused operations of a machine, with a gradient of its own.
+//! The network over any backend, with a gradient of its own: the engine runs and trains it.
 //!
 //! candle's tape keeps every intermediate tensor and adds every gradient to a tensor of zeros; here a block keeps one
 //! tensor, normalisations and activations happen as convolutions read, and gradients are written where they belong.
 
 mod attention;
 mod config;
+mod cost;
 mod embedding;
 mod layout;
 mod memory;
 mod resnet;
 mod sinusoids;
-mod work;
 
 use std::borrow::Cow;
 
@@ -24,11 +24,11 @@ use embedding::{Embedded, Embedding, row};
 use resnet::{Context, Gradients, NormConv, Resnet};
 
 pub use config::UNetConfig;
+pub use cost::PassCost;
 pub(crate) use layout::{Entry, Layout};
 pub(crate) use memory::Purpose;
 #[cfg(feature = "candle")]
 pub(crate) use sinusoids::sinusoids;
-pub use work::Work;
 
 /// The layers of the restoration network, and where their parameters lie in one run of numbers.
 #[derive(Debug)]
@@ -36,21 +36,21 @@ pub(crate) struct Network {
     layout: Layout,
     embedding: Embedding,
     /// In order; the first reads the image, and each writes the feature maps of its own index plus one.
-    steps: Vec<Step>,
+    steps: Vec<Block>,
     output: NormConv,
     /// For each feature maps the last step that reads them.
     last_use: Vec<usize>,
 }
 
-/// One step, and which feature maps it reads.
+/// One block, and which feature maps it reads.
 #[derive(Debug)]
-enum Step {
+enum Block {
     Conv { conv: Conv, from: usize },
     Resnet { block: Resnet, from: Vec<usize> },
     Attention { block: Attention, from: usize },
 }
 
-/// What a step keeps for its gradient beside its result.
+/// Intermediate results that a block keeps for its gradient.
 #[derive(Debug)]
 enum Hidden<B: Backend> {
     Nothing,
@@ -58,7 +58,7 @@ enum Hidden<B: Backend> {
     Attention(Attended<B>),
 }
 
-/// What a pass starts from, on the machine.
+/// The inputs of a pass, on the device.
 #[derive(Debug)]
 pub(crate) struct Inputs<'a, B: Backend> {
     pub(crate) image: &'a FeatureMaps<B>,
@@ -113,7 +113,7 @@ struct Builder<'a> {
     config: &'a UNetConfig,
     layout: Layout,
     norm: GroupNorm,
-    steps: Vec<Step>,
+    steps: Vec<Block>,
     /// Names and channels of the blocks that take an embedding.
     blocks: Vec<(String, usize)>,
 }
@@ -127,10 +127,10 @@ impl Builder<'_> {
         from: usize,
     ) -> usize {
         let conv = self.layout.conv(name, kind, inputs, outputs);
-        self.push(Step::Conv { conv, from })
+        self.push(Block::Conv { conv, from })
     }
 
-    fn push(&mut self, step: Step) -> usize {
+    fn push(&mut self, step: Block) -> usize {
         self.steps.push(step);
         self.steps.len()
     }
@@ -139,13 +139,13 @@ impl Builder<'_> {
         let column = self.blocks.iter().map(|(_, channels)| channels).sum();
         let block = Resnet::new(&mut self.layout, name, self.norm, channels, column);
         self.blocks.push((name.to_owned(), channels.1));
-        self.push(Step::Resnet { block, from })
+        self.push(Block::Resnet { block, from })
     }
 
     fn attention(&mut self, name: &str, channels: usize, from: usize) -> usize {
         let head_channels = self.config.head_channels;
         let block = Attention::new(&mut self.layout, name, self.norm, channels, head_channels);
-        self.push(Step::Attention { block, from })
+        self.push(Block::Attention { block, from })
     }
 
     /// A residual block and, on some levels, attention.
@@ -255,7 +255,7 @@ impl Network {
         &self.layout
     }
 
-    /// Conditioning on the machine, `(n, sinusoid)`.
+    /// Conditioning on the device, `(n, sinusoid)`.
     pub(crate) fn sinusoids<B: Backend>(
         &self,
         backend: &B,
@@ -275,7 +275,7 @@ impl Network {
         backend.replace(&self.embedding.sinusoids(conditioning), sinusoids);
     }
 
-    /// What the embedding reads through where SiLU alone comes before a convolution.
+    /// The normalisation that changes nothing: the embedding reads through it where SiLU alone comes before a convolution.
     pub(crate) fn identity<B: Backend>(&self, backend: &B) -> B::Normalised {
         backend.identity(self.embedding.inner())
     }
@@ -367,7 +367,7 @@ impl Network {
     }
 }
 
-impl Step {
+impl Block {
     fn sources(&self) -> &[usize] {
         match self {
             Self::Conv { from, .. } | Self::Attention { from, .. } => std::slice::from_ref(from),
@@ -384,7 +384,7 @@ impl Step {
         }
     }
 
-    /// What a step computes before its result.
+    /// The intermediate results of a block.
     fn hidden<B: Backend>(
         &self,
         context: &Context<'_, B>,
@@ -457,7 +457,7 @@ impl Step {
     }
 }
 
-/// Images `(n, c, h, w)` as feature maps `(n, h, w, c)` on a machine.
+/// Images `(n, c, h, w)` as feature maps `(n, h, w, c)` on a device.
 pub(crate) fn to_maps<B: Backend>(backend: &B, images: &ImageBatch) -> FeatureMaps<B> {
     let [count, channels, height, width] = images.shape;
     let values = transposed(&images.values, [channels, height * width]);

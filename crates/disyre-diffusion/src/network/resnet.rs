@@ -1,3 +1,5 @@
+//! Residual blocks, and the convolutions that read through a normalisation.
+
 use disyre_kernels::backend::{
     Added, Affine, Backend, Columns, Conv, FeatureMaps, Input, PartGradients, Through,
 };
@@ -18,7 +20,7 @@ pub(super) struct Resnet {
     column: usize,
 }
 
-/// What a block computes with.
+/// The backend and the weights of a pass.
 #[derive(Debug)]
 pub(super) struct Context<'a, B: Backend> {
     pub(super) backend: &'a B,

@@ -1,3 +1,5 @@
+//! The coefficients of AdamW at each update.
+
 use disyre_kernels::AdamW;
 
 use super::TrainConfig;

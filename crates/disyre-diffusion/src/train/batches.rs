@@ -1,3 +1,5 @@
+//! Batches of training pairs, made ahead of their use.
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -16,7 +18,7 @@ pub struct Batch {
     pub corrupted: Array5<f32>,
     /// The images before, likewise.
     pub clean: Array5<f32>,
-    /// What each corruption realised, n entries.
+    /// Severity that each corruption realised, n entries.
     pub severities: Vec<Severity>,
 }
 

@@ -1,3 +1,5 @@
+//! Checkpoints: writing a run's state and resuming from it.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -6,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TrainConfig;
-use super::learner::Learner;
+use super::trainer::Trainer;
 use crate::engine::State;
 use crate::files::{Arrays, read_arrays, read_metadata, write_arrays};
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
@@ -16,12 +18,12 @@ use crate::{Device, DiffusionError, ModelConfig, Parameters};
 
 /// Key of the settings within the metadata of the file that a run resumes from.
 const SETTINGS: &str = "disyre";
-/// What the tensors of that file begin with, before the parameter's name.
+/// Prefixes of the tensors of that file, before the parameter's name.
 const WEIGHT: &str = "weight.";
 const MOMENT1: &str = "moment1.";
 const MOMENT2: &str = "moment2.";
 const AVERAGE: &str = "average.";
-/// What may change when a run resumes: it does not touch the weights.
+/// Fields that may change when a run resumes: they do not touch the weights.
 const FREE: [&str; 5] = [
     "model.version",
     "train.checkpoint_every",
@@ -30,7 +32,7 @@ const FREE: [&str; 5] = [
     "train.validation_pairs",
 ];
 
-/// What a run is, as kept beside its state.
+/// Settings of a run, as kept beside its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) model: ModelConfig,
@@ -46,8 +48,8 @@ struct Saved {
 
 impl Settings {
     /// Writes weights, their average and the whole state of a run, each file in one piece, the state last.
-    pub(crate) fn save(&self, dir: &Path, learner: &Learner) -> Result<(), DiffusionError> {
-        let (entries, kept) = (learner.entries(), learner.state()?);
+    pub(crate) fn save(&self, dir: &Path, trainer: &Trainer) -> Result<(), DiffusionError> {
+        let (entries, kept) = (trainer.entries(), trainer.state()?);
         let format = || ("format", "pt".to_owned());
         write_arrays(&dir.join(MODEL_FILE), part(entries, "", &kept.weights), format())?;
         if let Some(average) = &kept.average {
@@ -58,7 +60,7 @@ impl Settings {
         state.extend(part(entries, MOMENT2, &kept.moment2));
         state.extend(kept.average.iter().flat_map(|average| part(entries, AVERAGE, average)));
         let path = dir.join(TRAINING_FILE);
-        let saved = Saved { step: learner.steps(), settings: self.clone() };
+        let saved = Saved { step: trainer.steps(), settings: self.clone() };
         let text = serde_json::to_string(&saved).map_err(broken_settings(&path))?;
         write_arrays(&path, state, (SETTINGS, text))
     }
@@ -67,7 +69,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`DiffusionError::ResumeMismatch`] if it was started under other settings.
-    pub(crate) fn resume(&self, dir: &Path, device: &Device) -> Result<Learner, DiffusionError> {
+    pub(crate) fn resume(&self, dir: &Path, device: &Device) -> Result<Trainer, DiffusionError> {
         let path = dir.join(TRAINING_FILE);
         let text = read_metadata(&path, SETTINGS)?.unwrap_or_default();
         let saved: Saved = serde_json::from_str(&text).map_err(broken_settings(&path))?;
@@ -82,16 +84,16 @@ impl Settings {
         let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
         let average = group(AVERAGE);
         let parameters = Parameters::from_arrays(&self.model.network, weights, &path)?;
-        let mut learner = Learner::new(&parameters, &self.train, device)?;
-        let all = |group| joined(learner.entries(), parameters.count(), group, &path);
+        let mut trainer = Trainer::new(&parameters, &self.train, device)?;
+        let all = |group| joined(trainer.entries(), parameters.count(), group, &path);
         let state = State {
-            weights: learner.state()?.weights,
+            weights: trainer.state()?.weights,
             moment1: all(moment1)?,
             moment2: all(moment2)?,
             average: (self.train.ema_decay > 0.0).then(|| all(average)).transpose()?,
         };
-        learner.continue_from(&state, saved.step)?;
-        Ok(learner)
+        trainer.continue_from(&state, saved.step)?;
+        Ok(trainer)
     }
 
     fn ensure_continues(&self, saved: &Self, path: &Path) -> Result<(), DiffusionError> {

@@ -1,3 +1,5 @@
+//! The settings of training.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{DiffusionError, Engine};
@@ -19,7 +21,7 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// AdamW's decay of the gradient's and the squared gradient's average, in [0, 1). Published: 0.95, 0.999.
     pub betas: [f64; 2],
-    /// What AdamW adds to the denominator. Published: 1e-8.
+    /// Added to the denominator by AdamW. Published: 1e-8.
     pub epsilon: f64,
     /// AdamW's decoupled weight decay. Published: 1e-6.
     pub weight_decay: f64,
@@ -35,7 +37,7 @@ pub struct TrainConfig {
     pub validation_pairs: u64,
     /// Steps between checkpoints; there is always one after the last step. Published: 10 000.
     pub checkpoint_every: u64,
-    /// How the processor computes. Published: bf16 on a GPU; ours: `f32`.
+    /// Operations and precision. Published: bf16 on a GPU; ours: `f32`.
     pub engine: Engine,
     /// Whether results within blocks are computed anew for the gradient and not kept: less memory, more work, the same
     /// weights.

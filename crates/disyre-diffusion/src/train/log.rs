@@ -1,3 +1,5 @@
+//! The log of a run, `train.jsonl`.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

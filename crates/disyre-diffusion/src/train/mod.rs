@@ -4,9 +4,9 @@ mod adamw;
 mod batches;
 mod checkpoint;
 mod config;
-mod learner;
 mod log;
 mod queue;
+mod trainer;
 mod validation;
 
 use std::fmt;
@@ -18,8 +18,8 @@ use disyre_core::{Key, PairSource};
 use serde::{Deserialize, Serialize};
 
 use checkpoint::Settings;
-use learner::Learner;
 use log::TrainLog;
+use trainer::Trainer;
 use validation::Validation;
 
 pub use batches::{Batch, Batches};
@@ -37,7 +37,7 @@ use crate::{Device, DiffusionError, ModelConfig, Parameters, Schedule};
 pub struct TrainRun<'a> {
     /// How to train.
     pub config: &'a TrainConfig,
-    /// What to train.
+    /// The model to train.
     pub model: &'a ModelConfig,
     /// Pairs to learn from; step s uses the pairs s·batch to (s + 1)·batch.
     pub pairs: &'a dyn PairSource,
@@ -64,7 +64,7 @@ impl fmt::Debug for TrainRun<'_> {
     }
 }
 
-/// What happens during a run, in order; steps count from 1.
+/// An event of a run, in order; steps count from 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -103,7 +103,7 @@ pub enum TrainEvent {
     },
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainSummary {
     /// Steps gone, those before a resumption included.
@@ -122,7 +122,7 @@ pub struct TrainSummary {
 ///
 /// The folder holds `config.json`, `model.safetensors`, `ema.safetensors` (if an average is kept),
 /// `training.safetensors` (all that a resumption needs) and `train.jsonl` (every event). Files are whole at any time.
-/// On the processor the weights are a function of configuration and pairs: threads do not matter, and a run that was
+/// On the CPU the weights are a function of configuration and pairs: threads do not matter, and a run that was
 /// stopped and resumed ends with the same bytes.
 ///
 /// # Errors
@@ -138,16 +138,16 @@ pub fn train(
 ) -> Result<TrainSummary, DiffusionError> {
     run.config.ensure_valid()?;
     run.model.ensure_valid()?;
-    let mut session = Session::open(run, observer)?;
-    session.run()?;
-    Ok(session.summary())
+    let mut run = ActiveRun::open(run, observer)?;
+    run.run()?;
+    Ok(run.summary())
 }
 
-struct Session<'a, 'o> {
+struct ActiveRun<'a, 'o> {
     run: &'a TrainRun<'a>,
     settings: Settings,
     schedule: Schedule,
-    learner: Learner,
+    trainer: Trainer,
     validation: Validation,
     log: TrainLog,
     observer: &'o mut dyn FnMut(TrainEvent),
@@ -156,7 +156,7 @@ struct Session<'a, 'o> {
     errors: Option<ValidationErrors>,
 }
 
-impl<'a, 'o> Session<'a, 'o> {
+impl<'a, 'o> ActiveRun<'a, 'o> {
     fn open(
         run: &'a TrainRun<'a>,
         observer: &'o mut dyn FnMut(TrainEvent),
@@ -164,18 +164,18 @@ impl<'a, 'o> Session<'a, 'o> {
         let started = Instant::now();
         let settings = Settings { model: run.model.clone(), train: run.config.clone() };
         let schedule = run.model.schedule.build()?;
-        let learner = learner(run, &settings)?;
+        let trainer = trainer(run, &settings)?;
         std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
         let pairs = Batches::new(run.validation, shape(run.model), run.config.batch);
         let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
-        let log = TrainLog::open(run.dir, learner.steps())?;
+        let log = TrainLog::open(run.dir, trainer.steps())?;
         run.model.save(run.dir)?;
         let (loss, errors) = (None, None);
         Ok(Self {
             run,
             settings,
             schedule,
-            learner,
+            trainer,
             validation,
             log,
             observer,
@@ -187,7 +187,7 @@ impl<'a, 'o> Session<'a, 'o> {
 
     fn run(&mut self) -> Result<(), DiffusionError> {
         let config = self.run.config;
-        let steps = self.learner.steps()..config.steps;
+        let steps = self.trainer.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
         let batches = Batches::new(self.run.pairs, shape(self.run.model), config.batch);
         std::thread::scope(|scope| {
@@ -197,8 +197,8 @@ impl<'a, 'o> Session<'a, 'o> {
                 let started = Instant::now();
                 // The queue ends early only if the maker of pairs panics, which the scope passes on.
                 let Some(batch) = queue.next() else { break };
-                let learning_rate = config.learning_rate_at(self.learner.steps());
-                let result = self.learner.step(&batch?, &self.schedule, config)?;
+                let learning_rate = config.learning_rate_at(self.trainer.steps());
+                let result = self.trainer.step(&batch?, &self.schedule, config)?;
                 self.stepped(result, learning_rate, started)?;
                 if self.follow_up()? {
                     break;
@@ -216,7 +216,7 @@ impl<'a, 'o> Session<'a, 'o> {
     ) -> Result<(), DiffusionError> {
         self.loss = Some(result.loss);
         self.emit(TrainEvent::Step {
-            step: self.learner.steps(),
+            step: self.trainer.steps(),
             loss: result.loss,
             grad_norm: result.grad_norm,
             learning_rate,
@@ -226,16 +226,16 @@ impl<'a, 'o> Session<'a, 'o> {
 
     /// Validates and saves where due; tells whether to stop.
     fn follow_up(&mut self) -> Result<bool, DiffusionError> {
-        let (config, step) = (self.run.config, self.learner.steps());
+        let (config, step) = (self.run.config, self.trainer.steps());
         let stop = self.run.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         let last = step == config.steps;
         if last || step.is_multiple_of(config.validation_every) {
-            let errors = self.validation.errors(&self.learner, &self.schedule)?;
+            let errors = self.validation.errors(&self.trainer, &self.schedule)?;
             self.errors = Some(errors);
             self.emit(TrainEvent::Validation { step, errors })?;
         }
         if last || stop || step.is_multiple_of(config.checkpoint_every) {
-            self.settings.save(self.run.dir, &self.learner)?;
+            self.settings.save(self.run.dir, &self.trainer)?;
             self.emit(TrainEvent::Checkpoint { step })?;
         }
         Ok(stop)
@@ -249,8 +249,8 @@ impl<'a, 'o> Session<'a, 'o> {
 
     fn summary(&self) -> TrainSummary {
         TrainSummary {
-            step: self.learner.steps(),
-            finished: self.learner.steps() >= self.run.config.steps,
+            step: self.trainer.steps(),
+            finished: self.trainer.steps() >= self.run.config.steps,
             loss: self.loss,
             validation: self.errors,
             seconds: self.started.elapsed().as_secs_f64(),
@@ -258,7 +258,7 @@ impl<'a, 'o> Session<'a, 'o> {
     }
 }
 
-fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, DiffusionError> {
+fn trainer(run: &TrainRun<'_>, settings: &Settings) -> Result<Trainer, DiffusionError> {
     let exists = run.dir.join(TRAINING_FILE).exists();
     let exported = [MODEL_FILE, EMA_FILE].iter().any(|name| run.dir.join(name).exists());
     match (exists, run.resume) {
@@ -269,7 +269,7 @@ fn learner(run: &TrainRun<'_>, settings: &Settings) -> Result<Learner, Diffusion
         _ => {
             let key = Key::new(run.config.seed).child("weights");
             let parameters = Parameters::seeded(&run.model.network, key)?;
-            Learner::new(&parameters, run.config, &run.device)
+            Trainer::new(&parameters, run.config, &run.device)
         }
     }
 }

@@ -1,3 +1,5 @@
+//! A queue that a thread of its own keeps filled: batches are made while earlier ones are in use.
+
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -7,7 +9,7 @@ use disyre_core::PairError;
 
 use super::Batch;
 
-/// What a thread of its own makes step by step, a little ahead of its use, such as by
+/// Items that a thread of its own makes step by step, a little ahead of their use, such as by
 /// [`Batches::ahead`](super::Batches::ahead): waits for the next, and ends after the last step or a failure.
 #[derive(Debug)]
 pub struct BatchQueue<T = Batch> {

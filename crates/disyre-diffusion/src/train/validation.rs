@@ -1,6 +1,8 @@
+//! Errors on the fixed validation pairs, for the log of a run.
+
 use serde::{Deserialize, Serialize};
 
-use super::learner::Learner;
+use super::trainer::Trainer;
 use super::{Batch, Batches};
 use crate::{DiffusionError, Schedule};
 
@@ -42,13 +44,13 @@ impl Validation {
 
     pub(crate) fn errors(
         &self,
-        learner: &Learner,
+        trainer: &Trainer,
         schedule: &Schedule,
     ) -> Result<ValidationErrors, DiffusionError> {
         let (mut raw, mut ema) = (0.0, Some(0.0));
         for batch in &self.batches {
-            raw += learner.squared_error(batch, schedule)?;
-            let average = learner.squared_error_of_average(batch, schedule)?;
+            raw += trainer.squared_error(batch, schedule)?;
+            let average = trainer.squared_error_of_average(batch, schedule)?;
             ema = ema.zip(average).map(|(sum, error)| sum + error);
         }
         let ema = ema.filter(|_| !self.batches.is_empty()).map(|sum| sum / self.voxels);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use disyre::core::Key;
 use disyre::diffusion::{
-    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, Precision, Work,
+    ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, PassCost, Precision,
 };
 use disyre::phantom::PhantomConfig;
 use disyre::{Detector, RunConfig};
@@ -39,7 +39,7 @@ impl Rows {
     /// Measures and prints them, at the batch that is asked for, or the largest that fits.
     fn measure(&self, mut bench: Bench<'_>) -> Outcome<()> {
         let model = ModelConfig { patch: [1, 128, 128], ..ModelConfig::default() };
-        let work = model.network.work([128, 128])?;
+        let work = model.network.pass_cost([128, 128])?;
         let pairs = pairs(model.patch)?;
         let steps = loop {
             match bench.learn(&model, &pairs, RUNS + 2) {
@@ -55,10 +55,10 @@ impl Rows {
         Ok(())
     }
 
-    fn print(&self, what: &str, seconds: f64, passes: u64, bench: Bench<'_>, work: Work) {
+    fn print(&self, what: &str, seconds: f64, passes: u64, bench: Bench<'_>, work: PassCost) {
         let Bench { engine, batch, .. } = bench;
         let rate = |per_pass: u64| (per_pass * passes * batch as u64) as f64 / seconds;
-        let (operations, bytes) = (rate(work.operations), rate(self.bytes * work.numbers));
+        let (operations, bytes) = (rate(work.flops), rate(self.bytes * work.numbers));
         println!(
             "  {:30} {batch:5} {:9.2} {:10.0} {:8.1} {:7.0}",
             format!("{what}, {engine}"),

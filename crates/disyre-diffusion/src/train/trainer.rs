@@ -1,30 +1,33 @@
+//! A network with its optimiser and the number of its steps: a run drives it, checkpoints keep it.
+
 use disyre_core::ndarray::Array5;
 
 use disyre_kernels::AdamW;
 
 use super::adamw::update;
 use super::{Batch, TrainConfig};
-use crate::engine::{Example, State, StepResult, Trainee, Training};
+use crate::engine::{Example, State, StepResult, TrainOptions, Trainable};
 use crate::network::Entry;
 use crate::slices::{ImageBatch, to_images};
 use crate::{Conditioning, Device, DiffusionError, Parameters, Schedule};
 
 /// A network that learns and the number of steps that it has gone.
 #[derive(Debug)]
-pub(crate) struct Learner {
-    network: Box<dyn Trainee>,
+pub(crate) struct Trainer {
+    network: Box<dyn Trainable>,
     steps: u64,
 }
 
-impl Learner {
-    /// A learner at step 0.
+impl Trainer {
+    /// A trainer at step 0.
     pub(crate) fn new(
         parameters: &Parameters,
         config: &TrainConfig,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
-        let training = Training { averaged: config.ema_decay > 0.0, recompute: config.recompute };
-        Ok(Self { network: config.engine.trainee(parameters, device, training)?, steps: 0 })
+        let training =
+            TrainOptions { averaged: config.ema_decay > 0.0, recompute: config.recompute };
+        Ok(Self { network: config.engine.trainable(parameters, device, training)?, steps: 0 })
     }
 
     /// Goes on after `steps` steps, which left this state.
@@ -160,9 +163,9 @@ mod tests {
             engine,
             ..TrainConfig::default()
         };
-        let mut learner = Learner::new(&parameters, &config, device).unwrap();
+        let mut trainer = Trainer::new(&parameters, &config, device).unwrap();
         let losses: Vec<f32> =
-            (0..3).map(|_| learner.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
+            (0..3).map(|_| trainer.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);
         let expected = [
             "conv_in.weight",
@@ -171,9 +174,9 @@ mod tests {
             "up_blocks.0.resnets.0.norm1.bias",
         ];
         for name in expected {
-            let entry = learner.entries().iter().find(|entry| entry.name == name).unwrap();
+            let entry = trainer.entries().iter().find(|entry| entry.name == name).unwrap();
             let expected = golden.floats(&format!("w.{name}")).1;
-            assert_close(name, &entry.read(&learner.state().unwrap().weights), &expected, 1e-4);
+            assert_close(name, &entry.read(&trainer.state().unwrap().weights), &expected, 1e-4);
         }
     }
 }

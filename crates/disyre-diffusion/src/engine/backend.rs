@@ -1,4 +1,4 @@
-//! Opens the machine that a network was asked to run on.
+//! The backend of a device, for whatever is made on it.
 
 use disyre_kernels::backend::Backend;
 use disyre_kernels::{Compute, Cpu, Precision};
@@ -6,15 +6,15 @@ use disyre_kernels::{Compute, Cpu, Precision};
 use crate::DiffusionError;
 use crate::device::{Device, Opened};
 
-/// What is made on a machine, whichever it is.
-pub(super) trait On {
+/// Something that is made on any backend.
+pub(super) trait OnBackend {
     type Made;
 
     fn on<B: Backend>(self, backend: B) -> Result<Self::Made, DiffusionError>;
 }
 
 /// Makes something on a device that multiplies in `precision`, or in the next more exact one that it has.
-pub(super) fn make<W: On>(
+pub(super) fn on_backend<W: OnBackend>(
     what: W,
     device: &Device,
     precision: Precision,

@@ -1,34 +1,35 @@
-//! How much there is to compute.
+//! The cost of a pass: operations, and numbers that move.
 
 use disyre_kernels::{ConvKind, Convolution, Extent};
 
-use super::{Network, Step};
+use super::{Block, Network};
 use crate::{DiffusionError, UNetConfig};
 
-/// What one pass of a network over one image takes, whatever computes it. A step of training takes three times as much:
+/// The cost of one pass of a network over one image, whatever computes it. A step of training takes three times as much:
 /// every convolution is undone by its input and by its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Work {
+#[doc(alias = "Work")]
+pub struct PassCost {
     /// Floating-point operations of the convolutions and of attention: a multiplication and an addition are two. Doubling
     /// counts as the convolution of the doubled image.
-    pub operations: u64,
+    pub flops: u64,
     /// Numbers of feature maps that the convolutions read and write, each once.
     pub numbers: u64,
 }
 
 impl UNetConfig {
-    /// The work of one pass over an image `(y, x)` of this size.
+    /// The cost of one pass over an image `(y, x)` of this size.
     ///
     /// # Errors
     /// [`DiffusionError`] if the network or the size cannot work.
-    pub fn work(&self, size: [usize; 2]) -> Result<Work, DiffusionError> {
+    pub fn pass_cost(&self, size: [usize; 2]) -> Result<PassCost, DiffusionError> {
         let passes = self.passes(size)?;
         let convolutions = passes.convolutions.iter();
-        let of_convolutions = convolutions.map(|&(layer, extent)| Work::of(layer, extent));
-        let start = Work { operations: passes.attention_operations, numbers: 0 };
-        Ok(of_convolutions.fold(start, |sum, work| Work {
-            operations: sum.operations + work.operations,
-            numbers: sum.numbers + work.numbers,
+        let of_convolutions = convolutions.map(|&(layer, extent)| PassCost::of(layer, extent));
+        let start = PassCost { flops: passes.attention_flops, numbers: 0 };
+        Ok(of_convolutions.fold(start, |sum, cost| PassCost {
+            flops: sum.flops + cost.flops,
+            numbers: sum.numbers + cost.numbers,
         }))
     }
 
@@ -36,7 +37,7 @@ impl UNetConfig {
     /// pixels among them, each with the extent that it reads.
     ///
     /// # Errors
-    /// As [`work`](Self::work).
+    /// As [`pass_cost`](Self::pass_cost).
     pub fn convolutions(
         &self,
         size: [usize; 2],
@@ -51,27 +52,26 @@ impl UNetConfig {
     }
 }
 
-/// What one pass of a network consists of.
+/// The operations of one pass of a network.
 struct Passes {
     /// With the extent that each reads.
     convolutions: Vec<(Convolution, Extent)>,
     /// Affinities of pixels and mixtures of their values.
-    attention_operations: u64,
+    attention_flops: u64,
 }
 
 impl Network {
     fn passes(&self, image: Extent) -> Passes {
-        let mut passes = Passes { convolutions: Vec::new(), attention_operations: 0 };
+        let mut passes = Passes { convolutions: Vec::new(), attention_flops: 0 };
         let mut extents = vec![image];
         for step in &self.steps {
             let extent = extents[step.sources()[0]];
             let layers: Vec<_> = step.convs().into_iter().map(|conv| conv.layer).collect();
             extents.push(layers.last().map_or(extent, |layer| layer.result(extent)));
             passes.convolutions.extend(layers.into_iter().map(|layer| (layer, extent)));
-            if let Step::Attention { block, .. } = step {
+            if let Block::Attention { block, .. } = step {
                 let pixels = (extent.height * extent.width) as u64;
-                passes.attention_operations +=
-                    2 * 2 * pixels * pixels * block.layer().outputs as u64;
+                passes.attention_flops += 2 * 2 * pixels * pixels * block.layer().outputs as u64;
             }
         }
         passes.convolutions.push((self.output.conv.layer, image));
@@ -79,7 +79,7 @@ impl Network {
     }
 }
 
-impl Work {
+impl PassCost {
     /// The work of one convolution of images of an extent, all of them.
     pub fn of(layer: Convolution, extent: Extent) -> Self {
         let numbers = |extent: Extent, channels: usize| {
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn the_published_network_takes_the_operations_that_were_counted_for_it() {
-        let work = UNetConfig::default().work([128, 128]).unwrap();
+        let cost = UNetConfig::default().pass_cost([128, 128]).unwrap();
         let published = 16.12e9;
-        assert!((work.operations as f64 / published - 1.0).abs() < 2e-3, "{work:?}");
+        assert!((cost.flops as f64 / published - 1.0).abs() < 2e-3, "{cost:?}");
     }
 
     #[test]
@@ -146,9 +146,9 @@ mod tests {
             middle_attention: false,
             ..UNetConfig::default()
         };
-        let [small, large] = [[64, 64], [128, 64]].map(|size| config.work(size).unwrap());
-        assert_eq!(large.operations, 2 * small.operations);
+        let [small, large] = [[64, 64], [128, 64]].map(|size| config.pass_cost(size).unwrap());
+        assert_eq!(large.flops, 2 * small.flops);
         assert_eq!(large.numbers, 2 * small.numbers);
-        assert!(config.work([100, 64]).is_err());
+        assert!(config.pass_cost([100, 64]).is_err());
     }
 }

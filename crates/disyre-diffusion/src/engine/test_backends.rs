@@ -1,31 +1,33 @@
-//! Every way to compute that tests can find on this machine.
+//! Every backend that tests can use here: all instruction sets and precisions of the CPU, and other devices.
 
 use std::fmt;
 
 use disyre_kernels::{Compute, Cpu, Precision};
 
-use super::fused::{Fused, FusedTrainee};
-use super::{Engine, Runner, Trainee, Training};
+use super::fused::{Fused, FusedTrainable};
+use super::{Engine, Runner, TrainOptions, Trainable};
 use crate::golden::devices;
 use crate::{Device, Parameters};
 
-/// A machine and a precision.
-pub(super) enum Way {
+/// A backend and its precision.
+pub(super) enum TestBackend {
     /// With given instructions.
     Cpu(Compute),
     Device(Device, Precision),
 }
 
-/// All instruction sets of the processor in all their precisions, and the two precisions of every other device.
-pub(super) fn ways() -> Vec<Way> {
-    let mut ways: Vec<Way> = Compute::all().into_iter().map(Way::Cpu).collect();
+/// All instruction sets of the CPU in all their precisions, and the two precisions of every other device.
+pub(super) fn test_backends() -> Vec<TestBackend> {
+    let mut found: Vec<TestBackend> = Compute::all().into_iter().map(TestBackend::Cpu).collect();
     for device in devices().into_iter().filter(|device| !device.is_cpu()) {
-        ways.extend([Precision::F32, Precision::Bf16].map(|p| Way::Device(device.clone(), p)));
+        found.extend(
+            [Precision::F32, Precision::Bf16].map(|p| TestBackend::Device(device.clone(), p)),
+        );
     }
-    ways
+    found
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for TestBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu(compute) => write!(f, "{compute}"),
@@ -34,7 +36,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl Way {
+impl TestBackend {
     pub(super) fn precision(&self) -> Precision {
         match self {
             Self::Cpu(compute) => compute.precision(),
@@ -42,8 +44,8 @@ impl Way {
         }
     }
 
-    /// Whether a network of the published size would take a minute.
-    pub(super) fn is_slow(&self) -> bool {
+    /// Whether it is the emulator, which would take a minute for the network of the published size.
+    pub(super) fn is_emulated(&self) -> bool {
         match self {
             Self::Cpu(_) => false,
             Self::Device(device, _) => device.to_string() == "emulated",
@@ -59,13 +61,17 @@ impl Way {
         }
     }
 
-    pub(super) fn trainee(&self, parameters: &Parameters, training: Training) -> Box<dyn Trainee> {
+    pub(super) fn trainable(
+        &self,
+        parameters: &Parameters,
+        training: TrainOptions,
+    ) -> Box<dyn Trainable> {
         match self {
             Self::Cpu(compute) => {
-                Box::new(FusedTrainee::new(parameters, Cpu::new(*compute), training).unwrap())
+                Box::new(FusedTrainable::new(parameters, Cpu::new(*compute), training).unwrap())
             }
             Self::Device(device, precision) => {
-                Engine::Fused(*precision).trainee(parameters, device, training).unwrap()
+                Engine::Fused(*precision).trainable(parameters, device, training).unwrap()
             }
         }
     }
