@@ -357,10 +357,10 @@ mod tests {
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
             let make = || Engine::default().trainable(&parameters, &device, training).unwrap();
-            let mut lasting = on_backend();
+            let mut lasting = make();
             let mut state = lasting.state().unwrap();
             for step in 0..3 {
-                let mut fresh = on_backend();
+                let mut fresh = make();
                 fresh.continue_from(&state).unwrap();
                 let expected = fresh.step(&example, &update).unwrap();
                 let found = lasting.step(&example, &update).unwrap();
@@ -381,9 +381,8 @@ mod tests {
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
             let make = || Engine::default().runner(&parameters, &device).unwrap();
-            let expected =
-                names.map(|name| on_backend().forward(&images(name), &conditioning).unwrap());
-            let shared = on_backend();
+            let expected = names.map(|name| make().forward(&images(name), &conditioning).unwrap());
+            let shared = make();
             std::thread::scope(|scope| {
                 for (name, expected) in names.iter().zip(&expected) {
                     let (shared, conditioning, device) = (&shared, &conditioning, &device);

@@ -88,7 +88,7 @@ impl PassCost {
         let taps = if layer.kind == ConvKind::Pointwise { 1 } else { 9 };
         let written = numbers(layer.result(extent), layer.outputs);
         Self {
-            operations: 2 * taps * written * layer.inputs as u64,
+            flops: 2 * taps * written * layer.inputs as u64,
             numbers: numbers(extent, layer.inputs) + written,
         }
     }
