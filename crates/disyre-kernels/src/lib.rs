@@ -46,7 +46,6 @@ pub mod candle;
 mod compute;
 mod conv2d;
 mod cpu;
-mod error;
 mod extent;
 mod group_norm;
 mod isa;
@@ -58,13 +57,12 @@ mod shared;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use attention::Attention;
-pub use compute::{Compute, Precision};
+pub use compute::{Compute, KernelError, Precision};
 pub use conv2d::{
     Addends, ConvInput, ConvKind, ConvOutput, Convolution, InputPart, InputTransform, NormGradient,
     Tap,
 };
 pub use cpu::Cpu;
-pub use error::KernelError;
 pub use extent::Extent;
 pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient};
 pub use isa::Isa;

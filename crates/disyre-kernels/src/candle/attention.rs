@@ -30,16 +30,17 @@ pub fn attention(cpu: &Cpu, head_channels: usize, qkv: &Tensor) -> Result<Tensor
     }
     let attention = Attention { channels: all / 3, head_channels };
     let extent = Extent { count, height, width };
-    qkv.contiguous()?.apply_op1(Op { cpu: cpu.clone(), attention, extent })
+    qkv.contiguous()?.apply_op1(AttentionOp { cpu: cpu.clone(), attention, extent })
 }
 
-struct Op {
+/// [`Attention`] of images of one extent: forward and backward on CPU tensors.
+struct AttentionOp {
     cpu: Cpu,
     attention: Attention,
     extent: Extent,
 }
 
-impl CustomOp1 for Op {
+impl CustomOp1 for AttentionOp {
     fn name(&self) -> &'static str {
         "attention"
     }

@@ -24,7 +24,7 @@ pub fn conv2d(
     bias: &Tensor,
     addend: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let op = Op::new(cpu, kind, x, weight, bias)?;
+    let op = Conv2dOp::new(cpu, kind, x, weight, bias)?;
     let addend_is = addend.map(|addend| op.addend(addend)).transpose()?;
     if !x.device().is_cpu() {
         return channels_last::conv2d(kind, x, weight, bias, addend);
@@ -40,24 +40,28 @@ pub fn conv2d(
     }
 }
 
-struct Op {
+/// [`Convolution`] of images of one extent, of data and parameters (weight, then bias): forward and backward on CPU
+/// tensors.
+struct Conv2dOp {
     cpu: Cpu,
     layer: Convolution,
     extent: Extent,
 }
 
+/// The same with an addend.
 struct WithAddend {
-    op: Op,
+    op: Conv2dOp,
     addend_is: AddendIs,
 }
 
+/// Kind of an addend: a number for each image and channel, or images.
 #[derive(Clone, Copy, PartialEq)]
 enum AddendIs {
     ByImage,
     Images,
 }
 
-impl Op {
+impl Conv2dOp {
     fn new(cpu: &Cpu, kind: ConvKind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
         let (count, height, width, inputs) = x.dims4()?;
         let k = kind.kernel();
@@ -135,7 +139,7 @@ impl Op {
     }
 }
 
-impl CustomOp2 for Op {
+impl CustomOp2 for Conv2dOp {
     fn name(&self) -> &'static str {
         "conv2d"
     }

@@ -42,11 +42,12 @@ pub fn group_norm(
     if !x.device().is_cpu() {
         return channels_last::group_norm(norm, silu, x, weight, bias);
     }
-    let op = Op { cpu: cpu.clone(), norm, silu };
+    let op = GroupNormOp { cpu: cpu.clone(), norm, silu };
     x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
-struct Op {
+/// [`GroupNorm`] with or without SiLU: forward and backward on CPU tensors.
+struct GroupNormOp {
     cpu: Cpu,
     norm: GroupNorm,
     silu: bool,
@@ -66,7 +67,7 @@ impl<'a> Shaped<'a> {
     }
 }
 
-impl Op {
+impl GroupNormOp {
     fn normalise(&self, x: &Shaped<'_>, weight: &[f32], bias: &[f32]) -> Normalised {
         let images = x.values.par_chunks_exact(x.pixels * x.channels);
         let moments: Vec<Vec<[f64; 2]>> = images.map(|image| moments(image, x.channels)).collect();
@@ -190,7 +191,7 @@ impl Work for ThroughZ<'_> {
     }
 }
 
-impl CustomOp3 for Op {
+impl CustomOp3 for GroupNormOp {
     fn name(&self) -> &'static str {
         "group-norm"
     }

@@ -21,12 +21,13 @@ pub fn squared_error(y: &Tensor, target: &Tensor) -> Result<Tensor> {
     if !y.device().is_cpu() {
         return reference::squared_error(y, target);
     }
-    y.contiguous()?.apply_op2(&target.contiguous()?, Op)
+    y.contiguous()?.apply_op2(&target.contiguous()?, SquaredErrorOp)
 }
 
-struct Op;
+/// [`mean_squared_error`] of two tensors of one shape: forward and backward on CPU tensors.
+struct SquaredErrorOp;
 
-impl CustomOp2 for Op {
+impl CustomOp2 for SquaredErrorOp {
     fn name(&self) -> &'static str {
         "squared-error"
     }

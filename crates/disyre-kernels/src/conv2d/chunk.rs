@@ -97,7 +97,7 @@ impl Chunk {
         (self.panel_rows() - 2) * self.pitch() - 1
     }
 
-    /// What lies in a row of the panel; nothing between images.
+    /// Row of an image that lies in a row of the panel; none between images.
     pub(crate) fn panel_row(&self, index: usize) -> Option<Row> {
         let period = self.rows.len() + 1;
         if self.images.len() == 1 {

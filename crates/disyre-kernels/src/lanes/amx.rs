@@ -20,7 +20,7 @@ const ROW_WORDS: usize = 16;
 pub(crate) struct Amx(Avx512, PhantomData<*const ()>);
 
 impl Amx {
-    /// Whether the processor has the instructions and the system lets this process use them.
+    /// Whether the CPU has the instructions and the system lets this process use them.
     pub(crate) fn is_available() -> bool {
         /// Leaf 7, register EDX.
         const AMX_BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
@@ -33,7 +33,7 @@ impl Amx {
     /// Runs work with configured tiles; only where [`is_available`](Self::is_available) was true.
     pub(crate) fn run<W: Work>(work: W) -> W::Output {
         let configured = Configured::new();
-        let avx512 = Avx512::detect().expect("processors with AMX have AVX-512");
+        let avx512 = Avx512::detect().expect("CPUs with AMX have AVX-512");
         let output = avx512.run_as(Self(avx512, PhantomData), work);
         drop(configured);
         output
@@ -43,7 +43,7 @@ impl Amx {
 /// Registers EAX and EDX of a leaf.
 fn cpuid(leaf: u32) -> [u32; 2] {
     #[allow(unused_unsafe, reason = "safe in newer compilers than the oldest that is supported")]
-    // SAFETY: every x86-64 processor has the instruction.
+    // SAFETY: every x86-64 CPU has the instruction.
     let found = unsafe { __cpuid_count(leaf, 0) };
     [found.eax, found.edx]
 }
@@ -56,7 +56,7 @@ fn is_permitted() -> bool {
     const XFEATURE_XTILEDATA: usize = 18;
     let mut result = ARCH_PRCTL;
     // SAFETY: the call takes two numbers, touches no memory of ours, and is refused with a negative number where the
-    // kernel or the processor does not know it; rcx and r11 are what the instruction overwrites.
+    // kernel or the CPU does not know it; rcx and r11 are what the instruction overwrites.
     unsafe {
         asm!(
             "syscall",
@@ -90,7 +90,7 @@ impl Configured {
             configuration.0[16 + 2 * tile] = ROW_BYTES as u8;
             configuration.0[48 + tile] = 16;
         }
-        // SAFETY: the pointer is to 64 readable bytes in the form of palette 1, which every processor with AMX knows;
+        // SAFETY: the pointer is to 64 readable bytes in the form of palette 1, which every CPU with AMX knows;
         // `Amx::run` is called only where the system permits the tiles.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) configuration.0.as_ptr(), options(nostack, readonly));

@@ -12,7 +12,7 @@ use super::{Lanes, OuterBlock, ProductBlock, Registers, Vectors, Work, microkern
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// The token, if the machine has the instructions.
+    /// The token, if the CPU has the instructions.
     #[inline]
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
@@ -20,7 +20,7 @@ impl Avx2 {
 
     /// Runs work compiled for these instructions.
     pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
-        // SAFETY: the token exists, so the processor has the features of the callee.
+        // SAFETY: the token exists, so the CPU has the features of the callee.
         unsafe { with_features(self, work) }
     }
 }
@@ -55,13 +55,13 @@ impl Vectors for Avx2 {
 
     #[inline(always)]
     fn zero(self) -> __m256 {
-        // SAFETY: the token exists, so the processor has AVX.
+        // SAFETY: the token exists, so the CPU has AVX.
         unsafe { _mm256_setzero_ps() }
     }
 
     #[inline(always)]
     fn constant(self, value: f32) -> __m256 {
-        // SAFETY: the token exists, so the processor has AVX.
+        // SAFETY: the token exists, so the CPU has AVX.
         unsafe { _mm256_set1_ps(value) }
     }
 
@@ -85,19 +85,19 @@ impl Vectors for Avx2 {
 
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token exists, so the processor has AVX.
+        // SAFETY: the token exists, so the CPU has AVX.
         unsafe { _mm256_add_ps(a, b) }
     }
 
     #[inline(always)]
     fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token exists, so the processor has AVX.
+        // SAFETY: the token exists, so the CPU has AVX.
         unsafe { _mm256_sub_ps(a, b) }
     }
 
     #[inline(always)]
     fn fma(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
-        // SAFETY: the token exists, so the processor has FMA.
+        // SAFETY: the token exists, so the CPU has FMA.
         unsafe { _mm256_fmadd_ps(a, b, sum) }
     }
 }

@@ -13,7 +13,7 @@ use super::{Lanes, OuterBlock, ProductBlock, Registers, Vectors, Work, microkern
 pub(crate) struct Avx512(());
 
 impl Avx512 {
-    /// The token, if the machine has the instructions.
+    /// The token, if the CPU has the instructions.
     #[inline]
     pub(crate) fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx512f")
@@ -32,7 +32,7 @@ impl Avx512 {
 
     /// Runs work compiled for these instructions, with products on other lanes.
     pub(super) fn run_as<L: Lanes, W: Work>(self, lanes: L, work: W) -> W::Output {
-        // SAFETY: the token exists, so the processor has the features of the callee.
+        // SAFETY: the token exists, so the CPU has the features of the callee.
         unsafe { with_features(lanes, work) }
     }
 }
@@ -67,13 +67,13 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     fn zero(self) -> __m512 {
-        // SAFETY: the token exists, so the processor has AVX-512.
+        // SAFETY: the token exists, so the CPU has AVX-512.
         unsafe { _mm512_setzero_ps() }
     }
 
     #[inline(always)]
     fn constant(self, value: f32) -> __m512 {
-        // SAFETY: the token exists, so the processor has AVX-512.
+        // SAFETY: the token exists, so the CPU has AVX-512.
         unsafe { _mm512_set1_ps(value) }
     }
 
@@ -97,19 +97,19 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token exists, so the processor has AVX-512.
+        // SAFETY: the token exists, so the CPU has AVX-512.
         unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
     fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token exists, so the processor has AVX-512.
+        // SAFETY: the token exists, so the CPU has AVX-512.
         unsafe { _mm512_sub_ps(a, b) }
     }
 
     #[inline(always)]
     fn fma(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: the token exists, so the processor has AVX-512.
+        // SAFETY: the token exists, so the CPU has AVX-512.
         unsafe { _mm512_fmadd_ps(a, b, sum) }
     }
 }
@@ -119,7 +119,7 @@ impl Vectors for Avx512 {
 pub(crate) struct Avx512Bf16(Avx512);
 
 impl Avx512Bf16 {
-    /// The token, if the machine has the instructions.
+    /// The token, if the CPU has the instructions.
     #[inline]
     pub(crate) fn detect() -> Option<Self> {
         Avx512::detect().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Self)
@@ -127,7 +127,7 @@ impl Avx512Bf16 {
 
     /// Runs work compiled for these instructions.
     pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
-        // SAFETY: the token exists, so the processor has the features of the callee.
+        // SAFETY: the token exists, so the CPU has the features of the callee.
         unsafe { with_bf16(self, work) }
     }
 }
@@ -200,7 +200,7 @@ impl Vectors for Avx512Bf16 {
 
     #[inline(always)]
     fn fma(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: the token exists, so the processor has the instruction; both types are 512 plain bits.
+        // SAFETY: the token exists, so the CPU has the instruction; both types are 512 plain bits.
         unsafe {
             _mm512_dpbf16_ps(
                 sum,

@@ -2,7 +2,7 @@
 //!
 //! Words are 32 bits: one channel in `f32`, or two in bf16. Panels and weights come in blocks of [`BLOCK`] words.
 
-use super::Vectors;
+use super::vectors::Vectors;
 
 /// Words of one block of channels.
 pub(crate) const BLOCK: usize = 16;

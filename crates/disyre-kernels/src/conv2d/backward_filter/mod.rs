@@ -71,7 +71,7 @@ impl BackwardFilter<'_> {
         self.sums_by_image(&found)
     }
 
-    /// The fastest way, by sizes alone.
+    /// The fastest tiling, by sizes alone; none where taps are faster.
     fn tiling(&self) -> Option<Tiling> {
         let channels = [self.input.channels, self.output.channels];
         let best = Tiling::best_backward_filter(

@@ -49,7 +49,7 @@ pub(super) struct Scratch {
     pub(super) gradient_tiles: Buffer,
 }
 
-/// What a task found: (matrix, input, column) with rows and columns padded, and the sums of the gradient over the
+/// Result of a task: (matrix, input, column) with rows and columns padded, and the sums of the gradient over the
 /// pixels of each image.
 pub(super) struct Found {
     pub(super) columns: Range<usize>,

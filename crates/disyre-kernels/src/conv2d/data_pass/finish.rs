@@ -1,4 +1,4 @@
-//! Statistics of a piece of the result, and its way back through a normalisation, while it is in the cache.
+//! Statistics of a piece of the result, and its backward pass through a normalisation, while it is in the cache.
 
 use std::ops::Range;
 
