@@ -69,7 +69,7 @@ impl<D: Device> RawBuffer<D> {
         self.len * self.element.bytes()
     }
 
-    /// The memory. Without any, the failure of then is the pool's again, so that it is told and no kernel runs before.
+    /// The memory. Without any, its failure is the pool's again: no kernel runs before it is reported.
     pub(crate) fn memory(&self) -> Option<&Memory<D>> {
         self.memory.as_ref().inspect_err(|&failure| self.pool.fail(failure.clone())).ok()
     }

@@ -1,4 +1,4 @@
-//! All passes of a normalised convolution by the CUDA kernels against those of the processor.
+//! All passes of a normalised convolution by the CUDA kernels against those of the CPU.
 #![cfg(any(feature = "cuda", feature = "emulation"))]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
@@ -96,7 +96,7 @@ impl Work for Case {
     }
 }
 
-/// A case on one machine.
+/// A case on one device.
 struct On<'a, B: Backend> {
     case: &'a Case,
     backend: &'a B,
@@ -216,13 +216,13 @@ fn case() -> impl Strategy<Value = Case> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn every_pass_agrees_with_the_processor(case in case()) {
+    fn every_pass_agrees_with_the_cpu(case in case()) {
         assert_agrees(&case);
     }
 }
 
 #[test]
-fn layers_of_many_tiles_agree_with_the_processor() {
+fn layers_of_many_tiles_agree_with_the_cpu() {
     let case = |kind, [inputs, outputs]: [usize; 2], [count, height, width]: [usize; 3]| Case {
         layer: Convolution { kind, inputs, outputs },
         extent: Extent { count, height, width },

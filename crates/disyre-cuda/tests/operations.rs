@@ -1,4 +1,4 @@
-//! Attention, loss and updates by the CUDA kernels against those of the processor; passes.rs has the convolutions.
+//! Attention, loss and updates by the CUDA kernels against those of the CPU; convolution.rs has the convolutions.
 #![cfg(any(feature = "cuda", feature = "emulation"))]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
@@ -40,7 +40,7 @@ impl Work for Attended {
 }
 
 #[test]
-fn attention_agrees_with_the_processor() {
+fn attention_agrees_with_the_cpu() {
     let cases = [
         ([2, 8, 8], 16, 8),
         ([1, 4, 4], 24, 8),
@@ -109,7 +109,7 @@ impl Work for Learned {
 }
 
 #[test]
-fn loss_and_updates_agree_with_the_processor() {
+fn loss_and_updates_agree_with_the_cpu() {
     for len in [1, 31, 40_001] {
         for clip_norm in [0.0, 0.5] {
             assert_agrees(&Learned { len, clip_norm });
@@ -149,7 +149,7 @@ fn a_step_that_went_wrong_changes_nothing() {
 
 #[cfg(feature = "emulation")]
 #[test]
-fn a_failure_is_told_once_and_what_follows_works() {
+fn a_failure_is_reported_once_and_what_follows_works() {
     let device = emulated(Precision::F32);
     let extent = Extent { count: 1, height: 2, width: 2 };
     let qkv = device.maps(&[0.0; 4 * 3 * 40], extent, 3 * 40);

@@ -27,7 +27,7 @@ pub struct StreamMemory {
 
 impl Drop for StreamMemory {
     fn drop(&mut self) {
-        // A failure is the context's end, which the next call tells.
+        // A failure is the context's end, which the next call reports.
         if self.gpu.bind().is_ok() {
             // SAFETY: allocated by this context, freed once; the driver waits for kernels that use it.
             let _ = unsafe { result::free_sync(self.address) };

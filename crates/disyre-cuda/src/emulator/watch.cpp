@@ -98,7 +98,7 @@ bool Watch::look(Use use, unsigned lane, const void* pointer, size_t bytes) {
 
 }  // namespace emulator
 
-// Tells of memory of a device; of no bytes when it is given back.
+// Registers memory of a device; with no bytes when it is given back.
 extern "C" void disyre_emulator_memory(const void* start, size_t bytes) {
     using namespace emulator;
     const std::lock_guard<std::mutex> locked(memory_lock);

@@ -1,4 +1,4 @@
-//! Machines that run the CUDA kernels, and work that they and the processor must agree on.
+//! Devices that run the CUDA kernels, and work on which they and the CPU must agree.
 #![allow(dead_code, reason = "every test target uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
@@ -25,7 +25,7 @@ pub(crate) fn greatest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |max, value| max.max(value.abs()))
 }
 
-/// Operations that run on every machine.
+/// Operations that run on every device.
 pub(crate) trait Work: std::fmt::Debug {
     fn run<B: Backend>(&self, backend: &B) -> Found;
 }
@@ -63,7 +63,7 @@ pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_cuda::Stream>> 
     }
 }
 
-/// Runs operations on the processor and on the devices, in both precisions.
+/// Runs operations on the CPU and on the devices, in both precisions.
 pub(crate) fn assert_agrees(work: &impl Work) {
     let on_cpu = work.run(&Cpu::default());
     for precision in PRECISIONS {
@@ -78,7 +78,7 @@ pub(crate) fn assert_agrees(work: &impl Work) {
     }
 }
 
-/// Every run is close to what the processor found, and has the bits of the first.
+/// Every run is close to the CPU's results, and has the bits of the first.
 fn assert_runs_agree<'a, B: Backend>(
     name: &str,
     precision: Precision,

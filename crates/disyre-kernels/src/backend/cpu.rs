@@ -1,4 +1,4 @@
-//! The processor: every operation is done when it returns, and none fails.
+//! The CPU as a backend: every operation is done when it returns, and none fails.
 
 use disyre_core::Distance;
 use rayon::prelude::*;

@@ -1,13 +1,13 @@
-//! What a network needs of the machine that it runs on.
+//! The operations that a network needs of a device.
 //!
-//! A network that is written over [`Backend`] runs on every machine that implements it: [`Cpu`](crate::Cpu), and
-//! graphics processors. Nothing in a step of training waits for the machine: moments, losses and norms are the machine's own
-//! values, and only [`download`](Backend::download) and [`read`](Backend::read) bring numbers back.
+//! A network that is written over [`Backend`] runs on every device that implements it: [`Cpu`](crate::Cpu), and GPUs in
+//! `disyre-cuda`. Nothing in a step of training waits for the device: moments, losses and norms stay in its memory, and
+//! only [`download`](Backend::download) and [`read`](Backend::read) bring numbers back.
 //!
 //! # Errors
 //! Operations do not return errors. The first that fails (memory, a launch) is kept by the backend, all later ones do
-//! nothing, and the next [`download`](Backend::download) or [`read`](Backend::read) returns it and clears it. A machine
-//! that works beside this thread learns of failures late anyway; a step either comes to its end or its result is an
+//! nothing, and the next [`download`](Backend::download) or [`read`](Backend::read) returns it and clears it. A GPU
+//! works beside this thread and learns of failures late anyway; a step either comes to its end or its result is an
 //! error, and nobody uses what lies between.
 
 mod cpu;
@@ -25,18 +25,18 @@ use disyre_core::Distance;
 
 use crate::{AdamW, Attention, Convolution, Extent, GroupNorm};
 
-/// A machine: its memory, and the operations of a network on it.
+/// A device: its memory, and the operations of a network on it.
 ///
 /// # Shapes and units
-/// Feature maps and their gradients are `(n, h, w, c)`, channels fastest. Parameters are one run of numbers; which of
-/// them an operation uses is told by [`Conv`] and [`Affine`], and their gradients lie at the same places of another run.
+/// Feature maps and their gradients are `(n, h, w, c)`, channels fastest. Parameters are one run of numbers; [`Conv`] and
+/// [`Affine`] say which of them an operation uses, and their gradients lie at the same places of another run.
 ///
 /// # Panics
 /// If shapes do not belong together: callers check them.
 pub trait Backend: Debug + Send + Sync + 'static {
     /// 32-bit numbers that stay: weights, their gradients, the optimiser's state.
     type Values: Debug + Send + Sync;
-    /// Feature maps or their gradients; the machine may keep them in fewer bits.
+    /// Feature maps or their gradients; the device may keep them in fewer bits.
     type Map: Elements;
     /// For each channel of each image, `(n, c)`, mean and sum of squared deviations over the pixels.
     type Moments: Debug + Send + Sync;
@@ -46,12 +46,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
     type Sums: Debug + Send + Sync;
     /// One number: a loss or a norm.
     type Scalar: Debug + Send + Sync;
-    /// The coefficients of an update, where the machine can read them.
+    /// The coefficients of an update, where the device can read them.
     type Update: Debug + Send + Sync;
     /// Operations that can be repeated.
     type Recording: Debug + Send + Sync;
 
-    /// The machine and how it computes, in words.
+    /// The device and how it computes, in words.
     fn describe(&self) -> String;
 
     /// Bytes that operations can still take, those kept for use again included; none where the system decides.
@@ -69,22 +69,22 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// `len` zeros.
     fn zeros(&self, len: usize) -> Self::Values;
 
-    /// A copy of numbers on the machine.
+    /// A copy of numbers on the device.
     fn upload(&self, values: &[f32]) -> Self::Values;
 
-    /// The same of numbers that will hardly change: the machine may keep what operations make of them for the next
+    /// The same of numbers that will hardly change: the device may keep what operations make of them for the next
     /// that ask for it, until they do.
     fn upload_lasting(&self, values: &[f32]) -> Self::Values {
         self.upload(values)
     }
 
-    /// Numbers from the machine, after all that came before is done.
+    /// Numbers from the device, after all that came before is done.
     ///
     /// # Errors
-    /// The first failure of any operation since the last that was told.
+    /// The first failure of any operation since the last that was returned.
     fn download(&self, values: &Self::Values) -> Result<Vec<f32>, BackendError>;
 
-    /// Images `(n, h, w, c)` on the machine, without moments.
+    /// Images `(n, h, w, c)` on the device, without moments.
     fn maps(&self, values: &[f32], extent: Extent, channels: usize) -> FeatureMaps<Self>;
 
     /// Puts images of the same shape in the place of earlier ones, in the same memory: see [`record`](Self::record).
@@ -216,13 +216,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> Self::Scalar;
 
     /// Holds off other threads: from an upload until what came of it was downloaded, where a recording of one uses the
-    /// memory of another's operations. None where they do not meet, as on the processor, whose threads may wait for each
+    /// memory of another's operations. None where they do not meet, as on the CPU, whose threads may wait for each
     /// other.
     fn lock(&self) -> Option<MutexGuard<'_, ()>> {
         None
     }
 
-    /// Does `work`, and where the machine can, records its operations.
+    /// Does `work`, and where the device can, records its operations.
     ///
     /// `work` must neither download nor upload, and what it reads and writes must be there as long as the recording.
     /// Memory that it takes and drops may serve others in between: a recording leaves its results only in what
@@ -325,24 +325,24 @@ pub struct State<'a, B: Backend + ?Sized> {
     pub average: Option<&'a mut B::Values>,
 }
 
-/// Why a machine could not do what it was asked to.
+/// Failure of a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// There is not enough memory.
     #[error("{device} has {free} bytes of memory left and {needed} are needed")]
     Memory {
-        /// Which machine.
+        /// The device.
         device: String,
         /// Bytes that were asked for.
         needed: usize,
         /// Bytes that were free.
         free: usize,
     },
-    /// The machine or its driver failed.
+    /// The device or its driver failed.
     #[error("{device} failed to {doing}: {answer}")]
     Failed {
-        /// Which machine.
+        /// The device.
         device: String,
         /// What it was asked to do.
         doing: String,

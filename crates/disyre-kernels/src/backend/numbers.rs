@@ -1,4 +1,4 @@
-//! Numbers of the processor that know how convolutions read them.
+//! Parameters on the CPU, with the weights in them packed as convolutions read them.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut, Range};
