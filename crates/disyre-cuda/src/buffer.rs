@@ -10,7 +10,7 @@ use crate::cuda::Cuda;
 use crate::device::Device;
 use crate::memory::{Memory, Pool};
 
-/// How numbers are kept.
+/// Type of numbers in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
     Bf16,
@@ -74,7 +74,7 @@ impl<D: Device> RawBuffer<D> {
         self.memory.as_ref().inspect_err(|&failure| self.pool.fail(failure.clone())).ok()
     }
 
-    /// Where the number at `index` lies. Without memory it is 0, and no kernel runs: see [`memory`](Self::memory).
+    /// Address of the number at `index`. Without memory it is 0, and no kernel runs: see [`memory`](Self::memory).
     ///
     /// # Panics
     /// If there are fewer numbers.
@@ -111,7 +111,7 @@ pub struct DeviceBuffer<D: Device, R> {
     role: PhantomData<fn() -> R>,
 }
 
-/// What numbers of a [`DeviceBuffer`] are.
+/// Meanings of the numbers of a [`DeviceBuffer`].
 pub mod role {
     /// Weights, their gradients, the optimiser's state: `f32`.
     #[derive(Debug)]

@@ -79,7 +79,7 @@ impl<D: Device> Cuda<D> {
         self.precision == Precision::Bf16
     }
 
-    /// How maps are kept that normalisations read, and gradients.
+    /// Type of maps that normalisations read, and of gradients.
     pub(crate) fn element(&self) -> Element {
         if self.is_bf16() { Element::Bf16 } else { Element::F32 }
     }

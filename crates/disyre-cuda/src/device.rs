@@ -1,4 +1,4 @@
-//! What runs kernels: the driver, or the emulator.
+//! Devices that run kernels: the driver's, or the emulator.
 
 use std::ffi::c_void;
 use std::fmt::Debug;
@@ -29,7 +29,7 @@ pub trait Device: Debug + Send + Sync + 'static {
     /// Memory whose contents are those of some earlier use.
     fn allocate(&self, bytes: usize) -> Result<Self::Memory, BackendError>;
 
-    /// Where memory lies, as kernels take it: a multiple of 256.
+    /// Address of memory, as kernels take it: a multiple of 256.
     fn address(&self, memory: &Self::Memory) -> u64;
 
     /// Copies to the start of memory, in the order of the kernels.

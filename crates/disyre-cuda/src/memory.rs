@@ -19,7 +19,7 @@ pub(crate) struct Memory<D: Device> {
 }
 
 impl<D: Device> Memory<D> {
-    /// Where it begins, as kernels take it.
+    /// Address of its start, as kernels take it.
     pub(crate) fn address(&self) -> u64 {
         self.address
     }

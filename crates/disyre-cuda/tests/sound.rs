@@ -1,4 +1,4 @@
-//! What safe code may ask of a GPU without harm: failures that were reported, panics, buffers of another backend, shapes
+//! Requests of safe code that must do no harm on a GPU: after failures that were reported, panics, buffers of another backend, shapes
 //! that do not belong together, and several threads.
 #![cfg(feature = "emulation")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]

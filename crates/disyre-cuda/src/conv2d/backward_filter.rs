@@ -46,7 +46,7 @@ unsafe impl Parameters for BackwardFilter {}
 // SAFETY: as above.
 unsafe impl Parameters for JoinShares {}
 
-/// How the warps of a block divide the taps among them.
+/// Division of the taps among the warps of a block.
 struct Warps {
     threads: u32,
     tap_groups: usize,

@@ -47,7 +47,7 @@ pub(crate) struct Lattice {
     first_tap: [i32; MOST_GRIDS * MOST_GRIDS + 1],
 }
 
-/// Which direction a convolution is gone through.
+/// Direction of a pass through a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From input to result.
@@ -60,7 +60,7 @@ pub(crate) enum Direction {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tiling {
     pub(crate) lattice: Lattice,
-    /// What is read, and what is written.
+    /// The side that is read, and the one that is written.
     pub(crate) sides: [Side; 2],
 }
 

@@ -118,7 +118,7 @@ enum Found {
     Sums,
 }
 
-/// What a pass does beside summing.
+/// One pass: a sum of products over the taps, and what it does beside.
 struct Pass<'a, D: Device> {
     tiling: Tiling,
     source: Parts,
@@ -342,7 +342,7 @@ impl<D: Device> Cuda<D> {
         Packed { weights: packed, depth, columns, in_block }
     }
 
-    /// What a convolution reads.
+    /// The parts that a convolution reads.
     ///
     /// # Panics
     /// If the parts have not its channels.
@@ -359,7 +359,7 @@ impl<D: Device> Cuda<D> {
         found
     }
 
-    /// How it is transformed.
+    /// The transformation of the parts on the way.
     fn transform(&self, input: &Input<'_, Self>) -> Transform {
         input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
             let channels: usize = input.parts.iter().map(|part| part.channels()).sum();

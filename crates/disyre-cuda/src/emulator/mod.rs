@@ -54,7 +54,7 @@ impl Emulator {
     }
 }
 
-/// How an emulator runs kernels.
+/// Order and checks of an emulated launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// Blocks and lanes first to last, asynchronous copies as late as they are waited for.

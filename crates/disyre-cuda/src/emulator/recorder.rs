@@ -15,7 +15,7 @@ use crate::device::{Device, Kernel};
 #[derive(Debug, Default)]
 pub struct RecordingEmulator {
     emulator: Emulator,
-    /// What was launched since a recording was started.
+    /// Launches since a recording was started.
     open: Mutex<Option<Vec<Launch>>>,
 }
 

@@ -16,7 +16,7 @@ pub struct DeviceNormalised<D: Device> {
     len: usize,
 }
 
-/// Where the coefficients of a normalisation lie, `len` of each.
+/// Addresses of the coefficients of a normalisation, `len` of each.
 pub(crate) struct Coefficients {
     pub(crate) len: usize,
     pub(crate) scale: u64,

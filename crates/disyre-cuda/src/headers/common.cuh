@@ -1,4 +1,4 @@
-// What all kernels share. Compiled by nvcc, or by the host's compiler for the emulator.
+// Shared by all kernels. Compiled by nvcc, or by the host's compiler for the emulator.
 #pragma once
 
 #ifdef __CUDACC__

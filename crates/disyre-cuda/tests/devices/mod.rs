@@ -12,7 +12,7 @@ use crate::common::assert_within;
 
 pub(crate) const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
-/// What a sequence of operations found, by name, and how large its values may be: the greatest one, but of sums of terms of
+/// Results of a sequence of operations, by name, and how large their values may be: the greatest one, but of sums of terms of
 /// both signs the error is that of the terms, however little is left of them.
 pub(crate) type Found = Vec<(&'static str, Vec<f32>, f32)>;
 
@@ -103,7 +103,7 @@ fn assert_found(name: &str, found: &Found, expected: &Found, precision: Precisio
     }
 }
 
-/// How far results may be from those in `f32`, relative to the greatest. In bf16 factors and results are rounded to 8 bits,
+/// Distance that results may have from those in `f32`, relative to the greatest. In bf16 factors and results are rounded to 8 bits,
 /// and the gradient by x is what is left of terms of both signs.
 fn tolerance(precision: Precision) -> f32 {
     if precision == Precision::Bf16 { 3e-2 } else { 2e-5 }

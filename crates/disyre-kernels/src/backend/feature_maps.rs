@@ -7,7 +7,7 @@ use crate::{Buffer, Extent};
 
 /// A run of numbers whose count is known without reading it.
 pub trait Elements: Debug + Send + Sync {
-    /// How many numbers there are.
+    /// Count of the numbers.
     fn elem_count(&self) -> usize;
 }
 

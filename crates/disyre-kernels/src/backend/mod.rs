@@ -215,9 +215,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
         state: State<'_, Self>,
     ) -> Self::Scalar;
 
-    /// Holds off other threads: from an upload until what came of it was downloaded, where a recording of one uses the
-    /// memory of another's operations. None where they do not meet, as on the CPU, whose threads may wait for each
-    /// other.
+    /// Excludes other threads from an upload until its results were downloaded, where a recording of one thread uses the
+    /// memory of another's operations. None where threads share no memory, as on the CPU.
     fn lock(&self) -> Option<MutexGuard<'_, ()>> {
         None
     }
@@ -226,7 +225,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// `work` must neither download nor upload, and what it reads and writes must be there as long as the recording.
     /// Memory that it takes and drops may serve others in between: a recording leaves its results only in what
-    /// outlives it.
+    /// outlives it. There is no recording of work in which an operation failed.
     fn record<T>(&self, work: impl FnOnce() -> T) -> (T, Option<Self::Recording>);
 
     /// Repeats the operations of a recording, on what now lies in the memory that they used.
@@ -258,12 +257,12 @@ pub struct Affine {
     pub bias: Range<usize>,
 }
 
-/// What a convolution reads: maps of one extent, one behind another in channels, perhaps transformed on the way.
+/// Input of a convolution: maps of one extent, one behind another in channels, perhaps transformed on the way.
 #[derive(Debug)]
 pub struct Input<'a, B: Backend + ?Sized> {
     /// At least one, at most two.
     pub parts: &'a [&'a FeatureMaps<B>],
-    /// What each value becomes before it is multiplied.
+    /// The transformation of each value before it is multiplied.
     pub through: Option<Through<'a, B>>,
 }
 
@@ -276,7 +275,7 @@ pub struct Through<'a, B: Backend + ?Sized> {
     pub silu: bool,
 }
 
-/// What is added to a convolution beside its bias.
+/// Addends of a convolution beside its bias.
 #[derive(Debug)]
 pub struct Added<'a, B: Backend + ?Sized> {
     /// One number for each image and channel, `(n, o)`: see [`Columns`].
@@ -294,10 +293,10 @@ pub struct Columns<M> {
     pub first: usize,
 }
 
-/// Where the gradient by an input goes.
+/// Destination of the gradient by an input.
 #[derive(Debug)]
 pub struct PartGradients<'a, B: Backend + ?Sized> {
-    /// What is added to it, of the input's extent and all its channels.
+    /// Added to it: a map of the input's extent and all its channels.
     pub addend: Option<&'a B::Map>,
     /// For each part its gradient; added where there is one.
     pub by_parts: &'a mut [Option<B::Map>],
@@ -312,7 +311,7 @@ pub struct Ensemble<B: Backend + ?Sized> {
     pub members: FeatureMaps<B>,
 }
 
-/// What an update changes, all of one length.
+/// Parameters and moments that an update changes, all of one length.
 #[derive(Debug)]
 pub struct State<'a, B: Backend + ?Sized> {
     /// The weights.
@@ -344,9 +343,9 @@ pub enum BackendError {
     Failed {
         /// The device.
         device: String,
-        /// What it was asked to do.
+        /// The request.
         doing: String,
-        /// What it answered.
+        /// Its answer.
         answer: String,
     },
 }
