@@ -64,8 +64,10 @@ fn alone(workspace: &Workspace) -> Result<(), Failure> {
     })
 }
 
+/// The whole workspace, and the program by itself: other crates of the workspace turn on features that it lacks.
 fn lints(workspace: &Workspace) -> Result<(), Failure> {
-    show(&mut workspace.cargo("clippy --workspace --all-targets -- -D warnings"))
+    show(&mut workspace.cargo("clippy --workspace --all-targets -- -D warnings"))?;
+    show(&mut workspace.cargo("clippy -p disyre-cli -- -D warnings"))
 }
 
 /// Libraries only: the binary bears the name of the façade and would overwrite its pages.

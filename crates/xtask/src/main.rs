@@ -19,7 +19,7 @@ use workspace::Workspace;
 const USAGE: &str = "usage: cargo xtask <command>
 
   ci        all checks, cheapest first; stops at the first that fails
-  budget    dependencies that disyre-dag and disyre-score may have
+  budget    limits on the dependencies of disyre-dag, disyre-score and the program
   examples  builds and runs every examples/*.rs
   bench-peers [--quick]
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
