@@ -95,10 +95,14 @@ fn grids_that_differ_and_labels_that_are_missing_are_named() {
     fail(1, &[both[0], both[1], "affine"], arguments());
     let other = folder.path().join("labels/a_other.nii.gz");
     write_labels(&other, ones.view(), &Grid::from_spacing([1, 2, 2], [2.0; 3])).unwrap();
-    fail(1, &["2 files in", "a_lesion.nii.gz", "a_other.nii.gz", "--pairs"], arguments());
+    fail(1, &["2 lesion masks of", "a_lesion.nii.gz", "a_other.nii.gz", "keep one"], arguments());
     std::fs::rename(&other, folder.path().join("labels/ab.nii.gz")).unwrap();
     std::fs::remove_file(&label).unwrap();
-    fail(1, &["0 files in", "expected 1 whose name starts with a"], arguments());
+    fail(
+        1,
+        &["no lesion mask of", both[0], "named like a.nii[.gz], a_lesion.nii[.gz]"],
+        arguments(),
+    );
     let masks = text(&folder.path().join("masks"));
     fail(
         1,

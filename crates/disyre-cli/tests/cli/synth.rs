@@ -405,7 +405,7 @@ fn places_and_sizes_that_do_not_fit_are_named_before_any_work() {
     write_volume(&maps.join("h3_places.nii.gz"), &volume).unwrap();
     refuse(&["h3_places.nii.gz holds -0.5, expected finite"], &["--places", &path]);
     fs::remove_file(maps.join("h3_places.nii.gz")).unwrap();
-    refuse(&["0 maps of places of", "starts with h3"], &["--places", &path]);
+    refuse(&["no location map of", "h3.nii.gz", "named like h3.nii[.gz]"], &["--places", &path]);
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn segmentations_that_do_not_fit_are_named_before_any_work() {
     let path = segmentations(world, &maps);
     fs::remove_file(maps.join("h3_seg.nii.gz")).unwrap();
     refuse(
-        &["0 segmentations of", "h3.nii.gz", "starts with h3"],
+        &["no segmentation of", "h3.nii.gz", "named like h3.nii[.gz]"],
         synth(["--segmentations", &path]),
     );
     let mut volume = read(&maps.join("h2_seg.nii.gz")).volume;
