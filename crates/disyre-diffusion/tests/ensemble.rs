@@ -104,7 +104,9 @@ fn only_an_engine_that_gains_by_it_sums_at_once() {
         let restorer = restorer(&Device::cpu(), engine);
         restorer.restore_summed(windows.view(), &severities, Distance::Absolute, sums).unwrap()
     };
-    assert!(done(Engine::default()) && !done(Engine::Plain));
+    assert!(done(Engine::default()));
+    #[cfg(feature = "candle")]
+    assert!(!done(Engine::Plain));
 }
 
 #[test]
