@@ -26,25 +26,25 @@
 //! model.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "files")]
-mod files;
 mod grid;
 mod key;
-mod pairs;
+mod pair_source;
 mod restorer;
 mod severity;
 mod shape;
-mod tissue;
-
+mod tissue_model;
 #[cfg(feature = "files")]
-pub use files::write_whole;
+mod write_whole;
+
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
-pub use pairs::{PairError, PairSource};
+pub use pair_source::{PairError, PairSource};
 pub use restorer::{Distance, EnsembleSums, RestoreError, Restorer};
 pub use severity::{Severity, SeverityError};
 pub use shape::{ShapeError, ensure_finite, ensure_same_shape, unravel};
-pub use tissue::TissueModel;
+pub use tissue_model::TissueModel;
+#[cfg(feature = "files")]
+pub use write_whole::write_whole;
 
 pub use ndarray;
 pub use rand;
