@@ -28,9 +28,9 @@
 mod blender;
 mod error;
 mod plan;
-mod weights;
+mod window_weights;
 
 pub use blender::Blender;
 pub use error::PatchError;
 pub use plan::{PUBLISHED_STRIDE, PUBLISHED_WINDOW, TilePlan, Window};
-pub use weights::WindowWeights;
+pub use window_weights::WindowWeights;
