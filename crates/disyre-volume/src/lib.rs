@@ -28,18 +28,18 @@
 #![forbid(unsafe_code)]
 
 mod affine;
+mod brain_mask;
 mod error;
-mod intensity;
-mod mask;
+mod intensity_scaling;
 mod names;
 mod nifti_file;
 mod orientation;
-mod region;
 mod resample;
+mod voxel_box;
 
+pub use brain_mask::{nonzero_mask, read_mask, read_on_grid};
 pub use error::{AffineSource, VolumeError};
-pub use intensity::{IntensityRange, IntensityScaling};
-pub use mask::{nonzero_mask, read_mask, read_on_grid};
+pub use intensity_scaling::{IntensityRange, IntensityScaling};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
 };
@@ -47,7 +47,7 @@ pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_volume};
 pub use orientation::{Orientation, to_ras};
-pub use region::{VoxelBox, crop, foreground_box};
 pub use resample::{Interpolation, resample_mask, resample_to_grid, resample_to_spacing};
+pub use voxel_box::{VoxelBox, crop, foreground_box};
 
 pub use disyre_core::{Grid, Volume};

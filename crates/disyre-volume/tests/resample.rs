@@ -1,4 +1,4 @@
-//! What resampling keeps: means, places, and the way back.
+//! Means and positions that resampling keeps.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use disyre_core::ndarray::{Array3, Axis};

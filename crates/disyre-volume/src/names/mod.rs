@@ -8,12 +8,12 @@
 //! - [`SidecarFiles`]: a folder with one file for each scan, such as its brain mask.
 //! - [`find_scans`], [`find_scans_below`]: the scans of a folder.
 mod belonging;
-mod kind;
 mod listing;
 mod scan_name;
+mod sidecar_kind;
 mod sidecars;
 
-pub use kind::SidecarKind;
 pub use listing::{find_scans, find_scans_below};
 pub use scan_name::{ScanName, path_text};
+pub use sidecar_kind::SidecarKind;
 pub use sidecars::{Assigned, SidecarFiles};

@@ -3,9 +3,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::belonging::{Belonging, belonging, is_same_session};
-use super::kind::SidecarKind;
 use super::listing::find_scans;
 use super::scan_name::ScanName;
+use super::sidecar_kind::SidecarKind;
 use crate::VolumeError;
 
 /// A folder in which each scan has a file: its brain mask, say.

@@ -1,4 +1,4 @@
-//! What several test files need.
+//! Fixtures and files that the tests of this folder share.
 
 use std::path::{Path, PathBuf};
 
