@@ -1,4 +1,4 @@
-//! Finite floats as integers of the same order: [`ranking`](crate::ranking) sorts integers, which is faster.
+//! Finite floats as integers of the same order: `metrics` sorts integers, which is faster.
 
 /// An integer whose unsigned order is the order of the scores; −0 and 0 are one.
 pub(crate) fn encode(score: f32) -> u32 {

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Main types: [`Ensemble`] (severities, [`Residual`]; its [`score`](Ensemble::score) takes batches of windows),
-//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`mod@reference`] is the published evaluation
+//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`mod@published`] is the published evaluation
 //! protocol.
 //!
 //! No features. This crate holds no model, no tensor library, no tiling and no file access.
@@ -29,15 +29,16 @@
 mod ensemble;
 mod error;
 mod float_order;
-mod ranking;
-pub mod reference;
+mod metrics;
+#[doc(alias = "reference")]
+pub mod published;
 mod residual;
 mod thresholds;
 
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;
-pub use ranking::{
+pub use metrics::{
     BestDice, Metrics, RankedScores, ScorePool, auroc, average_precision, best_dice, metrics,
 };
 pub use residual::{AbsoluteResidual, Residual, SquaredResidual};

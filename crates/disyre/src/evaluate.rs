@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use disyre_core::Key;
-use disyre_score::{RankedScores, ScoreError, ScorePool, reference};
+use disyre_score::{RankedScores, ScoreError, ScorePool, published};
 use disyre_volume::{Scan, read_mask};
 use serde::{Deserialize, Serialize};
 
@@ -142,18 +142,18 @@ fn published(cases: &[Case], key: Key) -> Result<Report, Error> {
     for case in cases {
         let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
         let draws = key.child(case.name.as_str());
-        let (some_scores, some_labels) = reference::sample_voxels(
+        let (some_scores, some_labels) = published::sample_voxels(
             draws,
             &case.scores,
             &case.labels,
-            reference::VOXELS_PER_VOLUME,
+            published::VOXELS_PER_VOLUME,
         )
         .map_err(of_case)?;
         scores.extend(some_scores);
         labels.extend(some_labels);
     }
     let mut pooled = Measures::of(&RankedScores::new(&scores, &labels)?)?;
-    let best = reference::best_dice(&scores, &labels)?;
+    let best = published::best_dice(&scores, &labels)?;
     (pooled.best_dice, pooled.threshold) = (best.dice, best.threshold);
     Ok(Report { protocol: Protocol::Reference, cases: Vec::new(), pooled })
 }

@@ -3,10 +3,10 @@
 //! The exact metrics of [`RankedScores`] need neither sampling nor a grid of thresholds.
 //!
 //! ```
-//! use disyre_score::{Key, reference};
+//! use disyre_score::{Key, published};
 //! let (scores, labels) = ([0.0, 0.1, 0.2, 0.9], [0, 0, 1, 1]);
-//! let (drawn, truth) = reference::sample_voxels(Key::new(0), &scores, &labels, 1000)?;
-//! assert_eq!(reference::best_dice(&drawn, &truth)?.dice, 1.0);
+//! let (drawn, truth) = published::sample_voxels(Key::new(0), &scores, &labels, 1000)?;
+//! assert_eq!(published::best_dice(&drawn, &truth)?.dice, 1.0);
 //! # Ok::<(), disyre_score::ScoreError>(())
 //! ```
 
@@ -102,7 +102,7 @@ fn linspace(start: f32, end: f32, count: usize) -> impl Iterator<Item = f32> {
 /// Reduction of the scores of a slice to one number.
 ///
 /// ```
-/// use disyre_score::{ndarray::array, reference::{SliceScore, slices}};
+/// use disyre_score::{ndarray::array, published::{SliceScore, slices}};
 /// let (scores, labels) = (array![[[4.0, 0.0], [1.0, 3.0]]], array![[[0, 0], [0, 1]]]);
 /// let found = slices(scores.view(), labels.view(), SliceScore::Top(2))?;
 /// assert_eq!(found, (vec![3.5], vec![1]));
