@@ -13,7 +13,7 @@ use crate::{
     check,
     corruptions::{Corruption, CorruptionParams},
     error::DagError,
-    mask::PlacedMask,
+    placed_mask::PlacedMask,
     placement::PlacementParams,
     shapes::ShapeSource,
 };

@@ -10,7 +10,7 @@ use crate::{
     check,
     error::DagError,
     float_order::{from_ordered, to_ordered},
-    mask::PlacedMask,
+    placed_mask::PlacedMask,
     region::Region,
     scratch::ScratchBuffer,
 };

@@ -40,8 +40,8 @@ mod family;
 mod float_order;
 mod fractal;
 mod largest_component;
-mod mask;
 mod order_statistic;
+mod placed_mask;
 mod placement;
 mod region;
 mod scratch;
@@ -55,7 +55,7 @@ pub use config::{AnomalyConfig, DagConfig};
 pub use dag::Dag;
 pub use error::DagError;
 pub use family::Family;
-pub use mask::PlacedMask;
+pub use placed_mask::PlacedMask;
 pub use placement::PlacementParams;
 pub use sources::Sources;
 

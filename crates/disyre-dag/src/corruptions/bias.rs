@@ -243,7 +243,7 @@ impl Corruption for TissueBias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::PlacedMask;
+    use crate::placed_mask::PlacedMask;
     use disyre_core::{
         ShapeError,
         ndarray::{Array4, ArrayView2, ArrayViewMut2},

@@ -9,7 +9,7 @@ use super::params::CorruptionParams;
 use crate::{
     canvas::{Canvas, Scene},
     error::DagError,
-    mask::PlacedMask,
+    placed_mask::PlacedMask,
 };
 
 /// A change of intensities under a mask. A family of anomalies is a list of corruptions.

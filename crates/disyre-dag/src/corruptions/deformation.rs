@@ -197,7 +197,7 @@ impl Corruption for Deformation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{mask::PlacedMask, region::Region};
+    use crate::{placed_mask::PlacedMask, region::Region};
 
     #[test]
     fn a_tighter_window_around_the_same_mask_changes_nothing() {

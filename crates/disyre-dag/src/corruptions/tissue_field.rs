@@ -8,7 +8,7 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{canvas::Canvas, error::DagError, mask::PlacedMask, region::Region};
+use crate::{canvas::Canvas, error::DagError, placed_mask::PlacedMask, region::Region};
 
 /// Membership of a voxel in tissues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use disyre_core::{Key, ndarray::ArrayViewMut3, rand::RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    solid::UnitFrame,
     source::{ShapeSource, UNITS},
+    unit_frame::UnitFrame,
 };
 use crate::{check, error::DagError};
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     rotation::Rotation,
-    solid::UnitFrame,
     source::{ShapeSource, UNITS},
+    unit_frame::UnitFrame,
 };
 use crate::{check, error::DagError};
 

@@ -11,8 +11,8 @@ mod published;
 mod rectangle;
 mod rotation;
 mod sized;
-mod solid;
 mod source;
+mod unit_frame;
 mod voxels;
 
 pub use blob::{BlobConfig, BlobShapes, PUBLISHED_BLOB_AREA};

@@ -1,16 +1,13 @@
 //! Corruptions inside a mask: textures, shifts of tissues, Poisson blends, deformations, changes of sharpness.
 
 mod bias;
-mod bordered_grid;
 mod corruption;
 mod deformation;
 mod foreign;
-mod multigrid;
 mod normalisation;
 mod params;
 mod poisson;
 mod sharpness;
-mod solver;
 mod strength;
 mod texture;
 mod tissue_field;

@@ -4,12 +4,12 @@ mod bank;
 mod lazy;
 mod noise;
 mod rescaled;
-mod same;
+mod same_image;
 mod source;
 
 pub use bank::VolumeBank;
 pub use lazy::LazyBank;
 pub use noise::{NoiseTexture, NoiseTextureConfig};
 pub use rescaled::{Rescaled, RescaledConfig};
-pub use same::SameImage;
+pub use same_image::SameImage;
 pub use source::TextureSource;

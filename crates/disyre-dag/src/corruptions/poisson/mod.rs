@@ -1,5 +1,9 @@
 //! [`PoissonBlend`]: a foreign texture blended in by its gradients.
 
+mod bordered_grid;
+mod multigrid;
+mod solver;
+
 use std::{fmt, sync::Arc};
 
 use disyre_core::{
@@ -12,7 +16,6 @@ use super::{
     corruption::Corruption,
     foreign::{draw_texture, fill_foreign},
     params::{CorruptionParams, POISSON, TextureParams},
-    solver,
     strength::check_strength,
 };
 use crate::{
