@@ -5,7 +5,7 @@ use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
 
-use crate::blend::{MapBlender, WindowBatch};
+use crate::map_blender::{MapBlender, WindowBatch};
 use crate::{DetectOptions, Error, PrepareConfig, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].

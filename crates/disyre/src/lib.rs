@@ -5,7 +5,7 @@
 //! restorations of another model.
 //!
 //! ```
-#![doc = include_str!("model/example.txt")]
+#![doc = include_str!("model/doctest_model.txt")]
 //! use disyre::{Model, Scan};
 //!
 //! let model = Model::load("model")?;
@@ -39,33 +39,34 @@ pub use disyre_tissue as tissue;
 pub use disyre_volume as volume;
 pub use disyre_volume::Scan;
 
-mod anomaly;
-mod blend;
+mod anomaly_sources;
 mod cohort;
 mod config;
+mod dag_pairs;
 mod detect_options;
 mod detector;
 mod error;
 mod evaluate;
-mod files;
 mod findings;
+mod hashed_file;
 mod location_map;
+mod map_blender;
 mod model;
 #[cfg(feature = "pictures")]
 mod overlay;
-mod pairs;
 pub mod phantom;
 mod prepare;
 mod recipe;
 mod segmentation;
-mod source;
 mod source_scan;
 mod synth;
 mod tissues;
 mod train;
+mod write_files;
 
 pub use cohort::{Cohort, Subject};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
+pub use dag_pairs::DagPairs;
 pub use detect_options::DetectOptions;
 pub use detector::{Detection, Detector};
 pub use disyre_dag::Family;
@@ -73,13 +74,12 @@ pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use error::Error;
 pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
+pub use hashed_file::{HashedFile, HashedFolder};
 pub use location_map::LocationMap;
 pub use model::{DetectRequest, LoadOptions, Model, ModelFolder};
-pub use pairs::DagPairs;
 pub use prepare::{PrepareConfig, Prepared, unstripped_share};
 pub use recipe::Recipe;
 pub use segmentation::Segmentation;
-pub use source::{Source, SourceFolder};
 pub use source_scan::{SidecarPaths, SourceScan};
 pub use synth::{Sample, Synthesiser};
 pub use tissues::{Tissues, fit_tissue};

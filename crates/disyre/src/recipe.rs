@@ -8,11 +8,12 @@ use disyre_volume::{ScanName, find_scans};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::anomaly::sources;
+use crate::anomaly_sources::sources;
 use crate::segmentation::label_map;
 use crate::synth::corrupt;
 use crate::{
-    Error, PrepareConfig, Sample, SidecarPaths, Source, SourceFolder, SourceScan, Subject, Tissues,
+    Error, HashedFile, HashedFolder, PrepareConfig, Sample, SidecarPaths, SourceScan, Subject,
+    Tissues,
 };
 
 /// Recipe of a sample: with the files that it names, it gives the same sample again.
@@ -46,15 +47,15 @@ pub struct Recipe {
     pub tissues: Option<Tissues>,
     /// The segmentation of the corrupted scan, if that told tissues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub segmentation: Option<SourceFolder>,
+    pub segmentation: Option<HashedFolder>,
     /// The location map of the corrupted scan, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub places: Option<SourceFolder>,
+    pub places: Option<HashedFolder>,
     /// The masks that shapes come from, if a folder of them was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape_masks: Option<SourceFolder>,
+    pub shape_masks: Option<HashedFolder>,
     /// The scans that textures come from, in order; the corrupted one alone for a family without foreign textures.
-    pub sources: Vec<Source>,
+    pub sources: Vec<HashedFile>,
 }
 
 impl Recipe {
@@ -83,7 +84,7 @@ impl Recipe {
             masks.ensure_unchanged()?;
         }
         let only =
-            |folder: &Option<SourceFolder>| folder.as_ref().map(SourceFolder::only).transpose();
+            |folder: &Option<HashedFolder>| folder.as_ref().map(HashedFolder::only).transpose();
         let own = SidecarPaths {
             segmentation: only(&self.segmentation)?,
             locations: only(&self.places)?,

@@ -8,9 +8,9 @@ use disyre_dag::{Anomalies, AnomalyConfig, Scene, config::PartConfig};
 use disyre_tissue::LabelMap;
 use rayon::prelude::*;
 
-use crate::anomaly::sources;
+use crate::anomaly_sources::sources;
 use crate::segmentation::label_map;
-use crate::{Error, Recipe, RunConfig, Source, SourceFolder, SourceScan, Subject, Tissues};
+use crate::{Error, HashedFile, HashedFolder, Recipe, RunConfig, SourceScan, Subject, Tissues};
 
 /// Corrupts prepared scans, one anomaly each: training data for other methods, and a look at what a family does.
 ///
@@ -42,7 +42,7 @@ pub struct Synthesiser {
     anomalies: Vec<ScanAnomalies>,
     config: RunConfig,
     tissues: Option<Tissues>,
-    shape_masks: Option<SourceFolder>,
+    shape_masks: Option<HashedFolder>,
     key: Key,
 }
 
@@ -57,9 +57,9 @@ struct ScanAnomalies {
 /// Files of one scan, for its recipes.
 #[derive(Debug)]
 struct ScanSources {
-    scan: Source,
-    segmentation: Option<SourceFolder>,
-    locations: Option<SourceFolder>,
+    scan: HashedFile,
+    segmentation: Option<HashedFolder>,
+    locations: Option<HashedFolder>,
 }
 
 /// One corrupted scan on its prepared grid.
@@ -120,7 +120,7 @@ impl Synthesiser {
             Ok(ScanAnomalies { config: anomaly, anomalies, tissues })
         };
         let anomalies = subjects.iter().map(anomalies).collect::<Result<_, Error>>()?;
-        let shape_masks = folder.map(SourceFolder::of).transpose()?;
+        let shape_masks = folder.map(HashedFolder::of).transpose()?;
         let sources = scans.par_iter().map(|scan| ScanSources::of(scan, config));
         let sources = sources.collect::<Result<_, _>>()?;
         Ok(Self { scans, sources, anomalies, config: config.clone(), tissues, shape_masks, key })
@@ -169,15 +169,15 @@ impl ScanSources {
         let only = |path: Option<&PathBuf>, folder: &Option<PathBuf>| {
             let both = path.zip(folder.as_ref());
             let folder = both.map(|(path, folder)| {
-                let sources = vec![Source::of(path)?];
-                Ok::<_, Error>(SourceFolder { folder: folder.clone(), sources })
+                let sources = vec![HashedFile::of(path)?];
+                Ok::<_, Error>(HashedFolder { folder: folder.clone(), sources })
             });
             folder.transpose()
         };
         let segmentation = scan.segmentation.as_ref().map(|segmentation| &segmentation.path);
         let locations = scan.locations.as_ref().map(|map| &map.path);
         Ok(Self {
-            scan: Source::of(&scan.path)?,
+            scan: HashedFile::of(&scan.path)?,
             segmentation: only(segmentation, &config.tissue.segmentations)?,
             locations: only(locations, &config.pairs.places)?,
         })

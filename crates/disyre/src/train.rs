@@ -9,7 +9,7 @@ use disyre_diffusion::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_bytes;
+use crate::write_files::write_bytes;
 use crate::{Cohort, DagPairs, Error, RunConfig, Subject, Tissues};
 
 /// Name of the settings in a model's folder.

@@ -1,6 +1,6 @@
 //! The result of one scan and its files: maps, picture and sidecar. [`Model::detect`](crate::Model::detect) makes it.
 
-mod files;
+mod detection_files;
 mod record;
 
 use std::fs;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use disyre_core::ndarray::ArrayView3;
 use disyre_volume::{ScanHeader, resample_mask};
 
-pub use files::DetectionFiles;
+pub use detection_files::DetectionFiles;
 pub(crate) use record::Record;
 
-use crate::files::write_json;
+use crate::write_files::write_json;
 use crate::{Detection, Error};
 
 /// Findings of a model in one scan: the maps, and what their files say of scan and model.
 ///
 /// ```
-#[doc = include_str!("../model/example.txt")]
+#[doc = include_str!("../model/doctest_model.txt")]
 /// let found = disyre::Model::load("model")?.detect(&disyre::Scan::read("sub-01_T1w.nii.gz")?)?;
 /// let saved = found.save("out")?;
 /// assert!(saved.files.paths().all(|file| file.is_file()));

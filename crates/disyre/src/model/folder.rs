@@ -18,7 +18,7 @@ use crate::{DetectOptions, Error, RunConfig, TrainReport};
 /// The network is described by `config.json`; `run.toml` keeps the settings of training and has to agree with it.
 ///
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("doctest_model.txt")]
 /// use disyre::{LoadOptions, ModelFolder};
 ///
 /// let folder = ModelFolder::open("model")?;

@@ -17,7 +17,7 @@ use crate::{DetectOptions, Detector, Error, Findings};
 /// A trained model: its network on a device, and how scans are prepared and scored for it.
 ///
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("doctest_model.txt")]
 /// use disyre::{DetectOptions, DetectRequest, Model, Scan};
 ///
 /// let model = Model::load("model")?;

@@ -1,18 +1,18 @@
 //! The picture beside an anomaly map: axial slices of the scan, its restoration and its score. [`Findings`](crate::Findings)
 //! saves it.
 
-mod canvas;
 mod mosaic;
 mod palette;
+mod picture;
 mod slices;
 
 use std::path::Path;
 
 use disyre_core::ndarray::ArrayView3;
 
-use crate::files::write_bytes;
+use crate::write_files::write_bytes;
 use crate::{Detection, Error};
-use mosaic::Picture;
+use mosaic::Mosaic;
 
 /// Draws a detection on its working grid into a PNG file; the colours end at the score `scale_end`.
 ///
@@ -25,7 +25,7 @@ pub(crate) fn write_overlay(
     lesion: Option<ArrayView3<'_, u8>>,
     scale_end: f32,
 ) -> Result<(), Error> {
-    let picture = Picture {
+    let mosaic = Mosaic {
         title,
         image: &found.prepared.volume,
         brain: found.prepared.mask.view(),
@@ -33,7 +33,7 @@ pub(crate) fn write_overlay(
         score: found.working_score.view(),
         lesion,
     };
-    let encoded = picture.draw(scale_end).encode();
+    let encoded = mosaic.draw(scale_end).encode();
     let bytes = encoded
         .map_err(|source| Error::Picture { path: path.to_owned(), source: Box::new(source) })?;
     write_bytes(path, &bytes)

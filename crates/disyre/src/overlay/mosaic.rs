@@ -1,10 +1,10 @@
-//! MosaicLayout and drawing of the picture: three rows of slices, their labels and the scale of colours.
+//! [`Mosaic`]: three rows of slices, their labels and the scale of colours; `write_overlay` draws it.
 
 use disyre_core::Volume;
 use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
 
-use super::canvas::{Canvas, Font, Rgb};
 use super::palette::{grey, heat};
+use super::picture::{Font, Picture, Rgb};
 use super::slices::{between, choose, nearest};
 
 const COLUMNS: usize = 8;
@@ -23,9 +23,9 @@ const INK: Rgb = [225, 225, 230];
 const FAINT: Rgb = [140, 140, 150];
 const OUTLINE: Rgb = [70, 235, 255];
 
-/// Content of a picture: arrays on one RAS+ grid, axes `(z, y, x)`, intensities in `[0, 1]`.
+/// Content of a mosaic: arrays on one RAS+ grid, axes `(z, y, x)`, intensities in `[0, 1]`.
 #[derive(Debug)]
-pub(super) struct Picture<'a> {
+pub(super) struct Mosaic<'a> {
     pub(super) title: &'a str,
     pub(super) image: &'a Volume,
     pub(super) brain: ArrayView3<'a, u8>,
@@ -35,7 +35,7 @@ pub(super) struct Picture<'a> {
     pub(super) lesion: Option<ArrayView3<'a, u8>>,
 }
 
-/// Positions of the slices in the picture.
+/// Positions of the slices in the mosaic.
 struct MosaicLayout {
     slices: Vec<usize>,
     /// Pixels per voxel.
@@ -43,14 +43,14 @@ struct MosaicLayout {
     tile: (usize, usize),
 }
 
-impl Picture<'_> {
+impl Mosaic<'_> {
     /// Draws three rows of slices: scan, restoration, score. The patient's right is on the left.
-    pub(super) fn draw(&self, scale_end: f32) -> Canvas {
+    pub(super) fn draw(&self, scale_end: f32) -> Picture {
         let layout = MosaicLayout::new(self);
         let (width, height) = layout.size(self.lesion.is_some());
-        let mut canvas = Canvas::new(width, height, BACKGROUND);
-        self.draw_frame(&mut canvas, &layout);
-        draw_scale(&mut canvas, &layout, scale_end);
+        let mut picture = Picture::new(width, height, BACKGROUND);
+        self.draw_frame(&mut picture, &layout);
+        draw_scale(&mut picture, &layout, scale_end);
         for (column, &z) in layout.slices.iter().enumerate() {
             let plane = |volume: ArrayView3<'_, f32>| volume.index_axis_move(Axis(0), z).to_owned();
             let rows = [self.image.data.view(), self.restored, self.score].map(plane);
@@ -59,27 +59,27 @@ impl Picture<'_> {
                     |value: f32| if row == 2 { heat(value / scale_end) } else { grey(value) };
                 let corner = layout.corner(row, column);
                 layout.each_pixel(plane.dim(), |px, py, y, x| {
-                    canvas.set(corner.0 + px, corner.1 + py, colour(between(plane.view(), y, x)));
+                    picture.set(corner.0 + px, corner.1 + py, colour(between(plane.view(), y, x)));
                 });
                 if let (Some(lesion), true) = (&self.lesion, row != 1) {
-                    outline(&mut canvas, &layout, corner, lesion.index_axis(Axis(0), z));
+                    outline(&mut picture, &layout, corner, lesion.index_axis(Axis(0), z));
                 }
             }
         }
-        self.draw_sides(&mut canvas, &layout);
-        canvas
+        self.draw_sides(&mut picture, &layout);
+        picture
     }
 
     /// Title, names of the rows, heights of the slices.
-    fn draw_frame(&self, canvas: &mut Canvas, layout: &MosaicLayout) {
-        canvas.text(GAP, GAP, self.title, Font::Large, INK);
+    fn draw_frame(&self, picture: &mut Picture, layout: &MosaicLayout) {
+        picture.text(GAP, GAP, self.title, Font::Large, INK);
         let note =
             "axial slices, feet to head; radiological convention: R = patient's right, on the left";
-        canvas.text(GAP, GAP + Font::Large.height(), note, Font::Small, FAINT);
+        picture.text(GAP, GAP + Font::Large.height(), note, Font::Small, FAINT);
         let (tile_width, tile_height) = layout.tile;
         for (row, name) in ["input", "restored", "score"].into_iter().enumerate() {
             let (_, y) = layout.corner(row, 0);
-            canvas.text(
+            picture.text(
                 GAP,
                 y + tile_height.saturating_sub(Font::Large.height()) / 2,
                 name,
@@ -91,22 +91,22 @@ impl Picture<'_> {
             let label = format!("z {:+.0} mm", self.height_mm(z));
             let (x, y) = layout.corner(3, column);
             let x = x + tile_width.saturating_sub(Font::Small.width(&label)) / 2;
-            canvas.text(x, y, &label, Font::Small, INK);
+            picture.text(x, y, &label, Font::Small, INK);
         }
         if self.lesion.is_some() {
             let (_, y) = layout.corner(3, 0);
             let text = "cyan outline: the lesion as it was made or marked";
-            canvas.text(LEFT, y + Font::Small.height() + GAP, text, Font::Small, OUTLINE);
+            picture.text(LEFT, y + Font::Small.height() + GAP, text, Font::Small, OUTLINE);
         }
     }
 
     /// R and L beside the brain in every slice of the scan.
-    fn draw_sides(&self, canvas: &mut Canvas, layout: &MosaicLayout) {
+    fn draw_sides(&self, picture: &mut Picture, layout: &MosaicLayout) {
         for column in 0..layout.slices.len() {
             let (x, y) = layout.corner(0, column);
             let right = x + layout.tile.0.saturating_sub(Font::Small.width("L"));
-            canvas.text(x, y, "R", Font::Small, INK);
-            canvas.text(right, y, "L", Font::Small, INK);
+            picture.text(x, y, "R", Font::Small, INK);
+            picture.text(right, y, "L", Font::Small, INK);
         }
     }
 
@@ -120,15 +120,15 @@ impl Picture<'_> {
 }
 
 impl MosaicLayout {
-    fn new(picture: &Picture<'_>) -> Self {
-        let [_, ny, nx] = picture.image.grid.shape;
+    fn new(mosaic: &Mosaic<'_>) -> Self {
+        let [_, ny, nx] = mosaic.image.grid.shape;
         let scale = (TILE_WIDTH / nx as f64).min(TILE_HEIGHT / ny as f64).max(1.0);
         let pixels = |voxels: usize| (voxels as f64 * scale).round() as usize;
-        let slices = choose(picture.brain, COLUMNS);
+        let slices = choose(mosaic.brain, COLUMNS);
         Self { slices, scale, tile: (pixels(nx), pixels(ny)) }
     }
 
-    /// Width and height of the whole picture; wide enough for its title line.
+    /// Width and height of the whole mosaic; wide enough for its title line.
     fn size(&self, with_legend: bool) -> (usize, usize) {
         const LEAST_WIDTH: usize = 900;
         let (width, _) = self.corner(0, self.slices.len());
@@ -156,22 +156,22 @@ impl MosaicLayout {
 }
 
 /// Scale of the score's colours, beside its row.
-fn draw_scale(canvas: &mut Canvas, layout: &MosaicLayout, scale_end: f32) {
+fn draw_scale(picture: &mut Picture, layout: &MosaicLayout, scale_end: f32) {
     const WIDTH: usize = 18;
     let (x, y) = layout.corner(2, layout.slices.len());
     let height = layout.tile.1;
     for step in 0..height {
         let colour = heat(1.0 - step as f32 / (height - 1).max(1) as f32);
-        (0..WIDTH).for_each(|dx| canvas.set(x + dx, y + step, colour));
+        (0..WIDTH).for_each(|dx| picture.set(x + dx, y + step, colour));
     }
     let x = x + WIDTH + GAP;
-    canvas.text(x, y, &format!("{scale_end:.3}"), Font::Small, INK);
-    canvas.text(x, y + height - Font::Small.height(), "0", Font::Small, INK);
+    picture.text(x, y, &format!("{scale_end:.3}"), Font::Small, INK);
+    picture.text(x, y + height - Font::Small.height(), "0", Font::Small, INK);
 }
 
 /// Marks the pixels of a lesion that touch one outside.
 fn outline(
-    canvas: &mut Canvas,
+    picture: &mut Picture,
     layout: &MosaicLayout,
     corner: (usize, usize),
     lesion: ArrayView2<'_, u8>,
@@ -181,7 +181,7 @@ fn outline(
     layout.each_pixel(lesion.dim(), |px, py, y, x| {
         let beside = [(step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step)];
         if inside(y, x) && beside.iter().any(|(dy, dx)| !inside(y + dy, x + dx)) {
-            canvas.set(corner.0 + px, corner.1 + py, OUTLINE);
+            picture.set(corner.0 + px, corner.1 + py, OUTLINE);
         }
     });
 }
@@ -201,7 +201,7 @@ mod tests {
         let image = Volume::new(data, Grid::from_spacing(shape, [2.0; 3])).unwrap();
         let (brain, zeros) = (Array3::ones(shape), Array3::zeros(shape));
         let (restored, score) = (zeros.view(), zeros.view());
-        let picture = Picture {
+        let mosaic = Mosaic {
             title: "t",
             image: &image,
             brain: brain.view(),
@@ -209,12 +209,12 @@ mod tests {
             score,
             lesion: None,
         };
-        let canvas = picture.draw(1.0);
-        let (width, height) = MosaicLayout::new(&picture).tile;
-        let shade = |px, py| canvas.get(LEFT + px, TOP + py)[0];
+        let picture = mosaic.draw(1.0);
+        let (width, height) = MosaicLayout::new(&mosaic).tile;
+        let shade = |px, py| picture.get(LEFT + px, TOP + py)[0];
         // The letter R covers the corner; one voxel is six pixels.
         assert!(shade(1, 1) > 200);
         assert!(shade(width - 2, height - 2) < 10 && shade(1, height - 2) < 10);
-        assert!(canvas.size().0 >= 900);
+        assert!(picture.size().0 >= 900);
     }
 }

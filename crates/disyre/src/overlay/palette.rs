@@ -1,6 +1,6 @@
 //! Colours of intensities and scores.
 
-use super::canvas::Rgb;
+use super::picture::Rgb;
 
 /// Shade of an intensity in `[0, 1]`.
 pub(super) fn grey(value: f32) -> Rgb {

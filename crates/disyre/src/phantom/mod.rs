@@ -3,8 +3,8 @@
 //! They serve the demo, the tests and the examples. They are crude on purpose: soft cortex over white matter,
 //! ventricles, deep grey nuclei, a midline fissure, a smooth bias field, noise, and subjects that differ in all of
 //! these. Lesions are modelled as changes of the *anatomy* (mass effect, oedema, tissue loss), before the bias field
-//! and the noise, and share no code with the corruptions of `disyre-dag`: what a model learns to find must not be
-//! what the test was made with.
+//! and the noise, and share no code with the corruptions of `disyre-dag`: a model must not be tested with the
+//! anomalies that it was trained on.
 //!
 //! ```
 //! use disyre::core::Key;

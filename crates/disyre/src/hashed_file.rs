@@ -12,7 +12,8 @@ use crate::Error;
 /// A file that a sample was made with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+#[doc(alias = "Source")]
+pub struct HashedFile {
     /// File name without its extensions.
     pub name: String,
     /// SHA-256 of the file, hexadecimal.
@@ -22,14 +23,15 @@ pub struct Source {
 /// Files of a folder other than that of the scans: masks that shapes come from, segmentations, or location maps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SourceFolder {
+#[doc(alias = "SourceFolder")]
+pub struct HashedFolder {
     /// Path of the folder.
     pub folder: PathBuf,
     /// The files, in order.
-    pub sources: Vec<Source>,
+    pub sources: Vec<HashedFile>,
 }
 
-impl Source {
+impl HashedFile {
     /// Names a file and hashes it.
     ///
     /// # Errors
@@ -55,19 +57,19 @@ impl Source {
     }
 }
 
-impl SourceFolder {
+impl HashedFolder {
     /// Names and hashes all NIfTI files of a folder and its subfolders; the latter stand before a name, with slashes.
     ///
     /// # Errors
     /// [`Error::Volume`] for a folder without any, [`Error::Io`] naming a file.
     pub fn of(folder: &Path) -> Result<Self, Error> {
         let source = |path: &PathBuf| {
-            let source = Source::of(path)?;
+            let source = HashedFile::of(path)?;
             let inside = path.strip_prefix(folder).ok().and_then(Path::parent);
             let folders = inside.into_iter().flat_map(Path::components);
             let folders = folders.map(|part| format!("{}/", part.as_os_str().to_string_lossy()));
             let name = folders.collect::<String>() + &source.name;
-            Ok::<_, Error>(Source { name, ..source })
+            Ok::<_, Error>(HashedFile { name, ..source })
         };
         let files = find_scans_below(folder)?;
         let sources = files.par_iter().map(source);
@@ -120,9 +122,9 @@ mod tests {
     #[test]
     fn a_file_is_named_without_extensions_and_hashed() {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source::of(&write(folder.path(), "sub-01_T1w.nii.gz", "abc")).unwrap();
-        assert_eq!(source, Source { name: "sub-01_T1w".into(), sha256: OF_ABC.into() });
-        let missing = Source::of(&folder.path().join("none.nii"));
+        let source = HashedFile::of(&write(folder.path(), "sub-01_T1w.nii.gz", "abc")).unwrap();
+        assert_eq!(source, HashedFile { name: "sub-01_T1w".into(), sha256: OF_ABC.into() });
+        let missing = HashedFile::of(&folder.path().join("none.nii"));
         assert!(matches!(missing, Err(Error::Io { action: "read", .. })));
     }
 
@@ -130,7 +132,7 @@ mod tests {
     fn a_source_is_found_by_its_name_if_its_contents_are_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let files = ["b.nii", "a.nii"].map(|name| write(folder.path(), name, "abc"));
-        let source = Source::of(&files[1]).unwrap();
+        let source = HashedFile::of(&files[1]).unwrap();
         assert_eq!(source.find(folder.path(), &files).unwrap(), files[1]);
         let missing = source.find(folder.path(), &files[..1]);
         assert!(matches!(missing, Err(Error::MissingSource { name, .. }) if name == "a"));
@@ -149,7 +151,7 @@ mod tests {
         for name in ["b.nii", "stroke/left/a.nii", "notes.txt"] {
             write(folder.path(), name, "abc");
         }
-        let all = SourceFolder::of(folder.path()).unwrap();
+        let all = HashedFolder::of(folder.path()).unwrap();
         let names: Vec<&str> = all.sources.iter().map(|source| source.name.as_str()).collect();
         assert_eq!(names, ["b", "stroke/left/a"]);
         assert!(all.sources.iter().all(|source| source.sha256 == OF_ABC));
@@ -159,13 +161,13 @@ mod tests {
     fn a_folder_with_a_file_changed_more_or_less_is_not_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let first = write(folder.path(), "a.nii", "abc");
-        let then = SourceFolder::of(folder.path()).unwrap();
+        let then = HashedFolder::of(folder.path()).unwrap();
         then.ensure_unchanged().unwrap();
         assert_eq!(then.only().unwrap(), first);
         let second = write(folder.path(), "b.nii", "abc");
         let more = then.ensure_unchanged();
         assert!(matches!(more, Err(Error::MissingSource { name, .. }) if name == "b"));
-        let both = SourceFolder::of(folder.path()).unwrap();
+        let both = HashedFolder::of(folder.path()).unwrap();
         fs::remove_file(second).unwrap();
         let less = both.ensure_unchanged();
         assert!(matches!(less, Err(Error::MissingSource { name, .. }) if name == "b"));

@@ -9,7 +9,7 @@ use disyre_core::{Key, PairError, PairSource, Severity, TissueModel, ensure_same
 use disyre_dag::{Anomalies, AnomalyParams, DagError, Scene};
 use disyre_tissue::LabelMap;
 
-use crate::anomaly::sources;
+use crate::anomaly_sources::sources;
 use crate::segmentation::label_map;
 use crate::{Error, PairConfig, RunConfig, Subject, Tissues};
 use patch_cut::PatchCut;

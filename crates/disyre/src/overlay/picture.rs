@@ -1,4 +1,4 @@
-//! An image to draw on, with letters, and its PNG form.
+//! [`Picture`]: pixels to draw on, letters, and the PNG form; the mosaic draws on one.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
@@ -33,13 +33,13 @@ impl Font {
 
 /// An image to draw on; what falls outside is cut off. The origin is the upper left corner.
 #[derive(Debug, Clone)]
-pub(super) struct Canvas {
+pub(super) struct Picture {
     width: usize,
     height: usize,
     pixels: Vec<Rgb>,
 }
 
-impl Canvas {
+impl Picture {
     pub(super) fn new(width: usize, height: usize, background: Rgb) -> Self {
         Self { width, height, pixels: vec![background; width * height] }
     }
@@ -90,7 +90,7 @@ impl Canvas {
 }
 
 #[cfg(test)]
-impl Canvas {
+impl Picture {
     pub(super) fn get(&self, x: usize, y: usize) -> Rgb {
         self.pixels[y * self.width + x]
     }
@@ -106,9 +106,9 @@ mod tests {
 
     #[test]
     fn a_text_marks_its_box_and_nothing_beside_it() {
-        let mut canvas = Canvas::new(60, 30, [0; 3]);
-        canvas.text(10, 3, "L", Font::Small, [255; 3]);
-        let lit = |x: usize| (0..30).any(|y| canvas.get(x, y) != [0; 3]);
+        let mut picture = Picture::new(60, 30, [0; 3]);
+        picture.text(10, 3, "L", Font::Small, [255; 3]);
+        let lit = |x: usize| (0..30).any(|y| picture.get(x, y) != [0; 3]);
         let width = Font::Small.width("L");
         assert!((10..10 + width).any(lit));
         assert!(!(0..10).chain(10 + width..60).any(lit));
@@ -116,10 +116,10 @@ mod tests {
 
     #[test]
     fn a_png_gives_its_pixels_back() {
-        let mut canvas = Canvas::new(3, 2, [7, 8, 9]);
-        canvas.set(2, 1, [1, 2, 3]);
-        canvas.set(9, 9, [1, 2, 3]);
-        let bytes = canvas.encode().unwrap();
+        let mut picture = Picture::new(3, 2, [7, 8, 9]);
+        picture.set(2, 1, [1, 2, 3]);
+        picture.set(9, 9, [1, 2, 3]);
+        let bytes = picture.encode().unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
         let mut pixels = vec![0; 18];
         let info = reader.next_frame(&mut pixels).unwrap();
