@@ -2,18 +2,18 @@
 //! prints. No algorithm lives here.
 #![forbid(unsafe_code)]
 
-mod anomaly;
+mod anomaly_arguments;
 mod arguments;
-mod batch;
 mod commands;
 mod config;
-mod detection;
+mod each_scan;
 mod error;
 mod interrupt;
-mod output;
-mod pairs;
+mod map_pairs;
+mod measure_table;
+mod output_files;
 mod progress;
-mod table;
+mod scan_mapper;
 
 use std::process::ExitCode;
 

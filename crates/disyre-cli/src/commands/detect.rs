@@ -8,10 +8,10 @@ use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scan
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
 use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
-use crate::batch::for_each_scan;
-use crate::detection::ScanMapper;
+use crate::each_scan::for_each_scan;
 use crate::error::CliError;
-use crate::output::{create_folder, ensure_distinct};
+use crate::output_files::{create_folder, ensure_distinct};
+use crate::scan_mapper::ScanMapper;
 
 const OUTPUTS: &str = "\
 For each scan NAME.nii.gz, in the output folder (files of that name are replaced):
@@ -34,8 +34,9 @@ pub(crate) struct Detect {
     /// Folder of a trained model
     #[arg(short, long, value_name = "MODEL_DIR")]
     model: PathBuf,
-    /// A brain mask, or a folder with one for each scan, named like the scan, perhaps with _mask, _brain or
-    /// _desc-brain_mask [default: the brain is where the scan is not 0]
+    /// A brain mask, or a folder with one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask,
+    /// _brain_mask, _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with
+    /// "brain" [default: the brain is where the scan is not 0]
     #[arg(long, value_name = "FILE|DIR")]
     mask: Option<PathBuf>,
     /// Volume of a 4D scan, counted from 0

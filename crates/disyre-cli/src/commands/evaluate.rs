@@ -8,9 +8,9 @@ use disyre::{Case, Measures, Protocol, Report, evaluate};
 
 use crate::arguments::ThreadArguments;
 use crate::error::CliError;
-use crate::output::to_json;
-use crate::pairs::{MapPair, case_names, match_folders, read_pairs};
-use crate::table::MeasureTable;
+use crate::map_pairs::{MapPair, case_names, match_folders, read_pairs};
+use crate::measure_table::MeasureTable;
+use crate::output_files::to_json;
 
 /// Arguments of `disyre evaluate`.
 #[derive(Debug, Args)]
@@ -24,7 +24,9 @@ pub(crate) struct Evaluate {
     /// Folder of lesion masks, one for each map, named like its scan, perhaps with more parts: NAME_lesion
     #[arg(long, value_name = "DIR", requires = "scores")]
     labels: Option<PathBuf>,
-    /// Folder of brain masks, named like the scan, perhaps with _mask, _brain or _desc-brain_mask [default: all voxels count]
+    /// Folder of brain masks, one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask, _brain_mask,
+    /// _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with "brain"
+    /// [default: all voxels count]
     #[arg(long, value_name = "DIR", requires = "scores")]
     masks: Option<PathBuf>,
     /// Protocol of the measures

@@ -8,7 +8,7 @@ use disyre::volume::{ReadOptions, Scan};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
-use crate::output::to_json;
+use crate::output_files::to_json;
 
 /// Arguments of `disyre info`.
 #[derive(Debug, Args)]

@@ -9,11 +9,11 @@ use disyre::volume::{find_scans, write_labels, write_volume};
 use disyre::{Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues};
 use rayon::prelude::*;
 
-use crate::anomaly::AnomalyArguments;
+use crate::anomaly_arguments::AnomalyArguments;
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output::{create_folder, ensure_distinct, remove_if_there, write_json};
+use crate::output_files::{create_folder, ensure_distinct, remove_if_there, write_json};
 
 const OUTPUTS: &str = "\
 For sample 1 of scan NAME, in the output folder (files of that name are replaced):

@@ -6,11 +6,11 @@ use clap::Args;
 use disyre::core::Key;
 use disyre::{Cohort, fit_tissue};
 
-use crate::anomaly::ModelArgument;
+use crate::anomaly_arguments::ModelArgument;
 use crate::arguments::ThreadArguments;
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output::create_folder;
+use crate::output_files::create_folder;
 
 /// Arguments of `disyre tissue`.
 #[derive(Debug, Args)]

@@ -7,12 +7,12 @@ use disyre::core::Key;
 use disyre::diffusion::TrainEvent;
 use disyre::{Cohort, RunConfig, TrainReport, Training};
 
-use crate::anomaly::AnomalyArguments;
+use crate::anomaly_arguments::AnomalyArguments;
 use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::interrupt;
-use crate::output::holds_files;
+use crate::output_files::holds_files;
 use crate::progress::Progress;
 
 /// Arguments of `disyre train`.

@@ -1,3 +1,5 @@
+//! `--device`: the choice of a device, and devices that are not there.
+
 use disyre::diffusion::{Device, DeviceRequest};
 
 use crate::support::{World, fail, succeed, text};

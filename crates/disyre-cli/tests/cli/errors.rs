@@ -1,3 +1,5 @@
+//! Errors of all commands: exit codes, messages that name the fault, and no half-done outputs.
+
 use std::fs;
 
 use disyre::core::ndarray::Array3;

@@ -1,3 +1,5 @@
+//! `disyre evaluate`: measures computed by hand, pairing of files, and bad cases.
+
 use std::path::Path;
 
 use disyre::core::ndarray::Array3;

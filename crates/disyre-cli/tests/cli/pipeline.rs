@@ -1,3 +1,5 @@
+//! `disyre train`, `detect`, `info` and `demo` from end to end.
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Phantoms, models and runs of the binary that the tests of this folder share.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -37,7 +39,7 @@ stride = [1, 8, 8]
 pub(crate) const PHANTOMS: PhantomConfig =
     PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, noise: 0.02, bias_field: 0.1 };
 
-/// What a command left behind.
+/// Exit code and printed text of a command.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,

@@ -1,3 +1,5 @@
+//! `disyre synth` and `tissue`: families, recipes, segmentations, location maps and sizes.
+
 use std::fs;
 use std::path::Path;
 

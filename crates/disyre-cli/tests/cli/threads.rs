@@ -1,3 +1,5 @@
+//! Results are the same bytes for any number of threads.
+
 use std::fs;
 use std::path::Path;
 

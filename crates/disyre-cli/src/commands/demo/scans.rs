@@ -7,7 +7,7 @@ use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{nonzero_mask, write_labels, write_volume};
 
 use crate::error::CliError;
-use crate::output::create_folder;
+use crate::output_files::create_folder;
 
 /// Healthy phantoms: those that train and those that validate.
 pub(super) const HEALTHY: usize = 24;

@@ -10,7 +10,7 @@ use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
 
 use crate::arguments::parse_device;
 use crate::error::CliError;
-use crate::output::create_folder;
+use crate::output_files::create_folder;
 use comparison::{Bench, Outcome};
 
 const VERDICT: &str = "\

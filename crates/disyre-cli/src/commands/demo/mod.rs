@@ -1,4 +1,4 @@
-//! Everything on phantoms: nothing to download, nothing to prepare.
+//! `disyre demo`: training, detection and evaluation on phantoms, without data.
 
 mod baseline;
 mod scans;
@@ -18,10 +18,10 @@ use disyre::{
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
 use crate::commands::train::{load_cohort, train_visibly};
-use crate::detection::ScanMapper;
 use crate::error::CliError;
-use crate::output::holds_files;
-use crate::pairs::{MapPair, write_pairs};
+use crate::map_pairs::{MapPair, write_pairs};
+use crate::output_files::holds_files;
+use crate::scan_mapper::ScanMapper;
 use baseline::HealthyMean;
 use scans::Patient;
 

@@ -1,4 +1,4 @@
-//! Pairs of anomaly maps and lesion masks, from a list or from folders, and their voxels; `evaluate` measures them.
+//! Anomaly maps with their lesion and brain masks, from a list or from folders; `evaluate` measures them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use disyre::volume::{ScanName, SidecarFiles, SidecarKind, find_scans};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
-use crate::output::write_whole;
+use crate::output_files::write_whole;
 
 /// An anomaly map, the lesion mask it is judged by, and the brain mask that says which voxels count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

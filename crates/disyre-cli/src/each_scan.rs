@@ -1,4 +1,4 @@
-//! The same work for every scan, with one list of failures at the end; `detect` uses it.
+//! The same work for many scans, one after another, with one list of failures at the end; `detect` uses it.
 
 use std::path::{Path, PathBuf};
 

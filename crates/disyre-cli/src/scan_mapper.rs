@@ -1,4 +1,4 @@
-//! The work on one scan, for `detect` and `demo`: read it, map it, save the findings, say so.
+//! [`ScanMapper`]: one scan read, mapped, and its findings saved; `detect` and `demo` use it.
 
 use std::path::Path;
 use std::time::Instant;
