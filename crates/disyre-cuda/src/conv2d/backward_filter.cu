@@ -108,7 +108,7 @@ __device__ __forceinline__ void backward_filter(const BackwardFilter& p, int thr
     const int tap_group = warp % p.tap_groups, row_group = warp / p.tap_groups;
     const int row_groups = threads / WARP / p.tap_groups;
     const int inputs = blockIdx.x * Patch<T>::CHANNELS, outputs = blockIdx.y * OUTPUTS;
-    const int grids_from = p.from.fineness * p.from.fineness, grids_to = p.to.fineness * p.to.fineness;
+    const int grids_from = p.from.grids_per_axis * p.from.grids_per_axis, grids_to = p.to.grids_per_axis * p.to.grids_per_axis;
     float sums[TAPS][Product::SUMS];
 #pragma unroll
     for (int slot = 0; slot < TAPS; slot++) {

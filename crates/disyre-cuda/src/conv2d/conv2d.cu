@@ -204,7 +204,7 @@ __device__ __forceinline__ void sum_taps(
     load_weights<Product>(weights, p, l.taps[first].matrix, 0, column);
     int step = 0;
     for (int depth = 0; depth < p.padded_depth; depth += DEPTH) {
-        for (int from = 0; from < p.from.fineness * p.from.fineness; from++) {
+        for (int from = 0; from < p.from.grids_per_axis * p.from.grids_per_axis; from++) {
             const int start = l.first_tap[grid * MOST_GRIDS + from], count = taps_between(l, grid, from);
             if (count == 0) continue;
             __syncthreads();
@@ -331,7 +331,7 @@ __device__ __forceinline__ void write_partials(
     }
     __syncthreads();
     const Lattice& l = p.lattice;
-    const int tiles = tiles_of_image(l), parts = tiles * p.to.fineness * p.to.fineness;
+    const int tiles = tiles_of_image(l), parts = tiles * p.to.grids_per_axis * p.to.grids_per_axis;
     const int part = grid * tiles + blockIdx.x % tiles, runs_of_image = (TILE / RUN) >> l.tile_images;
     for (int i = threadIdx.x; i < COLUMNS << l.tile_images; i += THREADS) {
         const int image = i / COLUMNS, at = i % COLUMNS;

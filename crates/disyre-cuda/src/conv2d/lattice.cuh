@@ -30,7 +30,7 @@ struct Transform {
 };
 
 struct Side {
-    int fineness;
+    int grids_per_axis;
     int height;
     int width;
     int channels;
@@ -101,8 +101,8 @@ __device__ __forceinline__ Position position(const Lattice& l, const Origin& ori
 
 // The pixel of a sub-grid at a position, counted over the batch; -1 outside.
 __device__ __forceinline__ int pixel_of(const Lattice& l, const Side& side, int grid, const Position& at) {
-    const int y = at.y * side.fineness + grid / side.fineness;
-    const int x = at.x * side.fineness + grid % side.fineness;
+    const int y = at.y * side.grids_per_axis + grid / side.grids_per_axis;
+    const int x = at.x * side.grids_per_axis + grid % side.grids_per_axis;
     const bool inside = at.image < l.images && at.y >= 0 && at.x >= 0 && y < side.height && x < side.width;
     return inside ? (at.image * side.height + y) * side.width + x : -1;
 }

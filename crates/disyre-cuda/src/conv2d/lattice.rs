@@ -16,7 +16,8 @@ const MOST_PATCH: i32 = 8 * 6 * 6;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Side {
-    pub(crate) fineness: i32,
+    /// Sub-grids along each axis: 2 on the fine side of a convolution that changes the resolution, else 1.
+    pub(crate) grids_per_axis: i32,
     height: i32,
     width: i32,
     pub(crate) channels: i32,
@@ -107,13 +108,13 @@ impl Tiling {
 
     /// Sub-grids of what is written.
     pub(crate) fn grids(&self) -> usize {
-        (self.sides[1].fineness * self.sides[1].fineness) as usize
+        (self.sides[1].grids_per_axis * self.sides[1].grids_per_axis) as usize
     }
 }
 
-fn side(fineness: usize, extent: Extent, channels: usize) -> Side {
+fn side(grids_per_axis: usize, extent: Extent, channels: usize) -> Side {
     Side {
-        fineness: int(fineness),
+        grids_per_axis: int(grids_per_axis),
         height: int(extent.height),
         width: int(extent.width),
         channels: int(channels),
