@@ -1,4 +1,4 @@
-//! Convolutions of the published network in all passes, precisions and instruction sets of this machine, and the other
+//! Convolutions of the published network in all passes, precisions and instruction sets of this CPU, and the other
 //! operations. Throughput counts multiplications and additions; compare it with the printed ceiling times the threads.
 
 use std::hint::black_box;

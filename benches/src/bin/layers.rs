@@ -86,7 +86,7 @@ fn convolve(data: &Layer, cpu: &Cpu, pass: &str) {
     }
 }
 
-/// What is bound by memory: the gradient of a normalisation, the loss, and the optimiser.
+/// Prints the passes that are bound by memory: the gradient of a normalisation, the loss, and the optimiser.
 fn passes_over_memory() {
     let cpu = Cpu::default();
     let print = |name: &str, numbers: usize, seconds: f64| {
