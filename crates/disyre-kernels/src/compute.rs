@@ -1,58 +1,8 @@
-//! Precision and instructions that the CPU computes with.
+//! [`Compute`]: instructions and precision that the CPU computes with; every operation takes one.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::Isa;
-
-/// Numbers that the products of convolutions are computed in. All else is `f32`.
-///
-/// ```
-/// use disyre_kernels::Precision;
-///
-/// assert_eq!("bf16x3".parse(), Ok(Precision::Bf16x3));
-/// assert_eq!(Precision::F32.to_string(), "f32");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// 32-bit factors. Most 3×3 convolutions run by tiles, forward and backward, whose sums round more: relative
-    /// errors stay below 1e-5.
-    #[default]
-    F32,
-    /// Every factor is the sum of two bf16 and a product three products of bf16, added up in `f32`: relative errors of
-    /// about 1e-5. Faster than `F32` only on AMX.
-    Bf16x3,
-    /// Factors rounded to bf16, products added up in `f32`: relative errors of about 4e-3 in each factor.
-    Bf16,
-}
-
-impl Precision {
-    /// All, most exact first.
-    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16x3, Self::Bf16];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16x3 => "bf16x3",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = KernelError;
-
-    fn from_str(text: &str) -> Result<Self, KernelError> {
-        let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        found.ok_or_else(|| KernelError::UnknownPrecision { name: text.to_owned() })
-    }
-}
+use crate::{Isa, KernelError, Precision};
 
 /// Instructions and precision that the CPU computes with: chosen once and given to every operation.
 ///
@@ -143,32 +93,6 @@ impl fmt::Display for Compute {
     }
 }
 
-/// Reasons why the CPU cannot compute as it was asked to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelError {
-    /// This CPU lacks the instructions.
-    #[error("this CPU has no {isa} instructions; `Compute::all` lists what it has")]
-    MissingInstructions {
-        /// The instructions that were asked for.
-        isa: Isa,
-    },
-    /// The instructions multiply other numbers.
-    #[error("{isa} instructions do not multiply in {precision}; choose another precision")]
-    OtherPrecision {
-        /// The instructions that were asked for.
-        isa: Isa,
-        /// The precision that was asked for.
-        precision: Precision,
-    },
-    /// No precision has that name.
-    #[error("`{name}` is no precision; expected f32, bf16x3 or bf16")]
-    UnknownPrecision {
-        /// The name that was given.
-        name: String,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,14 +105,6 @@ mod tests {
             assert!(rank(Compute::new(precision).precision()) <= rank(precision));
         }
         assert!(Compute::all().contains(&Compute::default()));
-    }
-
-    #[test]
-    fn a_precision_survives_its_text_and_another_word_is_named() {
-        for precision in Precision::ALL {
-            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
-        }
-        assert!("half".parse::<Precision>().unwrap_err().to_string().contains("`half`"));
     }
 
     #[test]

@@ -39,7 +39,6 @@ impl Extent {
     ///
     /// # Panics
     /// If they are more than a `usize` counts.
-    #[expect(clippy::len_without_is_empty, reason = "of images that the extent describes")]
     pub fn len(&self, channels: usize) -> usize {
         checked(self.pixels(), channels)
     }

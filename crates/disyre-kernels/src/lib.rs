@@ -46,27 +46,31 @@ pub mod candle;
 mod compute;
 mod conv2d;
 mod cpu;
+mod error;
 mod extent;
 mod group_norm;
 mod isa;
 mod lanes;
 mod loss;
-mod peak;
-mod pool;
-mod shared;
+mod memory_pool;
+mod peak_flops;
+mod precision;
+mod shared_slice;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use attention::Attention;
-pub use compute::{Compute, KernelError, Precision};
+pub use compute::Compute;
 pub use conv2d::{
     Addends, ConvInput, ConvKind, ConvOutput, Convolution, InputPart, InputTransform, NormGradient,
     Tap,
 };
 pub use cpu::Cpu;
+pub use error::KernelError;
 pub use extent::Extent;
 pub use group_norm::{GroupNorm, InputGradient, Normalised, PartGradient};
 pub use isa::Isa;
 pub use loss::mean_squared_error;
+pub use memory_pool::{Buffer, Pool};
 #[doc(hidden)]
-pub use peak::peak_flops;
-pub use pool::{Buffer, Pool};
+pub use peak_flops::peak_flops;
+pub use precision::Precision;

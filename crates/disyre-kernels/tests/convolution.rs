@@ -1,4 +1,4 @@
-//! All passes of all kinds of convolution, on all instructions of this machine, against plain loops in `f64`.
+//! All passes of all kinds of convolution, on all instructions of this CPU, against plain loops in `f64`.
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
 mod common;
@@ -34,7 +34,7 @@ struct Data {
     gradient: Vec<f32>,
 }
 
-/// What the passes of one case give.
+/// Results of all passes of one case.
 struct Results {
     y: Vec<f32>,
     moments: Vec<[f64; 2]>,
@@ -61,7 +61,7 @@ impl Sums {
         self.squares[at] += term * term;
     }
 
-    /// What roundings are relative to: the greatest sum, or the greatest root of squared terms where more of these is
+    /// Scale of the roundings: the greatest sum, or the greatest root of squared terms where more of these is
     /// lost. Terms of both signs may leave little of a sum (and of a single sum nothing greater), but they leave all of
     /// their roundings.
     fn size(&self) -> f32 {

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::bf16_panel::{bf16_term, pair};
 use super::kind::{ConvKind, Direction};
-use super::pairs::{bf16_term, pair};
 use super::winograd::Tiling;
 use crate::lanes::{BLOCK, Lanes, VECTORS, Work};
 use crate::{Buffer, Compute, Pool};

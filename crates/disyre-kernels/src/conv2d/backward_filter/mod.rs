@@ -1,13 +1,13 @@
-//! Backward pass by the filter: the gradient by the weights. OuterBlock products of panels, chunk by chunk, merged in order.
+//! Backward pass by the filter: the gradient by the weights. Outer products of panels, chunk by chunk, merged in order.
 //!
 //! Used by [`Convolution`](super::Convolution). `task` holds the data of the pass and of its tasks; `taps`, `tiles` and
-//! `word_pairs` are the three ways to multiply: of `f32`, of tiles, and of pairs of bf16.
+//! `bf16_pairs` are the three ways to multiply: of `f32`, of tiles, and of pairs of bf16.
 
+mod bf16_pairs;
 mod products;
 mod taps;
 mod task;
 mod tiles;
-mod word_pairs;
 
 use rayon::prelude::*;
 

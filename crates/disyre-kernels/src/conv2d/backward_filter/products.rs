@@ -1,8 +1,8 @@
-//! OuterBlock products of one matrix, over positions or tiles.
+//! Outer products of one matrix, over positions or tiles.
 
 use crate::lanes::{BLOCK, Lanes, OuterBlock, VECTORS};
 
-/// OuterBlock products of one matrix: all inputs times two vectors of columns, over positions or tiles. Factors are `f32`, in
+/// Outer products of one matrix: all inputs times two vectors of columns, over positions or tiles. Factors are `f32`, in
 /// blocks of channels.
 pub(super) struct Products<'a> {
     /// From the first position of the first block of inputs on.

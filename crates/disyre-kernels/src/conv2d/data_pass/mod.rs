@@ -16,9 +16,9 @@ pub(super) use self::task::{Addend, ChannelStats, DataPass, Finish, ThroughNorm}
 use self::task::{Scratch, Task};
 use super::chunk::Chunk;
 use super::weights::Form;
-use super::{pairs, panel};
+use super::{bf16_panel, panel};
 use crate::lanes::{BLOCK, Lanes, VECTORS, Work};
-use crate::shared::Shared;
+use crate::shared_slice::SharedSlice;
 
 /// Pieces of work for each thread that there should be at least; results do not depend on it.
 const TASKS_A_THREAD: usize = 2;
@@ -35,7 +35,7 @@ impl DataPass<'_> {
         let blocks = self.to.channels.div_ceil(columns);
         let least = TASKS_A_THREAD * rayon::current_num_threads();
         let groups = least.div_ceil(chunks.len()).min(blocks);
-        let shared = Shared::new(out);
+        let shared = SharedSlice::new(out);
         let found: Vec<Found> = (0..chunks.len() * groups)
             .into_par_iter()
             .map_init(
@@ -123,9 +123,9 @@ impl Task<'_> {
         panel.set_len(panel::panel_len(from, self.chunk));
         panel::fill::<L>(source, from, self.chunk, true, panel);
         if L::PAIRS {
-            let len = pairs::channel_pairs_len(from, self.chunk, compute.terms());
+            let len = bf16_panel::channel_pairs_len(from, self.chunk, compute.terms());
             pairs.set_len(len);
-            pairs::channel_pairs(from, self.chunk, panel, pairs);
+            bf16_panel::channel_pairs(from, self.chunk, panel, pairs);
         }
     }
 }

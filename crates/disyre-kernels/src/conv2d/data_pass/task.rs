@@ -8,7 +8,7 @@ use super::super::lattice::{Side, Tap};
 use super::super::weights::Packed;
 use super::super::winograd::TileOrigin;
 use crate::lanes::{DepthBlock, Lanes, Registers, Vectors};
-use crate::shared::Shared;
+use crate::shared_slice::SharedSlice;
 use crate::{Buffer, Compute, Pool};
 
 /// Room for the sums of one block of products: 32 positions of 32 outputs.
@@ -46,7 +46,7 @@ pub(super) struct Task<'a> {
     pub(super) chunk: &'a Chunk,
     pub(super) blocks: Range<usize>,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) out: &'a Shared<'a>,
+    pub(super) out: &'a SharedSlice<'a>,
 }
 
 /// Memory of one thread.

@@ -184,10 +184,10 @@ impl Tiling {
         match self {
             Self::Two => transforms::transform_gradient::<V, 4, 2>(lanes, panel, pixel, out, plane),
             Self::Four => {
-                transforms::transform_gradient::<V, 6, 4>(lanes, panel, pixel, out, plane)
+                transforms::transform_gradient::<V, 6, 4>(lanes, panel, pixel, out, plane);
             }
             Self::Doubled => {
-                transforms::transform_gradient::<V, 3, 2>(lanes, panel, pixel, out, plane)
+                transforms::transform_gradient::<V, 3, 2>(lanes, panel, pixel, out, plane);
             }
         }
     }

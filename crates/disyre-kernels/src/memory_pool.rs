@@ -1,4 +1,4 @@
-//! Memory that is used again and again.
+//! [`Pool`]: memory that operations use again and again.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

@@ -1,19 +1,19 @@
-//! One slice, written by many threads at once.
+//! [`SharedSlice`]: one slice, written by many threads at once; the data pass of convolutions writes through it.
 
 use std::marker::PhantomData;
 use std::slice;
 
 /// A slice whose parts are handed out to pieces of work that run side by side.
-pub(crate) struct Shared<'a> {
+pub(crate) struct SharedSlice<'a> {
     start: *mut f32,
     len: usize,
     slice: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: it is a slice of numbers that its owner lent exclusively; `part` demands that no two threads use the same.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl Sync for SharedSlice<'_> {}
 
-impl<'a> Shared<'a> {
+impl<'a> SharedSlice<'a> {
     pub(crate) fn new(slice: &'a mut [f32]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }

@@ -1,7 +1,7 @@
-//! The products over pairs of positions, of bf16.
+//! The products in bf16, over pairs of positions.
 
+use super::super::bf16_panel;
 use super::super::chunk::Chunk;
-use super::super::pairs;
 use super::task::{BackwardFilter, Task, padded};
 use crate::lanes::{BLOCK, Lanes, OuterBlock, VECTORS};
 
@@ -12,12 +12,17 @@ impl Task<'_> {
         let BackwardFilter { input, compute, .. } = self.pass;
         let (side, terms) = (self.gradient_side(), compute.terms());
         let scratch = &mut *self.scratch;
-        let len = pairs::position_pairs_len(input, chunk, terms);
+        let len = bf16_panel::position_pairs_len(input, chunk, terms);
         scratch.input_pairs.set_len(len);
-        pairs::position_pairs(input, chunk, &scratch.input, &mut scratch.input_pairs);
-        let len = pairs::result_pairs_len(&side, chunk, terms);
+        bf16_panel::position_pairs(input, chunk, &scratch.input, &mut scratch.input_pairs);
+        let len = bf16_panel::result_pairs_len(&side, chunk, terms);
         scratch.gradient_pairs.set_len(len);
-        pairs::result_position_pairs(&side, chunk, &scratch.gradient, &mut scratch.gradient_pairs);
+        bf16_panel::result_position_pairs(
+            &side,
+            chunk,
+            &scratch.gradient,
+            &mut scratch.gradient_pairs,
+        );
     }
 
     /// Adds the products over the pairs of positions of a chunk to the sums (matrix, input, column).
@@ -25,7 +30,7 @@ impl Task<'_> {
     pub(super) fn multiply_pairs<L: Lanes>(&self, lanes: L, chunk: &Chunk, sums: &mut [f32]) {
         let (inputs, side) = (&self.pass.input, self.gradient_side());
         let (height, width) = (padded(inputs.channels), side.channels);
-        let (row, count) = (pairs::paired_row(chunk), pairs::result_pairs(chunk));
+        let (row, count) = (bf16_panel::paired_row(chunk), bf16_panel::result_pairs(chunk));
         let plane = count * BLOCK;
         let (x, g) = (&self.scratch.input_pairs, &self.scratch.gradient_pairs);
         for column in (0..self.columns.len()).step_by(VECTORS * BLOCK) {

@@ -1,4 +1,4 @@
-//! Pairs of bf16 in words of 32 bits, and panels of them.
+//! Panels of bf16, two in a word of 32 bits: the layout of the input of products in bf16.
 
 use super::chunk::Chunk;
 use super::lattice::Side;
@@ -11,7 +11,7 @@ pub(crate) fn bf16(value: f32) -> u32 {
     bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16
 }
 
-/// InputTerm `term` of a number as a sum of bf16: the nearest bf16, or the nearest to the rest.
+/// Term `term` of a number as a sum of bf16: the nearest bf16, or the nearest to the rest.
 #[inline(always)]
 pub(crate) fn bf16_term(value: f32, term: usize) -> u32 {
     let nearest = bf16(value);
