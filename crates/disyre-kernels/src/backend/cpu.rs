@@ -93,6 +93,7 @@ impl Backend for Cpu {
     ) -> Normalised {
         let moments: Vec<&[[f64; 2]]> =
             parts.iter().map(|part| part.moments().map_or(&[][..], Vec::as_slice)).collect();
+        affine.assert_fits(weights.len());
         let (weight, bias) = (&weights[affine.weight.clone()], &weights[affine.bias.clone()]);
         let extent = parts[0].extent();
         affine.norm.normalise(&moments, extent.count, pixels(extent), weight, bias)
@@ -106,8 +107,11 @@ impl Backend for Cpu {
         addends: &Added<'_, Self>,
         moments: bool,
     ) -> FeatureMaps<Self> {
+        conv.assert_fits(weights.len());
         let outputs = conv.layer.outputs;
-        let by_image = addends.by_image.map(|Columns { maps, first }| -> Vec<f32> {
+        let by_image = addends.by_image.map(|columns| -> Vec<f32> {
+            columns.assert_fit(input.extent().count, outputs);
+            let Columns { maps, first } = columns;
             let rows = maps.values.chunks_exact(maps.channels());
             rows.flat_map(|row| &row[first..first + outputs]).copied().collect()
         });
@@ -133,6 +137,7 @@ impl Backend for Cpu {
         gradient: &Buffer,
         onto: Option<Buffer>,
     ) -> Buffer {
+        conv.assert_fits(weights.len());
         let weight = &weights[conv.weight.clone()];
         match onto {
             None => conv.layer.backward_data(self, extent, gradient, weight),
@@ -150,6 +155,7 @@ impl Backend for Cpu {
         input: &Input<'_, Self>,
         gradient: &Buffer,
     ) -> (Buffer, Vec<[f64; 2]>) {
+        conv.assert_fits(weights.len());
         let (parts, extent) = (parts(input), input.extent());
         let normalised = normalised(input);
         let statistics = (&normalised.rstd[..], &normalised.offset[..]);
@@ -168,7 +174,11 @@ impl Backend for Cpu {
         out: &mut Numbers,
         by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
+        conv.assert_fits(out.len());
         let (parts, outputs) = (parts(input), conv.layer.outputs);
+        if let Some(Columns { maps, first }) = &by_image {
+            Columns { maps: &**maps, first: *first }.assert_fit(input.extent().count, outputs);
+        }
         let weight = &mut out[conv.weight.clone()];
         let source = source(input, &parts);
         let sums = conv.layer.backward_filter(self, input.extent(), &source, gradient, weight);
@@ -195,8 +205,10 @@ impl Backend for Cpu {
         let PartGradients { addend, by_parts } = to;
         let pixels = pixels(input.extent());
         let addend = addend.map(|addend| &addend[..]);
-        let (by_weight, by_bias) =
-            out[affine.weight.start..affine.bias.end].split_at_mut(affine.weight.len());
+        affine.assert_fits(weights.len());
+        affine.assert_fits(out.len());
+        let places = [affine.weight.clone(), affine.bias.clone()];
+        let [by_weight, by_bias] = out.get_disjoint_mut(places).expect("they lie apart");
         let weight = &weights[affine.weight.clone()];
         let normalised = normalised(input);
         let gradient = affine.norm.gradients(normalised, &sums, pixels, weight, by_weight, by_bias);

@@ -90,7 +90,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Puts images of the same shape in the place of earlier ones, in the same memory: see [`record`](Self::record).
     fn replace(&self, values: &[f32], maps: &mut FeatureMaps<Self>);
 
-    /// FeatureMaps whose values are those of some earlier use.
+    /// Maps whose values are those of some earlier use.
     fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self>;
 
     /// The values of maps, after all that came before is done.
@@ -246,7 +246,26 @@ pub struct Conv {
     pub bias: Range<usize>,
 }
 
-/// A group normalisation, and where its parameters lie in the run of all: `bias` begins where `weight` ends.
+impl Conv {
+    /// # Panics
+    /// If weight and bias have not the layer's shape, share a number, or are not among so many parameters.
+    pub fn assert_fits(&self, parameters: usize) {
+        let Self { layer, weight, bias } = self;
+        assert_eq!(weight.len(), layer.weight_len(), "the weight has the layer's shape");
+        assert_eq!(bias.len(), layer.outputs, "a bias for each output");
+        assert_places(weight, bias, parameters);
+    }
+}
+
+/// # Panics
+/// If two ranges share a number, or do not end among so many.
+fn assert_places(weight: &Range<usize>, bias: &Range<usize>, parameters: usize) {
+    let among = weight.end.max(bias.end) <= parameters;
+    assert!(among, "weight and bias are among the parameters");
+    assert!(weight.end <= bias.start || bias.end <= weight.start, "weight and bias lie apart");
+}
+
+/// A group normalisation, and where its parameters lie in the run of all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Affine {
     /// Groups and epsilon.
@@ -255,6 +274,20 @@ pub struct Affine {
     pub weight: Range<usize>,
     /// The bias, `(c)`.
     pub bias: Range<usize>,
+}
+
+impl Affine {
+    /// # Panics
+    /// If there are not weights and biases of equal groups of channels, if they share a number, or if they are not among so
+    /// many parameters.
+    pub fn assert_fits(&self, parameters: usize) {
+        let Self { norm: GroupNorm { groups, .. }, weight, bias } = self;
+        let channels = weight.len();
+        assert_eq!(bias.len(), channels, "a bias for each weight");
+        let whole = *groups > 0 && channels > 0 && channels.is_multiple_of(*groups);
+        assert!(whole, "{channels} channels are {groups} equal groups");
+        assert_places(weight, bias, parameters);
+    }
 }
 
 /// Input of a convolution: maps of one extent, one behind another in channels, perhaps transformed on the way.
@@ -291,6 +324,18 @@ pub struct Columns<M> {
     pub maps: M,
     /// The first column; as many follow as the convolution has outputs.
     pub first: usize,
+}
+
+impl<B: Backend> Columns<&FeatureMaps<B>> {
+    /// # Panics
+    /// If the maps are not one row of a pixel for each image, with so many channels from `first` on.
+    pub fn assert_fit(&self, images: usize, channels: usize) {
+        let row = Extent { count: 1, height: 1, width: images };
+        assert_eq!(self.maps.extent(), row, "a pixel for each image");
+        let end = self.first.checked_add(channels);
+        let among = end.is_some_and(|end| end <= self.maps.channels());
+        assert!(among, "columns of each channel");
+    }
 }
 
 /// Destination of the gradient by an input.
