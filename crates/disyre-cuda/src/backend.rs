@@ -69,8 +69,8 @@ impl<D: Device> Backend for Cuda<D> {
     }
 
     fn blank(&self, extent: Extent, channels: usize) -> FeatureMaps<Self> {
-        let len = extent.count * extent.height * extent.width * channels;
-        FeatureMaps::new(extent, channels, DeviceBuffer::new(self.take(Element::F32, len)))
+        let values = self.take(Element::F32, extent.len(channels));
+        FeatureMaps::new(extent, channels, DeviceBuffer::new(values))
     }
 
     fn download_maps(&self, maps: &FeatureMaps<Self>) -> Result<Vec<f32>, BackendError> {
@@ -124,7 +124,7 @@ impl<D: Device> Backend for Cuda<D> {
     ) -> Map<D> {
         let (weights, gradient) = (weights.on(self), gradient.on(self));
         let onto = onto.map(|sum| sum.into_raw(self));
-        DeviceBuffer::new(self.transposed(conv, weights, extent, gradient, onto))
+        DeviceBuffer::new(self.backward_by_data(conv, weights, extent, gradient, onto))
     }
 
     fn backward_data_through_norm(
@@ -135,7 +135,7 @@ impl<D: Device> Backend for Cuda<D> {
         gradient: &Map<D>,
     ) -> (Map<D>, Sums<D>) {
         let (weights, gradient) = (weights.on(self), gradient.on(self));
-        let (by_z, sums) = self.transposed_through_norm(conv, weights, input, gradient);
+        let (by_z, sums) = self.backward_by_norm(conv, weights, input, gradient);
         (DeviceBuffer::new(by_z), DeviceBuffer::new(sums))
     }
 

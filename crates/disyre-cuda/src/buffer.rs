@@ -69,27 +69,36 @@ impl<D: Device> RawBuffer<D> {
         self.len * self.element.bytes()
     }
 
-    /// The memory. Without any, its failure is the pool's again: no kernel runs before it is reported.
-    pub(crate) fn memory(&self) -> Option<&Memory<D>> {
-        self.memory.as_ref().inspect_err(|&failure| self.pool.fail(failure.clone())).ok()
+    /// The memory.
+    ///
+    /// # Errors
+    /// The failure to get it.
+    pub(crate) fn memory(&self) -> Result<&Memory<D>, BackendError> {
+        self.memory.as_ref().map_err(Clone::clone)
     }
 
-    /// Address of the number at `index`. Without memory it is 0, and no kernel runs: see [`memory`](Self::memory).
+    /// Address of the number at `index`.
+    ///
+    /// # Errors
+    /// As [`memory`](Self::memory): numbers without memory have no address that a kernel could take.
     ///
     /// # Panics
     /// If there are fewer numbers.
-    pub(crate) fn address(&self, index: usize) -> u64 {
+    pub(crate) fn address(&self, index: usize) -> Result<u64, BackendError> {
         assert!(index <= self.len, "the place lies within the numbers");
         let offset = (index * self.element.bytes()) as u64;
-        self.memory().map_or(0, |memory| memory.address() + offset)
+        Ok(self.memory()?.address() + offset)
     }
 
+    /// # Errors
+    /// As [`memory`](Self::memory).
+    ///
     /// # Panics
     /// If they are 64-bit numbers, which no array holds.
-    pub(crate) fn array(&self) -> Array {
+    pub(crate) fn array(&self) -> Result<Array, BackendError> {
         assert!(self.element != Element::F64, "an array holds f32 or bf16");
         let narrow = i32::from(self.element == Element::Bf16);
-        Array { values: self.address(0), narrow, unused: 0 }
+        Ok(Array { values: self.address(0)?, narrow, unused: 0 })
     }
 
     pub(crate) fn is_in(&self, pool: &Arc<Pool<D>>) -> bool {
@@ -99,12 +108,25 @@ impl<D: Device> RawBuffer<D> {
 
 /// Numbers in a GPU's memory. `R` says what they are, so that a map in bf16 cannot pass for weights in `f32`:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0308
 /// # use disyre_cuda::Cuda;
 /// # use disyre_kernels::{Extent, Precision, backend::Backend};
 /// let gpu = Cuda::emulated(Default::default(), Precision::Bf16);
 /// let maps = gpu.maps(&[1.0], Extent { count: 1, height: 1, width: 1 }, 1);
 /// gpu.download(maps.values()); // takes weights
+/// ```
+///
+/// Each has its own operations:
+///
+/// ```
+/// # #[cfg(feature = "emulation")] {
+/// # use disyre_cuda::Cuda;
+/// # use disyre_kernels::{Extent, Precision, backend::Backend};
+/// let gpu = Cuda::emulated(Default::default(), Precision::Bf16);
+/// let maps = gpu.maps(&[1.0], Extent { count: 1, height: 1, width: 1 }, 1);
+/// assert_eq!(gpu.download_maps(&maps)?, [1.0]);
+/// # }
+/// # Ok::<(), disyre_kernels::backend::BackendError>(())
 /// ```
 pub struct DeviceBuffer<D: Device, R> {
     raw: RawBuffer<D>,

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use disyre_kernels::Precision;
 use disyre_kernels::backend::{BackendError, FeatureMaps};
+use disyre_kernels::{Extent, Precision};
 
 use crate::buffer::{Array, Element, RawBuffer};
 use crate::device::{Device, Kernel};
@@ -31,6 +31,8 @@ pub struct Cuda<D: Device> {
     precision: Precision,
     /// Held from an upload until what came of it was downloaded.
     pub(crate) lock: Mutex<()>,
+    /// Whether the device records. Held while it copies or repeats, and while a recording starts or ends.
+    pub(crate) recording: Mutex<bool>,
 }
 
 /// The parameters of a kernel.
@@ -47,7 +49,9 @@ impl<D: Device> Cuda<D> {
             Precision::Bf16 => Precision::Bf16,
             Precision::F32 | Precision::Bf16x3 => Precision::F32,
         };
-        Self { pool: Arc::new(Pool::new(device)), precision, lock: Mutex::default() }
+        let (pool, lock, recording) =
+            (Arc::new(Pool::new(device)), Mutex::default(), Mutex::default());
+        Self { pool, precision, lock, recording }
     }
 
     /// The precision in effect.
@@ -97,63 +101,94 @@ impl<D: Device> Cuda<D> {
         bytes: impl FnOnce() -> Vec<u8>,
     ) -> RawBuffer<D> {
         let numbers = self.take(element, len);
-        if numbers.memory().is_some() {
+        if numbers.memory().is_ok() {
             self.write(&bytes(), &numbers);
         }
         numbers
     }
 
+    /// Copies bytes to numbers. The first failure is kept, also that of numbers without memory.
+    ///
     /// # Panics
     /// If the numbers have not as many bytes.
     pub(crate) fn write(&self, bytes: &[u8], numbers: &RawBuffer<D>) {
         assert_eq!(bytes.len(), numbers.bytes(), "lengths belong together");
-        if let Some(memory) = numbers.memory() {
-            self.keep(self.device().upload(bytes, memory.block()));
-        }
+        let copy = || {
+            let memory = numbers.memory()?;
+            let _guard = self.not_recording("copy")?;
+            self.device().upload(bytes, memory.block())
+        };
+        self.keep(copy());
     }
 
     /// The bytes of numbers, after all operations before.
+    ///
+    /// # Errors
+    /// The first failure, which is then forgotten, or the one of this copy.
     pub(crate) fn bytes(&self, numbers: &RawBuffer<D>) -> Result<Vec<u8>, BackendError> {
-        let Some(memory) = numbers.memory() else {
-            self.first_error()?;
-            return Ok(Vec::new());
+        let copy = || {
+            let memory = numbers.memory()?;
+            let mut bytes = vec![0; numbers.bytes()];
+            let _guard = self.not_recording("copy")?;
+            self.device().download(memory.block(), &mut bytes)?;
+            Ok(bytes)
         };
-        let mut bytes = vec![0; numbers.bytes()];
-        self.keep(self.device().download(memory.block(), &mut bytes));
-        self.first_error().map(|()| bytes)
+        let bytes = copy();
+        self.first_error()?;
+        bytes
     }
 
     /// Maps as kernels take them.
     ///
+    /// # Errors
+    /// If they have no memory.
+    ///
     /// # Panics
     /// If they lie in the memory of another backend.
-    pub(crate) fn array(&self, maps: &FeatureMaps<Self>) -> Array {
+    pub(crate) fn array(&self, maps: &FeatureMaps<Self>) -> Result<Array, BackendError> {
         maps.values().on(self).array()
     }
 
-    /// Runs a kernel, unless something failed before.
+    /// Runs a kernel, unless something failed before or an operand has no memory: then there are no parameters, and that
+    /// failure is kept.
     ///
     /// # Panics
-    /// If there are more blocks than a device can count.
+    /// If there is no block, or if there are more than a device can count.
     pub(crate) fn run<P: Parameters>(
         &self,
         kernel: Kernel,
         grid: [usize; 3],
         threads: u32,
-        parameters: &P,
+        parameters: impl FnOnce() -> Result<P, BackendError>,
     ) {
-        // Where an operand has no memory, that is a failure too: no kernel sees its address.
+        assert!(!grid.contains(&0), "{} has something to compute", kernel.name);
+        let grid = grid.map(|blocks| u32::try_from(blocks).expect("blocks can be counted"));
+        let Some(parameters) = self.keep(parameters()) else { return };
         if self.pool.failure().is_some() {
             return;
         }
-        let grid = grid.map(|blocks| u32::try_from(blocks).expect("blocks can be counted"));
-        let (pointer, bytes) = (std::ptr::from_ref(parameters).cast(), size_of::<P>());
+        let (pointer, bytes) = (std::ptr::from_ref(&parameters).cast(), size_of::<P>());
         // SAFETY: the type has the kernel's layout; the operation that fills it in took the addresses from numbers that
-        // it holds, which have memory, of the sizes that its own checks demand, and memory that is dropped later is not
-        // used again before the kernel is done.
+        // it holds, which have memory (others give no address), of the sizes that its own checks demand, and memory that
+        // is dropped later is not used again before the kernel is done.
         let result = unsafe { self.device().launch(kernel, grid, threads, pointer, bytes) };
         self.keep(result);
     }
+}
+
+/// Places beyond the last that a kernel may count before it compares: a tile or a piece is no longer.
+const MARGIN: usize = 1 << 12;
+
+/// # Panics
+/// If kernels, which count in `i32`, cannot count the pixels of images, or two numbers for each channel of each.
+pub(crate) fn assert_countable(extent: Extent, channels: usize) {
+    let numbers = channels.checked_mul(2).and_then(|pair| pair.checked_mul(extent.count));
+    let most = i32::MAX as usize - MARGIN;
+    let fits = extent.pixels() <= most && numbers.is_some_and(|numbers| numbers <= most);
+    assert!(
+        fits,
+        "kernels count at most {most} pixels, or pairs of numbers for each image and channel"
+    );
 }
 
 /// Whole numbers as kernels take them.

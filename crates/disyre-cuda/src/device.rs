@@ -32,13 +32,13 @@ pub trait Device: Debug + Send + Sync + 'static {
     /// Address of memory, as kernels take it: a multiple of 256.
     fn address(&self, memory: &Self::Memory) -> u64;
 
-    /// Copies to the start of memory, in the order of the kernels.
+    /// Copies to the start of memory, in the order of the kernels. Not called while the device records.
     ///
     /// # Panics
     /// If it is shorter.
     fn upload(&self, bytes: &[u8], memory: &Self::Memory) -> Result<(), BackendError>;
 
-    /// Copies from the start of memory, after all kernels before are done.
+    /// Copies from the start of memory, after all kernels before are done. Not called while the device records.
     ///
     /// # Panics
     /// If it is shorter.
@@ -58,13 +58,14 @@ pub trait Device: Debug + Send + Sync + 'static {
         bytes: usize,
     ) -> Result<(), BackendError>;
 
-    /// Starts to record what is launched; false where the device cannot.
+    /// Starts to record what is launched; false where the device cannot. Not called while the device records.
     fn start_recording(&self) -> Result<bool, BackendError>;
 
     /// Ends the recording that was started.
     fn end_recording(&self) -> Result<Self::Recording, BackendError>;
 
-    /// Launches everything that was recorded. The memory of all launches is there: see `CudaGraph`.
+    /// Launches everything that was recorded. The memory of all launches is there: see `CudaGraph`. Not called while the
+    /// device records.
     fn replay(&self, recording: &mut Self::Recording) -> Result<(), BackendError>;
 }
 

@@ -1,7 +1,6 @@
 //! Memory of a device, kept for use again, and the first failure of what works on it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use disyre_kernels::backend::BackendError;
@@ -32,34 +31,35 @@ impl<D: Device> Memory<D> {
 impl<D: Device> Drop for Memory<D> {
     fn drop(&mut self) {
         if let Some(block) = self.block.take().filter(|_| D::KEEPS_MEMORY) {
-            self.pool.free().entry(self.bytes).or_default().push(block);
+            self.pool.free().blocks.entry(self.bytes).or_default().push(block);
         }
     }
 }
 
-/// A device, and those blocks of its memory that nobody uses, by their size. The device works in the order of the calls,
+/// A device, and those blocks of its memory that nobody uses. The device works in the order of the calls,
 /// so what was dropped may serve again at once.
 #[derive(Debug)]
 pub(crate) struct Pool<D: Device> {
     pub(crate) device: D,
-    free: Mutex<HashMap<usize, Vec<D::Memory>>>,
+    free: Mutex<Free<D>>,
     /// The first failure that nobody has taken.
     failure: Mutex<Option<BackendError>>,
-    /// Recordings that use memory of the pool.
-    recordings: AtomicUsize,
+}
+
+/// Blocks that nobody uses, by their size. They may be given back only as long as no recording uses memory of the pool.
+#[derive(Debug)]
+struct Free<D: Device> {
+    blocks: HashMap<usize, Vec<D::Memory>>,
+    recordings: usize,
 }
 
 impl<D: Device> Pool<D> {
     pub(crate) fn new(device: D) -> Self {
-        Self {
-            device,
-            free: Mutex::default(),
-            failure: Mutex::default(),
-            recordings: AtomicUsize::new(0),
-        }
+        let free = Mutex::new(Free { blocks: HashMap::new(), recordings: 0 });
+        Self { device, free, failure: Mutex::default() }
     }
 
-    fn free(&self) -> MutexGuard<'_, HashMap<usize, Vec<D::Memory>>> {
+    fn free(&self) -> MutexGuard<'_, Free<D>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,26 +75,35 @@ impl<D: Device> Pool<D> {
 
     /// Bytes that are kept for use again.
     pub(crate) fn kept(&self) -> usize {
-        self.free().iter().map(|(bytes, blocks)| bytes * blocks.len()).sum()
+        self.free().blocks.iter().map(|(bytes, blocks)| bytes * blocks.len()).sum()
     }
 
     /// Memory of at least so many bytes. If there is none left, what lies unused is given back first, unless recordings
     /// use it.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Result<Memory<D>, BackendError> {
         let bytes = if D::KEEPS_MEMORY { size_class(bytes) } else { bytes };
-        let kept = self.free().get_mut(&bytes).and_then(Vec::pop);
+        let kept = self.free().blocks.get_mut(&bytes).and_then(Vec::pop);
         let block = match kept {
             Some(block) => block,
             None => self.device.allocate(bytes).or_else(|failure| {
-                if self.recordings.load(Ordering::Relaxed) > 0 {
+                if !self.give_back() {
                     return Err(failure);
                 }
-                self.free().clear();
                 self.device.allocate(bytes)
             })?,
         };
         let address = self.device.address(&block);
         Ok(Memory { block: Some(block), bytes, address, pool: Arc::clone(self) })
+    }
+
+    /// Gives back what lies unused, unless recordings use it; under one lock, so that none begins in between.
+    fn give_back(&self) -> bool {
+        let mut free = self.free();
+        let unpinned = free.recordings == 0;
+        if unpinned {
+            free.blocks.clear();
+        }
+        unpinned
     }
 }
 
@@ -104,7 +113,7 @@ pub(crate) struct Pinned<D: Device>(Arc<Pool<D>>);
 
 impl<D: Device> Pinned<D> {
     pub(crate) fn new(pool: &Arc<Pool<D>>) -> Self {
-        pool.recordings.fetch_add(1, Ordering::Relaxed);
+        pool.free().recordings += 1;
         Self(Arc::clone(pool))
     }
 
@@ -115,7 +124,7 @@ impl<D: Device> Pinned<D> {
 
 impl<D: Device> Drop for Pinned<D> {
     fn drop(&mut self) {
-        self.0.recordings.fetch_sub(1, Ordering::Relaxed);
+        self.0.free().recordings -= 1;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::device::{Device, Kernel};
 use disyre_kernels::AdamW;
 use disyre_kernels::backend::State;
 
-/// RawBuffer of one partial sum.
+/// Numbers of one partial sum.
 const PIECE: usize = 1 << 14;
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
@@ -83,27 +83,31 @@ impl<D: Device> Cuda<D> {
         let (average, len) = (average.map(|average| average.on(self)), gradient.len());
         assert!([weights, first, second].iter().all(|v| v.len() == len), "lengths belong together");
         assert!(average.is_none_or(|v| v.len() == len), "an average of all weights");
-        let parameters = Update {
-            coefficients: coefficients.address(0),
-            norm: norm.address(0),
-            loss: loss.address(0),
-            gradient: gradient.address(0),
-            weights: weights.address(0),
-            first: first.address(0),
-            second: second.address(0),
-            average: average.map_or(0, |average| average.address(0)),
-            len: len as i64,
+        let parameters = || {
+            Ok(Update {
+                coefficients: coefficients.address(0)?,
+                norm: norm.address(0)?,
+                loss: loss.address(0)?,
+                gradient: gradient.address(0)?,
+                weights: weights.address(0)?,
+                first: first.address(0)?,
+                second: second.address(0)?,
+                average: average.map_or(Ok(0), |average| average.address(0))?,
+                len: len as i64,
+            })
         };
         let blocks = len.div_ceil(256).min(MOST_BLOCKS);
-        self.run(kernel("update"), [blocks, 1, 1], 256, &parameters);
+        self.run(kernel("update"), [blocks, 1, 1], 256, parameters);
         norm
     }
 
     fn norm(&self, values: &RawBuffer<D>) -> RawBuffer<D> {
         let partials = self.take(Element::F64, values.len().div_ceil(PIECE));
-        let (values, len) = (values.address(0), values.len() as i64);
-        let parameters = Squares { values, partials: partials.address(0), len };
-        self.run(kernel("squares"), [partials.len(), 1, 1], 256, &parameters);
+        let parameters = || {
+            let len = values.len() as i64;
+            Ok(Squares { values: values.address(0)?, partials: partials.address(0)?, len })
+        };
+        self.run(kernel("squares"), [partials.len(), 1, 1], 256, parameters);
         self.total(&partials, 1.0, true)
     }
 }

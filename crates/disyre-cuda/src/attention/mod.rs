@@ -1,7 +1,7 @@
 //! Attention and its gradient: the launch code of attention.cu.
 
 use crate::buffer::{Array, Element, RawBuffer};
-use crate::cuda::{Cuda, Parameters, int};
+use crate::cuda::{Cuda, Parameters, assert_countable, int};
 use crate::device::{Device, Kernel};
 use disyre_kernels::Attention;
 use disyre_kernels::backend::{BackendError, FeatureMaps};
@@ -36,8 +36,10 @@ impl<D: Device> Cuda<D> {
     pub(crate) fn attention(&self, attention: &Attention, qkv: &FeatureMaps<Self>) -> RawBuffer<D> {
         let queries = qkv.values().on(self);
         let out = self.take(queries.element(), queries.len() / 3);
-        let parameters = self.attend_parameters(attention, qkv, Array::default(), out.array());
-        self.run_heads(FORWARD, attention, qkv, &parameters);
+        self.assert_heads(attention, qkv);
+        self.run_heads(FORWARD, attention, qkv, || {
+            Ok(Attend { out: out.array()?, ..self.attend_parameters(attention, qkv)? })
+        });
         out
     }
 
@@ -51,12 +53,19 @@ impl<D: Device> Cuda<D> {
         let queries = qkv.values().on(self);
         assert_eq!(3 * gradient.len(), queries.len(), "the gradient has the result's shape");
         let out = self.take(queries.element(), queries.len());
-        let mut parameters = self.attend_parameters(attention, qkv, gradient.array(), out.array());
+        self.assert_heads(attention, qkv);
         // Two for each pixel and head.
         let statistics = self.take(Element::F32, 2 * gradient.len() / attention.head_channels);
-        parameters.statistics = statistics.address(0);
-        self.run_heads(BACKWARD_QUERIES, attention, qkv, &parameters);
-        self.run_heads(BACKWARD_KEYS, attention, qkv, &parameters);
+        let parameters = || {
+            Ok(Attend {
+                gradient: gradient.array()?,
+                out: out.array()?,
+                statistics: statistics.address(0)?,
+                ..self.attend_parameters(attention, qkv)?
+            })
+        };
+        self.run_heads(BACKWARD_QUERIES, attention, qkv, parameters);
+        self.run_heads(BACKWARD_KEYS, attention, qkv, parameters);
         out
     }
 
@@ -65,7 +74,7 @@ impl<D: Device> Cuda<D> {
         kernels: [&'static str; 3],
         attention: &Attention,
         qkv: &FeatureMaps<Self>,
-        parameters: &Attend,
+        parameters: impl FnOnce() -> Result<Attend, BackendError>,
     ) {
         let channels = attention.head_channels;
         let Some(which) = [8, 16, 32].iter().position(|&most| channels <= most) else {
@@ -77,7 +86,7 @@ impl<D: Device> Cuda<D> {
             }));
             return;
         };
-        let blocks = (qkv.extent().height * qkv.extent().width).div_ceil(THREADS);
+        let blocks = qkv.extent().image_pixels().div_ceil(THREADS);
         let grid = [blocks, attention.channels / channels, qkv.extent().count];
         let kernel = Kernel { module: "attention", name: kernels[which] };
         self.run(kernel, grid, THREADS as u32, parameters);
@@ -85,26 +94,30 @@ impl<D: Device> Cuda<D> {
 
     /// # Panics
     /// If the channels are not those of the heads.
+    fn assert_heads(&self, attention: &Attention, qkv: &FeatureMaps<Self>) {
+        let Attention { channels, head_channels } = *attention;
+        assert_eq!(Some(qkv.channels()), channels.checked_mul(3), "queries, keys and values");
+        let whole = head_channels > 0 && channels.is_multiple_of(head_channels);
+        assert!(whole, "{channels} channels are whole heads of {head_channels}");
+        assert_countable(qkv.extent(), qkv.channels());
+    }
+
+    /// The parameters of all passes; the rest is of none.
     fn attend_parameters(
         &self,
         attention: &Attention,
         qkv: &FeatureMaps<Self>,
-        gradient: Array,
-        out: Array,
-    ) -> Attend {
+    ) -> Result<Attend, BackendError> {
         let Attention { channels, head_channels } = *attention;
-        assert_eq!(qkv.channels(), 3 * channels, "queries, keys and values");
-        let whole = head_channels > 0 && channels.is_multiple_of(head_channels);
-        assert!(whole, "{channels} channels are whole heads of {head_channels}");
-        Attend {
-            qkv: self.array(qkv),
-            gradient,
-            out,
+        Ok(Attend {
+            qkv: self.array(qkv)?,
+            gradient: Array::default(),
+            out: Array::default(),
             statistics: 0,
-            pixels: int(qkv.extent().height * qkv.extent().width),
+            pixels: int(qkv.extent().image_pixels()),
             channels: int(channels),
             head_channels: int(head_channels),
             scale: 1.0 / (head_channels as f32).sqrt(),
-        }
+        })
     }
 }

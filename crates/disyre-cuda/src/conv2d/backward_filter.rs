@@ -2,10 +2,10 @@
 
 use super::{Parts, Transform};
 use crate::buffer::{Array, Element, RawBuffer};
-use crate::conv2d::lattice::{Direction, Lattice, Side, Tiling};
+use crate::conv2d::lattice::{Direction, GpuTiling, Lattice, Side};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
-use disyre_kernels::backend::{Conv, Input};
+use disyre_kernels::backend::{BackendError, Conv, Input};
 
 /// Blocks that keep a large device busy; no more than that share the positions of one layer. Fixed, so that the sum has
 /// the same parts on every device.
@@ -79,10 +79,9 @@ impl<D: Device> Cuda<D> {
         out: &RawBuffer<D>,
     ) {
         let layer = &conv.layer;
-        let tiling = Tiling::new(layer, input.extent(), Direction::Forward);
+        let tiling = GpuTiling::new(layer, input.extent(), Direction::Forward);
         assert_eq!(gradient.len(), tiling.len(1), "the gradient has the result's shape");
-        assert_eq!(conv.weight.len(), layer.weight_len(), "the weight has the layer's shape");
-        assert!(conv.weight.end <= out.len(), "the weight has a place");
+        conv.assert_fits(out.len());
         let (area, matrices) = (layer.inputs * layer.outputs, layer.kind.taps().len());
         let warps = Warps::of(matrices);
         let in_block = if self.is_bf16() { 32 } else { 16 };
@@ -90,18 +89,21 @@ impl<D: Device> Cuda<D> {
         let shares = (BLOCKS / (blocks[0] * blocks[1])).clamp(1, tiling.tiles());
         let found = shares * warps.row_groups();
         let sums = self.take(Element::F32, found * matrices * area);
-        let parameters = BackwardFilter {
-            lattice: tiling.lattice,
-            from: tiling.sides[0],
-            to: tiling.sides[1],
-            source: self.parts(input, layer.inputs),
-            transform: self.transform(input),
-            gradient: gradient.array(),
-            out: sums.address(0),
-            tiles: int(tiling.tiles()),
-            shares: int(shares),
-            matrices: int(matrices),
-            tap_groups: int(warps.tap_groups),
+        self.assert_input(input, layer.inputs);
+        let parameters = || {
+            Ok(BackwardFilter {
+                lattice: tiling.lattice,
+                from: tiling.sides[0],
+                to: tiling.sides[1],
+                source: self.parts(input.parts)?,
+                transform: self.transform(input)?,
+                gradient: gradient.array()?,
+                out: sums.address(0)?,
+                tiles: int(tiling.tiles()),
+                shares: int(shares),
+                matrices: int(matrices),
+                tap_groups: int(warps.tap_groups),
+            })
         };
         let name = match (self.is_bf16(), warps.taps_of_warp) {
             (false, 1) => "backward_filter_f32_1",
@@ -112,10 +114,10 @@ impl<D: Device> Cuda<D> {
             (true, _) => "backward_filter_bf16_4",
         };
         let kernel = |name| Kernel { module: "backward_filter", name };
-        self.run(kernel(name), [blocks[0], blocks[1], shares], warps.threads, &parameters);
-        let join = join(conv, &sums, found, out);
+        self.run(kernel(name), [blocks[0], blocks[1], shares], warps.threads, parameters);
+        let join = || join(conv, &sums, found, out);
         let grid = [area.div_ceil(256), layer.kind.weights(), 1];
-        self.run(kernel("join_shares"), grid, 256, &join);
+        self.run(kernel("join_shares"), grid, 256, join);
     }
 }
 
@@ -124,11 +126,11 @@ fn join<D: Device>(
     sums: &RawBuffer<D>,
     count: usize,
     out: &RawBuffer<D>,
-) -> JoinShares {
+) -> Result<JoinShares, BackendError> {
     let matrices = conv.layer.kind.sums();
     let mut join = JoinShares {
-        shares: sums.address(0),
-        out: out.address(conv.weight.start),
+        shares: sums.address(0)?,
+        out: out.address(conv.weight.start)?,
         count: int(count),
         matrices: int(matrices.len()),
         area: int(conv.layer.inputs * conv.layer.outputs),
@@ -141,5 +143,5 @@ fn join<D: Device>(
             join.counts[weight] += 1;
         }
     }
-    join
+    Ok(join)
 }

@@ -20,9 +20,9 @@ struct Partial {
 struct ThroughNorm {
     Parts x;
     Transform transform;
-    // Of the normal x, rstd * x + level.
+    // Of the normal x, rstd * x + offset.
     const float* rstd;
-    const float* level;
+    const float* offset;
 };
 
 struct Convolution {
@@ -301,7 +301,7 @@ __device__ __forceinline__ Partial run_sums(
         if (pixel < 0) continue;
         const int coefficient = place.image * p.to.channels + channel;
         const float x = load_channel(p.through.x, pixel, channel);
-        const float normal = fmaf(p.through.rstd[coefficient], x, p.through.level[coefficient]);
+        const float normal = fmaf(p.through.rstd[coefficient], x, p.through.offset[coefficient]);
         const float value = tile[row * (COLUMNS + 8) + column];
         found.first += value;
         found.second = fmaf(value, normal, found.second);

@@ -2,7 +2,7 @@
 
 use disyre_kernels::{ConvKind, Convolution, Extent};
 
-use crate::cuda::int;
+use crate::cuda::{assert_countable, int};
 
 const MOST_TAPS: usize = 16;
 const MOST_GRIDS: usize = 4;
@@ -54,33 +54,39 @@ pub(crate) enum Direction {
     /// From input to result.
     Forward,
     /// From the gradient by the result to the one by the input.
-    Transposed,
+    BackwardData,
 }
 
 /// A convolution on images of some size, cut into tiles.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tiling {
+pub(crate) struct GpuTiling {
     pub(crate) lattice: Lattice,
     /// The side that is read, and the one that is written.
     pub(crate) sides: [Side; 2],
 }
 
-impl Tiling {
+impl GpuTiling {
     /// `extent` is the input's, whichever direction.
     ///
     /// # Panics
-    /// If there is no image.
+    /// If there are no images or channels, or more than kernels count.
     pub(crate) fn new(layer: &Convolution, extent: Extent, direction: Direction) -> Self {
-        assert!(extent.count * extent.height * extent.width > 0, "there are images");
+        let Convolution { inputs, outputs, .. } = *layer;
+        assert_countable(extent, inputs);
+        let weights = inputs.checked_mul(outputs).filter(|&weights| weights > 0);
+        assert!(extent.pixels() > 0 && weights.is_some(), "there are images and channels");
+        // As many as kernels count, too.
+        assert_countable(Extent { count: inputs, height: 1, width: outputs }, 1);
         let [input, output] = layer.kind.phases();
         let [height, width] = layer.kind.output_size([extent.height, extent.width]);
         let result = Extent { height, width, ..extent };
+        assert_countable(result, outputs);
         let sides = [side(input, extent, layer.inputs), side(output, result, layer.outputs)];
         let coarse = if input == 1 { extent } else { result };
         let lattice = Lattice::new(layer.kind, coarse, direction);
         match direction {
             Direction::Forward => Self { lattice, sides },
-            Direction::Transposed => Self { lattice, sides: [sides[1], sides[0]] },
+            Direction::BackwardData => Self { lattice, sides: [sides[1], sides[0]] },
         }
     }
 
@@ -99,7 +105,7 @@ impl Tiling {
         self.lattice.images as usize
     }
 
-    /// RawBuffer of one side.
+    /// Numbers of one side.
     pub(crate) fn len(&self, side: usize) -> usize {
         let Side { height, width, channels, .. } = self.sides[side];
         self.images()
@@ -152,7 +158,10 @@ impl Lattice {
             tile(coarse.height, coarse.width).map(|exponent| exponent as i32);
         let patch_height = (1 << tile_height) + bottom - top;
         let patch_width = (1 << tile_width) + right - left;
-        debug_assert!((patch_height * patch_width) << tile_images <= MOST_PATCH);
+        assert!(
+            (patch_height * patch_width) << tile_images <= MOST_PATCH,
+            "a patch fits shared memory"
+        );
         Self {
             images: int(coarse.count),
             height: int(coarse.height),
@@ -192,7 +201,7 @@ mod tests {
     fn taps_are_found_by_their_two_sub_grids() {
         for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled]
         {
-            for direction in [Direction::Forward, Direction::Transposed] {
+            for direction in [Direction::Forward, Direction::BackwardData] {
                 let coarse = Extent { count: 1, height: 4, width: 4 };
                 let lattice = Lattice::new(kind, coarse, direction);
                 let mut seen = 0;

@@ -5,12 +5,11 @@ pub(crate) mod lattice;
 mod sum_pixels;
 
 use crate::buffer::{Array, Element, RawBuffer};
-use crate::conv2d::lattice::{Direction, Lattice, Side, Tiling};
-use crate::cuda::{Cuda, Parameters, int};
+use crate::conv2d::lattice::{Direction, GpuTiling, Lattice, Side};
+use crate::cuda::{Cuda, Parameters, assert_countable, int};
 use crate::device::{Device, Kernel};
-use crate::group_norm::Coefficients;
 use disyre_kernels::Extent;
-use disyre_kernels::backend::{Added, Conv, FeatureMaps, Input, Through};
+use disyre_kernels::backend::{Added, BackendError, Columns, Conv, FeatureMaps, Input};
 
 const MOST_TAPS: usize = 16;
 /// Bytes of channels that are multiplied at a time.
@@ -39,7 +38,7 @@ struct ThroughNorm {
     x: Parts,
     transform: Transform,
     rstd: u64,
-    level: u64,
+    offset: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,17 +117,16 @@ enum Found {
     Sums,
 }
 
-/// One pass: a sum of products over the taps, and what it does beside.
-struct Pass<'a, D: Device> {
-    tiling: Tiling,
+/// What a pass reads and adds beside its packed weights.
+#[derive(Debug, Clone, Copy, Default)]
+struct Operands {
     source: Parts,
     transform: Transform,
-    packed: &'a Packed<D>,
     bias: u64,
-    by_image: (Array, [usize; 2]),
+    /// Array, width and first column.
+    by_image: (Array, i32, i32),
     addend: Array,
     through: ThroughNorm,
-    found: Found,
 }
 
 impl<D: Device> Cuda<D> {
@@ -141,39 +139,36 @@ impl<D: Device> Cuda<D> {
         addends: &Added<'_, Self>,
         moments: bool,
     ) -> (RawBuffer<D>, Option<RawBuffer<D>>) {
-        let tiling = Tiling::new(&conv.layer, input.extent(), Direction::Forward);
-        let packed = self.pack(conv, weights, Direction::Forward);
+        let (layer, extent) = (&conv.layer, input.extent());
+        let tiling = GpuTiling::new(layer, extent, Direction::Forward);
+        conv.assert_fits(weights.len());
+        self.assert_input(input, layer.inputs);
+        if let Some(columns) = &addends.by_image {
+            columns.assert_fit(extent.count, layer.outputs);
+        }
         let len = tiling.len(1);
-        let element = if moments { self.element() } else { Element::F32 };
-        let out = self.take(element, len);
-        let by_image = addends.by_image.map_or((Array::default(), [0; 2]), |columns| {
-            assert_columns(columns.maps, columns.first, [input.extent().count, conv.layer.outputs]);
-            (self.array(columns.maps), [columns.maps.channels(), columns.first])
-        });
-        assert_eq!(conv.bias.len(), conv.layer.outputs, "a bias for each output");
-        assert!(conv.bias.end <= weights.len(), "the bias is among the parameters");
-        let addend = addends.map.map_or(Array::default(), |map| {
-            let map = map.on(self);
-            assert_eq!(map.len(), len, "the map added has the result's shape");
-            map.array()
-        });
-        let pass = Pass {
-            tiling,
-            source: self.parts(input, conv.layer.inputs),
-            transform: self.transform(input),
-            packed: &packed,
-            bias: weights.address(conv.bias.start),
-            by_image,
-            addend,
-            through: ThroughNorm::default(),
-            found: if moments { Found::Moments } else { Found::Nothing },
+        let addend = addends.map.map(|map| map.on(self));
+        let has_shape = addend.is_none_or(|map| map.len() == len);
+        assert!(has_shape, "the map added has the result's shape");
+        let packed = self.pack(conv, weights, Direction::Forward);
+        let out = self.take(if moments { self.element() } else { Element::F32 }, len);
+        let operands = || {
+            Ok(Operands {
+                source: self.parts(input.parts)?,
+                transform: self.transform(input)?,
+                bias: weights.address(conv.bias.start)?,
+                by_image: self.columns(addends.by_image)?,
+                addend: addend.map_or(Ok(Array::default()), RawBuffer::array)?,
+                through: ThroughNorm::default(),
+            })
         };
-        let found = self.pass(&pass, &out);
+        let found = if moments { Found::Moments } else { Found::Nothing };
+        let found = self.pass(&tiling, &packed, found, operands, &out);
         (out, found)
     }
 
     /// The gradient by the input.
-    pub(crate) fn transposed(
+    pub(crate) fn backward_by_data(
         &self,
         conv: &Conv,
         weights: &RawBuffer<D>,
@@ -181,23 +176,21 @@ impl<D: Device> Cuda<D> {
         gradient: &RawBuffer<D>,
         onto: Option<RawBuffer<D>>,
     ) -> RawBuffer<D> {
-        let packed = self.pack(conv, weights, Direction::Transposed);
-        let mut pass = self.transposed_pass(conv, extent, gradient, &packed);
-        let len = extent.count * extent.height * extent.width * conv.layer.inputs;
-        let out = match onto {
-            Some(sum) => {
-                assert_eq!(sum.len(), len, "what is added to has the input's shape");
-                pass.addend = sum.array();
-                sum
-            }
-            None => self.take(self.element(), len),
+        let tiling = backward_tiling(conv, weights, extent, gradient);
+        let packed = self.pack(conv, weights, Direction::BackwardData);
+        let (len, adds) = (tiling.len(1), onto.is_some());
+        let out = onto.unwrap_or_else(|| self.take(self.element(), len));
+        assert_eq!(out.len(), len, "what is added to has the input's shape");
+        let operands = || {
+            let addend = if adds { out.array()? } else { Array::default() };
+            Ok(Operands { addend, ..gradient_operands(conv, gradient)? })
         };
-        self.pass(&pass, &out);
+        self.pass(&tiling, &packed, Found::Nothing, operands, &out);
         out
     }
 
     /// The gradient by what SiLU was taken of, and its sums.
-    pub(crate) fn transposed_through_norm(
+    pub(crate) fn backward_by_norm(
         &self,
         conv: &Conv,
         weights: &RawBuffer<D>,
@@ -205,72 +198,58 @@ impl<D: Device> Cuda<D> {
         gradient: &RawBuffer<D>,
     ) -> (RawBuffer<D>, RawBuffer<D>) {
         let through = input.through.as_ref().expect("the input is transformed");
-        let normalised = through.normalised.on(self);
-        let packed = self.pack(conv, weights, Direction::Transposed);
-        let mut pass = self.transposed_pass(conv, input.extent(), gradient, &packed);
-        pass.through = ThroughNorm {
-            x: self.parts(input, conv.layer.inputs),
-            transform: self.transform(input),
-            rstd: normalised.rstd,
-            level: normalised.level,
+        let tiling = backward_tiling(conv, weights, input.extent(), gradient);
+        self.assert_input(input, conv.layer.inputs);
+        let packed = self.pack(conv, weights, Direction::BackwardData);
+        let out = self.take(self.element(), tiling.len(1));
+        let operands = || {
+            let coefficients = through.normalised.addresses()?;
+            let through = ThroughNorm {
+                x: self.parts(input.parts)?,
+                transform: self.transform(input)?,
+                rstd: coefficients.rstd,
+                offset: coefficients.offset,
+            };
+            Ok(Operands { through, ..gradient_operands(conv, gradient)? })
         };
-        pass.found = Found::Sums;
-        let out = self.take(self.element(), pass.tiling.len(1));
-        let sums = self.pass(&pass, &out).expect("sums were asked for");
-        (out, sums)
+        let sums = self.pass(&tiling, &packed, Found::Sums, operands, &out);
+        (out, sums.expect("sums were asked for"))
     }
 
-    fn transposed_pass<'a>(
+    /// A sum of products over the taps, and what is found beside it.
+    fn pass(
         &self,
-        conv: &Conv,
-        extent: Extent,
-        gradient: &RawBuffer<D>,
-        packed: &'a Packed<D>,
-    ) -> Pass<'a, D> {
-        let tiling = Tiling::new(&conv.layer, extent, Direction::Transposed);
-        let len = tiling.len(0);
-        assert_eq!(gradient.len(), len, "the gradient has the result's shape");
-        let source = Parts {
-            arrays: [gradient.array(), Array::default()],
-            channels: [int(conv.layer.outputs), 0],
-        };
-        Pass {
-            tiling,
-            source,
-            transform: Transform::default(),
-            packed,
-            bias: 0,
-            by_image: (Array::default(), [0; 2]),
-            addend: Array::default(),
-            through: ThroughNorm::default(),
-            found: Found::Nothing,
-        }
-    }
-
-    fn pass(&self, pass: &Pass<'_, D>, out: &RawBuffer<D>) -> Option<RawBuffer<D>> {
-        let Pass { tiling, packed, .. } = pass;
+        tiling: &GpuTiling,
+        packed: &Packed<D>,
+        found: Found,
+        operands: impl FnOnce() -> Result<Operands, BackendError>,
+        out: &RawBuffer<D>,
+    ) -> Option<RawBuffer<D>> {
         let images = tiling.images();
         let channels = tiling.sides[1].channels as usize;
         let parts = tiling.grids() * tiling.tiles_of_image();
-        let partials = (pass.found != Found::Nothing)
+        let partials = (found != Found::Nothing)
             .then(|| self.take(Element::F32, 3 * images * parts * channels));
-        let parameters = Convolve {
-            lattice: tiling.lattice,
-            from: tiling.sides[0],
-            to: tiling.sides[1],
-            source: pass.source,
-            transform: pass.transform,
-            weights: packed.weights.address(0),
-            padded_depth: int(packed.depth),
-            padded_columns: int(packed.columns),
-            bias: pass.bias,
-            by_image: pass.by_image.0,
-            by_image_width: int(pass.by_image.1[0]),
-            by_image_first: int(pass.by_image.1[1]),
-            addend: pass.addend,
-            out: out.array(),
-            through: pass.through,
-            partials: partials.as_ref().map_or(0, |partials| partials.address(0)),
+        let parameters = || {
+            let operands = operands()?;
+            Ok(Convolve {
+                lattice: tiling.lattice,
+                from: tiling.sides[0],
+                to: tiling.sides[1],
+                source: operands.source,
+                transform: operands.transform,
+                weights: packed.weights.address(0)?,
+                padded_depth: int(packed.depth),
+                padded_columns: int(packed.columns),
+                bias: operands.bias,
+                by_image: operands.by_image.0,
+                by_image_width: operands.by_image.1,
+                by_image_first: operands.by_image.2,
+                addend: operands.addend,
+                out: out.array()?,
+                through: operands.through,
+                partials: partials.as_ref().map_or(Ok(0), |partials| partials.address(0))?,
+            })
         };
         let name = match (self.is_bf16(), packed.in_block) {
             (false, _) => "convolve_f32",
@@ -278,8 +257,8 @@ impl<D: Device> Cuda<D> {
             (true, _) => "convolve_bf16_64",
         };
         let grid = [tiling.tiles(), packed.columns / packed.in_block, tiling.grids()];
-        self.run(kernel(name), grid, 128, &parameters);
-        partials.map(|partials| self.join(&partials, [images, parts, channels], pass.found))
+        self.run(kernel(name), grid, 128, parameters);
+        partials.map(|partials| self.join(&partials, [images, parts, channels], found))
     }
 
     fn join(
@@ -289,26 +268,26 @@ impl<D: Device> Cuda<D> {
         found: Found,
     ) -> RawBuffer<D> {
         let out = self.take(Element::F64, 2 * images * channels);
-        let parameters = JoinPartials {
-            partials: partials.address(0),
-            out: out.address(0),
-            images: int(images),
-            parts: int(parts),
-            channels: int(channels),
-            sums: i32::from(found == Found::Sums),
+        let parameters = || {
+            Ok(JoinPartials {
+                partials: partials.address(0)?,
+                out: out.address(0)?,
+                images: int(images),
+                parts: int(parts),
+                channels: int(channels),
+                sums: i32::from(found == Found::Sums),
+            })
         };
         let grid = [(images * channels).div_ceil(256), 1, 1];
-        self.run(kernel("join_partials"), grid, 256, &parameters);
+        self.run(kernel("join_partials"), grid, 256, parameters);
         out
     }
 
     fn pack(&self, conv: &Conv, weights: &RawBuffer<D>, direction: Direction) -> Packed<D> {
         let layer = &conv.layer;
-        assert_eq!(conv.weight.len(), layer.weight_len(), "the weight has the layer's shape");
-        assert!(conv.weight.end <= weights.len(), "the weight is among the parameters");
         let (depth, columns) = match direction {
             Direction::Forward => (layer.inputs, layer.outputs),
-            Direction::Transposed => (layer.outputs, layer.inputs),
+            Direction::BackwardData => (layer.outputs, layer.inputs),
         };
         let in_depth = DEPTH_BYTES / if self.is_bf16() { 2 } else { 4 };
         // The wider block unless it would multiply more zeros.
@@ -318,68 +297,105 @@ impl<D: Device> Cuda<D> {
         let columns = columns.next_multiple_of(in_block);
         let kernel_sums = layer.kind.sums();
         let packed = self.take(self.element(), kernel_sums.len() * depth * columns);
-        let mut parameters = PackWeights {
-            weights: weights.address(conv.weight.start),
-            out: packed.address(0),
-            inputs: int(layer.inputs),
-            outputs: int(layer.outputs),
-            padded_depth: int(depth),
-            padded_columns: int(columns),
-            matrices: int(kernel_sums.len()),
-            transposed: i32::from(direction == Direction::Transposed),
-            sums: [[0; 4]; MOST_TAPS],
-            counts: [0; MOST_TAPS],
-        };
+        let (mut sums, mut counts) = ([[0; 4]; MOST_TAPS], [0; MOST_TAPS]);
         for (matrix, sum) in kernel_sums.iter().enumerate() {
-            parameters.counts[matrix] = int(sum.len());
-            sum.iter()
-                .zip(&mut parameters.sums[matrix])
-                .for_each(|(&(weight, _), to)| *to = int(weight));
+            counts[matrix] = int(sum.len());
+            let places = sum.iter().zip(&mut sums[matrix]);
+            places.for_each(|(&(weight, _), to)| *to = int(weight));
         }
+        let parameters = || {
+            Ok(PackWeights {
+                weights: weights.address(conv.weight.start)?,
+                out: packed.address(0)?,
+                inputs: int(layer.inputs),
+                outputs: int(layer.outputs),
+                padded_depth: int(depth),
+                padded_columns: int(columns),
+                matrices: int(kernel_sums.len()),
+                transposed: i32::from(direction == Direction::BackwardData),
+                sums,
+                counts,
+            })
+        };
         let name = if self.is_bf16() { "pack_weights_bf16" } else { "pack_weights_f32" };
         let grid = [(depth * columns).div_ceil(256), kernel_sums.len(), 1];
-        self.run(kernel(name), grid, 256, &parameters);
+        self.run(kernel(name), grid, 256, parameters);
         Packed { weights: packed, depth, columns, in_block }
     }
 
-    /// The parts that a convolution reads.
+    /// The parts as kernels take them.
     ///
-    /// # Panics
-    /// If the parts have not its channels.
-    fn parts(&self, input: &Input<'_, Self>, channels: usize) -> Parts {
-        assert!((1..=2).contains(&input.parts.len()), "one or two parts");
-        let all: usize = input.parts.iter().map(|part| part.channels()).sum();
-        assert_eq!(all, channels, "the parts have the layer's channels");
+    /// # Errors
+    /// If one has no memory.
+    fn parts(&self, parts: &[&FeatureMaps<Self>]) -> Result<Parts, BackendError> {
         let mut found = Parts::default();
-        for (index, part) in input.parts.iter().enumerate() {
-            assert_eq!(part.extent(), input.extent(), "the parts have one extent");
-            found.arrays[index] = self.array(part);
+        for (index, part) in parts.iter().enumerate() {
+            found.arrays[index] = self.array(part)?;
             found.channels[index] = int(part.channels());
         }
-        found
+        Ok(found)
     }
 
     /// The transformation of the parts on the way.
-    fn transform(&self, input: &Input<'_, Self>) -> Transform {
-        input.through.as_ref().map_or(Transform::default(), |Through { normalised, silu }| {
-            let channels: usize = input.parts.iter().map(|part| part.channels()).sum();
-            let Coefficients { len, scale, shift, .. } = normalised.on(self);
-            let expected = input.extent().count * channels;
-            assert_eq!(len, expected, "coefficients for each channel of each image");
-            Transform { scale, shift, silu: i32::from(*silu), unused: 0 }
-        })
+    fn transform(&self, input: &Input<'_, Self>) -> Result<Transform, BackendError> {
+        let Some(through) = &input.through else { return Ok(Transform::default()) };
+        let coefficients = through.normalised.addresses()?;
+        let (scale, shift) = (coefficients.scale, coefficients.shift);
+        Ok(Transform { scale, shift, silu: i32::from(through.silu), unused: 0 })
+    }
+
+    /// Array, width and first column of columns; of address 0 where there are none.
+    fn columns(
+        &self,
+        columns: Option<Columns<&FeatureMaps<Self>>>,
+    ) -> Result<(Array, i32, i32), BackendError> {
+        let Some(Columns { maps, first }) = columns else { return Ok((Array::default(), 0, 0)) };
+        Ok((self.array(maps)?, int(maps.channels()), int(first)))
+    }
+
+    /// # Panics
+    /// If the parts do not fit each other, `channels`, or the coefficients of their normalisation.
+    pub(crate) fn assert_input(&self, input: &Input<'_, Self>, channels: usize) {
+        assert_parts(input.parts, channels);
+        if let Some(through) = &input.through {
+            through.normalised.assert_fits(self, input.extent().count * channels);
+        }
     }
 }
 
 /// # Panics
-/// If the maps are not one row of a pixel for each image, with so many channels from `first` on.
-fn assert_columns<D: Device>(
-    maps: &FeatureMaps<Cuda<D>>,
-    first: usize,
-    [images, channels]: [usize; 2],
-) {
-    let row = Extent { count: 1, height: 1, width: images };
-    assert_eq!(maps.extent(), row, "a pixel for each image");
-    let end = first.checked_add(channels);
-    assert!(end.is_some_and(|end| end <= maps.channels()), "columns of each channel");
+/// If there are not one or two parts of one extent that have so many channels together.
+pub(crate) fn assert_parts<D: Device>(parts: &[&FeatureMaps<Cuda<D>>], channels: usize) {
+    assert!((1..=2).contains(&parts.len()), "one or two parts");
+    let extent = parts[0].extent();
+    assert!(parts.iter().all(|part| part.extent() == extent), "the parts have one extent");
+    assert!(parts.iter().all(|part| part.channels() > 0), "each part has channels");
+    let all = parts.iter().try_fold(0usize, |all, part| all.checked_add(part.channels()));
+    assert_eq!(all, Some(channels), "the parts have the layer's channels");
+    assert_countable(extent, channels);
+}
+
+/// The tiles of a pass from the gradient by the result to that by the input of size `extent`.
+///
+/// # Panics
+/// If the shapes do not belong together.
+fn backward_tiling<D: Device>(
+    conv: &Conv,
+    weights: &RawBuffer<D>,
+    extent: Extent,
+    gradient: &RawBuffer<D>,
+) -> GpuTiling {
+    let tiling = GpuTiling::new(&conv.layer, extent, Direction::BackwardData);
+    conv.assert_fits(weights.len());
+    assert_eq!(gradient.len(), tiling.len(0), "the gradient has the result's shape");
+    tiling
+}
+
+fn gradient_operands<D: Device>(
+    conv: &Conv,
+    gradient: &RawBuffer<D>,
+) -> Result<Operands, BackendError> {
+    let arrays = [gradient.array()?, Array::default()];
+    let source = Parts { arrays, channels: [int(conv.layer.outputs), 0] };
+    Ok(Operands { source, ..Operands::default() })
 }

@@ -1,10 +1,9 @@
 //! Sums over the pixels of each image: the launch code of sum_pixels.cu.
 
-use crate::cuda::{Cuda, Parameters, int};
 use std::ops::Range;
 
-use super::assert_columns;
 use crate::buffer::{Array, Element, RawBuffer};
+use crate::cuda::{Cuda, Parameters, assert_countable, int};
 use crate::device::{Device, Kernel};
 use disyre_kernels::Extent;
 use disyre_kernels::backend::{Columns, FeatureMaps};
@@ -54,36 +53,44 @@ impl<D: Device> Cuda<D> {
         (out, place): (&RawBuffer<D>, &Range<usize>),
         by_image: Option<Columns<&mut FeatureMaps<Self>>>,
     ) {
-        let pixels = extent.height * extent.width;
-        let (channels, count) = (values.len() / (extent.count * pixels), pixels.div_ceil(PIECE));
+        let pixels = extent.image_pixels();
+        let (channels, count) = (values.len() / extent.pixels(), pixels.div_ceil(PIECE));
+        assert_countable(extent, channels);
         let pieces = self.take(Element::F64, extent.count * count * channels);
-        let sum = SumPixels {
-            values: values.array(),
-            out: pieces.address(0),
-            pixels: int(pixels),
-            pieces: int(count),
-            channels: int(channels),
-            unused: 0,
+        let sum = || {
+            Ok(SumPixels {
+                values: values.array()?,
+                out: pieces.address(0)?,
+                pixels: int(pixels),
+                pieces: int(count),
+                channels: int(channels),
+                unused: 0,
+            })
         };
         let kernel = |name| Kernel { module: "sum_pixels", name };
         let grid = [count, channels.div_ceil(CHANNELS), extent.count];
-        self.run(kernel("sum_pixels"), grid, 256, &sum);
-        let (by_image, width, first) = by_image.map_or((Array::default(), 0, 0), |columns| {
-            assert_columns(columns.maps, columns.first, [extent.count, channels]);
-            (self.array(columns.maps), columns.maps.channels(), columns.first)
-        });
+        self.run(kernel("sum_pixels"), grid, 256, sum);
+        let by_image = by_image
+            .as_ref()
+            .map(|Columns { maps, first }| Columns { maps: &**maps, first: *first });
+        if let Some(columns) = &by_image {
+            columns.assert_fit(extent.count, channels);
+        }
         assert!(place.len() == channels && place.end <= out.len(), "the sums have a place");
-        let join = JoinPieces {
-            pieces: pieces.address(0),
-            out: out.address(place.start),
-            by_image,
-            images: int(extent.count),
-            count: int(count),
-            channels: int(channels),
-            width: int(width),
-            first: int(first),
-            unused: 0,
+        let join = || {
+            let (by_image, width, first) = self.columns(by_image)?;
+            Ok(JoinPieces {
+                pieces: pieces.address(0)?,
+                out: out.address(place.start)?,
+                by_image,
+                images: int(extent.count),
+                count: int(count),
+                channels: int(channels),
+                width,
+                first,
+                unused: 0,
+            })
         };
-        self.run(kernel("join_pieces"), [channels.div_ceil(256), 1, 1], 256, &join);
+        self.run(kernel("join_pieces"), [channels.div_ceil(256), 1, 1], 256, join);
     }
 }

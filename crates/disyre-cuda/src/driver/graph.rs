@@ -29,7 +29,9 @@ impl Graph {
                 let flags =
                     sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
                 let executable = result::graph::instantiate(graph, flags);
-                result::graph::destroy(graph).and(executable)
+                // Of no use to the executable; that this fails too says nothing about it.
+                let _ = result::graph::destroy(graph);
+                executable
             })
         };
         let executable = executable.map_err(|error| gpu.failed("end a recording", error))?;

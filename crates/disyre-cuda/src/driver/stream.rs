@@ -91,7 +91,7 @@ impl Device for Stream {
         assert!(bytes.len() <= memory.bytes, "the memory holds what is copied there");
         self.gpu.bind()?;
         // SAFETY: within the memory, as just checked; the driver has copied from the host's when it returns, since that
-        // is not pinned.
+        // is not pinned and the stream does not record: see `Cuda::not_recording`.
         unsafe { result::memcpy_htod_async(memory.address, bytes, self.handle()) }
             .map_err(|error| self.gpu.failed("take numbers", error))
     }
@@ -99,7 +99,8 @@ impl Device for Stream {
     fn download(&self, memory: &StreamMemory, bytes: &mut [u8]) -> Result<(), BackendError> {
         assert!(bytes.len() <= memory.bytes, "the memory holds what is copied from there");
         self.gpu.bind()?;
-        // SAFETY: within the memory, as just checked; the host's lives until the stream is done below.
+        // SAFETY: within the memory, as just checked; the host's lives until the stream is done below. The stream does not
+        // record (see `Cuda::not_recording`), so the copy is done now.
         unsafe { result::memcpy_dtoh_async(bytes, memory.address, self.handle()) }
             .and_then(|()| self.stream.synchronize())
             .map_err(|error| self.gpu.failed("run its kernels and give numbers", error))
@@ -128,7 +129,8 @@ impl Device for Stream {
         self.gpu.bind()?;
         // Relaxed, since memory may be asked for on the way.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        // SAFETY: the stream is not recording: only `Capture` starts, one at a time, and ends it when it is dropped.
+        // SAFETY: the stream is not recording: only `Capture` starts, one at a time by `Cuda::not_recording`, and ends it
+        // when it is dropped.
         unsafe { result::stream::begin_capture(self.handle(), mode) }
             .map_err(|error| self.gpu.failed("record", error))?;
         Ok(true)

@@ -1,6 +1,8 @@
 //! The emulator, on kernels that are right and on kernels that are wrong: emulator/trials.cu.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::buffer::Element;
@@ -32,8 +34,8 @@ fn run(name: &'static str, grid: [usize; 3], mode: Mode) -> Result<Vec<f32>, Bac
     let numbers = |values: &[f32]| device.put(Element::F32, 2 * LANES, || f32_bytes(values));
     let (input, out) = (numbers(&input()), numbers(&[0.0; 2 * LANES]));
     let trial =
-        Trial { out: out.address(0), input: input.address(0), len: 2 * LANES as i32, unused: 0 };
-    device.run(Kernel { module: "trials", name }, grid, LANES as u32, &trial);
+        Trial { out: out.address(0)?, input: input.address(0)?, len: 2 * LANES as i32, unused: 0 };
+    device.run(Kernel { module: "trials", name }, grid, LANES as u32, || Ok(trial));
     let bytes = device.bytes(&out)?;
     Ok(bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
@@ -175,4 +177,25 @@ fn races_that_no_result_shows_are_seen_by_who_watches() {
     assert_only_watched("trial_written_again", 1, "is written beside a read of another lane");
     assert_only_watched("trial_matrices", 1, "is used beside a write of another lane: a warp");
     assert_only_watched("trial_block_reads", 3, "of another lane");
+}
+
+#[test]
+fn copies_and_launches_wait_for_one_another() {
+    let device = Emulator::default();
+    let memory = device.allocate(4).unwrap();
+    // As a launch that still runs.
+    let busy = device.busy();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            device.upload(&[1; 4], &memory).unwrap();
+            is_done.store(true, Ordering::SeqCst);
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!is_done.load(Ordering::SeqCst), "the copy waits");
+        drop(busy);
+    });
+    let mut found = [0; 4];
+    device.download(&memory, &mut found).unwrap();
+    assert_eq!(found, [1; 4]);
 }

@@ -48,18 +48,20 @@ impl<D: Device> Cuda<D> {
         assert_eq!(lens, [len; 3], "lengths belong together");
         let wide = [distances, members].iter().all(|sum| sum.element() == Element::F32);
         assert!(wide, "sums of ensembles are in f32");
-        let parameters = AddMember {
-            x: self.array(x),
-            y: self.array(y),
-            distances: distances.address(0),
-            members: members.address(0),
-            len: len as i64,
-            squared: i32::from(distance == Distance::Squared),
-            onto: i32::from(begun),
+        let parameters = || {
+            Ok(AddMember {
+                x: self.array(x)?,
+                y: self.array(y)?,
+                distances: distances.address(0)?,
+                members: members.address(0)?,
+                len: len as i64,
+                squared: i32::from(distance == Distance::Squared),
+                onto: i32::from(begun),
+            })
         };
         let blocks = len.div_ceil(THREADS).min(BLOCKS);
         let kernel = Kernel { module: "ensemble", name: "add_member" };
-        self.run(kernel, [blocks, 1, 1], THREADS as u32, &parameters);
+        self.run(kernel, [blocks, 1, 1], THREADS as u32, parameters);
         sums
     }
 }

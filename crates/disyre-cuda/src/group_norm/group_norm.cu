@@ -2,12 +2,12 @@
 
 #include "array.cuh"
 
-// (n, c) each: z = scale * x + shift, and the normal x is rstd * x + level.
+// (n, c) each: z = scale * x + shift, and the normal x is rstd * x + offset.
 struct Coefficients {
     float* scale;
     float* shift;
     float* rstd;
-    float* level;
+    float* offset;
 };
 
 struct Normalise {
@@ -50,7 +50,7 @@ KERNEL(normalise, Normalise, 128) {
         p.out.scale[to] = float(scale);
         p.out.shift[to] = float(p.bias[channel] - mean * scale);
         p.out.rstd[to] = float(rstd);
-        p.out.level[to] = float(-mean * rstd);
+        p.out.offset[to] = float(-mean * rstd);
     }
 }
 
@@ -59,7 +59,7 @@ struct NormGradients {
     const double* sums;
     const float* weight;
     const float* rstd;
-    const float* level;
+    const float* offset;
     // (c).
     float* by_weight;
     float* by_bias;
@@ -99,10 +99,10 @@ KERNEL(input_gradient, NormGradients, 128) {
     }
     for (int channel = first; channel < first + count; channel++) {
         const long long to = (long long)image * p.channels + channel;
-        const double rstd = p.rstd[to], level = p.level[to];
+        const double rstd = p.rstd[to], offset = p.offset[to];
         p.out[3 * to] = float(rstd * p.weight[channel]);
         p.out[3 * to + 1] = float(-rstd * rstd * along);
-        p.out[3 * to + 2] = float(-rstd * (mean + level * along));
+        p.out[3 * to + 2] = float(-rstd * (mean + offset * along));
     }
 }
 

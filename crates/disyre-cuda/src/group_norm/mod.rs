@@ -1,38 +1,43 @@
 //! Group normalisation and its gradients: the launch code of group_norm.cu.
 
 use crate::buffer::{Array, DeviceBuffer, Element, RawBuffer};
+use crate::conv2d::assert_parts;
 use crate::cuda::{Cuda, Parameters, f32_bytes, int};
 use crate::device::{Device, Kernel};
-use disyre_kernels::Extent;
-use disyre_kernels::backend::{Affine, FeatureMaps, Input, PartGradients};
+use disyre_kernels::backend::{Affine, BackendError, FeatureMaps, Input, PartGradients};
 
 /// Blocks that keep a large device busy.
 const MOST_BLOCKS: usize = 4096;
 
-/// Coefficients of a normalisation: scale, shift, rstd and level, each `(n, c)`, one behind another.
+/// Coefficients of a normalisation: scale, shift, rstd and offset, each `(n, c)`, one behind another.
 #[derive(Debug)]
 pub struct DeviceNormalised<D: Device> {
     numbers: RawBuffer<D>,
     len: usize,
 }
 
-/// Addresses of the coefficients of a normalisation, `len` of each.
-pub(crate) struct Coefficients {
-    pub(crate) len: usize,
+/// Addresses of the coefficients of a normalisation.
+pub(crate) struct CoefficientAddresses {
     pub(crate) scale: u64,
     pub(crate) shift: u64,
     pub(crate) rstd: u64,
-    pub(crate) level: u64,
+    pub(crate) offset: u64,
 }
 
 impl<D: Device> DeviceNormalised<D> {
     /// # Panics
-    /// If they lie in the memory of another backend.
-    pub(crate) fn on(&self, cuda: &Cuda<D>) -> Coefficients {
+    /// If they lie in the memory of another backend, or are not so many of each.
+    pub(crate) fn assert_fits(&self, cuda: &Cuda<D>, len: usize) {
         cuda.assert_owns(&self.numbers);
-        let [scale, shift, rstd, level] =
-            [0, 1, 2, 3].map(|which| self.numbers.address(which * self.len));
-        Coefficients { len: self.len, scale, shift, rstd, level }
+        assert_eq!(self.len, len, "coefficients for each channel of each image");
+    }
+
+    /// # Errors
+    /// If they have no memory.
+    pub(crate) fn addresses(&self) -> Result<CoefficientAddresses, BackendError> {
+        let address = |which| self.numbers.address(which * self.len);
+        let (scale, shift, rstd, offset) = (address(0)?, address(1)?, address(2)?, address(3)?);
+        Ok(CoefficientAddresses { scale, shift, rstd, offset })
     }
 }
 
@@ -57,7 +62,7 @@ struct NormGradients {
     sums: u64,
     weight: u64,
     rstd: u64,
-    level: u64,
+    offset: u64,
     by_weight: u64,
     by_bias: u64,
     out: u64,
@@ -95,20 +100,6 @@ const fn kernel(name: &'static str) -> Kernel {
     Kernel { module: "group_norm", name }
 }
 
-fn pixels(extent: Extent) -> usize {
-    extent.height * extent.width
-}
-
-/// # Panics
-/// If the normalisation has not its parameters among the numbers, or its groups are not of one size.
-fn assert_fits<D: Device>(affine: &Affine, numbers: &RawBuffer<D>) {
-    let Affine { norm, weight, bias } = affine;
-    assert_eq!(weight.len(), bias.len(), "a weight and a bias for each channel");
-    assert!(weight.end.max(bias.end) <= numbers.len(), "weight and bias are among the parameters");
-    let whole = norm.groups > 0 && weight.len().is_multiple_of(norm.groups);
-    assert!(whole, "{} channels are {} equal groups", weight.len(), norm.groups);
-}
-
 impl<D: Device> Cuda<D> {
     /// The normalisation of one image that changes nothing.
     pub(crate) fn no_normalisation(&self, channels: usize) -> DeviceNormalised<D> {
@@ -127,39 +118,40 @@ impl<D: Device> Cuda<D> {
         weights: &RawBuffer<D>,
         parts: &[&FeatureMaps<Self>],
     ) -> DeviceNormalised<D> {
-        assert!((1..=2).contains(&parts.len()), "one or two parts");
-        let extent = parts[0].extent();
         let channels = affine.weight.len();
-        let (mut moments, mut part_channels) = ([0; 2], [0; 2]);
-        for (index, part) in parts.iter().enumerate() {
-            let of_part = part.moments().expect("maps that are normalised have moments").on(self);
-            assert_eq!(part.extent(), extent, "the parts have one extent");
-            assert_eq!(
-                of_part.len(),
-                2 * extent.count * part.channels(),
-                "moments of each channel"
-            );
-            moments[index] = of_part.address(0);
-            part_channels[index] = int(part.channels());
+        assert_parts(parts, channels);
+        affine.assert_fits(weights.len());
+        let extent = parts[0].extent();
+        for part in parts {
+            let moments = part.moments().expect("maps that are normalised have moments").on(self);
+            let len = 2 * extent.count * part.channels();
+            assert_eq!(moments.len(), len, "moments of each channel");
         }
-        assert_eq!(part_channels.iter().sum::<i32>(), int(channels), "weights of each channel");
-        assert_fits(affine, weights);
         let len = extent.count * channels;
         let numbers = self.take(Element::F32, 4 * len);
-        let parameters = Normalise {
-            moments,
-            weight: weights.address(affine.weight.start),
-            bias: weights.address(affine.bias.start),
-            out: [0, 1, 2, 3].map(|which| numbers.address(which * len)),
-            epsilon: affine.norm.epsilon,
-            part_channels,
-            images: int(extent.count),
-            groups: int(affine.norm.groups),
-            pixels: int(pixels(extent)),
-            unused: 0,
+        let parameters = || {
+            let (mut moments, mut part_channels) = ([0; 2], [0; 2]);
+            for (index, part) in parts.iter().enumerate() {
+                let of_part = part.moments().map(|moments| moments.on(self).address(0));
+                moments[index] = of_part.unwrap_or(Ok(0))?;
+                part_channels[index] = int(part.channels());
+            }
+            let address = |which| numbers.address(which * len);
+            Ok(Normalise {
+                moments,
+                weight: weights.address(affine.weight.start)?,
+                bias: weights.address(affine.bias.start)?,
+                out: [address(0)?, address(1)?, address(2)?, address(3)?],
+                epsilon: affine.norm.epsilon,
+                part_channels,
+                images: int(extent.count),
+                groups: int(affine.norm.groups),
+                pixels: int(extent.image_pixels()),
+                unused: 0,
+            })
         };
         let grid = [(extent.count * affine.norm.groups).div_ceil(128), 1, 1];
-        self.run(kernel("normalise"), grid, 128, &parameters);
+        self.run(kernel("normalise"), grid, 128, parameters);
         DeviceNormalised { numbers, len }
     }
 
@@ -173,56 +165,52 @@ impl<D: Device> Cuda<D> {
         out: &RawBuffer<D>,
         to: PartGradients<'_, Self>,
     ) {
-        let extent = input.extent();
-        let coefficients = self.input_coefficients(affine, weights, input, &sums, out);
-        let len = extent.count * pixels(extent) * affine.weight.len();
-        assert_eq!(by_z.len(), len, "the gradient has the input's shape");
+        let (extent, channels) = (input.extent(), affine.weight.len());
+        self.assert_input(input, channels);
+        affine.assert_fits(weights.len());
+        affine.assert_fits(out.len());
+        assert_eq!(by_z.len(), extent.len(channels), "the gradient has the input's shape");
+        assert_eq!(sums.len(), 2 * extent.count * channels, "sums of each channel");
         assert_eq!(to.by_parts.len(), input.parts.len(), "a gradient for each part");
-        let base = ApplyGradient {
-            x: Array::default(),
-            out: Array::default(),
-            by_z: by_z.array(),
-            addend: to.addend.map_or(Array::default(), |addend| {
-                let addend = addend.on(self);
-                assert_eq!(addend.len(), by_z.len(), "the map added has the input's shape");
-                addend.array()
-            }),
-            coefficients: coefficients.address(0),
-            pixels: (extent.count * pixels(extent)) as i64,
-            image_pixels: int(pixels(extent)),
-            channels: 0,
-            all_channels: int(affine.weight.len()),
-            first: 0,
-            add: 0,
-            unused: 0,
+        let addend = to.addend.map(|addend| addend.on(self));
+        let has_shape = addend.is_none_or(|addend| addend.len() == by_z.len());
+        assert!(has_shape, "the map added has the input's shape");
+        let coefficients = self.input_coefficients(affine, weights, input, &sums, out);
+        let apply = |x: &FeatureMaps<Self>, (first, add), out: &RawBuffer<D>| {
+            assert_eq!(out.len(), x.values().on(self).len(), "the gradient has the part's shape");
+            let parameters = || {
+                Ok(ApplyGradient {
+                    x: self.array(x)?,
+                    out: out.array()?,
+                    by_z: by_z.array()?,
+                    addend: addend.map_or(Ok(Array::default()), RawBuffer::array)?,
+                    coefficients: coefficients.address(0)?,
+                    pixels: extent.pixels() as i64,
+                    image_pixels: int(extent.image_pixels()),
+                    channels: int(x.channels()),
+                    all_channels: int(channels),
+                    first: int(first),
+                    add: i32::from(add),
+                    unused: 0,
+                })
+            };
+            let blocks = out.len().div_ceil(256).min(MOST_BLOCKS);
+            self.run(kernel("apply_input_gradient"), [blocks, 1, 1], 256, parameters);
         };
         if let ([x], [none @ None]) = (input.parts, &mut *to.by_parts) {
             // In its place.
-            self.apply(&base, x, &by_z);
+            apply(x, (0, false), &by_z);
             *none = Some(DeviceBuffer::new(by_z));
             return;
         }
         let mut first = 0;
         for (&x, by_part) in input.parts.iter().zip(to.by_parts) {
-            let add = i32::from(by_part.is_some());
-            let len = x.values().on(self).len();
+            let (add, len) = (by_part.is_some(), x.values().on(self).len());
             let out =
                 by_part.get_or_insert_with(|| DeviceBuffer::new(self.take(self.element(), len)));
-            self.apply(&ApplyGradient { first: int(first), add, ..base }, x, out.on(self));
+            apply(x, (first, add), out.on(self));
             first += x.channels();
         }
-    }
-
-    fn apply(&self, base: &ApplyGradient, x: &FeatureMaps<Self>, out: &RawBuffer<D>) {
-        assert_eq!(out.len(), x.values().on(self).len(), "the gradient has the part's shape");
-        let parameters = ApplyGradient {
-            x: self.array(x),
-            out: out.array(),
-            channels: int(x.channels()),
-            ..*base
-        };
-        let blocks = out.len().div_ceil(256).min(MOST_BLOCKS);
-        self.run(kernel("apply_input_gradient"), [blocks, 1, 1], 256, &parameters);
     }
 
     /// Factors of the gradient by z and of x, and a constant, `(n, c, 3)`.
@@ -236,28 +224,26 @@ impl<D: Device> Cuda<D> {
     ) -> RawBuffer<D> {
         let (extent, channels) = (input.extent(), affine.weight.len());
         let through = input.through.as_ref().expect("the input is normalised");
-        let normalised = through.normalised.on(self);
-        assert_eq!(normalised.len, extent.count * channels, "coefficients of each channel");
-        assert_eq!(sums.len(), 2 * extent.count * channels, "sums of each channel");
-        assert_fits(affine, weights);
-        assert_fits(affine, out);
         let found = self.take(Element::F32, 3 * extent.count * channels);
-        let parameters = NormGradients {
-            sums: sums.address(0),
-            weight: weights.address(affine.weight.start),
-            rstd: normalised.rstd,
-            level: normalised.level,
-            by_weight: out.address(affine.weight.start),
-            by_bias: out.address(affine.bias.start),
-            out: found.address(0),
-            images: int(extent.count),
-            channels: int(channels),
-            groups: int(affine.norm.groups),
-            pixels: int(pixels(extent)),
+        let parameters = || {
+            let normalised = through.normalised.addresses()?;
+            Ok(NormGradients {
+                sums: sums.address(0)?,
+                weight: weights.address(affine.weight.start)?,
+                rstd: normalised.rstd,
+                offset: normalised.offset,
+                by_weight: out.address(affine.weight.start)?,
+                by_bias: out.address(affine.bias.start)?,
+                out: found.address(0)?,
+                images: int(extent.count),
+                channels: int(channels),
+                groups: int(affine.norm.groups),
+                pixels: int(extent.image_pixels()),
+            })
         };
-        self.run(kernel("sum_images"), [channels.div_ceil(128), 1, 1], 128, &parameters);
+        self.run(kernel("sum_images"), [channels.div_ceil(128), 1, 1], 128, parameters);
         let groups = extent.count * affine.norm.groups;
-        self.run(kernel("input_gradient"), [groups.div_ceil(128), 1, 1], 128, &parameters);
+        self.run(kernel("input_gradient"), [groups.div_ceil(128), 1, 1], 128, parameters);
         found
     }
 }

@@ -5,7 +5,7 @@ use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
 use disyre_kernels::backend::FeatureMaps;
 
-/// RawBuffer of one partial sum.
+/// Numbers of one partial sum.
 const PIECE: usize = 1 << 14;
 
 #[derive(Debug, Clone, Copy)]
@@ -46,31 +46,35 @@ impl<D: Device> Cuda<D> {
         assert_eq!(len, target.values().on(self).len(), "lengths belong together");
         let slope = self.take(Element::F32, len);
         let partials = self.take(Element::F64, len.div_ceil(PIECE));
-        let parameters = SquaredError {
-            y: self.array(y),
-            target: self.array(target),
-            slope: slope.array(),
-            partials: partials.address(0),
-            len: len as i64,
-            factor: (2.0 / len as f64) as f32,
-            unused: 0,
+        let parameters = || {
+            Ok(SquaredError {
+                y: self.array(y)?,
+                target: self.array(target)?,
+                slope: slope.array()?,
+                partials: partials.address(0)?,
+                len: len as i64,
+                factor: (2.0 / len as f64) as f32,
+                unused: 0,
+            })
         };
         let kernel = Kernel { module: "loss", name: "squared_error" };
-        self.run(kernel, [partials.len(), 1, 1], 256, &parameters);
+        self.run(kernel, [partials.len(), 1, 1], 256, parameters);
         (self.total(&partials, len as f64, false), slope)
     }
 
     /// The sum of partial sums over `divisor`, or its root.
     pub(crate) fn total(&self, partials: &RawBuffer<D>, divisor: f64, root: bool) -> RawBuffer<D> {
         let out = self.take(Element::F64, 1);
-        let parameters = Total {
-            partials: partials.address(0),
-            out: out.address(0),
-            divisor,
-            count: int(partials.len()),
-            root: i32::from(root),
+        let parameters = || {
+            Ok(Total {
+                partials: partials.address(0)?,
+                out: out.address(0)?,
+                divisor,
+                count: int(partials.len()),
+                root: i32::from(root),
+            })
         };
-        self.run(Kernel { module: "loss", name: "total" }, [1, 1, 1], 256, &parameters);
+        self.run(Kernel { module: "loss", name: "total" }, [1, 1, 1], 256, parameters);
         out
     }
 }

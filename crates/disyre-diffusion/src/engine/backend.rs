@@ -24,7 +24,9 @@ pub(super) fn on_backend<W: OnBackend>(
         #[cfg(feature = "cuda")]
         Opened::Cuda(_, gpu) => what.on(disyre_cuda::Cuda::on(gpu, precision)?),
         #[cfg(feature = "cuda-emulation")]
-        Opened::Emulated => what.on(disyre_cuda::Cuda::emulated_graphs(precision)),
+        Opened::Emulated => {
+            what.on(disyre_cuda::Cuda::emulated_graphs(Default::default(), precision))
+        }
     }
 }
 
