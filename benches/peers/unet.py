@@ -7,7 +7,7 @@ same load of the machine.
     printf 'go\\ngo\\nquit\\n' | python unet.py --network published --what forward --batch 1 --variant eager
 
 With `--runs` it times so many iterations by itself, and prints the fastest: what one carries to a machine with a
-graphics processor, beside our own check (docs/CUDA.md). There the network is compiled, and its launches are CUDA graphs.
+GPU, beside our own check (docs/CUDA.md). There the network is compiled, and its launches are CUDA graphs.
 
     python unet.py --device cuda --variant bf16 --batch 96 --what train --runs 10
     python unet.py --device cuda --variant bf16 --batch 96 --what ensemble --runs 10

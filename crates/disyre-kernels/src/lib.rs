@@ -35,7 +35,10 @@
 //! It holds no layers or models, and keeps nothing between calls but memory for use again and, of weights that were said
 //! to last, their packed form.
 #![deny(unsafe_op_in_unsafe_fn)]
-#![expect(unsafe_code, reason = "the one crate for it; every block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "instructions and memory that safe code cannot reach; every block says why it is sound"
+)]
 
 mod activation;
 mod adamw;
@@ -61,8 +64,8 @@ pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use attention::Attention;
 pub use compute::Compute;
 pub use conv2d::{
-    Addends, ConvInput, ConvKind, ConvOutput, Convolution, InputPart, InputTransform, NormGradient,
-    Tap,
+    Addends, ConvInput, ConvKind, ConvOutput, Convolution, Direction, InputPart, InputTransform,
+    NormGradient, Tap,
 };
 pub use cpu::Cpu;
 pub use error::KernelError;

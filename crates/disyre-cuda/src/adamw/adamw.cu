@@ -1,4 +1,4 @@
-// The norm of the gradient, and AdamW in one pass over memory. See optimiser.rs and src/adamw/mod.rs.
+// The norm of the gradient, and AdamW in one pass over memory. See mod.rs.
 
 #include "common.cuh"
 

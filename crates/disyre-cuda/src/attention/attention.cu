@@ -1,4 +1,4 @@
-// Attention between the pixels of small images, one thread for each pixel of each head. See attention.rs.
+// Attention between the pixels of small images, one thread for each pixel of each head. See mod.rs.
 
 #include "array.cuh"
 

@@ -2,9 +2,10 @@
 
 use super::{Parts, Transform};
 use crate::buffer::{Array, Element, RawBuffer};
-use crate::conv2d::lattice::{Direction, GpuTiling, Lattice, Side};
+use crate::conv2d::lattice::{GpuTiling, Lattice, Side};
 use crate::cuda::{Cuda, Parameters, int};
 use crate::device::{Device, Kernel};
+use disyre_kernels::Direction;
 use disyre_kernels::backend::{BackendError, Conv, Input};
 
 /// Blocks that keep a large device busy; no more than that share the positions of one layer. Fixed, so that the sum has

@@ -1,5 +1,5 @@
 // Convolutions and their gradients by the input: for every tile of output positions and block of output channels, the
-// sum over all taps and input channels. See convolution.rs.
+// sum over all taps and input channels. See mod.rs.
 
 #include "lattice.cuh"
 #include "tensor_core.cuh"

@@ -1,4 +1,4 @@
-// Convolutions as taps on one coarse grid, in tiles of 128 of its positions: see src/conv2d/lattice.rs.
+// Convolutions as taps on one coarse grid, in tiles of 128 of its positions: see lattice.rs.
 //
 // A tile covers some images, rows and columns, each a power of two, so that small images fill it too. What it reads of one
 // sub-grid of the input is a patch: the tile with a rim as wide as the taps reach, some channels deep, transformed once

@@ -1,6 +1,6 @@
 //! The parameters of lattice.cuh: how a convolution's positions are cut into tiles.
 
-use disyre_kernels::{ConvKind, Convolution, Extent};
+use disyre_kernels::{ConvKind, Convolution, Direction, Extent};
 
 use crate::cuda::{assert_countable, int};
 
@@ -46,15 +46,6 @@ pub(crate) struct Lattice {
     patch_width: i32,
     taps: [Tap; MOST_TAPS],
     first_tap: [i32; MOST_GRIDS * MOST_GRIDS + 1],
-}
-
-/// Direction of a pass through a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From input to result.
-    Forward,
-    /// From the gradient by the result to the one by the input.
-    BackwardData,
 }
 
 /// A convolution on images of some size, cut into tiles.

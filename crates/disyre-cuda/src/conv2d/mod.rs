@@ -5,11 +5,11 @@ pub(crate) mod lattice;
 mod sum_pixels;
 
 use crate::buffer::{Array, Element, RawBuffer};
-use crate::conv2d::lattice::{Direction, GpuTiling, Lattice, Side};
+use crate::conv2d::lattice::{GpuTiling, Lattice, Side};
 use crate::cuda::{Cuda, Parameters, assert_countable, int};
 use crate::device::{Device, Kernel};
-use disyre_kernels::Extent;
 use disyre_kernels::backend::{Added, BackendError, Columns, Conv, FeatureMaps, Input};
+use disyre_kernels::{Direction, Extent};
 
 const MOST_TAPS: usize = 16;
 /// Bytes of channels that are multiplied at a time.

@@ -1,4 +1,4 @@
-// Sums over the pixels of each image, for the gradients by what a convolution adds. See sums.rs.
+// Sums over the pixels of each image, for the gradients by what a convolution adds. See sum_pixels.rs.
 
 #include "array.cuh"
 

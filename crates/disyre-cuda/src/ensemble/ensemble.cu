@@ -1,4 +1,4 @@
-// Sums over the members of an ensemble: how far each is from what it restores, and the members. See ensemble.rs.
+// Sums over the members of an ensemble: how far each is from what it restores, and the members. See mod.rs.
 
 #include "array.cuh"
 

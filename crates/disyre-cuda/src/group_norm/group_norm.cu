@@ -1,4 +1,4 @@
-// Group normalisation: from moments to coefficients, and its gradients. See group_norm.rs and src/group_norm/mod.rs.
+// Group normalisation: from moments to coefficients, and its gradients. See mod.rs.
 
 #include "array.cuh"
 

@@ -1,4 +1,4 @@
-// The mean squared error and its gradient. See loss.rs.
+// The mean squared error and its gradient. See mod.rs.
 
 #include "array.cuh"
 

@@ -49,7 +49,7 @@ impl ConvKind {
 
 /// Direction of a product of data with weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Direction {
+pub enum Direction {
     /// Sums over inputs: the convolution.
     Forward,
     /// Sums over outputs: the gradient by the input.

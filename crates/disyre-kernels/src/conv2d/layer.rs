@@ -7,7 +7,7 @@ use super::kind::{ConvKind, Direction};
 use super::lattice::{Side, Tap};
 use super::output::ConvOutput;
 use super::weights::{Form, Packed, Purpose};
-use super::winograd::Tiling;
+use super::winograd::WinogradTiling;
 use crate::{Buffer, Cpu, Extent};
 
 /// A convolution by kind and channels, with its three passes over images `(n, h, w, c)`.
@@ -69,8 +69,13 @@ pub struct NormGradient {
 
 impl Convolution {
     /// Numbers of the weight.
+    ///
+    /// # Panics
+    /// If they are more than a `usize` counts.
     pub fn weight_len(&self) -> usize {
-        self.kind.weights() * self.inputs * self.outputs
+        let len = self.inputs.checked_mul(self.outputs);
+        let len = len.and_then(|area| area.checked_mul(self.kind.weights()));
+        len.expect("weights that memory can hold")
     }
 
     /// Size of the result.
@@ -303,7 +308,7 @@ impl Convolution {
     pub(crate) fn purpose(&self, cpu: &Cpu, extent: Extent, direction: Direction) -> Purpose {
         let (kind, compute) = (self.kind, cpu.compute);
         let (size, channels) = ([extent.height, extent.width], [self.inputs, self.outputs]);
-        let form = match Tiling::best(kind, size, channels, direction) {
+        let form = match WinogradTiling::best(kind, size, channels, direction) {
             Some(tiling) if !compute.isa().multiplies_bf16() => Form::Tiles(tiling),
             _ => Form::Taps,
         };

@@ -19,8 +19,7 @@ mod weights;
 mod winograd;
 
 pub use input::{ConvInput, InputPart, InputTransform};
-pub use kind::ConvKind;
-pub(crate) use kind::Direction;
+pub use kind::{ConvKind, Direction};
 pub use lattice::Tap;
 pub use layer::{Addends, Convolution, NormGradient};
 pub use output::ConvOutput;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::bf16_panel::{bf16_term, pair};
 use super::kind::{ConvKind, Direction};
-use super::winograd::Tiling;
+use super::winograd::WinogradTiling;
 use crate::lanes::{BLOCK, Lanes, VECTORS, Work};
 use crate::{Buffer, Compute, Pool};
 
@@ -41,7 +41,7 @@ pub(crate) enum Form {
     /// One for each tap.
     Taps,
     /// Those of the transformed kernel.
-    Tiles(Tiling),
+    Tiles(WinogradTiling),
 }
 
 impl Packed {

@@ -31,6 +31,7 @@ impl Task<'_> {
         let (inputs, side) = (&self.pass.input, self.gradient_side());
         let (height, width) = (padded(inputs.channels), side.channels);
         let (row, count) = (bf16_panel::paired_row(chunk), bf16_panel::result_pairs(chunk));
+        assert!(count.is_multiple_of(16), "rows of pairs are filled up");
         let plane = count * BLOCK;
         let (x, g) = (&self.scratch.input_pairs, &self.scratch.gradient_pairs);
         for column in (0..self.columns.len()).step_by(VECTORS * BLOCK) {

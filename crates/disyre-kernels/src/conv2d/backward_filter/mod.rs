@@ -15,7 +15,7 @@ pub(super) use self::task::BackwardFilter;
 use self::task::{COLUMNS, Found, Scratch, Task, padded};
 use super::chunk::Chunk;
 use super::kind::Direction;
-use super::winograd::Tiling;
+use super::winograd::WinogradTiling;
 use crate::lanes::{BLOCK, Lanes, Work};
 
 /// Runs of chunks that are added up on their own at most: fixed, since the order of a sum decides its last bits.
@@ -35,7 +35,7 @@ impl BackwardFilter<'_> {
         let chunks = Chunk::cut(self.images, self.output.coarse(), words);
         let taps = self.kind.taps();
         let tiling = self.tiling();
-        let matrices = tiling.map_or(taps.len(), Tiling::matrices);
+        let matrices = tiling.map_or(taps.len(), WinogradTiling::matrices);
         let matrix = padded(self.input.channels) * padded(self.output.channels);
         let most = (MOST_SUMS / (matrices * matrix)).clamp(1, MOST_RUNS);
         let runs = chunks.len().min(most);
@@ -72,9 +72,9 @@ impl BackwardFilter<'_> {
     }
 
     /// The fastest tiling, by sizes alone; none where taps are faster.
-    fn tiling(&self) -> Option<Tiling> {
+    fn tiling(&self) -> Option<WinogradTiling> {
         let channels = [self.input.channels, self.output.channels];
-        let best = Tiling::best_backward_filter(
+        let best = WinogradTiling::best_backward_filter(
             self.kind,
             [self.input.height, self.input.width],
             channels,
@@ -136,7 +136,7 @@ impl Work for Task<'_> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) -> Found {
         let (height, width) = (padded(self.pass.input.channels), padded(self.columns.len()));
-        let matrices = self.tiling.map_or(self.taps.len(), Tiling::matrices);
+        let matrices = self.tiling.map_or(self.taps.len(), WinogradTiling::matrices);
         let mut sums = self.pass.pool.zeros(matrices * height * width);
         let mut by_image = Vec::new();
         for chunk in self.chunks {

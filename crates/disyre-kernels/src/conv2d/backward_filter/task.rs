@@ -7,7 +7,7 @@ use super::super::input::{ConvInput, InputPart};
 use super::super::kind::ConvKind;
 use super::super::lattice::{Side, Tap};
 use super::super::panel;
-use super::super::winograd::{TileOrigin, Tiling};
+use super::super::winograd::{TileOrigin, WinogradTiling};
 use crate::lanes::{BLOCK, Lanes};
 use crate::{Buffer, Compute, Pool};
 
@@ -30,7 +30,7 @@ pub(crate) struct BackwardFilter<'a> {
 /// One piece of work: some chunks of images and some channels of the result.
 pub(super) struct Task<'a> {
     pub(super) pass: &'a BackwardFilter<'a>,
-    pub(super) tiling: Option<Tiling>,
+    pub(super) tiling: Option<WinogradTiling>,
     pub(super) taps: &'a [Tap],
     pub(super) chunks: &'a [Chunk],
     pub(super) columns: Range<usize>,

@@ -2,7 +2,7 @@
 
 use super::super::chunk::Chunk;
 use super::super::lattice::Side;
-use super::super::winograd::{TileOrigin, Tiling};
+use super::super::winograd::{TileOrigin, WinogradTiling};
 use super::products::Products;
 use super::task::{Task, padded};
 use crate::lanes::{BLOCK, Lanes, VECTORS};
@@ -13,7 +13,7 @@ impl Task<'_> {
     pub(super) fn multiply_tiles<L: Lanes>(
         &mut self,
         lanes: L,
-        tiling: Tiling,
+        tiling: WinogradTiling,
         chunk: &Chunk,
         sums: &mut [f32],
     ) {
@@ -57,7 +57,7 @@ impl GradientPanel<'_> {
     fn transform_gradient<L: Lanes>(
         &self,
         lanes: L,
-        tiling: Tiling,
+        tiling: WinogradTiling,
         places: &[TileOrigin],
         out: &mut [f32],
         room: usize,

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::winograd::Tiling;
+use super::super::winograd::WinogradTiling;
 use super::task::{DataPass, Scratch, Task};
 use crate::lanes::{BLOCK, DepthBlock, Lanes, ProductBlock, VECTORS};
 
 /// Tiles that are transformed together.
 struct Strip {
-    tiling: Tiling,
+    tiling: WinogradTiling,
     /// Which of the chunk's tiles.
     places: Range<usize>,
     /// Tiles for which there is memory.
@@ -18,7 +18,7 @@ struct Strip {
 impl Task<'_> {
     /// The result tile by tile.
     #[inline(always)]
-    pub(super) fn multiply_tiles<L: Lanes>(&mut self, lanes: L, tiling: Tiling) {
+    pub(super) fn multiply_tiles<L: Lanes>(&mut self, lanes: L, tiling: WinogradTiling) {
         let weights = self.pass.weights;
         let strip = tiling.strip(weights.blocks, L::ROWS);
         // Room for a block of products that reaches beyond the last tile.

@@ -26,7 +26,7 @@ const CACHED_SUMS: usize = 400 * 1024;
 
 /// Sizes of tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Tiling {
+pub(crate) enum WinogradTiling {
     /// 2×2 pixels of the result, from 4×4: 16 products instead of 36.
     Two,
     /// 4×4 pixels of the result, from 6×6: 36 products instead of 144.
@@ -37,7 +37,7 @@ pub(crate) enum Tiling {
     Doubled,
 }
 
-impl Tiling {
+impl WinogradTiling {
     /// The fastest for a convolution, if any is faster than its taps. By sizes alone, not by how many images there are.
     pub(crate) fn best(
         kind: ConvKind,

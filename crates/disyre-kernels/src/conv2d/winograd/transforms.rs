@@ -2,7 +2,7 @@
 
 use crate::lanes::{BLOCK, Vectors};
 
-/// `Bᵀ d B`: see [`Tiling::transform`](super::Tiling::transform).
+/// `Bᵀ d B`: see [`WinogradTiling::transform`](super::WinogradTiling::transform).
 #[inline(always)]
 pub(super) fn input<V: Vectors, const READ: usize>(
     lanes: V,
@@ -65,7 +65,7 @@ fn differences<V: Vectors, const READ: usize>(lanes: V, d: [V::Vector; READ]) ->
     out
 }
 
-/// `Aᵀ m A`: see [`Tiling::output`](super::Tiling::output).
+/// `Aᵀ m A`: see [`WinogradTiling::output`](super::WinogradTiling::output).
 #[inline(always)]
 pub(super) fn output<V: Vectors, const READ: usize, const SIDE: usize>(
     lanes: V,
@@ -94,7 +94,7 @@ pub(super) fn output<V: Vectors, const READ: usize, const SIDE: usize>(
     }
 }
 
-/// `A y Aᵀ`: see [`Tiling::transform_gradient`](super::Tiling::transform_gradient).
+/// `A y Aᵀ`: see [`WinogradTiling::transform_gradient`](super::WinogradTiling::transform_gradient).
 #[inline(always)]
 pub(super) fn transform_gradient<V: Vectors, const READ: usize, const SIDE: usize>(
     lanes: V,
