@@ -79,13 +79,13 @@ impl CliError {
         move |source| Self::File { action, path, source }
     }
 
-    /// 3 if some cases failed, 130 after Ctrl-C, 2 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
+    /// 3 if some cases failed, 130 after Ctrl-C, 4 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
     /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Cases { .. } => 3,
             Self::Interrupted { .. } => INTERRUPTED,
-            Self::NoGpu => 2,
+            Self::NoGpu => 4,
             _ => 1,
         })
     }

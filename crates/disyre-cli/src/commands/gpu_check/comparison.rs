@@ -25,7 +25,7 @@ pub(super) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 pub(super) struct Bench<'a> {
     pub(super) device: &'a Device,
     pub(super) engine: Engine,
-    /// Folder for models that are trained for a moment.
+    /// Folder in which temporary folders are made, for models that are trained for a moment.
     pub(super) folder: &'a Path,
     pub(super) batch: usize,
 }
@@ -98,10 +98,8 @@ impl Bench<'_> {
         pairs: &dyn PairSource,
         count: usize,
     ) -> Result<Vec<TrainingStep>, DiffusionError> {
-        let dir = self.folder.join("model");
-        let clear = || if dir.exists() { std::fs::remove_dir_all(&dir) } else { Ok(()) };
-        let failed = |source| DiffusionError::File { path: dir.clone(), source };
-        clear().map_err(failed)?;
+        let failed = |source| DiffusionError::File { path: self.folder.to_owned(), source };
+        let dir = tempfile::tempdir_in(self.folder).map_err(failed)?;
         let config = TrainConfig {
             steps: count as u64,
             batch: self.batch,
@@ -115,7 +113,7 @@ impl Bench<'_> {
             model,
             pairs,
             validation: pairs,
-            dir: &dir,
+            dir: dir.path(),
             resume: false,
             stop: None,
             device: self.device.clone(),
@@ -126,7 +124,6 @@ impl Bench<'_> {
                 steps.push(TrainingStep { loss, grad_norm, seconds });
             }
         })?;
-        clear().map_err(failed)?;
         Ok(steps)
     }
 }
@@ -159,4 +156,31 @@ pub(super) fn pairs(patch: [usize; 3]) -> Outcome<DagPairs> {
     let subjects = subjects.collect::<Outcome<Vec<_>>>()?;
     let tissues = Tissues::of(&config, &subjects, &[], Key::new(1))?;
     Ok(DagPairs::new(&subjects, &config, tissues.as_ref(), Key::new(2))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_leaves_the_files_of_the_folder_alone_and_none_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model/ema.safetensors");
+        std::fs::create_dir(folder.path().join("model")).unwrap();
+        std::fs::write(&weights, "a user's").unwrap();
+        let device = &Device::cpu();
+        let bench = Bench { device, engine: Engine::default(), folder: folder.path(), batch: 1 };
+        let network = UNetConfig {
+            channels: vec![16, 16],
+            resnets_per_level: 1,
+            attention_levels: vec![],
+            ..UNetConfig::default()
+        };
+        let model = ModelConfig { network, patch: [1, 16, 16], ..ModelConfig::default() };
+        let steps = bench.learn(&model, &pairs(model.patch).unwrap(), 1).unwrap();
+        assert_eq!(steps.len(), 1);
+        assert_eq!(std::fs::read_to_string(weights).unwrap(), "a user's");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
 }

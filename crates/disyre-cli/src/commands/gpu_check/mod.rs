@@ -16,14 +16,15 @@ use comparison::{Bench, Outcome};
 const VERDICT: &str = "\
 First ensembles and steps of training are compared, then the published network is timed, and a whole scan is scored.
 The last line is the verdict. Exit status: 0, all is equal, or there is no device to check; 1, something differs or
-failed; 2, there is no device although the environment variable DISYRE_REQUIRE_CUDA is 1.";
+failed; 4, there is no device although the environment variable DISYRE_REQUIRE_CUDA is 1.";
 
 /// Arguments of `disyre gpu-check`.
 #[derive(Debug, Args)]
 #[command(after_help = VERDICT)]
 pub(crate) struct GpuCheck {
-    /// Folder for a model that is trained for a moment; made if it is not there
-    #[arg(value_name = "DIR", default_value = "disyre-gpu-check")]
+    /// Folder in which models are trained for a moment and removed; made if it is not there
+    /// [default: the system's folder of temporary files]
+    #[arg(value_name = "DIR", default_value_os_t = std::env::temp_dir(), hide_default_value = true)]
     folder: PathBuf,
     /// Device to check
     #[arg(value_name = "DEVICE", default_value = "cuda:0", value_parser = parse_device)]
