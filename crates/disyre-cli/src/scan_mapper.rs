@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
 use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
-use disyre::{DetectOptions, DetectRequest, Detection, Model, SaveOptions, unstripped_share};
+use disyre::{
+    BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, unstripped_share,
+};
 
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -39,8 +41,7 @@ impl ScanMapper<'_> {
         }
         let request = DetectRequest {
             options: Some(self.options.clone()),
-            brain: brain.as_ref().map(|mask| mask.view()),
-            brain_path: mask,
+            brain: brain.as_ref().map(|brain| BrainMask { voxels: brain.view(), path: mask }),
             started: Some(started),
         };
         let mut progress = Progress::bar_only(ScanName::of(path).as_str(), 0);

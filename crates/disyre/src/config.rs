@@ -303,23 +303,28 @@ impl RunConfig {
     /// Checks that a run with these settings may continue one with `earlier` ones: only `detect` may differ.
     pub(crate) fn ensure_continues(&self, earlier: &Self, path: &Path) -> Result<(), Error> {
         let earlier = Self { detect: self.detect.clone(), ..earlier.clone() };
-        let tables =
-            [self, &earlier].map(|config| toml::Table::try_from(config).unwrap_or_default());
-        match first_difference(&tables[0], &tables[1]) {
-            Some(field) => Err(Error::Resume { path: path.into(), field }),
-            None => Ok(()),
+        if *self == earlier {
+            return Ok(());
         }
+        let field = first_difference(self, &earlier).unwrap_or("a number".to_owned());
+        Err(Error::Resume { path: path.into(), field })
     }
 }
 
+/// Dotted name of the first field in which two settings differ; `None` where TOML cannot hold one of them.
+pub(crate) fn first_difference<T: Serialize>(a: &T, b: &T) -> Option<String> {
+    let [a, b] = [a, b].map(|settings| toml::Table::try_from(settings).ok());
+    first_other_key(&a?, &b?)
+}
+
 /// Dotted name of the first key that two tables do not share.
-pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+fn first_other_key(a: &toml::Table, b: &toml::Table) -> Option<String> {
     let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
     for key in keys {
         match (a.get(key), b.get(key)) {
             (Some(left), Some(right)) if left == right => {}
             (Some(toml::Value::Table(left)), Some(toml::Value::Table(right))) => {
-                return first_difference(left, right).map(|inner| format!("{key}.{inner}"));
+                return first_other_key(left, right).map(|inner| format!("{key}.{inner}"));
             }
             _ => return Some(key.clone()),
         }

@@ -1,6 +1,7 @@
 //! Settings of a detection: what a [`Detector`](crate::Detector) needs beside a restorer.
 
 use disyre_core::Severity;
+use disyre_diffusion::Engine;
 use disyre_score::PUBLISHED_SEVERITIES;
 
 use crate::{DetectConfig, Error, RunConfig};
@@ -87,8 +88,8 @@ impl RunConfig {
         }
     }
 
-    /// The same run with other settings of detection.
-    pub(crate) fn with_detection(&self, options: &DetectOptions) -> Self {
+    /// The same run with other settings of detection and another engine.
+    pub(crate) fn with_detection(&self, options: &DetectOptions, engine: Engine) -> Self {
         let mut config = self.clone();
         config.detect = DetectConfig {
             stride: options.stride,
@@ -96,7 +97,7 @@ impl RunConfig {
             foreground_weight: options.foreground_weight,
             batch: options.batch,
             whole_slices: options.whole_slices,
-            engine: self.detect.engine,
+            engine,
         };
         config
     }
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn settings_of_a_run_come_back_from_its_options() {
         for config in [RunConfig::reference(), RunConfig::cpu_2mm()] {
-            assert_eq!(config.with_detection(&config.detect_options()), config);
+            let again = config.with_detection(&config.detect_options(), config.detect.engine);
+            assert_eq!(again, config);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{ScanName, find_scans, find_scans_below};
+use disyre_volume::{ScanName, find_scans, find_scans_below, path_text};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -67,7 +67,7 @@ impl HashedFolder {
             let source = HashedFile::of(path)?;
             let inside = path.strip_prefix(folder).ok().and_then(Path::parent);
             let folders = inside.into_iter().flat_map(Path::components);
-            let folders = folders.map(|part| format!("{}/", part.as_os_str().to_string_lossy()));
+            let folders = folders.map(|part| path_text(part.as_ref()) + "/");
             let name = folders.collect::<String>() + &source.name;
             Ok::<_, Error>(HashedFile { name, ..source })
         };

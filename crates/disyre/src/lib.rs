@@ -76,7 +76,7 @@ pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use hashed_file::{HashedFile, HashedFolder};
 pub use location_map::LocationMap;
-pub use model::{DetectRequest, LoadOptions, Model, ModelFolder};
+pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
 pub use prepare::{PrepareConfig, Prepared, unstripped_share};
 pub use recipe::Recipe;
 pub use segmentation::Segmentation;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use disyre::ModelFolder;
-use disyre::volume::{ReadOptions, Scan};
+use disyre::volume::{ReadOptions, Scan, path_text};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -43,7 +43,7 @@ impl Info {
     fn model(&self) -> Result<Value, CliError> {
         let model = ModelFolder::open(&self.path)?;
         let mut facts = json!({
-            "folder": model.path().to_string_lossy(),
+            "folder": path_text(model.path()),
             "parameters": model.parameter_count()?,
             "weights": model.weights().file_name(),
             "weights_sha256": model.weights_sha256(),

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use disyre_volume::ScanHeader;
+use disyre_diffusion::Engine;
+use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
@@ -62,20 +63,21 @@ impl Record {
     pub(crate) fn new(
         folder: &ModelFolder,
         device: &str,
+        engine: Engine,
         options: &DetectOptions,
         brain_mask: Option<&Path>,
     ) -> Self {
         let model = ModelRecord {
-            folder: text(folder.path()),
+            folder: path_text(folder.path()),
             weights: folder.weights().file_name(),
             weights_sha256: folder.weights_sha256().to_owned(),
             device: device.to_owned(),
         };
         Self {
             model,
-            settings: folder.config().with_detection(options),
+            settings: folder.config().with_detection(options, engine),
             window: (options.window != folder.network().patch).then_some(options.window),
-            brain_mask: brain_mask.map(text),
+            brain_mask: brain_mask.map(path_text),
         }
     }
 
@@ -90,7 +92,7 @@ impl Record {
         Sidecar {
             generated_by: "disyre detect",
             version: env!("CARGO_PKG_VERSION"),
-            source: text(scan.path()),
+            source: path_text(scan.path()),
             volume_index: scan.volume_index(),
             brain_mask: self.brain_mask.as_deref(),
             model: &self.model,
@@ -98,18 +100,13 @@ impl Record {
             settings: &self.settings,
             window: self.window,
             outputs: Outputs {
-                score: text(&files.score),
-                restored: text(&files.restored),
-                overlay: files.overlay.as_deref().map(text),
+                score: path_text(&files.score),
+                restored: path_text(&files.restored),
+                overlay: files.overlay.as_deref().map(path_text),
             },
             brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
             score_q999,
             seconds,
         }
     }
-}
-
-/// A path as text: what is not UTF-8 in it is replaced, since JSON holds nothing else.
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -10,6 +10,7 @@ use disyre_diffusion::{
 use serde_json::Value;
 
 use super::{LoadOptions, Model};
+use crate::config::first_difference;
 use crate::train::{RECORD_FILE, SETTINGS_FILE};
 use crate::{DetectOptions, Error, RunConfig, TrainReport};
 
@@ -96,13 +97,12 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Error::Diffusion`] for weights of another network, and for a device that cannot be used.
-    pub fn load(mut self, options: &LoadOptions) -> Result<Model, Error> {
+    pub fn load(self, options: &LoadOptions) -> Result<Model, Error> {
         let engine = options.engine.unwrap_or(self.config.detect.engine);
-        self.config.detect.engine = engine;
         let device = &options.device;
         let restorer = ColdRestorer::load_with(&self.path, self.weights, device, engine)?;
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
-        Ok(Model { folder: self, restorer, device })
+        Ok(Model { folder: self, restorer, engine, device })
     }
 
     /// Number of the network's weights, which are read for that.
@@ -154,18 +154,14 @@ impl ModelFolder {
 /// Checks that both files of a folder describe one network.
 fn ensure_agree(folder: &Path, config: &RunConfig, network: &ModelConfig) -> Result<(), Error> {
     let of_run = config.model();
-    let table = |model: &ModelConfig| {
-        let mut network = toml::Table::try_from(&model.network).unwrap_or_default();
-        let patch = model.patch.map(|size| toml::Value::Integer(size as i64));
-        network.insert("patch".into(), toml::Value::Array(patch.to_vec()));
-        network
+    let field = if of_run.patch != network.patch {
+        "pairs.patch".to_owned()
+    } else if of_run.network != network.network {
+        let field = first_difference(&of_run.network, &network.network);
+        field.map_or("network".to_owned(), |field| format!("network.{field}"))
+    } else {
+        return Ok(());
     };
-    match crate::config::first_difference(&table(&of_run), &table(network)) {
-        None => Ok(()),
-        Some(field) => Err(Error::Disagreement {
-            settings: folder.join(SETTINGS_FILE),
-            network: folder.join(CONFIG_FILE),
-            field: if field == "patch" { "pairs.patch".into() } else { format!("network.{field}") },
-        }),
-    }
+    let [settings, network] = [SETTINGS_FILE, CONFIG_FILE].map(|file| folder.join(file));
+    Err(Error::Disagreement { settings, network, field })
 }

@@ -32,6 +32,7 @@ use crate::{DetectOptions, Detector, Error, Findings};
 pub struct Model {
     folder: ModelFolder,
     restorer: ColdRestorer,
+    engine: Engine,
     /// Device and instructions of the network, in words.
     device: String,
 }
@@ -50,12 +51,19 @@ pub struct LoadOptions {
 pub struct DetectRequest<'a> {
     /// Settings; `None`: the model's.
     pub options: Option<DetectOptions>,
-    /// Brain mask on the grid of the scan, non-zero inside; `None`: the brain is where the scan is not 0.
-    pub brain: Option<ArrayView3<'a, u8>>,
-    /// File of the brain mask, for the record.
-    pub brain_path: Option<&'a Path>,
+    /// Brain mask; `None`: the brain is where the scan is not 0.
+    pub brain: Option<BrainMask<'a>>,
     /// When the work on the scan began, for the record; `None`: when detection begins.
     pub started: Option<Instant>,
+}
+
+/// Brain mask of one detection.
+#[derive(Debug, Clone, Copy)]
+pub struct BrainMask<'a> {
+    /// Voxels on the grid of the scan, non-zero inside.
+    pub voxels: ArrayView3<'a, u8>,
+    /// File that they were read from, for the record; `None`: made in memory.
+    pub path: Option<&'a Path>,
 }
 
 impl Model {
@@ -119,10 +127,12 @@ impl Model {
     ) -> Result<Findings, Error> {
         let started = request.started.unwrap_or_else(Instant::now);
         let options = request.options.clone().unwrap_or_else(|| self.detect_options());
-        let record = Record::new(&self.folder, &self.device, &options, request.brain_path);
+        let brain = request.brain.as_ref().map(|mask| mask.voxels);
+        let brain_path = request.brain.as_ref().and_then(|mask| mask.path);
+        let record = Record::new(&self.folder, &self.device, self.engine, &options, brain_path);
         let detector = self.detector(options)?;
         let detection = detector
-            .detect(&scan.volume, request.brain, progress)
+            .detect(&scan.volume, brain, progress)
             .map_err(Error::case(&scan.path().display().to_string()))?;
         Ok(Findings::new(detection, scan.header().clone(), record, started.elapsed()))
     }
