@@ -4,25 +4,27 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, with_causes};
 
-/// Does the same work for every scan. One that fails does not stop the others.
+/// Does the same work for every scan and what goes with it. One that fails does not stop the others.
 ///
 /// # Errors
 /// With a single scan, its own error; with several, [`CliError::Cases`] listing those that failed.
-pub(crate) fn for_each_scan(
-    scans: &[PathBuf],
-    mut work: impl FnMut(&Path) -> Result<(), CliError>,
+pub(crate) fn for_each_scan<T>(
+    scans: Vec<(PathBuf, T)>,
+    mut work: impl FnMut(&Path, T) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    if let [scan] = scans {
-        return work(scan);
-    }
+    let total = scans.len();
     let mut failed = Vec::new();
-    for scan in scans {
-        if let Err(error) = work(scan) {
-            eprintln!("failed: {}: {}", scan.display(), with_causes(&error));
-            failed.push((scan.clone(), error));
+    for (scan, item) in scans {
+        match work(&scan, item) {
+            Ok(()) => {}
+            Err(error) if total == 1 => return Err(error),
+            Err(error) => {
+                eprintln!("failed: {}: {}", scan.display(), with_causes(&error));
+                failed.push((scan, error));
+            }
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total: scans.len(), failed }) }
+    if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
 }
 
 #[cfg(test)]
@@ -35,10 +37,10 @@ mod tests {
 
     #[test]
     fn a_failure_does_not_stop_the_others() {
-        let scans = ["a", "b", "c"].map(PathBuf::from);
+        let scans = [("a", 1), ("b", 2), ("c", 3)].map(|(scan, item)| (PathBuf::from(scan), item));
         let mut done = Vec::new();
-        let result = for_each_scan(&scans, |scan| {
-            done.push(scan.to_owned());
+        let result = for_each_scan(scans.to_vec(), |scan, item| {
+            done.push((scan.to_owned(), item));
             if scan == Path::new("b") { Err(fail()) } else { Ok(()) }
         });
         assert_eq!(done, scans);
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_single_scan_fails_with_its_own_error() {
-        let result = for_each_scan(&["a".into()], |_| Err(fail()));
+        let result = for_each_scan(vec![("a".into(), ())], |_, ()| Err(fail()));
         assert!(matches!(result, Err(CliError::NoPairs { .. })));
     }
 }

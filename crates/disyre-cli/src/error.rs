@@ -43,6 +43,9 @@ pub(crate) enum CliError {
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
     NoScores { folder: PathBuf },
+    /// Several maps lack a label or mask, or have too many.
+    #[error("{} of {total} maps cannot be measured:{}", failed.len(), lines(failed))]
+    Unmatched { total: usize, failed: Vec<VolumeError> },
     /// A folder holds results of this program and masks, but no scan.
     #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
     OnlyResults { folder: PathBuf },
@@ -125,6 +128,10 @@ fn list(failed: &[(PathBuf, CliError)]) -> String {
         format!("- {}: {}", path.display(), with_causes(error).replace('\n', "\n  "))
     };
     failed.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn lines(errors: &[VolumeError]) -> String {
+    errors.iter().map(|error| format!("\n- {error}")).collect()
 }
 
 #[cfg(test)]

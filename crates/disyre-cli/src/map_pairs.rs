@@ -51,21 +51,18 @@ pub(crate) fn write_pairs(path: &Path, pairs: &[MapPair]) -> Result<(), CliError
     write_whole(path, &bytes)
 }
 
-/// Pairs the anomaly maps of a folder with labels and masks by name. Labels without a map are warned about.
+/// Pairs the anomaly maps of a folder with labels and masks by name. Labels without a map, and files that only seem to
+/// be maps, are warned about.
 ///
 /// # Errors
-/// [`CliError::NoScores`]; [`VolumeError`](disyre::volume::VolumeError) for a map without its label or mask, or with
-/// several, listing what was found.
+/// [`CliError::NoScores`]; for maps without label or mask, or with several,
+/// [`VolumeError`](disyre::volume::VolumeError) listing what was found, in [`CliError::Unmatched`] if it is several maps.
 pub(crate) fn match_folders(
     scores: &Path,
     labels: &Path,
     masks: Option<&Path>,
 ) -> Result<Vec<MapPair>, CliError> {
-    let is_map = |path: &PathBuf| ScanName::of(path).is_output_of("anomalyscore");
-    let maps: Vec<PathBuf> = find_scans(scores)?.into_iter().filter(is_map).collect();
-    if maps.is_empty() {
-        return Err(CliError::NoScores { folder: scores.to_owned() });
-    }
+    let maps = find_maps(scores)?;
     let labels = SidecarFiles::list(labels, SidecarKind::LesionMask)?;
     let labels = labels.assign(&maps);
     for path in labels.unused {
@@ -73,13 +70,40 @@ pub(crate) fn match_folders(
     }
     let masks =
         masks.map(|folder| SidecarFiles::list(folder, SidecarKind::BrainMask)).transpose()?;
-    let masks = masks.as_ref().map(|masks| masks.assign(&maps).files);
-    let mut masks = masks.into_iter().flatten();
-    let pair = |(score, label): (PathBuf, Result<&Path, _>)| {
-        let mask = masks.next().transpose()?.map(Path::to_owned);
-        Ok(MapPair { score, label: label?.to_owned(), mask })
+    let masks: Vec<_> = match &masks {
+        Some(masks) => masks.assign(&maps).files.into_iter().map(Some).collect(),
+        None => maps.iter().map(|_| None).collect(),
     };
-    maps.iter().cloned().zip(labels.files).map(pair).collect()
+    let (mut pairs, mut failed) = (Vec::new(), Vec::new());
+    for ((score, label), mask) in maps.iter().zip(labels.files).zip(masks) {
+        let both = label.and_then(|label| Ok((label, mask.transpose()?)));
+        match both.map(|(label, mask)| (label.to_owned(), mask.map(Path::to_owned))) {
+            Ok((label, mask)) => pairs.push(MapPair { score: score.clone(), label, mask }),
+            Err(error) => failed.push(error),
+        }
+    }
+    match failed.len() {
+        0 => Ok(pairs),
+        1 => Err(failed.remove(0).into()),
+        _ => Err(CliError::Unmatched { total: maps.len(), failed }),
+    }
+}
+
+/// The anomaly maps of a folder; warns of files that only seem to be some.
+fn find_maps(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let (maps, others): (Vec<PathBuf>, Vec<PathBuf>) = find_scans(folder)?
+        .into_iter()
+        .partition(|path| ScanName::of(path).is_output_of("anomalyscore"));
+    for path in others.iter().filter(|path| ScanName::of(path).as_str().contains("anomalyscore")) {
+        eprintln!(
+            "warning: {} is not named like a map, NAME_desc-anomalyscore…, so it is not measured",
+            path.display()
+        );
+    }
+    match maps.is_empty() {
+        true => Err(CliError::NoScores { folder: folder.to_owned() }),
+        false => Ok(maps),
+    }
 }
 
 /// Names of the cases, in order: those of their scans, for maps of `disyre detect` without the suffix unless several
@@ -142,7 +166,7 @@ mod tests {
     }
 
     /// A folder with empty files of these names.
-    fn folder_of(names: &[&str]) -> tempfile::TempDir {
+    fn folder_of(names: &[impl AsRef<Path>]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), []).unwrap());
         folder
@@ -158,10 +182,27 @@ mod tests {
         };
         let found = label(&["sub-10_lesion.nii", "sub-1_lesion.nii"]).unwrap();
         assert_eq!(found, "sub-1_lesion.nii");
-        let message = label(&["sub-1_lesion.nii", "sub-1_brain.nii"]).unwrap_err().to_string();
+        let found = label(&["sub-1_lesion.nii", "sub-1_brain.nii"]).unwrap();
+        assert_eq!(found, "sub-1_lesion.nii", "a brain is no lesion");
+        let message = label(&["sub-1_lesion.nii", "sub-1_mask.nii"]).unwrap_err().to_string();
         assert!(message.starts_with("2 lesion masks of "), "{message}");
         let message = label(&["sub-2_lesion.nii"]).unwrap_err().to_string();
         assert!(message.starts_with("no lesion mask of "), "{message}");
+    }
+
+    #[test]
+    fn all_maps_without_a_label_or_mask_are_named_the_label_first() {
+        let scores =
+            folder_of(&["a", "b", "c"].map(|name| format!("{name}_desc-anomalyscore.nii")));
+        let (labels, masks) = (folder_of(&["b_lesion.nii"]), folder_of(&["c_mask.nii"]));
+        let error = match_folders(scores.path(), labels.path(), Some(masks.path())).unwrap_err();
+        let message = error.to_string();
+        let lines: Vec<&str> = message.lines().collect();
+        assert_eq!(lines[0], "3 of 3 maps cannot be measured:");
+        for (line, start) in lines[1..].iter().zip(["no lesion", "no brain", "no lesion"]) {
+            assert!(line.starts_with(&format!("- {start} mask of ")), "{message}");
+        }
+        assert_eq!(lines.len(), 4, "{message}");
     }
 
     #[test]

@@ -67,18 +67,15 @@ impl Detect {
         options.check()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;
         let scans = self.scans(&masks)?;
-        let masks = masks.of_all(&scans);
-        self.check_outputs(&scans, &masks)?;
+        let scans = masks.pair(scans);
+        self.check_outputs(&scans)?;
         let device = self.device.select()?;
         let model = folder.load(&LoadOptions { device, engine: self.precision.engine() })?;
         let (volume_index, output) = (self.volume_index, &self.output);
         let mapper = ScanMapper { model: &model, options, volume_index, output };
         create_folder(&self.output)?;
-        let mut masks = masks.into_iter();
-        for_each_scan(&scans, |scan| {
-            // One for each scan, in their order.
-            let mask = masks.next().transpose()?.flatten();
-            mapper.run(scan, mask.as_deref(), None)?;
+        for_each_scan(scans, |scan, mask| {
+            mapper.run(scan, mask?.as_deref(), None)?;
             Ok(())
         })
     }
@@ -101,8 +98,9 @@ impl Detect {
         let mut scans = find_scans(&self.input)?;
         if self.input.is_dir() {
             scans.retain(|scan| !ScanName::of(scan).is_output());
-            let used: Vec<PathBuf> = scans.iter().filter_map(|scan| masks.of(scan)).collect();
-            scans.retain(|scan| !used.contains(scan));
+            if let BrainMasks::Folder(files) = masks {
+                scans = files.without_sidecars(scans);
+            }
             if scans.is_empty() {
                 return Err(CliError::OnlyResults { folder: self.input.clone() });
             }
@@ -110,14 +108,14 @@ impl Detect {
         Ok(scans)
     }
 
-    fn check_outputs(&self, scans: &[PathBuf], masks: &[MaskOfScan]) -> Result<(), CliError> {
-        let outputs = scans.iter().flat_map(|scan| {
+    fn check_outputs(&self, scans: &[(PathBuf, MaskOfScan)]) -> Result<(), CliError> {
+        let outputs = scans.iter().flat_map(|(scan, _)| {
             let files = DetectionFiles::of(scan, &self.output);
             files.paths().map(|file| (scan.as_path(), file.to_owned())).collect::<Vec<_>>()
         });
-        let used = masks.iter().filter_map(|mask| mask.as_ref().ok().cloned().flatten());
-        let inputs: Vec<PathBuf> = scans.iter().cloned().chain(used).collect();
-        ensure_distinct(outputs, &inputs)
+        let mask = |mask: &MaskOfScan| mask.as_ref().ok().cloned().flatten();
+        let inputs = scans.iter().flat_map(|(scan, of_scan)| [Some(scan.clone()), mask(of_scan)]);
+        ensure_distinct(outputs, &inputs.flatten().collect::<Vec<_>>())
     }
 }
 
@@ -145,23 +143,17 @@ impl BrainMasks {
         })
     }
 
-    /// The mask of one scan, if there is exactly one.
-    fn of(&self, scan: &Path) -> Option<PathBuf> {
-        match self {
-            Self::None => None,
-            Self::File(path) => Some(path.clone()),
-            Self::Folder(files) => files.find(scan).ok().map(Path::to_owned),
-        }
-    }
-
-    /// The masks of all scans, in their order.
-    fn of_all(&self, scans: &[PathBuf]) -> Vec<MaskOfScan> {
-        let owned = |mask: Result<&Path, VolumeError>| mask.map(|path| Some(path.to_owned()));
-        match self {
+    /// Every scan with its mask.
+    fn pair(&self, scans: Vec<PathBuf>) -> Vec<(PathBuf, MaskOfScan)> {
+        let masks: Vec<MaskOfScan> = match self {
             Self::None => scans.iter().map(|_| Ok(None)).collect(),
             Self::File(path) => scans.iter().map(|_| Ok(Some(path.clone()))).collect(),
-            Self::Folder(files) => files.assign(scans).files.into_iter().map(owned).collect(),
-        }
+            Self::Folder(files) => {
+                let assigned = files.assign(&scans).files.into_iter();
+                assigned.map(|mask| mask.map(|path| Some(path.to_owned()))).collect()
+            }
+        };
+        scans.into_iter().zip(masks).collect()
     }
 }
 

@@ -95,9 +95,9 @@ fn grids_that_differ_and_labels_that_are_missing_are_named() {
     fail(1, &[both[0], both[1], "shape"], arguments());
     write(Grid::from_spacing([1, 2, 2], [3.0; 3]));
     fail(1, &[both[0], both[1], "affine"], arguments());
-    let other = folder.path().join("labels/a_other.nii.gz");
+    let other = folder.path().join("labels/a_roi.nii.gz");
     write_labels(&other, ones.view(), &Grid::from_spacing([1, 2, 2], [2.0; 3])).unwrap();
-    fail(1, &["2 lesion masks of", "a_lesion.nii.gz", "a_other.nii.gz", "keep one"], arguments());
+    fail(1, &["2 lesion masks of", "a_lesion.nii.gz", "a_roi.nii.gz", "keep one"], arguments());
     std::fs::rename(&other, folder.path().join("labels/ab.nii.gz")).unwrap();
     std::fs::remove_file(&label).unwrap();
     fail(
@@ -111,6 +111,18 @@ fn grids_that_differ_and_labels_that_are_missing_are_named() {
         &["holds no file named NAME_desc-anomalyscore"],
         ["evaluate", "--scores", &masks, "--labels", &labels],
     );
+}
+
+#[test]
+fn a_file_that_only_seems_to_be_a_map_is_warned_about() {
+    let folder = small();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(at("scores/a_desc-anomalyscore.nii.gz"), at("scores/b_anomalyscore.nii.gz"))
+        .unwrap();
+    let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
+    let ran = succeed(["evaluate", "--scores", &scores, "--labels", &labels]);
+    let warned = ran.err.contains("b_anomalyscore.nii.gz is not named like a map");
+    assert!(warned && !ran.err.contains("a_desc"), "{}", ran.err);
 }
 
 #[test]

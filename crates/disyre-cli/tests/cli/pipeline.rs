@@ -103,6 +103,35 @@ fn a_mask_is_taken_from_a_file_or_found_in_a_folder_by_name() {
 }
 
 #[test]
+fn masks_among_the_scans_are_not_mapped_and_each_scan_has_its_own() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let scan = |person: &str| world.at(&format!("patients/{person}_T1w.nii.gz"));
+    let mask = |person: &str| world.at(&format!("brains/{person}_desc-brain_mask.nii.gz"));
+    for (from, to) in [
+        (scan("sub-1"), "a.nii.gz"),
+        (mask("sub-1"), "a_brain.nii.gz"),
+        (mask("sub-1"), "a_mask.nii.gz"),
+        (scan("sub-2"), "b.nii.gz"),
+        (mask("sub-2"), "b_mask.nii.gz"),
+    ] {
+        fs::copy(from, at(to)).unwrap();
+    }
+    let (scans, out, model) = (text(folder.path()), at("out"), world.path("model"));
+    let arguments = ["detect", "-i", &scans, "-o", &text(&out), "-m", &model, "--mask", &scans];
+    let ran = disyre(arguments);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    assert!(
+        ran.err.contains("1 of 2 scans failed") && ran.err.contains("2 brain masks of"),
+        "{}",
+        ran.err
+    );
+    let sidecar = json(&out.join("b_desc-anomalyscore.json"));
+    assert!(sidecar["brain_mask"].as_str().unwrap().ends_with("b_mask.nii.gz"));
+}
+
+#[test]
 fn the_arguments_of_detection_override_the_models_settings() {
     let world = World::get();
     let out = tempfile::tempdir().unwrap();

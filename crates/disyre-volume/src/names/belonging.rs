@@ -54,8 +54,9 @@ pub(super) struct Belonging<'a> {
 /// Tells whether a file belongs to a scan.
 ///
 /// - Both have the same entities, apart from those that describe (`desc`, `label`, `seg`, `atlas`).
-/// - The scan's words come first in the file's name. The last may be missing if it is a suffix or a contrast.
-/// - A word that the file adds is no other contrast, and does not end in a digit: `P1_2` is another scan than `P1`.
+/// - The scan's words come first in the file's name. The last, if it is a suffix or a contrast, may be missing or stand
+///   after added words: `sub-01_lesion_T1w` belongs to `sub-01_T1w`.
+/// - What the file adds is for [`SidecarKind`](super::SidecarKind) to judge.
 /// - A file that ends as the scan does keeps its `desc`, or describes a scan without one.
 pub(super) fn belonging<'a>(scan: &ScanName, file: &'a ScanName) -> Option<Belonging<'a>> {
     if identifying(scan) != identifying(file) {
@@ -64,14 +65,11 @@ pub(super) fn belonging<'a>(scan: &ScanName, file: &'a ScanName) -> Option<Belon
     let (words, contrast) = words_and_contrast(scan);
     let rest: Vec<&str> = file.parts().filter(|part| !is_entity(part)).collect();
     let rest = rest.strip_prefix(words.as_slice())?;
-    let (keeps_contrast, rest) = match (contrast, rest) {
-        (Some(contrast), [first, rest @ ..]) if contrast == *first => (true, rest),
-        _ => (false, rest),
-    };
+    let at = rest.iter().position(|word| contrast == Some(*word));
+    let mut rest = rest.to_vec();
+    let keeps_contrast = at.map(|at| rest.remove(at)).is_some();
     let desc = (scan.entity("desc"), file.entity("desc"));
-    let another_desc = desc.0.is_some() && desc.0 != desc.1;
-    let another_scan = keeps_contrast && rest.is_empty() && another_desc;
-    if another_scan || rest.iter().any(|word| names_a_scan(word, contrast.is_some())) {
+    if keeps_contrast && rest.is_empty() && desc.0.is_some() && desc.0 != desc.1 {
         return None;
     }
     let describes = |part: &&str| {
@@ -110,11 +108,6 @@ fn words_and_contrast(scan: &ScanName) -> (Vec<&str>, Option<&str>) {
     (words, contrast)
 }
 
-/// Whether a word added to a scan's name makes it the name of another scan.
-fn names_a_scan(word: &str, scan_has_contrast: bool) -> bool {
-    word.ends_with(|last: char| last.is_ascii_digit()) || (scan_has_contrast && is_contrast(word))
-}
-
 fn is_contrast(word: &str) -> bool {
     CONTRASTS.contains(&word.to_ascii_lowercase().as_str())
 }
@@ -150,6 +143,10 @@ mod tests {
         added_is("IXI01-HH-12_T1", "IXI01-HH-12_DLMUSE", "DLMUSE");
         added_is("ms07_t1", "ms07_brain", "brain");
         added_is("stroke-1", "stroke-1_lesion", "lesion");
+        added_is("sub-01_T1w", "sub-01_lesion_T1w", "lesion");
+        added_is("ms07_t1", "ms07_lesion_t1", "lesion");
+        added_is("sub-01_T1w", "sub-01_FLAIR_lesion", "FLAIR_lesion");
+        added_is("P1", "P1_2_lesion", "2_lesion");
     }
 
     #[test]
@@ -169,7 +166,6 @@ mod tests {
             ("P1", "P1-2"),
             ("P1", "P1-2_lesion"),
             ("P1", "P10_lesion"),
-            ("P1", "P1_2_lesion"),
             ("a", "a-aseg"),
             ("a", "ab"),
             ("IXI01-HH-12_T1", "IXI01-HH-122_DLMUSE"),
@@ -180,17 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn sessions_runs_spaces_and_contrasts_are_scans_of_their_own() {
+    fn sessions_runs_and_spaces_are_scans_of_their_own() {
         for (scan, file) in [
             ("sub-01_ses-1_T1w", "sub-01_ses-2_lesion"),
             ("sub-01_ses-1_T1w", "sub-01_lesion"),
             ("sub-01_T1w", "sub-01_ses-1_lesion"),
             ("sub-01_run-1_T1w", "sub-01_run-2_T1w"),
             ("sub-01_T1w", "sub-01_space-MNI_desc-brain_mask"),
-            ("sub-01_T1w", "sub-01_FLAIR"),
-            ("sub-01_T1w", "sub-01_FLAIR_lesion"),
-            ("sub-01_T1w", "sub-01_desc-lesion_FLAIR"),
-            ("ms07_t1", "ms07_flair"),
         ] {
             assert_eq!(added(scan, file), None, "{file} of {scan}");
         }

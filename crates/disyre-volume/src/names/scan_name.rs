@@ -114,6 +114,13 @@ impl ScanName {
         self.0.split('_')
     }
 
+    /// The name without its `desc` and its suffix, as `sub-01` for `sub-01_desc-preproc_T1w`.
+    pub(super) fn without_desc_and_suffix(&self) -> String {
+        let all = self.parts().count();
+        let kept = self.parts().take(all - usize::from(self.suffix().is_some()));
+        kept.filter(|part| !is_desc(part)).collect::<Vec<_>>().join("_")
+    }
+
     /// Name whose output of this description this is.
     fn without(&self, description: &str) -> Option<Self> {
         let mut parts: Vec<&str> = self.parts().collect();

@@ -33,6 +33,8 @@ pub struct SidecarFiles {
     kind: SidecarKind,
     folder: PathBuf,
     files: Vec<(ScanName, PathBuf)>,
+    /// Files named like outputs of `disyre detect`, which are never given to a scan.
+    outputs: Vec<(ScanName, PathBuf)>,
 }
 
 /// Files of several scans, from [`SidecarFiles::assign`].
@@ -40,7 +42,8 @@ pub struct SidecarFiles {
 pub struct Assigned<'a> {
     /// The file of each scan, in the order of the scans.
     pub files: Vec<Result<&'a Path, VolumeError>>,
-    /// Files that belong to no scan, or that the kind does not look for.
+    /// Files that belong to no scan, or that the kind does not look for; of those named like outputs of `disyre detect`,
+    /// those that none of the scans would give. Sorted.
     pub unused: Vec<&'a Path>,
 }
 
@@ -63,8 +66,8 @@ impl SidecarFiles {
 
     fn new(folder: &Path, kind: SidecarKind, files: Vec<PathBuf>) -> Self {
         let named = files.into_iter().map(|path| (ScanName::of(&path), path));
-        let files = named.filter(|(name, _)| !name.is_output()).collect();
-        Self { kind, folder: folder.to_owned(), files }
+        let (outputs, files) = named.partition(|(name, _)| name.is_output());
+        Self { kind, folder: folder.to_owned(), files, outputs }
     }
 
     /// The file of a scan, or of the scan that an output of `disyre detect` was made from.
@@ -80,7 +83,7 @@ impl SidecarFiles {
     /// The files of several scans, and those that are left over.
     ///
     /// A file that [`find`](Self::find) would give to several scans goes to the one whose name is closest to its own:
-    /// of the scans `P1` and `P1_post`, the file `P1_post_lesion` belongs to the latter alone. Scans that differ in
+    /// of the scans `P1` and `P1_mask`, the file `P1_mask_lesion` belongs to the latter alone. Scans that differ in
     /// contrast and description only share a file where one of them has none of its own.
     pub fn assign(&self, scans: &[impl AsRef<Path>]) -> Assigned<'_> {
         let names: Vec<ScanName> =
@@ -98,8 +101,28 @@ impl SidecarFiles {
             self.only(path.as_ref(), found)
         });
         let unused = claims.iter().zip(&self.files).filter(|(claims, _)| claims.owners.is_empty());
-        let unused = unused.map(|(_, (_, path))| path.as_path()).collect();
+        let unused = unused.map(|(_, (_, path))| path.as_path());
+        let foreign = self.outputs.iter().filter(|(output, _)| !names.contains(&output.source()));
+        let mut unused: Vec<&Path> =
+            unused.chain(foreign.map(|(_, path)| path.as_path())).collect();
+        unused.sort();
         Assigned { files: files.collect(), unused }
+    }
+
+    /// The scans of a list without those that are files of this folder and belong to another of them.
+    ///
+    /// Where masks lie among scans, this tells which is which: `P1_brain` is the brain mask of `P1`, even if that has a
+    /// second one. A file of the very name of a scan stays.
+    pub fn without_sidecars(&self, mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
+        let names: Vec<ScanName> = scans.iter().map(|scan| ScanName::of(scan)).collect();
+        let belongs = |file: &ScanName, scan: &ScanName| {
+            self.accepts(scan, file).is_some_and(|belonging| !belonging.added.is_empty())
+        };
+        let sidecars =
+            self.files.iter().filter(|(file, _)| names.iter().any(|scan| belongs(file, scan)));
+        let sidecars: Vec<&PathBuf> = sidecars.map(|(_, path)| path).collect();
+        scans.retain(|scan| !sidecars.iter().any(|sidecar| is_same_file(sidecar, scan)));
+        scans
     }
 
     /// The scans that a file may belong to.
@@ -221,6 +244,109 @@ mod tests {
         );
     }
 
+    fn is_found(kind: SidecarKind, scan: &str, file: &str) -> bool {
+        let file = format!("l/{file}.nii.gz");
+        files(kind, &[&file]).find(Path::new(&format!("s/{scan}.nii"))).is_ok()
+    }
+
+    #[test]
+    fn the_only_file_of_a_folder_is_not_taken_from_another_scan() {
+        use SidecarKind::{BrainMask, LesionMask, LocationMap, Segmentation};
+        let others = ["P1_post", "P1_visitA", "P1_flair", "P1_T1w", "P1_2", "P1-2"];
+        for other in others {
+            for end in ["", "_lesion", "_mask", "_seg", "_location", "_desc-brain_mask"] {
+                for kind in [BrainMask, LesionMask, Segmentation, LocationMap] {
+                    let file = format!("{other}{end}");
+                    assert!(!is_found(kind, "P1", &file), "{kind}: {file}");
+                }
+            }
+        }
+        for file in ["sub-01_FLAIR", "sub-01_FLAIR_lesion", "sub-01_desc-lesion_FLAIR"] {
+            assert!(!is_found(LesionMask, "sub-01_T1w", file), "{file}");
+        }
+        assert!(!is_found(LesionMask, "ms07_t1", "ms07_flair"));
+        assert!(!is_found(LesionMask, "sub-01_T1w", "sub-01_desc-preproc_T1w"), "a scan, no mask");
+        assert!(!is_found(LesionMask, "sub-01_T1w", "sub-01_desc-brain_mask"));
+    }
+
+    #[test]
+    fn each_kind_is_known_by_its_endings() {
+        let lesions = [
+            "lesion",
+            "Lesion",
+            "lesion_mask",
+            "mask",
+            "lesion1",
+            "seg4",
+            "wmh",
+            "roi",
+            "tumour",
+            "label-lesion_mask",
+            "label-L_desc-T1lesion_mask",
+            "desc-lesion",
+        ];
+        let segmentations =
+            ["seg", "dseg", "aseg", "DLMUSE", "aparc+aseg", "label-GM_dseg", "seg4"];
+        let locations = ["location", "places", "prior", "probseg", "mask", "label-stroke_probseg"];
+        for (kind, ends) in [
+            (SidecarKind::LesionMask, &lesions[..]),
+            (SidecarKind::Segmentation, &segmentations),
+            (SidecarKind::LocationMap, &locations),
+        ] {
+            for scan in ["P1", "sub-01_T1w", "ms07_t1"] {
+                for end in ends {
+                    assert!(
+                        is_found(kind, scan, &format!("{scan}_{end}")),
+                        "{kind} {end} of {scan}"
+                    );
+                }
+            }
+        }
+        assert!(is_found(SidecarKind::LesionMask, "sub-01_T1w", "sub-01_lesion_T1w"));
+        assert!(is_found(SidecarKind::LesionMask, "ms07_t1", "ms07_lesion_t1"));
+        assert!(!is_found(SidecarKind::LesionMask, "P1", "P1_lesion1_mask_2"));
+    }
+
+    #[test]
+    fn every_name_that_an_error_suggests_is_found() {
+        for scan in ["P1", "sub-1_T1w", "sub-1_desc-preproc_T1w", "sub-1_ses-2", "ms07_t1"] {
+            for (kind, form) in [
+                (SidecarKind::BrainMask, "_desc-brain_mask"),
+                (SidecarKind::LesionMask, "_lesion"),
+                (SidecarKind::Segmentation, "_dseg"),
+                (SidecarKind::LocationMap, "_location"),
+            ] {
+                let examples = kind.examples(&ScanName::of(Path::new(scan)));
+                for example in examples.split(", ") {
+                    let example = example.strip_suffix(".nii[.gz]").unwrap();
+                    assert!(is_found(kind, scan, example), "{kind} {example} of {scan}");
+                }
+                assert!(examples.contains(form), "{examples}");
+            }
+        }
+        let message = found(SidecarKind::BrainMask, "s/sub-1_T1w.nii", &["m/b.nii"]);
+        assert!(message.contains("sub-1_desc-brain_mask.nii[.gz]"), "{message}");
+    }
+
+    #[test]
+    fn a_file_named_like_an_output_of_no_scan_is_left_over() {
+        let labels =
+            ["l/P1_desc-anomalyscore.nii", "l/P1_desc-lesionrestored_mask.nii", "l/P1_lesion.nii"];
+        let labels = files(SidecarKind::LesionMask, &labels);
+        let Assigned { files, unused } = labels.assign(&["P1.nii"]);
+        assert_eq!(*files[0].as_ref().unwrap(), Path::new("l/P1_lesion.nii"));
+        assert_eq!(unused, [Path::new("l/P1_desc-lesionrestored_mask.nii")]);
+    }
+
+    #[test]
+    fn masks_among_scans_are_no_scans_even_where_one_has_several() {
+        let names =
+            ["s/a.nii", "s/a_brain.nii", "s/a_mask.nii", "s/b.nii", "s/b.nii.gz", "s/c_mask.nii"];
+        let scans = names.map(PathBuf::from).to_vec();
+        let kept = files(SidecarKind::BrainMask, &names).without_sidecars(scans);
+        assert_eq!(kept, ["s/a.nii", "s/b.nii", "s/b.nii.gz", "s/c_mask.nii"].map(PathBuf::from));
+    }
+
     #[test]
     fn none_or_several_are_errors_that_list_names() {
         let none = found(SidecarKind::BrainMask, "s/a.nii.gz", &["m/ab.nii.gz"]);
@@ -233,11 +359,11 @@ mod tests {
 
     #[test]
     fn of_several_scans_the_closest_gets_a_file_and_the_rest_is_named() {
-        let labels = ["l/P1_post_lesion.nii", "l/P2_lesion.nii"];
+        let labels = ["l/P1_mask_lesion.nii", "l/P2_lesion.nii"];
         let labels = files(SidecarKind::LesionMask, &labels);
-        let Assigned { files, unused } = labels.assign(&["P1.nii", "P1_post.nii"]);
+        let Assigned { files, unused } = labels.assign(&["P1.nii", "P1_mask.nii"]);
         assert!(matches!(files[0], Err(VolumeError::NoSidecar { .. })));
-        assert_eq!(files[1].as_ref().unwrap(), &Path::new("l/P1_post_lesion.nii"));
+        assert_eq!(files[1].as_ref().unwrap(), &Path::new("l/P1_mask_lesion.nii"));
         assert_eq!(unused, [Path::new("l/P2_lesion.nii")]);
     }
 
