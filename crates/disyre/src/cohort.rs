@@ -61,7 +61,7 @@ impl Cohort {
     /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
     /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
-        let scans = SourceScan::read_all(&find_scans(folder)?, config)?;
+        let scans = SourceScan::read_all_unhashed(&find_scans(folder)?, config)?;
         Self::split(scans.into_iter().map(Subject::from).collect(), config.pairs.hold_out, key)
     }
 
@@ -91,7 +91,7 @@ impl Cohort {
 
 impl From<SourceScan> for Subject {
     fn from(scan: SourceScan) -> Self {
-        let SourceScan { name, prepared, segmentation, locations, path: _ } = scan;
+        let SourceScan { name, prepared, segmentation, locations, path: _, hashes: _ } = scan;
         Self { segmentation, locations, ..Self::new(name, prepared) }
     }
 }

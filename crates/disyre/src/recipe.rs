@@ -90,8 +90,8 @@ impl Recipe {
             locations: only(&self.places)?,
         };
         let read = |path: &PathBuf| match ScanName::of(path).as_str() == self.source {
-            true => SourceScan::read(path, &self.prepare, &own),
-            false => SourceScan::read(path, &self.prepare, &SidecarPaths::default()),
+            true => SourceScan::read_unhashed(path, &self.prepare, &own),
+            false => SourceScan::read_unhashed(path, &self.prepare, &SidecarPaths::default()),
         };
         let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
         let which = scans.iter().position(|scan| scan.name == self.source);
@@ -169,6 +169,22 @@ mod tests {
         let again = recipe.replay(folder.path()).unwrap();
         assert_eq!(again.corrupted.data, sample.corrupted.data);
         assert_eq!((again.mask, again.recipe), (sample.mask, sample.recipe));
+    }
+
+    #[test]
+    fn a_recipe_records_the_files_as_they_were_when_they_were_read() {
+        let (folder, before) = sample();
+        let paths = find_scans(folder.path()).unwrap();
+        let mut config = RunConfig::cpu_2mm();
+        (config.family, config.prepare.spacing_mm) = (Family::Fpi, 8.0);
+        config.dag.window = [1, 8, 8];
+        let scans = SourceScan::read_all(&paths, &config).unwrap();
+        std::fs::copy(&paths[0], &paths[1]).unwrap();
+        let sample =
+            Synthesiser::new(scans, &config, None, Key::new(3)).unwrap().sample(0).unwrap();
+        assert_eq!(sample.recipe, before.recipe);
+        let error = sample.recipe.replay(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::ChangedSource { path, .. } if path == paths[1]));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use rayon::prelude::*;
 
 use crate::anomaly_sources::sources;
 use crate::segmentation::label_map;
-use crate::{Error, HashedFile, HashedFolder, Recipe, RunConfig, SourceScan, Subject, Tissues};
+use crate::source_scan::ScanHashes;
+use crate::{
+    Error, HashedFile, HashedFolder, Recipe, RunConfig, SidecarPaths, SourceScan, Subject, Tissues,
+};
 
 /// Corrupts prepared scans, one anomaly each: training data for other methods, and a look at what a family does.
 ///
@@ -38,7 +41,7 @@ use crate::{Error, HashedFile, HashedFolder, Recipe, RunConfig, SourceScan, Subj
 #[derive(Debug)]
 pub struct Synthesiser {
     scans: Vec<SourceScan>,
-    sources: Vec<ScanSources>,
+    files: Vec<ScanHashes>,
     anomalies: Vec<ScanAnomalies>,
     config: RunConfig,
     tissues: Option<Tissues>,
@@ -52,14 +55,6 @@ struct ScanAnomalies {
     config: AnomalyConfig,
     anomalies: Anomalies,
     tissues: Option<LabelMap>,
-}
-
-/// Files of one scan, for its recipes.
-#[derive(Debug)]
-struct ScanSources {
-    scan: HashedFile,
-    segmentation: Option<HashedFolder>,
-    locations: Option<HashedFolder>,
 }
 
 /// One corrupted scan on its prepared grid.
@@ -121,9 +116,8 @@ impl Synthesiser {
         };
         let anomalies = subjects.iter().map(anomalies).collect::<Result<_, Error>>()?;
         let shape_masks = folder.map(HashedFolder::of).transpose()?;
-        let sources = scans.par_iter().map(|scan| ScanSources::of(scan, config));
-        let sources = sources.collect::<Result<_, _>>()?;
-        Ok(Self { scans, sources, anomalies, config: config.clone(), tissues, shape_masks, key })
+        let files = scans.par_iter().map(hashes).collect::<Result<_, _>>()?;
+        Ok(Self { scans, files, anomalies, config: config.clone(), tissues, shape_masks, key })
     }
 
     /// Makes one sample: sample `index` corrupts scan `index` modulo the number of scans.
@@ -133,14 +127,14 @@ impl Synthesiser {
     pub fn sample(&self, index: u64) -> Result<Sample, Error> {
         let which = (index % self.scans.len() as u64) as usize;
         let (scan, of_scan) = (&self.scans[which], &self.anomalies[which]);
-        let files = &self.sources[which];
+        let files = &self.files[which];
         let key = self.key.child(index);
         // Where no texture comes from other scans, they do not matter.
         let sources = match of_scan.config.takes_textures() {
-            true => &self.sources[..],
-            false => &self.sources[which..=which],
+            true => &self.files[..],
+            false => &self.files[which..=which],
         };
-        let segmentation = of_scan.tissues.as_ref().and(files.segmentation.clone());
+        let segmentation = of_scan.tissues.as_ref().and(files.segmentation.as_ref());
         let recipe = Recipe {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             family: self.config.family,
@@ -154,8 +148,8 @@ impl Synthesiser {
             anomaly: of_scan.config.clone(),
             prepare: self.config.prepare,
             tissues: self.tissues.clone(),
-            segmentation,
-            places: files.locations.clone(),
+            segmentation: only(self.config.tissue.segmentations.as_ref(), segmentation),
+            places: only(self.config.pairs.places.as_ref(), files.locations.as_ref()),
             shape_masks: self.shape_masks.clone(),
             sources: sources.iter().map(|files| files.scan.clone()).collect(),
         };
@@ -163,25 +157,18 @@ impl Synthesiser {
     }
 }
 
-impl ScanSources {
-    /// Names and hashes the files of a scan.
-    fn of(scan: &SourceScan, config: &RunConfig) -> Result<Self, Error> {
-        let only = |path: Option<&PathBuf>, folder: &Option<PathBuf>| {
-            let both = path.zip(folder.as_ref());
-            let folder = both.map(|(path, folder)| {
-                let sources = vec![HashedFile::of(path)?];
-                Ok::<_, Error>(HashedFolder { folder: folder.clone(), sources })
-            });
-            folder.transpose()
-        };
-        let segmentation = scan.segmentation.as_ref().map(|segmentation| &segmentation.path);
-        let locations = scan.locations.as_ref().map(|map| &map.path);
-        Ok(Self {
-            scan: HashedFile::of(&scan.path)?,
-            segmentation: only(segmentation, &config.tissue.segmentations)?,
-            locations: only(locations, &config.pairs.places)?,
-        })
-    }
+/// Hashes of a scan's files: those of when it was read.
+fn hashes(scan: &SourceScan) -> Result<ScanHashes, Error> {
+    let segmentation = scan.segmentation.as_ref().map(|segmentation| segmentation.path.clone());
+    let locations = scan.locations.as_ref().map(|map| map.path.clone());
+    let now = || ScanHashes::of(&scan.path, &SidecarPaths { segmentation, locations });
+    scan.hashes.clone().map_or_else(now, Ok)
+}
+
+/// One file of a folder, for a recipe.
+fn only(folder: Option<&PathBuf>, source: Option<&HashedFile>) -> Option<HashedFolder> {
+    let (folder, source) = folder.zip(source)?;
+    Some(HashedFolder { folder: folder.clone(), sources: vec![source.clone()] })
 }
 
 /// Applies the drawn anomaly of a recipe to a scan, and records in the recipe what it realised.
