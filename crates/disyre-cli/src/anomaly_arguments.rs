@@ -15,12 +15,13 @@ pub(crate) struct AnomalyArguments {
     /// Model that tells tissues where a bias has some [default: the settings', k-means unless they say otherwise]
     #[arg(long, value_name = "MODEL")]
     tissue_model: Option<ModelArgument>,
-    /// A folder of anatomical segmentations that tell tissues, one for each scan, named like it, perhaps with more parts:
-    /// NAME_dseg
+    /// A folder of anatomical segmentations that tell tissues, one for each scan, named like it, perhaps with _dseg,
+    /// _seg, _aseg, _DLMUSE or the like
     #[arg(long, value_name = "DIR", conflicts_with = "tissue_model")]
     segmentations: Option<PathBuf>,
-    /// A folder of location maps, one for each scan, named like it: how probable each voxel is as an anomaly's centre;
-    /// a mask is such a map [default: the settings', anywhere in the brain unless they say otherwise]
+    /// A folder of location maps, one for each scan, named like it, perhaps with _location or the like: how probable each
+    /// voxel is as an anomaly's centre; a mask is such a map [default: the settings', anywhere in the brain unless they
+    /// say otherwise]
     #[arg(long, value_name = "DIR")]
     places: Option<PathBuf>,
     /// Least and greatest extent of shapes in millimetres [default: the settings', parts of the window unless they say

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use disyre::core::Key;
-use disyre::diffusion::Weights;
+use disyre::diffusion::{Engine, Precision, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{nonzero_mask, write_volume};
 use disyre::{
@@ -93,7 +93,7 @@ fn two_descriptions_of_the_network_that_differ_are_an_error_naming_both_files() 
     let trained = fs::read_to_string(&network).unwrap();
     change(&network, "\"groups\": 4", "\"groups\": 9223372036854775808");
     let message = ModelFolder::open(&path).unwrap_err().to_string();
-    println!("MSG {message}");
+    assert!(message.contains("differ in network;"), "{message}");
     fs::write(&network, trained).unwrap();
     // Settings of training and detection alone are the business of run.toml.
     fs::write(&settings, &before).unwrap();
@@ -116,6 +116,22 @@ fn a_model_detects_as_a_detector_with_its_network_does() {
     let request = DetectRequest { options: Some(wrong), ..DetectRequest::default() };
     let error = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap_err();
     assert!(matches!(error, Error::Setting { field: "detect.stride", .. }));
+}
+
+#[test]
+fn the_settings_of_a_model_stay_those_of_its_training_on_another_engine() {
+    let world = world();
+    let folder = ModelFolder::open(world.path().join("model")).unwrap();
+    let (trained, engine) = (folder.config().clone(), Engine::Fused(Precision::Bf16));
+    assert_ne!(trained.detect.engine, engine);
+    let options = LoadOptions { engine: Some(engine), ..LoadOptions::default() };
+    let model = folder.load(&options).unwrap();
+    assert_eq!(*model.folder().config(), trained);
+    let found = model.detect(&Scan::read(world.path().join("scan.nii.gz")).unwrap()).unwrap();
+    let saved = found.save(world.path().join("out")).unwrap();
+    let sidecar = fs::read_to_string(&saved.files.sidecar).unwrap();
+    let sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
+    assert_eq!(sidecar["settings"]["detect"]["engine"], serde_json::json!(engine), "as detected");
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(crate) struct Evaluate {
     /// Folder of anomaly maps NAME_desc-anomalyscore….nii.gz
     #[arg(long, value_name = "DIR", requires = "labels")]
     scores: Option<PathBuf>,
-    /// Folder of lesion masks, one for each map, named like its scan, perhaps with more parts: NAME_lesion
+    /// Folder of lesion masks, one for each map, named like its scan, perhaps with _lesion, _label-lesion_mask, _mask,
+    /// _seg, _roi or the like
     #[arg(long, value_name = "DIR", requires = "scores")]
     labels: Option<PathBuf>,
     /// Folder of brain masks, one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask, _brain_mask,
