@@ -43,7 +43,7 @@ impl Network {
 
 /// Numbers from −1 to 1 without a pattern.
 fn noise(seed: usize, dims: [usize; 4], device: &Device) -> Result<Tensor> {
-    let number = |i: usize| ((i + 10_000 * seed) as f64 * 12.9898).sin() * 43_758.5453;
+    let number = |i: usize| ((i + 10_000 * seed) as f64 * 12.9898).sin() * 43_758.545_3;
     let numbers =
         (0..dims.iter().product()).map(|i| (2.0 * number(i).rem_euclid(1.0) - 1.0) as f32);
     Tensor::from_iter(numbers, device)?.reshape(&dims)

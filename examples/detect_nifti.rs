@@ -1,59 +1,50 @@
 //! Maps a NIfTI scan with a trained model: `detect_nifti [OUT [MODEL_DIR SCAN.nii.gz]]`.
 //!
-//! Without a model it makes an untrained one and a phantom, so that the path can be followed without data.
+//! Without arguments it trains a model for a moment and writes a phantom, so that the path can be followed without data.
 
 use std::path::{Path, PathBuf};
 
 use disyre::core::Key;
-use disyre::diffusion::{ColdRestorer, Device, ModelConfig, Parameters, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{Scan, write_map, write_volume};
-use disyre::{Detector, RunConfig};
+use disyre::volume::write_volume;
+use disyre::{Cohort, Model, RunConfig, Scan, Subject, Training, train};
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let out = disyre_examples::output_folder("detect_nifti")?;
     let given: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
-    let (config, restorer, scan) = match given.as_slice() {
+    let (model, scan) = match given.as_slice() {
         [] => without_data(&out)?,
-        [model, scan] => {
-            let config = RunConfig::load(&model.join("run.toml"))?;
-            let restorer = ColdRestorer::load(model, Weights::default(), &Device::cpu())?;
-            (config, restorer, scan.clone())
-        }
+        [model, scan] => (model.clone(), scan.clone()),
         _ => return Err("usage: detect_nifti [OUT [MODEL_DIR SCAN.nii.gz]]".into()),
     };
-    let read = Scan::read(&scan)?;
-    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
-    let found = detector.detect(&read.volume, None, &mut |done, all| {
-        if done == all {
-            println!("restored {all} windows");
-        }
-    })?;
-    for (description, map) in [("anomalyscore", &found.score), ("restored", &found.restored)] {
-        let path = out.join(read.name().output(description).file("nii.gz"));
-        write_map(&path, &read, map.view())?;
-        println!("{}", path.display());
+    let model = Model::load(model)?;
+    let found = model.detect(&Scan::read(&scan)?)?;
+    for file in found.save(&out)?.files.paths() {
+        println!("{}", file.display());
     }
     Ok(())
 }
 
-fn without_data(out: &Path) -> Result<(RunConfig, ColdRestorer, PathBuf), Failure> {
+/// A model trained for two steps, and a phantom with a tumour: paths of both.
+fn without_data(out: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     let mut config = RunConfig::cpu_2mm();
     config.prepare.spacing_mm = 6.0;
     config.pairs.patch = [1, 32, 32];
     config.dag.window = [1, 16, 16];
     config.network.channels = vec![8, 16];
     config.detect.stride = [1, 16, 16];
-    let network = config.network.clone();
-    let parameters = Parameters::seeded(&network, Key::new(0))?;
-    let model = ModelConfig { network, patch: config.pairs.patch, ..ModelConfig::default() };
-    let restorer = ColdRestorer::new(model, &parameters, &Device::cpu())?;
+    (config.train.steps, config.train.warmup_steps, config.train.validation_pairs) = (2, 1, 2);
+    let phantoms = PhantomConfig::default();
+    let subject = |index: u64| {
+        let prepared = config.prepare.prepare(&phantoms.healthy(Key::new(index)).volume, None)?;
+        Ok::<_, disyre::Error>(Subject::new(format!("phantom-{index}"), prepared))
+    };
+    let subjects = (0..3).map(subject).collect::<Result<_, _>>()?;
+    let model = out.join("model");
+    train(&Training::new(&Cohort::split(subjects, 1, Key::new(0))?, &config, &model), &mut |_| ())?;
     let scan = out.join("phantom_T1w.nii.gz");
-    write_volume(
-        &scan,
-        &PhantomConfig::default().with_lesion(Key::new(1), LesionKind::Tumour).volume,
-    )?;
-    Ok((config, restorer, scan))
+    write_volume(&scan, &phantoms.with_lesion(Key::new(9), LesionKind::Tumour).volume)?;
+    Ok((model, scan))
 }

@@ -1,4 +1,5 @@
 //! The documents name only what exists: tests, public items and linked files. Renaming one without the documents fails here.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 use std::fs;

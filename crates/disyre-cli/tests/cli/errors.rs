@@ -61,7 +61,7 @@ fn a_series_needs_a_volume_index() {
     let world = World::get();
     let folder = tempfile::tempdir().unwrap();
     let [series, out] = ["series.nii", "out"].map(|name| text(&folder.path().join(name)));
-    let scan = disyre::volume::Scan::read(&world.at("patients/sub-1_T1w.nii.gz"));
+    let scan = disyre::volume::Scan::read(world.at("patients/sub-1_T1w.nii.gz"));
     write_volume(series.as_ref(), &scan.unwrap().volume).unwrap();
     let mut bytes = fs::read(&series).unwrap();
     bytes[40..42].copy_from_slice(&4i16.to_le_bytes());

@@ -27,7 +27,7 @@ impl HealthyMean {
             Ok((prepared.volume, brain))
         };
         let scans = find_scans(folder)?;
-        let subjects = scans.iter().map(|path| prepare(path)).collect::<Result<_, _>>()?;
+        let subjects = scans.iter().map(prepare).collect::<Result<_, _>>()?;
         Ok(Self { subjects })
     }
 
