@@ -4,19 +4,14 @@
 mod support;
 
 use disyre_core::ndarray::{Array4, Array5, Axis};
-use disyre_diffusion::{ColdRestorer, Device, ModelConfig, UNetConfig};
+use disyre_diffusion::{ColdRestorer, Device, ModelConfig};
 use disyre_patch::{Blender, TilePlan, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
-use support::{Golden, assert_close};
+use support::{Golden, assert_close, small_network, small_parameters};
 
-fn restorer(golden: &Golden) -> ColdRestorer {
-    let network = UNetConfig {
-        channels: vec![32, 32, 64],
-        resnets_per_level: 1,
-        attention_levels: vec![1],
-        ..UNetConfig::default()
-    };
-    let parameters = golden.parameters(&network);
+fn restorer() -> ColdRestorer {
+    let network = small_network();
+    let parameters = small_parameters();
     let config = ModelConfig { network, patch: [1, 32, 32], ..ModelConfig::default() };
     ColdRestorer::new(config, &parameters, &Device::cpu()).unwrap()
 }
@@ -41,9 +36,8 @@ fn score(restorer: &ColdRestorer, ensemble: &Ensemble, image: &Array4<f32>) -> V
 
 #[test]
 fn scores_over_windows_equal_the_published_evaluation() {
-    let Some(golden) = Golden::load("pipeline.safetensors") else { return };
-    let Some(weights) = Golden::load("unet_small.safetensors") else { return };
-    let restorer = restorer(&weights);
+    let golden = Golden::load("pipeline.safetensors");
+    let restorer = restorer();
     let (shape, values) = golden.floats("image");
     let images = Array5::from_shape_vec((shape[0], 1, 1, shape[2], shape[3]), values).unwrap();
     for (n, foreground_weight) in [(1, true), (4, false), (4, true), (5, false)] {

@@ -160,22 +160,12 @@ mod tests {
     use super::super::embedding::TimeEmbedding;
     use super::*;
     use crate::Conditioning;
-    use crate::golden::Golden;
+    use crate::golden::{Golden, small_network, small_weights};
 
     const TOLERANCE: f32 = 1e-4;
 
-    /// The network that the golden values were made with.
-    fn small_network() -> UNetConfig {
-        UNetConfig {
-            channels: vec![32, 32, 64],
-            resnets_per_level: 1,
-            attention_levels: vec![1],
-            ..UNetConfig::default()
-        }
-    }
-
     fn embedding(golden: &Golden) -> Tensor {
-        let time = TimeEmbedding::new(32, 128, &golden.weights().pp("time_embedding")).unwrap();
+        let time = TimeEmbedding::new(32, 128, &small_weights().pp("time_embedding")).unwrap();
         let levels = golden.integers("t").into_iter().map(|t| t as u32).collect();
         let conditioning = Conditioning::from_levels(levels);
         time.forward(&conditioning, &candle_core::Device::Cpu).unwrap().silu().unwrap()
@@ -183,11 +173,11 @@ mod tests {
 
     #[test]
     fn residual_blocks_equal_those_of_the_published_network() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
+        let golden = Golden::load("unet_small_formula.safetensors");
         for (name, channels) in
             [("down_blocks.0.resnets.0", (32, 32)), ("up_blocks.0.resnets.0", (128, 64))]
         {
-            let resnet = Resnet::new(&small_network(), channels, &golden.weights().pp(name));
+            let resnet = Resnet::new(&small_network(), channels, &small_weights().pp(name));
             let input = golden.tensor(&format!("io.{name}.in"));
             let output = resnet.unwrap().forward(&input, &embedding(&golden)).unwrap();
             golden.assert_tensor(&format!("io.{name}.out"), &output, TOLERANCE);
@@ -196,10 +186,10 @@ mod tests {
 
     #[test]
     fn attention_equals_that_of_the_published_network() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
+        let golden = Golden::load("unet_small_formula.safetensors");
         for (name, channels) in [("down_blocks.1.attentions.0", 32), ("mid_block.attentions.0", 64)]
         {
-            let attention = Attention::new(&small_network(), channels, &golden.weights().pp(name));
+            let attention = Attention::new(&small_network(), channels, &small_weights().pp(name));
             let output = attention.unwrap().forward(&golden.tensor(&format!("io.{name}.in")));
             golden.assert_tensor(&format!("io.{name}.out"), &output.unwrap(), TOLERANCE);
         }
@@ -207,26 +197,26 @@ mod tests {
 
     #[test]
     fn the_middle_block_equals_that_of_the_published_network() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-        let middle = Middle::new(&small_network(), 64, &golden.weights().pp("mid_block")).unwrap();
+        let golden = Golden::load("unet_small_formula.safetensors");
+        let middle = Middle::new(&small_network(), 64, &small_weights().pp("mid_block")).unwrap();
         let output = middle.forward(&golden.tensor("io.mid_block.in"), &embedding(&golden));
         golden.assert_tensor("io.mid_block.out", &output.unwrap(), TOLERANCE);
     }
 
     #[test]
     fn convolutions_and_norm_equal_those_of_the_published_network() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
+        let golden = Golden::load("unet_small_formula.safetensors");
         let cases = [
             ("conv_in", "conv_in", (1, 32), 1),
             ("down_blocks.0.downsamplers.0", "down_blocks.0.downsamplers.0.conv", (32, 32), 2),
         ];
         for (io, name, channels, stride) in cases {
-            let conv = Conv::new(channels, 3, stride, &golden.weights().pp(name)).unwrap();
+            let conv = Conv::new(channels, 3, stride, &small_weights().pp(name)).unwrap();
             let output = conv.forward(&golden.tensor(&format!("io.{io}.in"))).unwrap();
             golden.assert_tensor(&format!("io.{io}.out"), &output, TOLERANCE);
         }
         let name = "up_blocks.0.upsamplers.0";
-        let conv = Conv::new((64, 64), 3, 1, &golden.weights().pp(name).pp("conv")).unwrap();
+        let conv = Conv::new((64, 64), 3, 1, &small_weights().pp(name).pp("conv")).unwrap();
         let large = disyre_kernels::candle::reference::upsample_nearest2(
             &golden.tensor(&format!("io.{name}.in")),
         );
@@ -235,7 +225,7 @@ mod tests {
             &conv.forward(&large.unwrap()).unwrap(),
             TOLERANCE,
         );
-        let norm = Norm::new(32, 32, 1e-5, &golden.weights().pp("conv_norm_out")).unwrap();
+        let norm = Norm::new(32, 32, 1e-5, &small_weights().pp("conv_norm_out")).unwrap();
         let output = norm.forward(&golden.tensor("io.conv_norm_out.in")).unwrap();
         golden.assert_tensor("io.conv_norm_out.out", &output, TOLERANCE);
     }

@@ -335,7 +335,7 @@ mod tests {
     use super::super::test_backends::{TestBackend, test_backends};
     use super::super::tests::{forgetful, images, network};
     use super::*;
-    use crate::golden::{Golden, assert_close, formula};
+    use crate::golden::{Golden, assert_close, formula, small_parameters};
     use crate::{Parameters, UNetConfig};
     use disyre_core::Key;
     use disyre_kernels::Precision;
@@ -359,20 +359,10 @@ mod tests {
         Conditioning::from_levels(golden.integers("t").into_iter().map(|t| t as u32).collect())
     }
 
-    fn small(golden: &Golden) -> Parameters {
-        let network = UNetConfig {
-            channels: vec![32, 32, 64],
-            resnets_per_level: 1,
-            attention_levels: vec![1],
-            ..UNetConfig::default()
-        };
-        golden.parameters(&network)
-    }
-
     #[test]
     fn restorations_and_gradients_equal_the_published_ones_on_every_backend() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-        let parameters = small(&golden);
+        let golden = Golden::load("unet_small_formula.safetensors");
+        let parameters = small_parameters();
         let (x, target) = (batch(&golden, "x"), batch(&golden, "target"));
         for on in test_backends() {
             let tolerance = tolerance(&on);
@@ -451,8 +441,8 @@ mod tests {
 
     #[test]
     fn a_wide_image_is_restored_as_published_on_every_backend() {
-        let Some(golden) = Golden::load("unet_small.safetensors") else { return };
-        let (parameters, x) = (small(&golden), batch(&golden, "x_48x40"));
+        let golden = Golden::load("unet_small_formula.safetensors");
+        let (parameters, x) = (small_parameters(), batch(&golden, "x_48x40"));
         for on in test_backends() {
             let fused = on.runner(&parameters);
             let y = fused.forward(&x, &Conditioning::from_levels(vec![12])).unwrap();
@@ -464,7 +454,7 @@ mod tests {
     // The emulator would take a minute; it runs the small published network above.
     #[test]
     fn the_default_network_equals_the_published_one_on_every_backend_but_the_emulator() {
-        let Some(golden) = Golden::load("unet_default_formula.safetensors") else { return };
+        let golden = Golden::load("unet_default_formula.safetensors");
         let network = UNetConfig::default();
         let parameters = formula(&network);
         let x = batch(&golden, "x");

@@ -123,8 +123,8 @@ fn squared_error(images: &[f32], volumes: &Array5<f32>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Golden, assert_close, devices};
-    use crate::{Engine, ScheduleConfig, UNetConfig};
+    use crate::golden::{Golden, assert_close, devices, small_parameters};
+    use crate::{Engine, ScheduleConfig};
 
     fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
         let (shape, values) = golden.floats(name);
@@ -139,15 +139,9 @@ mod tests {
     }
 
     fn three_steps(engine: Engine, device: &Device) {
-        let Some(small) = Golden::load("unet_small.safetensors") else { return };
-        let Some(golden) = Golden::load("adamw_3steps.safetensors") else { return };
-        let network = UNetConfig {
-            channels: vec![32, 32, 64],
-            resnets_per_level: 1,
-            attention_levels: vec![1],
-            ..UNetConfig::default()
-        };
-        let parameters = small.parameters(&network);
+        let small = Golden::load("unet_small_formula.safetensors");
+        let golden = Golden::load("adamw_3steps.safetensors");
+        let parameters = small_parameters();
         let schedule = ScheduleConfig::default().build().unwrap();
         let all = schedule.severities(100).unwrap();
         let batch = Batch {

@@ -1,4 +1,5 @@
-//! Golden values: tensors written by the published code, read from the fixtures or from beside the workspace.
+//! Golden values: tensors of the published code and of other people's software, read from `tests/fixtures/golden` of the
+//! workspace; and the networks they were made with.
 #![allow(dead_code, reason = "every test target uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failure should stop the test")]
 
@@ -28,14 +29,15 @@ pub(crate) fn devices() -> Vec<Device> {
     devices
 }
 
-pub(crate) fn golden_path(name: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let places = ["tests/fixtures/golden", "../shared/golden"];
-    let found = places.iter().map(|place| root.join(place).join(name)).find(|path| path.exists());
-    if found.is_none() {
-        println!("skipped: {name} not found");
-    }
-    found
+/// A file of golden values.
+///
+/// # Panics
+/// If it is missing.
+pub(crate) fn golden_path(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/golden");
+    let path = folder.join(name);
+    assert!(path.is_file(), "the golden values {} are missing", path.display());
+    path
 }
 
 /// The arrays of one file of golden values.
@@ -45,8 +47,8 @@ pub(crate) struct Golden {
 }
 
 impl Golden {
-    pub(crate) fn load(name: &str) -> Option<Self> {
-        let bytes = std::fs::read(golden_path(name)?).unwrap();
+    pub(crate) fn load(name: &str) -> Self {
+        let bytes = std::fs::read(golden_path(name)).unwrap();
         let (mut floats, mut integers) = (HashMap::new(), HashMap::new());
         for (name, view) in SafeTensors::deserialize(&bytes).unwrap().iter() {
             let (name, data) = (name.to_owned(), view.data());
@@ -63,7 +65,7 @@ impl Golden {
                 other => panic!("{name} holds {other:?}"),
             }
         }
-        Some(Self { floats, integers })
+        Self { floats, integers }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -82,17 +84,6 @@ impl Golden {
     pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
         self.integers.get(name).unwrap_or_else(|| panic!("no tensor {name}")).clone()
     }
-
-    /// The parameters named `w.*`, without the prefix.
-    pub(crate) fn parameters(&self, network: &UNetConfig) -> Parameters {
-        let mut parameters = Parameters::seeded(network, Key::new(0)).unwrap();
-        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
-        assert_eq!(names.len(), self.floats.keys().filter(|name| name.starts_with("w.")).count());
-        for name in names {
-            parameters.get_mut(&name).unwrap().assign(self.array(&format!("w.{name}")));
-        }
-        parameters
-    }
 }
 
 #[cfg(feature = "candle")]
@@ -102,16 +93,6 @@ impl Golden {
         candle_core::Tensor::from_vec(values, shape, &candle_core::Device::Cpu).unwrap()
     }
 
-    /// The tensors named `w.*`, without the prefix.
-    pub(crate) fn weights(&self) -> candle_nn::VarBuilder<'static> {
-        let weights = self.floats.keys().filter_map(|name| {
-            let stripped = name.strip_prefix("w.")?;
-            Some((stripped.to_owned(), self.tensor(name)))
-        });
-        let (dtype, device) = (candle_core::DType::F32, &candle_core::Device::Cpu);
-        candle_nn::VarBuilder::from_tensors(weights.collect(), dtype, device)
-    }
-
     pub(crate) fn assert_tensor(&self, name: &str, got: &candle_core::Tensor, tolerance: f32) {
         let (shape, expected) = self.floats(name);
         assert_eq!(got.dims(), shape, "{name}");
@@ -119,8 +100,47 @@ impl Golden {
     }
 }
 
+/// The small network of the golden values.
+pub(crate) fn small_network() -> UNetConfig {
+    UNetConfig {
+        channels: vec![32, 32, 64],
+        resnets_per_level: 1,
+        attention_levels: vec![1],
+        ..UNetConfig::default()
+    }
+}
+
+/// The small network's weights by formula, for candle.
+#[cfg(feature = "candle")]
+pub(crate) fn small_weights() -> candle_nn::VarBuilder<'static> {
+    let (dtype, device) = (candle_core::DType::F32, &candle_core::Device::Cpu);
+    let parameters = small_parameters();
+    let weights = parameters.iter().map(|(name, array)| {
+        let values = array.iter().copied().collect();
+        let tensor = candle_core::Tensor::from_vec(values, array.shape(), device).unwrap();
+        (name.to_owned(), tensor)
+    });
+    candle_nn::VarBuilder::from_tensors(weights.collect(), dtype, device)
+}
+
+/// The small network's weights by formula, as `tests/fixtures/make.py` of this crate has them. The square makes the rows of
+/// a matrix differ. The embedding of the severity counts for more and the last layer for less than in a network drawn at
+/// random, so that severities differ and restorations are about those of images.
+pub(crate) fn small_parameters() -> Parameters {
+    by_formula(&small_network(), 0.0317, |name, value| match name {
+        "conv_out.weight" => 0.3 * value,
+        "conv_out.bias" => value + 0.4,
+        name if name.contains("time_emb") => 2.0 * value,
+        _ => value,
+    })
+}
+
 /// A network with weights by formula: element i of the array at position p of the sorted names.
 pub(crate) fn formula(network: &UNetConfig) -> Parameters {
+    by_formula(network, 0.0, |_, value| value)
+}
+
+fn by_formula(network: &UNetConfig, square: f64, scaled: impl Fn(&str, f64) -> f64) -> Parameters {
     let mut parameters = Parameters::seeded(network, Key::new(0)).unwrap();
     let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
     for (position, name) in names.iter().enumerate() {
@@ -128,13 +148,14 @@ pub(crate) fn formula(network: &UNetConfig) -> Parameters {
         let (axes, bias) = (array.ndim(), name.ends_with(".bias"));
         let fan_in = array.shape()[1..].iter().product::<usize>() as f64;
         for (i, element) in array.iter_mut().enumerate() {
-            let s = (0.7131 * i as f64 + 1.3 * position as f64).sin();
+            let i = i as f64;
+            let s = (0.7131 * i + square * i * i + 1.3 * position as f64).sin();
             let value = match (axes > 1, bias) {
                 (true, _) => s / fan_in.sqrt(),
                 (false, true) => 0.05 * s,
                 (false, false) => 1.0 + 0.1 * s,
             };
-            *element = value as f32;
+            *element = scaled(name, value) as f32;
         }
     }
     parameters
