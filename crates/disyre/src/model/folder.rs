@@ -165,3 +165,19 @@ fn ensure_agree(folder: &Path, config: &RunConfig, network: &ModelConfig) -> Res
     let [settings, network] = [SETTINGS_FILE, CONFIG_FILE].map(|file| folder.join(file));
     Err(Error::Disagreement { settings, network, field })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_with_numbers_that_toml_cannot_hold_are_compared_too() {
+        let mut config = RunConfig::cpu_2mm();
+        config.network.groups = 1 << 63;
+        let mut network = config.model();
+        ensure_agree(Path::new("model"), &config, &network).unwrap();
+        network.network.groups += 1;
+        let error = ensure_agree(Path::new("model"), &config, &network).unwrap_err();
+        assert!(matches!(error, Error::Disagreement { field, .. } if field.starts_with("network")));
+    }
+}
