@@ -64,7 +64,7 @@ fn main() -> Result<()> {
     let mut losses = [0.0; STEPS];
     for (step, of_step) in losses.iter_mut().enumerate() {
         let (x, target) = pair(step, &device)?;
-        let loss = squared_error(&network.forward(&x)?, &target)?;
+        let loss = squared_error(&network.cpu, &network.forward(&x)?, &target)?;
         let gradients = loss.backward()?;
         for variable in network.variables() {
             let gradient = gradients.get(variable).expect("every variable is used");

@@ -227,7 +227,7 @@ impl<D: Device> Backend for Cuda<D> {
     }
 }
 
-fn f32s(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
 }
 

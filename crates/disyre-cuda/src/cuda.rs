@@ -11,6 +11,8 @@ use crate::memory::Pool;
 
 /// A GPU, or its emulator, as the [`Backend`](disyre_kernels::backend::Backend) of a network.
 ///
+/// Clones share its memory and the order of its work.
+///
 /// ```
 /// # #[cfg(feature = "emulation")] {
 /// use disyre_cuda::{Cuda, Mode};
@@ -30,9 +32,16 @@ pub struct Cuda<D: Device> {
     pub(crate) pool: Arc<Pool<D>>,
     precision: Precision,
     /// Held from an upload until what came of it was downloaded.
-    pub(crate) lock: Mutex<()>,
+    pub(crate) lock: Arc<Mutex<()>>,
     /// Whether the device records. Held while it copies or repeats, and while a recording starts or ends.
-    pub(crate) recording: Mutex<bool>,
+    pub(crate) recording: Arc<Mutex<bool>>,
+}
+
+impl<D: Device> Clone for Cuda<D> {
+    fn clone(&self) -> Self {
+        let (pool, lock) = (Arc::clone(&self.pool), Arc::clone(&self.lock));
+        Self { pool, precision: self.precision, lock, recording: Arc::clone(&self.recording) }
+    }
 }
 
 /// The parameters of a kernel.
@@ -49,8 +58,7 @@ impl<D: Device> Cuda<D> {
             Precision::Bf16 => Precision::Bf16,
             Precision::F32 | Precision::Bf16x3 => Precision::F32,
         };
-        let (pool, lock, recording) =
-            (Arc::new(Pool::new(device)), Mutex::default(), Mutex::default());
+        let (pool, lock, recording) = (Arc::new(Pool::new(device)), Arc::default(), Arc::default());
         Self { pool, precision, lock, recording }
     }
 

@@ -13,12 +13,8 @@ use disyre_kernels::candle::{attention, conv2d, group_norm, squared_error};
 use disyre_kernels::{ConvKind, Cpu, GroupNorm};
 
 fn var(dims: &[usize], seed: u64) -> Var {
-    var_on(&Device::Cpu, dims, seed)
-}
-
-fn var_on(device: &Device, dims: &[usize], seed: u64) -> Var {
     let values = numbers(dims.iter().product(), seed);
-    Var::from_tensor(&Tensor::from_vec(values, dims, device).unwrap()).unwrap()
+    Var::from_tensor(&Tensor::from_vec(values, dims, &Device::Cpu).unwrap()).unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -113,58 +109,11 @@ fn attention_and_its_gradient_agree_with_candles() {
 
 #[test]
 fn the_loss_and_its_gradients_agree_with_candles() {
+    let cpu = Cpu::default();
     let v = [var(&[3, 5, 7, 2], 6), var(&[3, 5, 7, 2], 7)];
-    let ours = |v: &[Var]| squared_error(&v[0], &v[1]);
+    let ours = |v: &[Var]| squared_error(&cpu, &v[0], &v[1]);
     assert_same("loss", &v, 1e-6, ours, |v| reference::squared_error(&v[0], &v[1]));
     assert_gradients_are_differences(&v, ours);
-}
-
-/// candle's first CUDA device; without one the test says so, or fails if `DISYRE_REQUIRE_CUDA` is 1.
-#[cfg(feature = "candle-cuda")]
-fn cuda() -> Option<Device> {
-    match Device::new_cuda(0) {
-        Ok(device) => Some(device),
-        Err(error) => {
-            let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
-            assert!(!required, "{error}");
-            println!("skipped on a device: {error}");
-            None
-        }
-    }
-}
-
-/// Compares a function, and its gradients, on a device and on the CPU.
-#[cfg(feature = "candle-cuda")]
-fn assert_same_on(device: &Device, shapes: &[&[usize]], f: impl Fn(&[Var]) -> Result<Tensor>) {
-    let [theirs, ours] = [device, &Device::Cpu].map(|device| {
-        let make = |(seed, dims): (usize, &&[usize])| var_on(device, dims, seed as u64 + 1);
-        let v: Vec<Var> = shapes.iter().enumerate().map(make).collect();
-        let y = f(&v).unwrap();
-        let store = loss(&y).unwrap().backward().unwrap();
-        let gradients = v.iter().map(|v| flat(store.get(v).unwrap()));
-        std::iter::once(flat(&y)).chain(gradients).collect::<Vec<_>>()
-    });
-    for (theirs, ours) in theirs.iter().zip(&ours) {
-        assert_close("on a device", theirs, ours, 1e-4);
-    }
-}
-
-#[cfg(feature = "candle-cuda")]
-#[test]
-fn operations_on_tensors_of_a_device_agree_with_the_cpus() {
-    let Some(device) = cuda() else { return };
-    let cpu = Cpu::default();
-    for kind in [ConvKind::Pointwise, ConvKind::Conv3x3, ConvKind::Strided, ConvKind::Upsampled] {
-        let k = kind.kernel();
-        let shapes: [&[usize]; 4] = [&[2, 7, 10, 33], &[k, k, 33, 19], &[19], &[2, 1, 1, 19]];
-        assert_same_on(&device, &shapes, |v| conv2d(&cpu, kind, &v[0], &v[1], &v[2], Some(&v[3])));
-    }
-    let norm = GroupNorm { groups: 4, epsilon: 1e-5 };
-    assert_same_on(&device, &[&[2, 5, 9, 12], &[12], &[12]], |v| {
-        group_norm(&cpu, norm, true, &v[0], &v[1], &v[2])
-    });
-    assert_same_on(&device, &[&[2, 4, 4, 72]], |v| attention(&cpu, 8, &v[0]));
-    assert_same_on(&device, &[&[3, 5, 7], &[3, 5, 7]], |v| squared_error(&v[0], &v[1]));
 }
 
 /// Compares the gradients of `function` with central differences of its values.

@@ -1,5 +1,5 @@
-//! `cargo xtask cuda-check`: the CUDA kernels assemble for every architecture without register spills, and the binary
-//! links.
+//! `cargo xtask cuda-check`: the CUDA kernels assemble for every architecture without register spills, the binary
+//! links, and the code for candle's CUDA tensors compiles.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     show(workspace.cargo("build -p disyre-cli --features cuda").env("NVCC", &nvcc))?;
     let crates = "-p disyre-cuda -p disyre-diffusion -p disyre-examples";
     let clippy = format!("clippy {crates} --all-targets --features cuda -- -D warnings");
-    show(workspace.cargo(&clippy).env("NVCC", &nvcc))
+    show(workspace.cargo(&clippy).env("NVCC", &nvcc))?;
+    check_candle(workspace, &nvcc)
+}
+
+/// Checks that the code for candle's CUDA tensors compiles, where the installation has the libraries that candle needs.
+/// The first time, candle's own kernels compile for minutes.
+fn check_candle(workspace: &Workspace, nvcc: &Path) -> Result<(), Failure> {
+    let home = nvcc.parent().and_then(Path::parent);
+    let Some(home) = home.filter(|home| home.join("lib64/libcublas.so").exists()) else {
+        println!(
+            "SKIPPED: feature candle-cuda: no CUDA libraries beside {}; `cargo xtask cuda-env --install DIR \
+             --libraries` brings them",
+            nvcc.display()
+        );
+        return Ok(());
+    };
+    let capability = std::env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "90".to_owned());
+    let mut check = workspace.cargo("check -p disyre-cuda --all-targets --features candle-cuda");
+    check.env("NVCC", nvcc).env("CUDA_HOME", home).env("CUDA_PATH", home);
+    show(check.env("CUDA_COMPUTE_CAP", capability))
 }
 
 /// The compiler of the installation, else of a toolchain in `target/cuda`.

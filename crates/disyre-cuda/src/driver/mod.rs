@@ -2,6 +2,8 @@
 
 mod graph;
 mod stream;
+#[cfg(feature = "candle-cuda")]
+mod tensors;
 
 use std::collections::HashMap;
 use std::ffi::CString;

@@ -25,6 +25,17 @@ pub struct StreamMemory {
     gpu: Gpu,
 }
 
+#[cfg(feature = "candle-cuda")]
+impl StreamMemory {
+    pub(super) fn address(&self) -> sys::CUdeviceptr {
+        self.address
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for StreamMemory {
     fn drop(&mut self) {
         // A failure is the context's end, which the next call reports.
@@ -43,6 +54,11 @@ impl Stream {
 
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    #[cfg(feature = "candle-cuda")]
+    pub(super) fn stream(&self) -> &CudaStream {
+        &self.stream
     }
 
     pub(super) fn handle(&self) -> sys::CUstream {

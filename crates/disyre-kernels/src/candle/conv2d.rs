@@ -1,32 +1,37 @@
 //! The convolution as a differentiable operation on candle tensors.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Storage, Tensor,
+    bail,
+};
 
 use super::reference::channels_last;
-use super::storage::{values, with_values};
-use crate::{Addends, ConvInput, ConvKind, Convolution, Cpu, Extent, InputPart};
+use super::storage::{cpu, cuda, maps, tensor_of_maps, tensor_of_values, values};
+use super::{TensorBackend, TensorNumbers};
+use crate::backend::{Added, Columns, Conv, FeatureMaps, Input};
+use crate::{ConvKind, Convolution, Extent};
 
-/// Convolves images, see [`Convolution`]; differentiable in all its tensors. On another device than the CPU it is the plain
-/// form, [`channels_last::conv2d`].
+/// Convolves images, see [`Convolution`]; differentiable in all its tensors. On a device that `backend` does not hold it is
+/// the plain form, [`channels_last::conv2d`].
 ///
 /// # Shapes and units
 /// `x` is (n, h, w, c), `weight` (k, k, c, o), `bias` (o); `addend` is (n, 1, 1, o), a number for each image and
 /// channel, or has the shape of the result, (n, h', w', o). All are `f32`.
 ///
 /// # Errors
-/// Shapes that do not belong together, empty tensors, and tensors on the CPU that are not `f32`. A gradient of the
-/// gradient is not available there.
-pub fn conv2d(
-    cpu: &Cpu,
+/// Shapes that do not belong together, empty tensors, tensors that are not `f32`, and failures of the backend. A gradient
+/// of the gradient is available only in the plain form.
+pub fn conv2d<B: TensorBackend>(
+    backend: &B,
     kind: ConvKind,
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     addend: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let op = Conv2dOp::new(cpu, kind, x, weight, bias)?;
+    let op = Conv2dOp::new(backend, kind, x, weight, bias)?;
     let addend_is = addend.map(|addend| op.addend(addend)).transpose()?;
-    if !x.device().is_cpu() {
+    if !backend.holds(x.device()) {
         return channels_last::conv2d(kind, x, weight, bias, addend);
     }
     // An operation takes three tensors at most, so weight and bias travel as one.
@@ -40,17 +45,18 @@ pub fn conv2d(
     }
 }
 
-/// [`Convolution`] of images of one extent, of data and parameters (weight, then bias): forward and backward on CPU
-/// tensors.
-struct Conv2dOp {
-    cpu: Cpu,
-    layer: Convolution,
+/// [`Convolution`] of images of one extent, of data and parameters (weight, then bias): forward and backward on tensors of
+/// one device.
+struct Conv2dOp<B> {
+    backend: B,
+    device: Device,
+    conv: Conv,
     extent: Extent,
 }
 
 /// The same with an addend.
-struct WithAddend {
-    op: Conv2dOp,
+struct WithAddend<B> {
+    op: Conv2dOp<B>,
     addend_is: AddendIs,
 }
 
@@ -61,8 +67,14 @@ enum AddendIs {
     Images,
 }
 
-impl Conv2dOp {
-    fn new(cpu: &Cpu, kind: ConvKind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
+impl<B: TensorBackend> Conv2dOp<B> {
+    fn new(
+        backend: &B,
+        kind: ConvKind,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+    ) -> Result<Self> {
         let (count, height, width, inputs) = x.dims4()?;
         let k = kind.kernel();
         let outputs = bias.dims1()?;
@@ -74,12 +86,28 @@ impl Conv2dOp {
             bail!("conv2d: the weight has shape {:?}, expected {expected:?}", weight.dims());
         }
         let layer = Convolution { kind, inputs, outputs };
-        Ok(Self { cpu: cpu.clone(), layer, extent: Extent { count, height, width } })
+        let len = layer.weight_len();
+        let conv = Conv { layer, weight: 0..len, bias: len..len + outputs };
+        let extent = Extent { count, height, width };
+        Ok(Self { backend: backend.clone(), device: x.device().clone(), conv, extent })
+    }
+
+    fn outputs(&self) -> usize {
+        self.conv.layer.outputs
+    }
+
+    fn result(&self) -> Extent {
+        self.conv.layer.result(self.extent)
     }
 
     fn dims(&self) -> [usize; 4] {
-        let Extent { count, height, width } = self.layer.result(self.extent);
-        [count, height, width, self.layer.outputs]
+        let Extent { count, height, width } = self.result();
+        [count, height, width, self.outputs()]
+    }
+
+    /// A row of pixels, one for each image.
+    fn row(&self) -> Extent {
+        Extent { count: 1, height: 1, width: self.extent.count }
     }
 
     fn addend(&self, addend: &Tensor) -> Result<AddendIs> {
@@ -97,12 +125,33 @@ impl Conv2dOp {
         );
     }
 
-    fn forward(&self, x: &[f32], parameters: &[f32], addends: Addends<'_>) -> (CpuStorage, Shape) {
-        let (weight, bias) = parameters.split_at(self.layer.weight_len());
-        let source = ConvInput { parts: &[InputPart::new(x, self.layer.inputs)], transform: None };
-        let addends = Addends { bias: Some(bias), ..addends };
-        let y = self.layer.forward(&self.cpu, self.extent, &source, weight, &addends, false);
-        (CpuStorage::F32(y.values.to_vec()), Shape::from(&self.dims()[..]))
+    fn forward(
+        &self,
+        x: TensorNumbers<'_>,
+        parameters: TensorNumbers<'_>,
+        addend: Option<(TensorNumbers<'_>, AddendIs)>,
+    ) -> Result<(Storage, Shape)> {
+        let (backend, conv) = (&self.backend, &self.conv);
+        let _lock = backend.lock();
+        let x = backend.maps_of(x, self.extent, conv.layer.inputs)?;
+        let parameters = backend.values_of(parameters)?;
+        let input = Input { parts: &[&x], through: None };
+        let addend = match addend {
+            None => None,
+            Some((numbers, is)) => {
+                let extent = if is == AddendIs::Images { self.result() } else { self.row() };
+                Some((backend.maps_of(numbers, extent, self.outputs())?, is))
+            }
+        };
+        let addends = match &addend {
+            None => Added::default(),
+            Some((maps, AddendIs::ByImage)) => {
+                Added { by_image: Some(Columns { maps, first: 0 }), map: None }
+            }
+            Some((maps, AddendIs::Images)) => Added { by_image: None, map: Some(maps.values()) },
+        };
+        let y = backend.convolve(conv, &parameters, &input, &addends, false);
+        Ok((backend.storage_of_maps(&y, &self.device)?, Shape::from(&self.dims()[..])))
     }
 
     /// The gradients by x, unless it needs none, by the parameters, and by what is added to each image.
@@ -112,34 +161,29 @@ impl Conv2dOp {
         parameters: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
-        let (layer, cpu, extent) = (self.layer, &self.cpu, self.extent);
-        let mut by_parameters = vec![0.0; parameters.elem_count()];
-        let (backward_filter, by_bias) = by_parameters.split_at_mut(layer.weight_len());
-        let by_image = with_values(x, |x| {
-            let source = ConvInput { parts: &[InputPart::new(x, layer.inputs)], transform: None };
-            with_values(gradient, |g| {
-                layer.backward_filter(cpu, extent, &source, g, backward_filter)
-            })
-        })??;
-        for (channel, bias) in by_bias.iter_mut().enumerate() {
-            *bias = by_image[channel..].iter().step_by(layer.outputs).sum::<f64>() as f32;
-        }
-        let backward_data = || {
-            let backward_data = with_values(parameters, |parameters| {
-                let weight = &parameters[..layer.weight_len()];
-                with_values(gradient, |g| layer.backward_data(cpu, extent, g, weight).to_vec())
-            })??;
-            Tensor::from_vec(backward_data, x.shape(), x.device())
+        let Self { backend, device, conv, extent } = self;
+        let _lock = backend.lock();
+        let gradient = maps(backend, gradient, self.result(), self.outputs())?.into_values();
+        let mut by_parameters = backend.zeros(conv.bias.end);
+        let mut by_image = backend.blank(self.row(), self.outputs());
+        let x_maps = maps(backend, x, *extent, conv.layer.inputs)?;
+        let input = Input { parts: &[&x_maps], through: None };
+        let columns = Some(Columns { maps: &mut by_image, first: 0 });
+        backend.backward_filter(conv, &input, &gradient, &mut by_parameters, columns);
+        let by_x = || {
+            let parameters = values(backend, parameters)?;
+            let by_x = backend.backward_data(conv, &parameters, *extent, &gradient, None);
+            let by_x = FeatureMaps::new(*extent, conv.layer.inputs, by_x);
+            tensor_of_maps(backend, &by_x, x.shape(), device)
         };
-        let backward_data = x.track_op().then(backward_data).transpose()?;
-        let by_parameters = Tensor::from_vec(by_parameters, parameters.shape(), x.device())?;
-        let by_image = by_image.iter().map(|&sum| sum as f32).collect();
-        let shape = (extent.count, 1, 1, layer.outputs);
-        Ok((backward_data, by_parameters, Tensor::from_vec(by_image, shape, x.device())?))
+        let by_x = x.track_op().then(by_x).transpose()?;
+        let by_parameters = tensor_of_values(backend, &by_parameters, parameters.shape(), device)?;
+        let shape = (extent.count, 1, 1, self.outputs());
+        Ok((by_x, by_parameters, tensor_of_maps(backend, &by_image, shape, device)?))
     }
 }
 
-impl CustomOp2 for Conv2dOp {
+impl<B: TensorBackend> CustomOp2 for Conv2dOp<B> {
     fn name(&self) -> &'static str {
         "conv2d"
     }
@@ -151,8 +195,19 @@ impl CustomOp2 for Conv2dOp {
         parameters: &CpuStorage,
         parameters_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let parameters = values(parameters, parameters_layout)?;
-        Ok(self.forward(values(x, x_layout)?, parameters, Addends::default()))
+        let parameters = TensorNumbers::cpu(parameters, parameters_layout)?;
+        cpu(self.forward(TensorNumbers::cpu(x, x_layout)?, parameters, None)?)
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let parameters = TensorNumbers::cuda(parameters, parameters_layout)?;
+        cuda(self.forward(TensorNumbers::cuda(x, x_layout)?, parameters, None)?)
     }
 
     fn bwd(
@@ -162,12 +217,12 @@ impl CustomOp2 for Conv2dOp {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (backward_data, by_parameters, _) = self.backward(x, parameters, gradient)?;
-        Ok((backward_data, Some(by_parameters)))
+        let (by_x, by_parameters, _) = self.backward(x, parameters, gradient)?;
+        Ok((by_x, Some(by_parameters)))
     }
 }
 
-impl CustomOp3 for WithAddend {
+impl<B: TensorBackend> CustomOp3 for WithAddend<B> {
     fn name(&self) -> &'static str {
         "conv2d"
     }
@@ -181,13 +236,23 @@ impl CustomOp3 for WithAddend {
         addend: &CpuStorage,
         addend_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (addend, parameters) =
-            (values(addend, addend_layout)?, values(parameters, parameters_layout)?);
-        let addends = match self.addend_is {
-            AddendIs::ByImage => Addends { by_image: Some(addend), ..Addends::default() },
-            AddendIs::Images => Addends { images: Some(addend), ..Addends::default() },
-        };
-        Ok(self.op.forward(values(x, x_layout)?, parameters, addends))
+        let parameters = TensorNumbers::cpu(parameters, parameters_layout)?;
+        let addend = Some((TensorNumbers::cpu(addend, addend_layout)?, self.addend_is));
+        cpu(self.op.forward(TensorNumbers::cpu(x, x_layout)?, parameters, addend)?)
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+        addend: &CudaStorage,
+        addend_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let parameters = TensorNumbers::cuda(parameters, parameters_layout)?;
+        let addend = Some((TensorNumbers::cuda(addend, addend_layout)?, self.addend_is));
+        cuda(self.op.forward(TensorNumbers::cuda(x, x_layout)?, parameters, addend)?)
     }
 
     fn bwd(
@@ -198,11 +263,11 @@ impl CustomOp3 for WithAddend {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (backward_data, by_parameters, by_image) = self.op.backward(x, parameters, gradient)?;
+        let (by_x, by_parameters, by_image) = self.op.backward(x, parameters, gradient)?;
         let by_addend = match self.addend_is {
             AddendIs::ByImage => by_image,
             AddendIs::Images => gradient.clone(),
         };
-        Ok((backward_data, Some(by_parameters), Some(by_addend)))
+        Ok((by_x, Some(by_parameters), Some(by_addend)))
     }
 }
