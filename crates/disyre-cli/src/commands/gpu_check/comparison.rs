@@ -172,6 +172,7 @@ mod tests {
         let bench = Bench { device, engine: Engine::default(), folder: folder.path(), batch: 1 };
         let network = UNetConfig {
             channels: vec![16, 16],
+            groups: 8,
             resnets_per_level: 1,
             attention_levels: vec![],
             ..UNetConfig::default()
