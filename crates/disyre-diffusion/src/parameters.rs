@@ -125,7 +125,7 @@ impl Parameters {
 
     /// Number of trainable numbers.
     pub fn count(&self) -> usize {
-        self.arrays.values().map(|array| array.len()).sum()
+        self.arrays.values().map(ArrayD::len).sum()
     }
 }
 

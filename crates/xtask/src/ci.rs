@@ -76,10 +76,10 @@ fn docs(workspace: &Workspace) -> Result<(), Failure> {
     show(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The CUDA kernels and the networks on them, run by the emulator; and the program with it, of whose tests those of
-/// devices are enough.
+/// The CUDA kernels, candle's operations and the networks on them, run by the emulator; and the program with it, of whose
+/// tests those of devices are enough.
 fn emulated(workspace: &Workspace) -> Result<(), Failure> {
-    let kernels = "-p disyre-cuda --features emulation";
+    let kernels = "-p disyre-cuda --features emulation,candle";
     show(&mut workspace.cargo(&format!("clippy {kernels} --all-targets -- -D warnings")))?;
     show(&mut workspace.cargo(&format!("test {kernels}")))?;
     let with = "--features cuda-emulation";

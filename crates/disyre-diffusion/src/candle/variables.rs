@@ -82,10 +82,13 @@ mod tests {
 
     use super::*;
 
+    /// Name and shape of a parameter.
+    type Asked = (String, Vec<usize>);
+
     /// Answers zeros and remembers which parameters were asked for.
     #[derive(Debug, Clone, Default)]
     struct Recorder {
-        seen: Arc<Mutex<Vec<(String, Vec<usize>)>>>,
+        seen: Arc<Mutex<Vec<Asked>>>,
     }
 
     impl SimpleBackend for Recorder {

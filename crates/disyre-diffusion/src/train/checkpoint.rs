@@ -130,7 +130,7 @@ fn joined(
     for entry in entries {
         match group.remove(&entry.name) {
             Some(array) if array.shape() == entry.shape => {
-                entry.write(array.iter().copied(), &mut all)
+                entry.write(array.iter().copied(), &mut all);
             }
             _ => {
                 return Err(DiffusionError::OtherNetwork {

@@ -2,7 +2,7 @@
 //!
 //! Each is a candle `CustomOp` with its gradient, and is told the [`TensorBackend`] whose kernels it runs: on CPU tensors
 //! this crate's own with [`Cpu`](crate::Cpu), on CUDA tensors those of `disyre-cuda` with its feature `candle-cuda`. On
-//! tensors of a device that the backend does not hold it is the plain form of [`reference`]. Images are `(n, h, w, c)`,
+//! tensors of a device that the backend does not hold it is the plain form of [`mod@reference`]. Images are `(n, h, w, c)`,
 //! weights `(k, k, c, o)`, all `f32`.
 //!
 //! ```
