@@ -12,7 +12,7 @@
 //! Without features the crate is empty, and nothing is compiled by nvcc or a C++ compiler.
 //!
 //! - `cuda`: GPUs of compute capability 8.0 and later. Needs nvcc to build; the driver is looked for at run time.
-//! - `candle`: [`Cuda`] is a backend of the operations on candle tensors, `disyre_kernels::candle`.
+//! - `candle`: `Cuda` is a backend of the operations on candle tensors, `disyre_kernels::candle`.
 //! - `candle-cuda`: the same on candle's CUDA tensors; candle links CUDA. In precision `f32`.
 //! - `emulation`: the same kernels on the CPU, compiled by the host's C++ compiler: slow, for tests.
 //!

@@ -101,6 +101,14 @@ impl Conditioning {
         Self { levels }
     }
 
+    /// `count` entries: these, and the last one again and again.
+    pub(crate) fn padded(&self, count: usize) -> Self {
+        let last = self.levels.last().copied().unwrap_or_default();
+        let mut levels = self.levels.clone();
+        levels.resize(count.max(self.len()), last);
+        Self { levels }
+    }
+
     #[cfg(test)]
     pub(crate) fn from_levels(levels: Vec<u32>) -> Self {
         Self { levels }

@@ -1,5 +1,7 @@
 //! Batches of volumes as batches of images, and back: the network is 2D.
 
+use std::borrow::Cow;
+
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5, CowArray, Ix5};
 
 /// Images for the 2D network.
@@ -8,6 +10,23 @@ pub(crate) struct ImageBatch {
     /// `(n, c, y, x)`.
     pub(crate) values: Vec<f32>,
     pub(crate) shape: [usize; 4],
+}
+
+impl ImageBatch {
+    /// `count` images: these, and the last one again and again.
+    ///
+    /// # Panics
+    /// If there is no image.
+    pub(crate) fn padded(&self, count: usize) -> Cow<'_, Self> {
+        let [n, c, y, x] = self.shape;
+        let missing = count.saturating_sub(n);
+        if missing == 0 {
+            return Cow::Borrowed(self);
+        }
+        let last = &self.values[(n - 1) * c * y * x..];
+        let values = [&self.values[..], &last.repeat(missing)].concat();
+        Cow::Owned(Self { values, shape: [count, c, y, x] })
+    }
 }
 
 /// A batch of volumes as a batch of images: slice z of item i becomes image i·z + z.
@@ -45,5 +64,14 @@ mod tests {
         let mut back = Array5::zeros(batch.dim());
         from_images(&images.values, back.view_mut());
         assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn the_last_image_fills_a_batch() {
+        let images = ImageBatch { values: vec![1.0, 2.0, 3.0, 4.0], shape: [2, 1, 1, 2] };
+        let values = vec![1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 3.0, 4.0];
+        let expected = ImageBatch { values, shape: [4, 1, 1, 2] };
+        assert_eq!(*images.padded(4), expected);
+        assert_eq!(*images.padded(2), images);
     }
 }

@@ -44,6 +44,17 @@ struct PassKey {
     distance: Option<Distance>,
 }
 
+impl PassKey {
+    /// Whether a pass of this key can take the images of another, padded.
+    fn holds(self, other: Self) -> bool {
+        let [n, image @ ..] = self.shape;
+        let [other_n, other_image @ ..] = other.shape;
+        let same_work =
+            (self.conditionings, self.distance) == (other.conditionings, other.distance);
+        same_work && image == other_image && (1..=n).contains(&other_n)
+    }
+}
+
 impl<B: Backend> Fused<B> {
     /// Of weights that do not change.
     pub(super) fn new(parameters: &Parameters, backend: B) -> Result<Self, DiffusionError> {
@@ -71,10 +82,16 @@ impl<B: Backend> Fused<B> {
         self.network.forward(&self.backend, weights, &inputs)
     }
 
-    fn download(&self, restored: &FeatureMaps<B>) -> Result<Vec<f32>, DiffusionError> {
+    /// The first `count` images: any further ones are padding.
+    fn download(
+        &self,
+        restored: &FeatureMaps<B>,
+        count: usize,
+    ) -> Result<Vec<f32>, DiffusionError> {
         let values = self.backend.download_maps(restored)?;
         let pixels = restored.extent().height * restored.extent().width;
-        Ok(transposed(&values, [pixels, restored.channels()]).into_owned())
+        let values = &values[..count * pixels * restored.channels()];
+        Ok(transposed(values, [pixels, restored.channels()]).into_owned())
     }
 
     /// Tells, of a lack of memory, which batch would fit.
@@ -95,17 +112,21 @@ impl<B: Backend> Fused<B> {
         }
     }
 
-    /// A pass that waits, or a new one: no two threads get the same.
+    /// A pass that waits, or a new one: no two threads get the same. Where graphs are replayed, each pass keeps the memory
+    /// of all its layers, so a waiting pass takes a smaller batch too, padded with its last image. On the CPU, where a pass
+    /// keeps its images alone, nothing is padded.
     fn pass<Found>(
         &self,
         waiting: &Waiting<B, Found>,
-        key: PassKey,
+        (key, pads): (PassKey, bool),
         images: &ImageBatch,
         conditionings: &[Conditioning],
     ) -> RepeatedPass<B, Found> {
         let Self { network, backend, .. } = self;
         let mut passes = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = passes.iter().position(|pass| pass.key == key);
+        let keys = passes.iter().map(|pass| pass.key).enumerate();
+        let usable = keys.filter(|(_, waits)| *waits == key || (pads && waits.holds(key)));
+        let found = usable.min_by_key(|(_, waits)| waits.shape[0]).map(|(index, _)| index);
         let found = found.map(|index| passes.swap_remove(index));
         drop(passes);
         let Some(mut pass) = found else {
@@ -113,9 +134,10 @@ impl<B: Backend> Fused<B> {
             let (image, sinusoids) = (to_maps(backend, images), sinusoids.collect());
             return RepeatedPass { key, image, sinusoids, run: GraphCache::default() };
         };
-        replace_maps(backend, images, &mut pass.image);
+        let count = pass.key.shape[0];
+        replace_maps(backend, &images.padded(count), &mut pass.image);
         for (conditioning, sinusoids) in conditionings.iter().zip(&mut pass.sinusoids) {
-            network.replace_sinusoids(backend, conditioning, sinusoids);
+            network.replace_sinusoids(backend, &conditioning.padded(count), sinusoids);
         }
         pass
     }
@@ -129,10 +151,10 @@ impl<B: Backend> Fused<B> {
         work: impl FnOnce(&FeatureMaps<B>, &[FeatureMaps<B>]) -> Found,
         read: impl FnOnce(&Found) -> Result<R, DiffusionError>,
     ) -> Result<R, DiffusionError> {
-        let _lock = self.backend.lock();
+        let lock = self.backend.lock();
         let key = PassKey { shape: images.shape, conditionings: conditionings.len(), distance };
-        let RepeatedPass { image, sinusoids, mut run, .. } =
-            self.pass(waiting, key, images, conditionings);
+        let RepeatedPass { key, image, sinusoids, mut run } =
+            self.pass(waiting, (key, lock.is_some()), images, conditionings);
         let found = run.run(&self.backend, || work(&image, &sinusoids), read);
         let found = found.map_err(|error| self.explain(error, images.shape, Purpose::Restore))?;
         let pass = RepeatedPass { key, image, sinusoids, run };
@@ -167,7 +189,8 @@ impl<B: Backend> Runner for Fused<B> {
     ) -> Result<Vec<f32>, DiffusionError> {
         let given = (images, std::slice::from_ref(conditioning));
         let work = |image: &_, sinusoids: &[_]| self.restored(&self.weights, image, &sinusoids[0]);
-        self.run(&self.restorations, given, None, work, |restored| self.download(restored))
+        let read = |restored: &_| self.download(restored, images.shape[0]);
+        self.run(&self.restorations, given, None, work, read)
     }
 
     fn ensemble(
@@ -178,8 +201,9 @@ impl<B: Backend> Runner for Fused<B> {
     ) -> Result<Option<Sums>, DiffusionError> {
         let work = |image: &_, sinusoids: &[_]| self.summed(distance, image, sinusoids);
         let read = |sums: &Ensemble<B>| {
-            let residuals = self.download(&sums.distances)?;
-            Ok(Sums { residuals, restorations: self.download(&sums.members)? })
+            let [residuals, restorations] =
+                [&sums.distances, &sums.members].map(|maps| self.download(maps, images.shape[0]));
+            Ok(Sums { residuals: residuals?, restorations: restorations? })
         };
         self.run(&self.ensembles, (images, conditionings), Some(distance), work, read).map(Some)
     }
@@ -311,7 +335,8 @@ impl<B: Backend> Trainable for FusedTrainable<B> {
         let _lock = backend.lock();
         let image = to_maps(backend, images);
         let sinusoid = network.sinusoids(backend, conditioning);
-        self.fused.download(&self.fused.restored(average, &image, &sinusoid)).map(Some)
+        let restored = self.fused.restored(average, &image, &sinusoid);
+        self.fused.download(&restored, images.shape[0]).map(Some)
     }
 
     fn state(&self) -> Result<State, DiffusionError> {
@@ -436,6 +461,41 @@ mod tests {
                     assert!(found == expected, "{distance:?} on {on}");
                 }
             }
+        }
+    }
+
+    /// Restores three images, then the first two, then the first alone, each as it is and as an ensemble; returns the
+    /// number of passes that wait afterwards.
+    fn restore_smaller_batches<B: Backend>(make: impl Fn() -> Fused<B>) -> [usize; 2] {
+        let (all, levels) = (images("x"), [0, 40, 99]);
+        let lasting = make();
+        for count in [3, 3, 3, 2, 1, 2, 3] {
+            let [_, c, y, x] = all.shape;
+            let values = all.values[..count * c * y * x].to_vec();
+            let images = ImageBatch { values, shape: [count, c, y, x] };
+            let conditioning = Conditioning::from_levels(levels[..count].to_vec());
+            let [found, expected] =
+                [&lasting, &make()].map(|fused| fused.forward(&images, &conditioning).unwrap());
+            assert!(found == expected, "{count} images");
+            let members = [conditioning.clone(), Conditioning::from_levels(vec![7; count])];
+            let [found, expected] = [&lasting, &make()]
+                .map(|fused| fused.ensemble(&images, &members, Distance::Absolute).unwrap());
+            assert!(found == expected, "an ensemble of {count} images");
+        }
+        [lasting.restorations.lock().unwrap().len(), lasting.ensembles.lock().unwrap().len()]
+    }
+
+    #[test]
+    fn a_smaller_batch_needs_no_further_pass_where_graphs_are_replayed() {
+        let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+        let compute = disyre_kernels::Compute::new(Precision::F32);
+        let on_cpu = || Fused::new(&parameters, disyre_kernels::Cpu::new(compute)).unwrap();
+        assert_eq!(restore_smaller_batches(on_cpu), [3, 3]);
+        #[cfg(feature = "cuda-emulation")]
+        for precision in [Precision::F32, Precision::Bf16] {
+            let backend = || disyre_cuda::Cuda::emulated_graphs(Default::default(), precision);
+            let emulated = || Fused::new(&parameters, backend()).unwrap();
+            assert_eq!(restore_smaller_batches(emulated), [1, 1]);
         }
     }
 
