@@ -164,7 +164,7 @@ mod on_device {
             Err(error) => {
                 let required = std::env::var("DISYRE_REQUIRE_CUDA").is_ok_and(|value| value == "1");
                 assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
-                println!("skipped on a device: {error}");
+                println!("no GPU is tested: {error}");
                 None
             }
         }

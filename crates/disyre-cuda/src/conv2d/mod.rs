@@ -117,7 +117,7 @@ enum Found {
     Sums,
 }
 
-/// What a pass reads and adds beside its packed weights.
+/// Inputs and addends of a pass beside its packed weights.
 #[derive(Debug, Clone, Copy, Default)]
 struct Operands {
     source: Parts,

@@ -56,7 +56,7 @@ pub(crate) fn device(precision: Precision) -> Option<Cuda<disyre_cuda::Stream>> 
             assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
             // One line for each test, which has a thread of its own, however many cases it tries.
             if !SAID.replace(true) {
-                println!("skipped on a device: {error}");
+                println!("no GPU is tested: {error}");
             }
             None
         }

@@ -23,7 +23,7 @@ pub(crate) fn devices() -> Vec<Device> {
             let required =
                 std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|value| value == "1");
             assert!(!required, "DISYRE_REQUIRE_CUDA is 1, but {error}");
-            println!("skipped on CUDA: {error}");
+            println!("no GPU is tested: {error}");
         }
     }
     devices
