@@ -26,6 +26,7 @@ mod augment;
 mod check;
 mod elastic;
 mod error;
+mod heads;
 mod intensity;
 mod smooth;
 mod spatial;
@@ -35,6 +36,10 @@ mod spline;
 pub use augment::{AugmentConfig, AugmentParams, Augmenter};
 pub use elastic::ElasticParams;
 pub use error::AugmentError;
+pub use heads::{
+    Acquisition, Appearance, Geometry, HeadConfig, HeadMap, HeadParams, HeadSynthesiser, Lesion,
+    Plane, Stripping, Wave,
+};
 pub use intensity::{IntensityConfig, IntensityParams, NoiseParams};
 pub use spatial::SpatialParams;
 pub use spatial_config::SpatialConfig;
