@@ -239,6 +239,17 @@ pub enum VolumeError {
         /// The value given.
         upper: f64,
     },
+    /// A scaling whose numbers do not fit.
+    #[error("the intensity scaling needs {expected}")]
+    Levels {
+        /// Numbers that it may have.
+        expected: &'static str,
+    },
+    /// A scaling by a cohort without that cohort.
+    #[error(
+        "the intensity scaling has no reference of its own: fit one on the quantiles of a cohort, with the same settings"
+    )]
+    Reference,
     /// A constant image.
     #[error(
         "no intensity range: the lower end is {low} and the upper quantile {high}; the image is empty or constant"

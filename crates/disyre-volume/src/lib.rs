@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Main types: [`Scan`] (a file's volume and the header that its maps inherit), [`ScanName`] and [`SidecarFiles`] (which
-//! file belongs to which scan), [`Interpolation`], [`IntensityScaling`], [`VoxelBox`], [`Orientation`].
+//! file belongs to which scan), [`Interpolation`], [`IntensityScaling`] and its [`IntensityMap`], [`VoxelBox`], [`Orientation`].
 //!
 //! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
 #![forbid(unsafe_code)]
@@ -30,7 +30,7 @@
 mod affine;
 mod brain_mask;
 mod error;
-mod intensity_scaling;
+mod intensity;
 mod names;
 mod nifti_file;
 mod orientation;
@@ -39,7 +39,7 @@ mod voxel_box;
 
 pub use brain_mask::{nonzero_mask, read_mask, read_on_grid};
 pub use error::{AffineSource, VolumeError};
-pub use intensity_scaling::{IntensityRange, IntensityScaling};
+pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
 };
