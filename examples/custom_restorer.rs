@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let restorer = HealthyMean(mean_of_brains(&cohort.training));
     println!("mean of {} healthy brains: {:.3}", cohort.training.len(), restorer.0);
-    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
+    let detector = Detector::new(&restorer, config.prepare.build()?, config.detect_options())?;
     if healthy.is_none() {
         let phantom = PhantomConfig::default().with_lesion(Key::new(99), LesionKind::Stroke);
         let path = out.join("phantom.nii.gz");
@@ -60,7 +60,10 @@ fn map(detector: &Detector<'_>, path: &Path, out: &Path) -> Result<(), Box<dyn s
 fn phantom_cohort(config: &RunConfig) -> Result<Cohort, disyre::Error> {
     let subject = |index: u64| {
         let volume: Volume = PhantomConfig::default().healthy(Key::new(index)).volume;
-        Ok(Subject::new(format!("phantom-{index}"), config.prepare.prepare(&volume, None)?))
+        Ok(Subject::new(
+            format!("phantom-{index}"),
+            config.prepare.build()?.prepare(&volume, None)?,
+        ))
     };
     let subjects: Result<Vec<_>, disyre::Error> = (0..4).map(subject).collect();
     Cohort::split(subjects?, 1, Key::new(0))

@@ -38,7 +38,8 @@ fn without_data(out: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     (config.train.steps, config.train.warmup_steps, config.train.validation_pairs) = (2, 1, 2);
     let phantoms = PhantomConfig::default();
     let subject = |index: u64| {
-        let prepared = config.prepare.prepare(&phantoms.healthy(Key::new(index)).volume, None)?;
+        let prepared =
+            config.prepare.build()?.prepare(&phantoms.healthy(Key::new(index)).volume, None)?;
         Ok::<_, disyre::Error>(Subject::new(format!("phantom-{index}"), prepared))
     };
     let subjects = (0..3).map(subject).collect::<Result<_, _>>()?;

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Patches of 32² and 40 000 parameters.
 fn tiny(steps: u64) -> RunConfig {
     let cpu = RunConfig::cpu_2mm();
-    let mut prepare = cpu.prepare;
+    let mut prepare = cpu.prepare.clone();
     prepare.spacing_mm = 4.0;
     RunConfig {
         prepare,
@@ -43,7 +43,10 @@ fn train_on_phantoms(config: &RunConfig, folder: &Path) -> Result<(), Error> {
         PhantomConfig { shape: [24, 48, 42], spacing_mm: 4.0, ..PhantomConfig::default() };
     let subject = |index: u64| {
         let scan = phantoms.healthy(Key::new(config.seed).child("phantom").child(index)).volume;
-        Ok(Subject::new(format!("phantom-{index:02}"), config.prepare.prepare(&scan, None)?))
+        Ok(Subject::new(
+            format!("phantom-{index:02}"),
+            config.prepare.build()?.prepare(&scan, None)?,
+        ))
     };
     let subjects = (0..10).map(subject).collect::<Result<Vec<_>, Error>>()?;
     let cohort = Cohort::split(subjects, config.pairs.hold_out, Key::new(config.seed))?;

@@ -40,7 +40,8 @@ impl Restorer for Instant {
 /// One head with the working spacing, which needs no resampling, and with another.
 fn scan(criterion: &mut Criterion) {
     let config = RunConfig::reference();
-    let detector = Detector::new(&Instant, config.prepare, config.detect_options())
+    let preparation = config.prepare.build().expect("the preset is valid");
+    let detector = Detector::new(&Instant, preparation.clone(), config.detect_options())
         .expect("the preset is valid");
     let mut group = criterion.benchmark_group("detector");
     group.sample_size(10);
@@ -49,7 +50,7 @@ fn scan(criterion: &mut Criterion) {
         let scan = phantoms.healthy(key("detector")).volume;
         let size = shape.map(|extent| extent.to_string()).join("x");
         group.bench_function(format!("prepare/{spacing_mm}mm/{size}"), |bencher| {
-            time(bencher, || config.prepare.prepare(&scan, None));
+            time(bencher, || preparation.prepare(&scan, None));
         });
         group.bench_function(format!("detect/{spacing_mm}mm/{size}"), |bencher| {
             time(bencher, || detector.detect(&scan, None, &mut |_, _| {}));

@@ -88,7 +88,7 @@ fn scaling(c: &mut Criterion) {
             b.iter_batched(
                 || volume.data.clone(),
                 |mut data| {
-                    let range = scaling.fit(data.view(), mask.view()).expect("a brain");
+                    let range = scaling.fit(data.view(), mask.view(), None).expect("a brain");
                     range.apply(&mut data.view_mut());
                     data
                 },

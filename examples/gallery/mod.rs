@@ -40,7 +40,7 @@ pub fn slices() -> Result<Vec<Array4<f32>>, Box<dyn Error>> {
 fn slice_of(scan: &Volume) -> Result<Array4<f32>, Box<dyn Error>> {
     let mut volume = to_ras(scan).data;
     let mask = nonzero_mask(volume.view());
-    let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view())?;
+    let range = IntensityScaling::Brain { upper: 0.995 }.fit(volume.view(), mask.view(), None)?;
     range.apply(&mut volume.view_mut());
     let (depth, height, width) = volume.dim();
     Ok(Array4::from_shape_fn((1, 1, 104, 88), |(_, _, y, x)| {

@@ -109,7 +109,7 @@ fn a_perfect_restorer_scores_zero_and_gives_the_scan_back() {
     let scan = scan_with_spot([12, 10, 25]);
     let mut config = config();
     config.prepare.spacing_mm = 1.0;
-    let found = Detector::new(&Identity, config.prepare, config.detect_options())
+    let found = Detector::new(&Identity, config.prepare.build().unwrap(), config.detect_options())
         .unwrap()
         .detect(&scan, None, &mut |_, _| ())
         .unwrap();
@@ -126,7 +126,8 @@ fn a_spot_is_found_where_it_lies_in_the_scan() {
         let mut config = config();
         config.prepare.spacing_mm = spacing_mm;
         let detector =
-            Detector::new(&Constant(1.0), config.prepare, config.detect_options()).unwrap();
+            Detector::new(&Constant(1.0), config.prepare.build().unwrap(), config.detect_options())
+                .unwrap();
         let found = detector.detect(&scan, None, &mut |_, _| ()).unwrap();
         let best = found.score.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
         let distance =
@@ -145,7 +146,7 @@ fn the_map_does_not_depend_on_the_batch() {
     let map = |batch| {
         let mut config = config();
         config.detect.batch = batch;
-        Detector::new(&Constant(0.8), config.prepare, config.detect_options())
+        Detector::new(&Constant(0.8), config.prepare.build().unwrap(), config.detect_options())
             .unwrap()
             .detect(&scan, None, &mut |_, _| ())
             .unwrap()
@@ -168,7 +169,8 @@ fn maps_are_the_same_for_any_threads_and_batches_and_the_restorer_stays_on_its_t
             let restorer = Squares::failing_at(usize::MAX);
             let mut heard = Vec::new();
             let detector =
-                Detector::new(&restorer, config.prepare, config.detect_options()).unwrap();
+                Detector::new(&restorer, config.prepare.build().unwrap(), config.detect_options())
+                    .unwrap();
             let found =
                 detector.detect(&scan, None, &mut |done, all| heard.push((done, all))).unwrap();
             let all = heard[0].1;
@@ -191,7 +193,9 @@ fn a_restorer_that_fails_ends_the_scan_with_its_error() {
     config.detect.batch = 2;
     let detect = |call| {
         let restorer = Squares::failing_at(call);
-        let detector = Detector::new(&restorer, config.prepare, config.detect_options()).unwrap();
+        let detector =
+            Detector::new(&restorer, config.prepare.build().unwrap(), config.detect_options())
+                .unwrap();
         detector.detect(&scan, None, &mut |_, _| ()).unwrap_err()
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -259,7 +263,7 @@ fn the_map_of_a_network_is_that_of_every_window_restored_alone_and_plainly() {
         ColdRestorer::with(model.clone(), &parameters, &Device::cpu(), engine).unwrap()
     });
     let scan = scan_with_spot([12, 10, 25]);
-    let found = Detector::new(&fused, config.prepare, config.detect_options())
+    let found = Detector::new(&fused, config.prepare.build().unwrap(), config.detect_options())
         .unwrap()
         .detect(&scan, None, &mut |_, _| ())
         .unwrap();
@@ -282,13 +286,16 @@ fn whole_slices_are_restored_once_each_and_find_the_spot_too() {
     config.detect.foreground_weight = false;
     let scan = scan_with_spot([12, 15, 18]);
     let mut windows = 0;
-    let detector = Detector::new(&Constant(1.0), config.prepare, config.detect_options()).unwrap();
+    let detector =
+        Detector::new(&Constant(1.0), config.prepare.build().unwrap(), config.detect_options())
+            .unwrap();
     let found = detector.detect(&scan, None, &mut |_, total| windows = total).unwrap();
     // At 2 mm; slices without brain are left out.
     assert!((1..=12).contains(&windows), "{windows} slices");
     let greatest = found.score.iter().fold(0.0f32, |max, &score| max.max(score));
     assert_eq!(found.score[[12, 15, 18]], greatest);
-    let identity = Detector::new(&Identity, config.prepare, config.detect_options()).unwrap();
+    let identity =
+        Detector::new(&Identity, config.prepare.build().unwrap(), config.detect_options()).unwrap();
     let found = identity.detect(&scan, None, &mut |_, _| ()).unwrap();
     assert!(found.score.iter().all(|&score| score == 0.0));
 }
@@ -297,7 +304,7 @@ fn whole_slices_are_restored_once_each_and_find_the_spot_too() {
 fn scans_that_cannot_be_scaled_are_refused() {
     let mut scan = scan_with_spot([12, 10, 25]);
     let detect = |scan: &Volume| {
-        Detector::new(&Identity, config().prepare, config().detect_options())
+        Detector::new(&Identity, config().prepare.build().unwrap(), config().detect_options())
             .unwrap()
             .detect(scan, None, &mut |_, _| ())
             .unwrap_err()
@@ -331,11 +338,12 @@ fn a_scan_on_disk_is_restored_within_the_mask_of_its_brain() {
     let mut config = RunConfig::cpu_2mm();
     config.prepare.spacing_mm = 1.0;
     config.detect.severities.truncate(1);
-    let detector = Detector::new(&Identity, config.prepare, config.detect_options()).unwrap();
+    let detector =
+        Detector::new(&Identity, config.prepare.build().unwrap(), config.detect_options()).unwrap();
     let found = detector.detect(&scan.volume, Some(brain.view()), &mut |_, _| ()).unwrap();
     assert!(found.score.iter().all(|&score| score == 0.0));
     // Beyond the 98th percentile the restoration is cut off, below it is the scan itself.
-    let high = found.prepared.range.high;
+    let high = found.prepared.intensities.high();
     assert!(high < brightest, "{high} of {brightest}");
     let mut voxels = 0;
     Zip::from(&found.restored).and(&scan.volume.data).and(&brain).for_each(

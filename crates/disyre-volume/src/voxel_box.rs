@@ -47,6 +47,13 @@ impl VoxelBox {
         view
     }
 
+    /// The grid of the voxels that lie in the box; every voxel keeps its world coordinates.
+    pub fn grid_of(&self, grid: &Grid) -> Grid {
+        let region = self.within(grid.shape);
+        let start = [2, 1, 0].map(|axis: usize| region.start[axis] as f64);
+        Grid { shape: region.shape(), affine: rescaled(&grid.affine, start, [1.0; 3]) }
+    }
+
     /// The part of the box that lies inside an array of the given shape.
     fn within(self, shape: [usize; 3]) -> Self {
         let end = [0, 1, 2].map(|axis| self.end[axis].min(shape[axis]));
@@ -78,15 +85,8 @@ pub fn foreground_box(mask: ArrayView3<'_, u8>) -> Option<VoxelBox> {
 /// # Shapes and units
 /// The part of `region` that lies inside the volume, `(z, y, x)`.
 pub fn crop(volume: &Volume, region: VoxelBox) -> Volume {
-    let region = region.within(volume.grid.shape);
-    let start = [2, 1, 0].map(|axis: usize| region.start[axis] as f64);
-    Volume {
-        data: region.view_of(volume.data.view()).to_owned(),
-        grid: Grid {
-            shape: region.shape(),
-            affine: rescaled(&volume.grid.affine, start, [1.0; 3]),
-        },
-    }
+    let data = region.view_of(volume.data.view()).to_owned();
+    Volume { data, grid: region.grid_of(&volume.grid) }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use disyre_core::Key;
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
-use disyre_volume::find_scans;
+use disyre_volume::{IntensityReference, ScanName, find_scans};
 
-use crate::{Error, LocationMap, Prepared, RunConfig, Segmentation, SourceScan};
+use crate::{Error, LocationMap, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan};
 
 /// A healthy scan, prepared.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Subject {
 /// let phantoms = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
 /// let subject = |index: u64| -> Result<Subject, disyre::Error> {
 ///     let phantom = phantoms.healthy(Key::new(index)).volume;
-///     Ok(Subject::new(format!("phantom-{index}"), config.prepare.prepare(&phantom, None)?))
+///     Ok(Subject::new(format!("phantom-{index}"), config.prepare.build()?.prepare(&phantom, None)?))
 /// };
 /// let cohort = Cohort::split((0..10).map(subject).collect::<Result<_, _>>()?, 2, Key::new(0))?;
 /// assert_eq!((cohort.training.len(), cohort.validation.len()), (8, 2));
@@ -51,6 +51,8 @@ pub struct Cohort {
     pub training: Vec<Subject>,
     /// Never seen by training.
     pub validation: Vec<Subject>,
+    /// What their intensities were scaled by, where that was fitted to those that train.
+    pub reference: Option<IntensityReference>,
 }
 
 impl Cohort {
@@ -61,8 +63,15 @@ impl Cohort {
     /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
     /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
-        let scans = SourceScan::read_all_unhashed(&find_scans(folder)?, config)?;
-        Self::split(scans.into_iter().map(Subject::from).collect(), config.pairs.hold_out, key)
+        let paths = find_scans(folder)?;
+        let names = paths.iter().map(|path| ScanName::of(path).to_string());
+        let kept = kept_for_validation(names.collect(), config.pairs.hold_out, key)?;
+        let fits = |name: &str| !kept.iter().any(|kept| kept == name);
+        let PreparedScans { scans, preparation } =
+            PreparedScans::read_unhashed(&paths, config, fits)?;
+        let subjects = scans.into_iter().map(Subject::from).collect();
+        let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
+        Ok(Self { reference: preparation.reference().cloned(), ..cohort })
     }
 
     /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
@@ -70,23 +79,33 @@ impl Cohort {
     /// # Errors
     /// [`Error::CohortTooSmall`] with fewer than two subjects; [`Error::SameName`] for a name that comes twice.
     pub fn split(mut subjects: Vec<Subject>, hold_out: usize, key: Key) -> Result<Self, Error> {
-        if subjects.len() < 2 {
-            return Err(Error::CohortTooSmall { got: subjects.len(), needed: 2 });
-        }
-        let mut names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::SameName { name: twice[0].to_owned() });
-        }
-        let kept = hold_out.min(subjects.len() / 5).max(1);
-        // The lot of a subject depends on its name alone, so that adding others keeps most of the split.
-        let lot = |subject: &Subject| key.child(subject.name.as_str()).rng().random::<u64>();
-        subjects.sort_by_cached_key(|subject| (lot(subject), subject.name.clone()));
-        let mut training = subjects.split_off(kept);
-        training.sort_by(|a, b| a.name.cmp(&b.name));
+        let names = subjects.iter().map(|subject| subject.name.clone()).collect();
+        let kept = kept_for_validation(names, hold_out, key)?;
         subjects.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { training, validation: subjects })
+        let (validation, training) =
+            subjects.into_iter().partition(|subject| kept.contains(&subject.name));
+        Ok(Self { training, validation, reference: None })
     }
+}
+
+/// Names of the subjects that validate.
+fn kept_for_validation(
+    mut names: Vec<String>,
+    hold_out: usize,
+    key: Key,
+) -> Result<Vec<String>, Error> {
+    if names.len() < 2 {
+        return Err(Error::CohortTooSmall { got: names.len(), needed: 2 });
+    }
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::SameName { name: twice[0].clone() });
+    }
+    let kept = hold_out.min(names.len() / 5).max(1);
+    // The lot of a subject depends on its name alone, so that adding others keeps most of the split.
+    names.sort_by_cached_key(|name| (key.child(name.as_str()).rng().random::<u64>(), name.clone()));
+    names.truncate(kept);
+    Ok(names)
 }
 
 impl From<SourceScan> for Subject {

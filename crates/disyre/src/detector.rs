@@ -6,7 +6,7 @@ use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_score::{Ensemble, EnsembleConfig};
 
 use crate::map_blender::{MapBlender, WindowBatch};
-use crate::{DetectOptions, Error, PrepareConfig, Prepared};
+use crate::{DetectOptions, Error, Preparation, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
 ///
@@ -25,14 +25,14 @@ use crate::{DetectOptions, Error, PrepareConfig, Prepared};
 /// let config = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
 /// let scan = config.with_lesion(Key::new(1), LesionKind::Stroke).volume;
 /// let options = DetectOptions { window: [1, 32, 32], ..DetectOptions::default() };
-/// let detector = Detector::new(&Darken, RunConfig::cpu_2mm().prepare, options)?;
+/// let detector = Detector::new(&Darken, RunConfig::cpu_2mm().prepare.build()?, options)?;
 /// let found = detector.detect(&scan, None, &mut |_, _| ())?;
 /// assert_eq!(found.score.dim(), scan.data.dim());
 /// # Ok::<(), disyre::Error>(())
 /// ```
 pub struct Detector<'a> {
     restorer: &'a dyn Restorer,
-    prepare: PrepareConfig,
+    preparation: Preparation,
     ensemble: Ensemble,
     options: DetectOptions,
 }
@@ -40,7 +40,7 @@ pub struct Detector<'a> {
 impl std::fmt::Debug for Detector<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Detector")
-            .field("prepare", &self.prepare)
+            .field("preparation", &self.preparation)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
@@ -68,16 +68,15 @@ impl<'a> Detector<'a> {
     /// [`Error::Setting`] for settings out of range, [`Error::Score`] for an ensemble that cannot be.
     pub fn new(
         restorer: &'a dyn Restorer,
-        prepare: PrepareConfig,
+        preparation: Preparation,
         options: DetectOptions,
     ) -> Result<Self, Error> {
-        prepare.check()?;
         options.check()?;
         let ensemble = EnsembleConfig {
             severities: options.severities.clone(),
             foreground_weight: options.foreground_weight,
         };
-        Ok(Self { restorer, prepare, ensemble: ensemble.build()?, options })
+        Ok(Self { restorer, preparation, ensemble: ensemble.build()?, options })
     }
 
     /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
@@ -86,21 +85,21 @@ impl<'a> Detector<'a> {
     /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0.
     ///
     /// # Errors
-    /// Those of [`PrepareConfig::prepare`] and of the restorer.
+    /// Those of [`Preparation::prepare`] and of the restorer.
     pub fn detect(
         &self,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
-        let prepared = self.prepare.prepare(scan, brain)?;
+        let prepared = self.preparation.prepare(scan, brain)?;
         let to_scan = prepared.to_scan_grid(scan, brain)?;
         let (mut score, mut restored) = self.map(&prepared.volume.data, progress)?;
         restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
         clear_outside(&mut restored, &prepared.mask);
         clear_outside(&mut score, &prepared.mask);
         let mut in_units = restored.clone();
-        prepared.range.invert(&mut in_units.view_mut());
+        prepared.intensities.invert(&mut in_units.view_mut());
         clear_outside(&mut in_units, &prepared.mask);
         let [score, in_units] =
             [score, in_units].map(|data| Volume { data, grid: prepared.volume.grid });

@@ -68,6 +68,14 @@ pub enum Error {
         /// The first field that differs, as in the settings.
         field: String,
     },
+    /// What was fitted to a cohort belongs to another preparation.
+    #[error("{} was fitted for another preparation than that of {}; restore the file that was changed, or train anew", path.display(), settings.display())]
+    Preparation {
+        /// What was fitted.
+        path: PathBuf,
+        /// The settings of the run.
+        settings: PathBuf,
+    },
     /// A picture could not be encoded.
     #[error("cannot encode {} as PNG", path.display())]
     Picture {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
-use disyre_volume::{ScanName, find_scans};
+use disyre_volume::{IntensityReference, ScanName, find_scans};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub struct Recipe {
     pub anomaly: AnomalyConfig,
     /// Preparation of the scans.
     pub prepare: PrepareConfig,
+    /// What the scaling of intensities was fitted to, if it is one by a cohort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<IntensityReference>,
     /// Model that told the tissues of the bias, if the family has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tissues: Option<Tissues>,
@@ -89,9 +92,10 @@ impl Recipe {
             segmentation: only(&self.segmentation)?,
             locations: only(&self.places)?,
         };
+        let preparation = self.prepare.with_reference(self.reference.clone())?;
         let read = |path: &PathBuf| match ScanName::of(path).as_str() == self.source {
-            true => SourceScan::read_unhashed(path, &self.prepare, &own),
-            false => SourceScan::read_unhashed(path, &self.prepare, &SidecarPaths::default()),
+            true => SourceScan::read_unhashed(path, &preparation, &own),
+            false => SourceScan::read_unhashed(path, &preparation, &SidecarPaths::default()),
         };
         let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
         let which = scans.iter().position(|scan| scan.name == self.source);
@@ -135,7 +139,7 @@ impl Recipe {
 mod tests {
     use super::*;
     use crate::phantom::PhantomConfig;
-    use crate::{RunConfig, Synthesiser};
+    use crate::{PreparedScans, RunConfig, Synthesiser};
     use disyre_volume::write_volume;
     use tempfile::TempDir;
 
@@ -151,7 +155,7 @@ mod tests {
         let mut config = RunConfig::cpu_2mm();
         (config.family, config.prepare.spacing_mm) = (Family::Fpi, 8.0);
         config.dag.window = [1, 8, 8];
-        let scans = SourceScan::read_all(&find_scans(folder.path()).unwrap(), &config).unwrap();
+        let scans = PreparedScans::read(&find_scans(folder.path()).unwrap(), &config).unwrap();
         let synthesiser = Synthesiser::new(scans, &config, None, Key::new(3)).unwrap();
         (folder, synthesiser.sample(0).unwrap())
     }
@@ -178,7 +182,7 @@ mod tests {
         let mut config = RunConfig::cpu_2mm();
         (config.family, config.prepare.spacing_mm) = (Family::Fpi, 8.0);
         config.dag.window = [1, 8, 8];
-        let scans = SourceScan::read_all(&paths, &config).unwrap();
+        let scans = PreparedScans::read(&paths, &config).unwrap();
         std::fs::copy(&paths[0], &paths[1]).unwrap();
         let sample =
             Synthesiser::new(scans, &config, None, Key::new(3)).unwrap().sample(0).unwrap();

@@ -6,7 +6,8 @@ use disyre_volume::{Scan, ScanName, SidecarFiles, SidecarKind};
 use rayon::prelude::*;
 
 use crate::{
-    Error, HashedFile, LocationMap, PrepareConfig, Prepared, RunConfig, Segmentation, TissueKind,
+    Error, HashedFile, LocationMap, Preparation, Prepared, RunConfig, Segmentation, TissueKind,
+    Unscaled,
 };
 
 /// A scan, prepared, and the file that it was read from.
@@ -44,78 +45,131 @@ pub(crate) struct ScanHashes {
     pub(crate) locations: Option<HashedFile>,
 }
 
+/// Scans that were read and prepared alike, with what their preparation was fitted to.
+#[derive(Debug, Clone)]
+pub struct PreparedScans {
+    /// The scans.
+    pub scans: Vec<SourceScan>,
+    /// Their preparation.
+    pub preparation: Preparation,
+}
+
 impl SourceScan {
     /// Reads, hashes and prepares a scan, and the files beside it.
     ///
     /// # Errors
     /// [`Error::Case`] naming the file, those of reading, and those of [`Segmentation::read`] and
     /// [`LocationMap::read`].
-    pub fn read(path: &Path, config: &PrepareConfig, beside: &SidecarPaths) -> Result<Self, Error> {
-        let scan = Self::read_unhashed(path, config, beside)?;
+    pub fn read(
+        path: &Path,
+        preparation: &Preparation,
+        beside: &SidecarPaths,
+    ) -> Result<Self, Error> {
+        let scan = Self::read_unhashed(path, preparation, beside)?;
         Ok(Self { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
     }
 
     /// Reads and prepares a scan of which no recipe will be made.
     pub(crate) fn read_unhashed(
         path: &Path,
-        config: &PrepareConfig,
+        preparation: &Preparation,
         beside: &SidecarPaths,
     ) -> Result<Self, Error> {
+        AlignedScan::read(path, preparation, beside)?.scale(preparation)
+    }
+}
+
+/// A scan before its intensities are scaled.
+struct AlignedScan {
+    path: PathBuf,
+    hashes: Option<ScanHashes>,
+    unscaled: Unscaled,
+    segmentation: Option<Segmentation>,
+    locations: Option<LocationMap>,
+}
+
+impl AlignedScan {
+    fn read(path: &Path, preparation: &Preparation, beside: &SidecarPaths) -> Result<Self, Error> {
         let scan = Scan::read(path)?;
-        let prepared =
-            config.prepare(&scan.volume, None).map_err(Error::case(&path.display().to_string()))?;
+        let unscaled = preparation
+            .align(&scan.volume, None)
+            .map_err(Error::case(&path.display().to_string()))?;
         let SidecarPaths { segmentation, locations } = beside;
-        let grid = &prepared.volume.grid;
+        let (grid, brain) = (unscaled.grid(), unscaled.brain());
         let segmentation = segmentation.as_deref();
         let segmentation =
-            segmentation.map(|path| Segmentation::read(path, &scan, grid)).transpose()?;
+            segmentation.map(|path| Segmentation::read(path, &scan, &grid)).transpose()?;
         let locations = locations.as_deref();
         let locations =
-            locations.map(|path| LocationMap::read(path, &scan, &prepared)).transpose()?;
-        Ok(Self {
-            path: path.to_owned(),
-            hashes: None,
-            name: ScanName::of(path).to_string(),
-            prepared,
-            segmentation,
-            locations,
-        })
+            locations.map(|path| LocationMap::read(path, &scan, &grid, brain)).transpose()?;
+        Ok(Self { path: path.to_owned(), hashes: None, unscaled, segmentation, locations })
     }
 
+    fn scale(self, preparation: &Preparation) -> Result<SourceScan, Error> {
+        let Self { path, hashes, unscaled, segmentation, locations } = self;
+        let prepared =
+            preparation.scale(&unscaled).map_err(Error::case(&path.display().to_string()))?;
+        let name = ScanName::of(&path).to_string();
+        Ok(SourceScan { path, hashes, name, prepared, segmentation, locations })
+    }
+}
+
+impl PreparedScans {
     /// Reads and hashes some scans, several at a time, with their segmentations if the settings ask for label maps, and
-    /// their location maps if there are some.
+    /// their location maps if there are some. What the preparation needs of a cohort is fitted to all of them.
     ///
     /// # Errors
-    /// As [`read`](Self::read), of the first scan that fails; [`Error::Volume`] for a scan without its files, before any
+    /// As [`SourceScan::read`], of the first scan that fails; [`Error::Volume`] for a scan without its files, before any
     /// is read.
-    pub fn read_all(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<Self>, Error> {
-        Self::read_each(paths, config, Self::read)
+    pub fn read(paths: &[PathBuf], config: &RunConfig) -> Result<Self, Error> {
+        let read = |path: &Path, preparation: &Preparation, beside: &SidecarPaths| {
+            let scan = AlignedScan::read(path, preparation, beside)?;
+            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
+        };
+        Self::read_each(paths, config, read, |_| true)
     }
 
-    /// Reads some scans of which no recipes will be made.
-    pub(crate) fn read_all_unhashed(
+    /// Reads some scans of which no recipes will be made. What the preparation needs of a cohort is fitted to those that
+    /// `fits` chooses by name.
+    pub(crate) fn read_unhashed(
         paths: &[PathBuf],
         config: &RunConfig,
-    ) -> Result<Vec<Self>, Error> {
-        Self::read_each(paths, config, Self::read_unhashed)
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
+        Self::read_each(paths, config, AlignedScan::read, fits)
     }
 
     fn read_each(
         paths: &[PathBuf],
         config: &RunConfig,
-        read: fn(&Path, &PrepareConfig, &SidecarPaths) -> Result<Self, Error>,
-    ) -> Result<Vec<Self>, Error> {
-        let segmentations = config.tissue.segmentations.as_deref();
-        let segmentations = segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps);
-        let segmentations = sidecars(paths, segmentations, SidecarKind::Segmentation)?;
-        let locations = sidecars(paths, config.pairs.places.as_deref(), SidecarKind::LocationMap)?;
-        let beside = segmentations.into_iter().zip(locations);
-        let beside: Vec<SidecarPaths> = beside
-            .map(|(segmentation, locations)| SidecarPaths { segmentation, locations })
-            .collect();
-        let read = |(path, beside): (&PathBuf, &_)| read(path, &config.prepare, beside);
-        paths.par_iter().zip(&beside).map(read).collect()
+        read: impl Fn(&Path, &Preparation, &SidecarPaths) -> Result<AlignedScan, Error> + Sync,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
+        let unfitted = Preparation::unfitted(&config.prepare)?;
+        let beside = sidecars_of(paths, config)?;
+        let files = paths.par_iter().zip(&beside);
+        let align = |(path, beside): (&PathBuf, &_)| read(path, &unfitted, beside);
+        if unfitted.is_fitted() {
+            let scale = |aligned: AlignedScan| aligned.scale(&unfitted);
+            let scans = files.map(|file| align(file).and_then(scale));
+            return Ok(Self { scans: scans.collect::<Result<_, _>>()?, preparation: unfitted });
+        }
+        let aligned: Vec<AlignedScan> = files.map(align).collect::<Result<_, _>>()?;
+        let cohort = aligned.iter().filter(|scan| fits(ScanName::of(&scan.path).as_str()));
+        let preparation = unfitted.fit(cohort.map(|scan| &scan.unscaled))?;
+        let scans = aligned.into_par_iter().map(|scan| scan.scale(&preparation));
+        Ok(Self { scans: scans.collect::<Result<_, _>>()?, preparation })
     }
+}
+
+/// The files beside each scan that the settings ask for.
+fn sidecars_of(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<SidecarPaths>, Error> {
+    let segmentations = config.tissue.segmentations.as_deref();
+    let segmentations = segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps);
+    let segmentations = sidecars(paths, segmentations, SidecarKind::Segmentation)?;
+    let locations = sidecars(paths, config.pairs.places.as_deref(), SidecarKind::LocationMap)?;
+    let beside = segmentations.into_iter().zip(locations);
+    Ok(beside.map(|(segmentation, locations)| SidecarPaths { segmentation, locations }).collect())
 }
 
 impl ScanHashes {

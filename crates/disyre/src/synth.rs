@@ -12,7 +12,8 @@ use crate::anomaly_sources::sources;
 use crate::segmentation::label_map;
 use crate::source_scan::ScanHashes;
 use crate::{
-    Error, HashedFile, HashedFolder, Recipe, RunConfig, SidecarPaths, SourceScan, Subject, Tissues,
+    Error, HashedFile, HashedFolder, Preparation, PreparedScans, Recipe, RunConfig, SidecarPaths,
+    SourceScan, Subject, Tissues,
 };
 
 /// Corrupts prepared scans, one anomaly each: training data for other methods, and a look at what a family does.
@@ -28,11 +29,11 @@ use crate::{
 /// # }
 /// # let healthy = folder.path();
 /// use disyre::core::Key;
-/// use disyre::{Family, RunConfig, SourceScan, Synthesiser, volume::find_scans};
+/// use disyre::{Family, PreparedScans, RunConfig, Synthesiser, volume::find_scans};
 ///
 /// let mut config = RunConfig::cpu_2mm();
 /// config.family = Family::Fpi; // it needs no tissues
-/// let scans = SourceScan::read_all(&find_scans(healthy)?, &config)?;
+/// let scans = PreparedScans::read(&find_scans(healthy)?, &config)?;
 /// let sample = Synthesiser::new(scans, &config, None, Key::new(1))?.sample(0)?;
 /// let again = sample.recipe.replay(healthy)?;
 /// assert_eq!(again.corrupted.data, sample.corrupted.data);
@@ -41,6 +42,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Synthesiser {
     scans: Vec<SourceScan>,
+    preparation: Preparation,
     files: Vec<ScanHashes>,
     anomalies: Vec<ScanAnomalies>,
     config: RunConfig,
@@ -86,11 +88,12 @@ impl Synthesiser {
     /// shape masks if a folder of them is set, [`Error::Unsegmented`] for a scan without segmentation where those tell
     /// tissues, and the DAG crate's errors.
     pub fn new(
-        scans: Vec<SourceScan>,
+        scans: PreparedScans,
         config: &RunConfig,
         tissues: Option<Tissues>,
         key: Key,
     ) -> Result<Self, Error> {
+        let PreparedScans { scans, preparation } = scans;
         if scans.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
@@ -117,7 +120,16 @@ impl Synthesiser {
         let anomalies = subjects.iter().map(anomalies).collect::<Result<_, Error>>()?;
         let shape_masks = folder.map(HashedFolder::of).transpose()?;
         let files = scans.par_iter().map(hashes).collect::<Result<_, _>>()?;
-        Ok(Self { scans, files, anomalies, config: config.clone(), tissues, shape_masks, key })
+        Ok(Self {
+            scans,
+            preparation,
+            files,
+            anomalies,
+            config: config.clone(),
+            tissues,
+            shape_masks,
+            key,
+        })
     }
 
     /// Makes one sample: sample `index` corrupts scan `index` modulo the number of scans.
@@ -146,7 +158,8 @@ impl Synthesiser {
             origin: [0; 3],
             drawn: of_scan.anomalies.draw(key),
             anomaly: of_scan.config.clone(),
-            prepare: self.config.prepare,
+            prepare: self.preparation.config().clone(),
+            reference: self.preparation.reference().cloned(),
             tissues: self.tissues.clone(),
             segmentation: only(self.config.tissue.segmentations.as_ref(), segmentation),
             places: only(self.config.pairs.places.as_ref(), files.locations.as_ref()),

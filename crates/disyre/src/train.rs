@@ -10,12 +10,14 @@ use disyre_diffusion::{
 use serde::{Deserialize, Serialize};
 
 use crate::write_files::write_bytes;
-use crate::{Cohort, DagPairs, Error, RunConfig, Subject, Tissues};
+use crate::{Cohort, DagPairs, Error, Preparation, RunConfig, Subject, Tissues};
 
 /// Name of the settings in a model's folder.
 pub(crate) const SETTINGS_FILE: &str = "run.toml";
 /// Name of the tissue classes in a model's folder.
 const TISSUE_FILE: &str = "tissue.json";
+/// Name of what the preparation fitted to the cohort, in a model's folder.
+pub(crate) const PREPARATION_FILE: &str = "preparation.json";
 /// Name of the record of who trained and who validated.
 pub(crate) const RECORD_FILE: &str = "run.json";
 
@@ -64,11 +66,12 @@ impl<'a> Training<'a> {
 
 /// Trains a model on a cohort and leaves all that detection needs in its folder.
 ///
-/// Writes `run.toml` (the settings), `tissue.json` (classes, if any were fitted), `run.json` (a [`TrainReport`]) beside the weights and logs of
+/// Writes `run.toml` (the settings), `tissue.json` (classes, if any were fitted), `preparation.json` (what the preparation fitted to
+/// the cohort, if anything), `run.json` (a [`TrainReport`]) beside the weights and logs of
 /// [`disyre_diffusion::train`]. `observer` is called with every event.
 ///
 /// # Errors
-/// [`Error::Setting`]; [`Error::Resume`] if the folder was trained with other settings or subjects; errors of files and
+/// [`Error::Setting`]; [`Error::Volume`] for a cohort without the reference that the scaling needs; [`Error::Resume`] if the folder was trained with other settings or subjects; errors of files and
 /// of training, among them a folder already in use without `resume`.
 pub fn train(
     training: &Training<'_>,
@@ -76,6 +79,7 @@ pub fn train(
 ) -> Result<TrainReport, Error> {
     let Training { cohort, config, folder, resume, stop, ref device } = *training;
     config.check()?;
+    let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
     let pairs_of = |subjects: &[Subject], purpose: &str| {
@@ -83,7 +87,7 @@ pub fn train(
     };
     let pairs = pairs_of(&cohort.training, "training")?;
     let validation = pairs_of(&cohort.validation, "validation")?;
-    prepare_folder(training, tissues.as_ref())?;
+    prepare_folder(training, &preparation, tissues.as_ref())?;
     let run = TrainRun {
         config: &TrainConfig { seed: config.seed, ..config.train.clone() },
         model: &config.model(),
@@ -105,7 +109,11 @@ pub fn train(
     Ok(report)
 }
 
-fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<(), Error> {
+fn prepare_folder(
+    training: &Training<'_>,
+    preparation: &Preparation,
+    tissues: Option<&Tissues>,
+) -> Result<(), Error> {
     let Training { cohort, config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let settings = folder.join(SETTINGS_FILE);
@@ -121,6 +129,9 @@ fn prepare_folder(training: &Training<'_>, tissues: Option<&Tissues>) -> Result<
     }
     let text = toml::to_string(config).expect("settings are plain values");
     write_bytes(&settings, text.as_bytes())?;
+    if preparation.reference().is_some() {
+        preparation.save(&folder.join(PREPARATION_FILE))?;
+    }
     match tissues {
         Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE_FILE))?),
         _ => Ok(()),

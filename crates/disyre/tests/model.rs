@@ -34,7 +34,10 @@ fn world() -> TempDir {
     let config = config();
     let subject = |index: u64| {
         let phantom = PHANTOMS.healthy(Key::new(index)).volume;
-        Subject::new(format!("h{index}"), config.prepare.prepare(&phantom, None).unwrap())
+        Subject::new(
+            format!("h{index}"),
+            config.prepare.build().unwrap().prepare(&phantom, None).unwrap(),
+        )
     };
     let cohort = Cohort::split((0..3).map(subject).collect(), 1, Key::new(0)).unwrap();
     let model = folder.path().join("model");
@@ -100,7 +103,8 @@ fn a_model_detects_as_a_detector_with_its_network_does() {
     let scan = Scan::read(world.path().join("scan.nii.gz")).unwrap();
     let found = model.detect(&scan).unwrap().detection;
     let config = config();
-    let detector = Detector::new(model.restorer(), config.prepare, config.detect_options());
+    let detector =
+        Detector::new(model.restorer(), config.prepare.build().unwrap(), config.detect_options());
     let expected = detector.unwrap().detect(&scan.volume, None, &mut |_, _| ()).unwrap();
     assert!(expected.score.iter().any(|&score| score > 0.0));
     assert_eq!((found.score, found.restored), (expected.score, expected.restored));

@@ -6,7 +6,7 @@ use clap::Args;
 use disyre::core::{Key, Volume};
 use disyre::tissue::FittedTissues;
 use disyre::volume::{find_scans, write_labels, write_volume};
-use disyre::{Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues};
+use disyre::{PreparedScans, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues};
 use rayon::prelude::*;
 
 use crate::anomaly_arguments::AnomalyArguments;
@@ -70,11 +70,11 @@ impl Synth {
         self.anomaly.over(&mut config);
         config.check()?;
         let paths = find_scans(&self.input)?;
-        let scans = SourceScan::read_all(&paths, &config)?;
-        let names: Vec<&str> = scans.iter().map(|scan| scan.name.as_str()).collect();
+        let scans = PreparedScans::read(&paths, &config)?;
+        let names: Vec<&str> = scans.scans.iter().map(|scan| scan.name.as_str()).collect();
         self.check_outputs(samples, &paths, &names)?;
         let key = Key::new(config.seed);
-        let tissues = self.tissues(&scans, &config, key.child("tissue"))?;
+        let tissues = self.tissues(&scans.scans, &config, key.child("tissue"))?;
         let synthesiser = Synthesiser::new(scans, &config, tissues, key.child("synth"))?;
         create_folder(&self.output)?;
         let write = |index| self.write(&synthesiser.sample(index)?);

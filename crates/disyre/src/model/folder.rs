@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{LoadOptions, Model};
 use crate::config::first_difference;
-use crate::train::{RECORD_FILE, SETTINGS_FILE};
-use crate::{DetectOptions, Error, RunConfig, TrainReport};
+use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE};
+use crate::{DetectOptions, Error, Preparation, RunConfig, TrainReport};
 
 /// Folder of a trained model, its settings read, its weights not yet.
 ///
@@ -32,6 +32,7 @@ use crate::{DetectOptions, Error, RunConfig, TrainReport};
 pub struct ModelFolder {
     path: PathBuf,
     config: RunConfig,
+    preparation: Preparation,
     network: ModelConfig,
     weights: Weights,
     weights_sha256: String,
@@ -43,7 +44,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Error::NotAModel`] naming the missing file, [`Error::Disagreement`] where `run.toml` and `config.json` describe
-    /// different networks, and those of reading.
+    /// different networks, [`Error::Preparation`] where `preparation.json` has other settings, and those of reading.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let missing = |missing| Error::NotAModel { folder: folder.to_owned(), missing };
@@ -57,10 +58,11 @@ impl ModelFolder {
             return Err(missing(CONFIG_FILE));
         }
         let config = RunConfig::load(&folder.join(SETTINGS_FILE))?;
+        let preparation = load_preparation(folder, &config)?;
         let network = ModelConfig::load(folder)?;
         ensure_agree(folder, &config, &network)?;
         let weights_sha256 = weights_sha256(&folder.join(weights.file_name()))?;
-        Ok(Self { path: folder.to_owned(), config, network, weights, weights_sha256 })
+        Ok(Self { path: folder.to_owned(), config, preparation, network, weights, weights_sha256 })
     }
 
     /// Path of the folder.
@@ -71,6 +73,11 @@ impl ModelFolder {
     /// The settings that it was trained with: `run.toml`.
     pub fn config(&self) -> &RunConfig {
         &self.config
+    }
+
+    /// The preparation of scans: that of the cohort.
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
     }
 
     /// The network, the levels of severity that it knows and the size of its patches: `config.json`.
@@ -148,6 +155,23 @@ impl ModelFolder {
         let header = json(&header)?;
         let saved = header["__metadata__"]["disyre"].as_str().unwrap_or("{}");
         Ok(json(saved)?["step"].as_u64())
+    }
+}
+
+/// The preparation of a folder's settings, with what was fitted to the cohort.
+fn load_preparation(folder: &Path, config: &RunConfig) -> Result<Preparation, Error> {
+    let unfitted = Preparation::unfitted(&config.prepare)?;
+    if unfitted.is_fitted() {
+        return Ok(unfitted);
+    }
+    let path = folder.join(PREPARATION_FILE);
+    if !path.is_file() {
+        return Err(Error::NotAModel { folder: folder.to_owned(), missing: PREPARATION_FILE });
+    }
+    let preparation = Preparation::load(&path)?;
+    match *preparation.config() == config.prepare {
+        true => Ok(preparation),
+        false => Err(Error::Preparation { path, settings: folder.join(SETTINGS_FILE) }),
     }
 }
 

@@ -103,7 +103,7 @@ impl Model {
     /// # Errors
     /// Those of [`Detector::new`].
     pub fn detector(&self, options: DetectOptions) -> Result<Detector<'_>, Error> {
-        Detector::new(&self.restorer, self.folder.config().prepare, options)
+        Detector::new(&self.restorer, self.folder.preparation().clone(), options)
     }
 
     /// Maps a skull-stripped scan with the model's own settings.

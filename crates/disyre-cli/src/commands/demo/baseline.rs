@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use disyre::PrepareConfig;
+use disyre::Preparation;
 use disyre::core::Volume;
 use disyre::core::ndarray::{Array3, Zip};
 use disyre::volume::{Interpolation, Scan, find_scans, resample_to_grid};
@@ -19,10 +19,10 @@ pub(super) struct HealthyMean {
 }
 
 impl HealthyMean {
-    pub(super) fn load(folder: &Path, config: &PrepareConfig) -> Result<Self, CliError> {
+    pub(super) fn load(folder: &Path, preparation: &Preparation) -> Result<Self, CliError> {
         let prepare = |path| -> Result<_, CliError> {
             let scan = Scan::read(path)?;
-            let prepared = config.prepare(&scan.volume, None)?;
+            let prepared = preparation.prepare(&scan.volume, None)?;
             let brain = Volume { data: prepared.mask.mapv(f32::from), grid: prepared.volume.grid };
             Ok((prepared.volume, brain))
         };

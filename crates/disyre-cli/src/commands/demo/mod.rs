@@ -63,7 +63,7 @@ impl Demo {
         let config = config(self.seed, self.steps);
         let patients = self.draw(&folders)?;
         train(&config, &folders, &device)?;
-        let cases = detect(&config, &folders, &device, &patients)?;
+        let cases = detect(&folders, &device, &patients)?;
         write_list(&folders, &patients)?;
         println!("\n{}", compare(&cases)?);
         println!("{}", folders.next_commands());
@@ -94,7 +94,6 @@ fn train(config: &RunConfig, folders: &Folders, device: &Device) -> Result<(), C
 
 /// Maps every patient, by the model and by the baseline.
 fn detect(
-    config: &RunConfig,
     folders: &Folders,
     device: &Device,
     patients: &[Patient],
@@ -107,7 +106,7 @@ fn detect(
         volume_index: None,
         output: &folders.maps,
     };
-    let healthy = HealthyMean::load(&folders.healthy, &config.prepare)?;
+    let healthy = HealthyMean::load(&folders.healthy, model.folder().preparation())?;
     patients.iter().map(|patient| ComparedCase::new(patient, &mapper, &healthy)).collect()
 }
 

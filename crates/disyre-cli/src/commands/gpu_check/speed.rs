@@ -84,11 +84,11 @@ fn score_a_scan(device: &Device, settings: &RunConfig, shape: [usize; 3]) -> Out
     let parameters = Parameters::seeded(&network, Key::new(1))?;
     let model = ModelConfig { network, patch, ..ModelConfig::default() };
     let restorer = ColdRestorer::with(model, &parameters, device, config.detect.engine)?;
-    let detector = Detector::new(&restorer, config.prepare, config.detect_options())?;
+    let detector = Detector::new(&restorer, config.prepare.build()?, config.detect_options())?;
     println!("a scan of {shape:?} voxels of 1 mm, {} severities", config.detect.severities.len());
     for what in ["at first", "again", "again"] {
         let start = Instant::now();
-        config.prepare.prepare(&scan, None)?;
+        config.prepare.build()?.prepare(&scan, None)?;
         let prepared = start.elapsed().as_secs_f64();
         let (start, mut windows) = (Instant::now(), 0);
         detector.detect(&scan, None, &mut |_, all| windows = all)?;

@@ -1,0 +1,56 @@
+//! The brain on a grid, and voxels that are brain in part.
+
+use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::{Volume, ensure_same_shape};
+use disyre_volume::nonzero_mask;
+
+use crate::Error;
+
+/// Share of the voxels that are not 0, where it is so large (above 0.6) that the skull or the background seems to be in.
+///
+/// Skull-stripped scans have a share of about 0.1 to 0.4; a brain mask makes the question moot.
+pub fn unstripped_share(scan: &Volume) -> Option<f64> {
+    const LARGEST: f64 = 0.6;
+    let filled = scan.data.iter().filter(|&&value| value != 0.0).count();
+    let share = filled as f64 / scan.data.len() as f64;
+    (share > LARGEST).then_some(share)
+}
+
+pub(super) fn brain_on_grid(
+    scan: &Volume,
+    brain: Option<ArrayView3<'_, u8>>,
+) -> Result<Array3<u8>, Error> {
+    match brain {
+        None => Ok(nonzero_mask(scan.data.view())),
+        Some(brain) => {
+            ensure_same_shape("brain mask", scan.data.shape(), brain.shape())?;
+            Ok(Zip::from(brain).par_map_collect(|&inside| u8::from(inside != 0)))
+        }
+    }
+}
+
+pub(super) fn ensure_magnitudes(data: &Array3<f32>, mask: &Array3<u8>) -> Result<(), Error> {
+    let (mut brain, mut negative) = (0u64, 0u64);
+    Zip::from(data).and(mask).for_each(|&value, &inside| {
+        brain += u64::from(inside != 0);
+        negative += u64::from(inside != 0 && value < 0.0);
+    });
+    let percent = 100.0 * negative as f64 / brain.max(1) as f64;
+    if percent > 5.0 { Err(Error::NegativeBrain { percent }) } else { Ok(()) }
+}
+
+/// A mask as the share of brain in each voxel: 0 or 1.
+pub(super) fn share(mask: &Array3<u8>) -> Array3<f32> {
+    Zip::from(mask).par_map_collect(|&inside| f32::from(inside))
+}
+
+pub(super) fn keep_inside(data: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {
+    let keep = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
+    Zip::from(data).and(mask).par_map_collect(keep)
+}
+
+/// Mean over the brain's share of a voxel alone: the background that was averaged in is taken out again.
+pub(super) fn undilute(values: &Array3<f32>, shares: &Array3<f32>) -> Array3<f32> {
+    let undiluted = |&value: &f32, &share: &f32| if share > 1e-3 { value / share } else { 0.0 };
+    Zip::from(values).and(shares).par_map_collect(undiluted)
+}
