@@ -1,22 +1,30 @@
 //! Arithmetic of affines: from voxel indices to world millimetres and back.
+//!
+//! ```
+//! use disyre_volume::affine::{compose, invert, transform};
+//! let affine = [[2., 0., 0., 5.], [0., 2., 0., 6.], [0., 0., 2., 7.], [0., 0., 0., 1.]];
+//! assert_eq!(transform(&affine, [1.0, 0.0, 0.0]), [7.0, 6.0, 7.0]);
+//! let inverse = invert(&affine).expect("it has one");
+//! assert_eq!(transform(&compose(&inverse, &affine), [1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+//! ```
 use disyre_core::{Affine, Grid};
 
 /// Maps voxel coordinates `(x, y, z)` to world millimetres, or along any other affine.
-pub(crate) fn transform(affine: &Affine, point: [f64; 3]) -> [f64; 3] {
+pub fn transform(affine: &Affine, point: [f64; 3]) -> [f64; 3] {
     [0, 1, 2].map(|row| {
         let r = &affine[row];
         r[0] * point[0] + r[1] * point[1] + r[2] * point[2] + r[3]
     })
 }
 
-/// `left · right`.
-pub(crate) fn compose(left: &Affine, right: &Affine) -> Affine {
+/// `left · right`: the affine that applies `right` first.
+pub fn compose(left: &Affine, right: &Affine) -> Affine {
     let entry = |row: usize, column: usize| (0..4).map(|k| left[row][k] * right[k][column]).sum();
     std::array::from_fn(|row| std::array::from_fn(|column| entry(row, column)))
 }
 
 /// Inverse, or `None` if the matrix is not finite, or so flat that its voxels have no volume.
-pub(crate) fn invert(affine: &Affine) -> Option<Affine> {
+pub fn invert(affine: &Affine) -> Option<Affine> {
     let a = affine;
     if !a.iter().flatten().all(|value| value.is_finite()) {
         return None;

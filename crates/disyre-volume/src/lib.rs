@@ -27,7 +27,7 @@
 //! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
 #![forbid(unsafe_code)]
 
-mod affine;
+pub mod affine;
 mod brain_mask;
 mod error;
 mod intensity;

@@ -89,7 +89,23 @@ impl Scan {
     /// The format: `nifti1.h` and `nifti2.h` of the NIfTI working group.
     pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
-        let mut stream = VoxelStream::open(path)?;
+        Self::from_stream(path, VoxelStream::open(path)?, options)
+    }
+
+    /// Reads a file of one volume whose bytes are in the program; `path` is its name in errors and outputs.
+    ///
+    /// # Errors
+    /// Those of [`read_with`](Self::read_with).
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Self, VolumeError> {
+        let path = path.as_ref();
+        Self::from_stream(path, VoxelStream::of_bytes(path, bytes)?, &ReadOptions::default())
+    }
+
+    fn from_stream(
+        path: &Path,
+        mut stream: VoxelStream,
+        options: &ReadOptions,
+    ) -> Result<Self, VolumeError> {
         let mut header = read_header(path, &mut stream)?;
         header.volume_index = options.volume_index;
         let grid = header.grid;

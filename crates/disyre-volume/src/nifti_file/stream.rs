@@ -1,6 +1,6 @@
 //! Bytes of a NIfTI file, compressed or not, with a bound on its length.
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -21,12 +21,25 @@ pub(crate) struct VoxelStream {
 
 impl VoxelStream {
     pub(crate) fn open(path: &Path) -> Result<Self, VolumeError> {
-        /// DEFLATE cannot shrink data further than this (zlib's technical notes).
-        const DEFLATE_LIMIT: u64 = 1032;
         let fail = |source| VolumeError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
-        let mut file = BufReader::with_capacity(1 << 16, file);
+        Self::new(path, BufReader::with_capacity(1 << 16, file), length)
+    }
+
+    /// The stream of a file's bytes in memory.
+    pub(crate) fn of_bytes(path: &Path, bytes: &'static [u8]) -> Result<Self, VolumeError> {
+        Self::new(path, Cursor::new(bytes), bytes.len() as u64)
+    }
+
+    fn new(
+        path: &Path,
+        mut file: impl BufRead + 'static,
+        length: u64,
+    ) -> Result<Self, VolumeError> {
+        /// DEFLATE cannot shrink data further than this (zlib's technical notes).
+        const DEFLATE_LIMIT: u64 = 1032;
+        let fail = |source| VolumeError::Read { path: path.to_owned(), source };
         let compressed = file.fill_buf().map_err(fail)?.starts_with(&[0x1f, 0x8b]);
         let (reader, bound): (Box<dyn Read>, u64) = if compressed {
             (Box::new(MultiGzDecoder::new(file)), length.saturating_mul(DEFLATE_LIMIT))
