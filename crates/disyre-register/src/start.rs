@@ -1,0 +1,114 @@
+//! The pose from which a registration climbs.
+
+use rayon::prelude::*;
+
+use crate::matrix::{
+    IDENTITY, Matrix, angle, apply, axis_rotations, linear_part, nearest_rotation, product,
+    rotation as about, transpose,
+};
+use crate::maximise::Limits;
+use crate::objective::Objective;
+use crate::pose::Pose;
+use crate::subject::{Foreground, Subject};
+use crate::{Freedom, Start};
+
+/// What the choice of a start depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartSearch<'a> {
+    pub(crate) start: Start,
+    /// Of the fits at the coarsest level.
+    pub(crate) freedom: Freedom,
+    pub(crate) template: &'a Foreground,
+    pub(crate) scan: &'a Subject,
+    /// Agreement at the coarsest level.
+    pub(crate) objective: &'a Objective<'a>,
+}
+
+/// A start, and how much better it is than others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) pose: Pose,
+    /// Agreement of the best fit in another orientation, as a share of this one's; none if none was tried.
+    pub(crate) runner_up: Option<f64>,
+}
+
+impl StartSearch<'_> {
+    pub(crate) fn run(self) -> Found {
+        let alone = |pose| Found { pose, runner_up: None };
+        let centre = self.template.centre();
+        match self.start {
+            Start::Header => alone(Pose::new(IDENTITY, centre, centre, 1.0)),
+            Start::Moments => alone(self.best(&self.starts(IDENTITY)).0),
+            Start::Orientations => self.all_orientations(),
+            Start::Auto => {
+                let (pose, agreement) = self.best(&self.starts(IDENTITY));
+                if agreement > self.plausible() { alone(pose) } else { self.all_orientations() }
+            }
+        }
+    }
+
+    fn all_orientations(self) -> Found {
+        let fits: Vec<(Pose, f64)> = axis_rotations()
+            .into_par_iter()
+            .map(|rotation| self.best(&self.starts(rotation)))
+            .collect();
+        let (pose, agreement) = highest(&fits);
+        let turn = |pose: &Pose| nearest_rotation(&linear_part(&pose.affine()));
+        let others = fits.iter().filter(|(other, _)| {
+            angle(&product(&turn(other), &transpose(&turn(&pose)))).to_degrees() > OTHER_DEGREES
+        });
+        let runner_up = others.map(|fit| fit.1).max_by(f64::total_cmp);
+        Found { pose, runner_up: runner_up.map(|other| other / agreement.max(f64::MIN_POSITIVE)) }
+    }
+
+    /// Poses of one orientation: brains by their moments, heads at some heights below their vertex and some pitches.
+    fn starts(&self, rotation: Matrix) -> Vec<Pose> {
+        const HEIGHTS_MM: [f64; 4] = [0.0, -20.0, -40.0, 20.0];
+        const PITCHES_DEGREES: [f64; 3] = [0.0, -20.0, 20.0];
+        let centre = self.template.centre();
+        let foreground = &self.scan.foreground;
+        if !self.scan.is_stripped() {
+            let up = apply(&rotation, [0.0, 0.0, 1.0]);
+            let target = foreground.brain_below_vertex(up);
+            let at = |height: f64| [0, 1, 2].map(|axis| target[axis] + height * up[axis]);
+            let pitched =
+                |degrees: f64| product(&rotation, &about([degrees.to_radians(), 0.0, 0.0]));
+            let pitches = PITCHES_DEGREES.map(pitched);
+            let heights = HEIGHTS_MM.iter().flat_map(|&height| pitches.map(|turn| (turn, height)));
+            return heights
+                .map(|(turn, height)| Pose::new(turn, centre, at(height), 1.0))
+                .collect();
+        }
+        let scale = match self.freedom {
+            Freedom::Rigid => 1.0,
+            _ => foreground.radius_mm() / self.template.radius_mm(),
+        };
+        vec![Pose::new(rotation, centre, foreground.centre(), scale)]
+    }
+
+    /// Agreement in nats at the coarsest level above which the header's orientation is believed.
+    ///
+    /// Ours: T1 brains reach .45 to .65 in theirs and at most .4 in any other, heads .3 to .4 and at most .3; where less is reached all are tried.
+    fn plausible(&self) -> f64 {
+        if self.scan.is_stripped() { 0.45 } else { 0.3 }
+    }
+
+    /// The best of short climbs.
+    fn best(&self, starts: &[Pose]) -> (Pose, f64) {
+        let limits = Limits { longest_step: 10.0, shortest_step: 0.5, steps: 20 };
+        let fits: Vec<_> = starts
+            .par_iter()
+            .map(|start| self.objective.fit(start, self.freedom, limits))
+            .collect();
+        highest(&fits)
+    }
+}
+
+/// Fits further apart than this are in different orientations.
+const OTHER_DEGREES: f64 = 60.0;
+
+/// The first of the fits that agree most.
+fn highest(fits: &[(Pose, f64)]) -> (Pose, f64) {
+    let first = |best: (Pose, f64), &fit: &(Pose, f64)| if fit.1 > best.1 { fit } else { best };
+    fits[1..].iter().fold(fits[0], first)
+}
