@@ -18,11 +18,9 @@ use crate::sharpen::{Bins, Extent, SharpenedMap, Sharpener};
 /// The fit is added to the log field. Levels follow each other, each with half the distance between control points.
 ///
 /// # Source
-/// Tustison et al. (2010), as ITK implements it. Three differences, each ours:
-/// - The lattice spans the box of the whole image, so samples keep their places; ITK's lattice spans the shrunken
-///   image, and SimpleITK stretches it over the whole one.
-/// - Voxels that are not above 0 have no logarithm and are left out; ITK takes the value 0 as its own logarithm, and its
-///   result then depends on the scale of intensities.
+/// Tustison et al. (2010), as ITK implements it and SimpleITK evaluates it. Two differences, each ours:
+/// - Voxels that are not above 0 have no logarithm and are left out; ITK takes such a value as its own logarithm, and
+///   its result then depends on the scale of intensities.
 /// - Sums are in `f64`; ITK's are in `f32`.
 #[derive(Debug)]
 pub struct N4 {

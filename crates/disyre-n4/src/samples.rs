@@ -9,8 +9,6 @@ use disyre_core::ndarray::ArrayView3;
 /// ITK's `ShrinkImageFilter`: ⌊n / factor⌋ samples, at least one; the offset is rounded half up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct SampledAxis {
-    /// Number of voxels of the image.
-    voxels: usize,
     factor: usize,
     offset: usize,
     /// Number of samples.
@@ -22,7 +20,7 @@ impl SampledAxis {
         let count = (voxels / factor).max(1);
         // (n − 1)/2 − factor (count − 1)/2, half up; never below 0, for count ≤ n / factor or count = 1.
         let offset = (voxels - factor * (count - 1)) / 2;
-        Self { voxels, factor, offset, count }
+        Self { factor, offset, count }
     }
 
     /// Voxel of a sample.
@@ -35,11 +33,11 @@ impl SampledAxis {
         self.count == 1
     }
 
-    /// Position of a sample within the image, 0 (first voxel) to 1 (last); 0 if the axis is constant.
+    /// Position of a sample along the lattice, 0 (first sample) to 1 (last); 0 if the axis is constant.
     pub(crate) fn position(&self, sample: usize) -> f64 {
         match self.is_constant() {
             true => 0.0,
-            false => self.voxel(sample) as f64 / (self.voxels - 1) as f64,
+            false => sample as f64 / (self.count - 1) as f64,
         }
     }
 }
