@@ -1,5 +1,5 @@
 //! B-spline approximation of scattered data on the samples, which lie on a grid: one axis after another.
-use disyre_core::ndarray::{Array2, Array3};
+use disyre_core::ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
 
 use crate::basis::Taps;
@@ -84,7 +84,7 @@ pub(crate) fn plane(lattice: &Array3<f64>, z: &Taps) -> Array2<f64> {
     let (_, ny, nx) = lattice.dim();
     let mut plane = Array2::zeros((ny, nx));
     for (k, &weight) in z.weights.iter().enumerate() {
-        plane.scaled_add(weight, &lattice.index_axis(disyre_core::ndarray::Axis(0), z.first + k));
+        plane.scaled_add(weight, &lattice.index_axis(Axis(0), z.first + k));
     }
     plane
 }
@@ -132,4 +132,76 @@ fn project(
         }
     }
     Array3::from_shape_vec(shape, sums).expect("one sum for each control point")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::basis::refine;
+
+    /// Samples of a slanted part of a 5 × 6 × 7 image, with weights from 1 to 3.
+    fn samples() -> Samples {
+        let image = Array3::from_shape_fn((5, 6, 7), |(z, y, x)| 1.0 + (z + 2 * y + x * x) as f32);
+        let weight =
+            |[z, y, x]: [usize; 3]| if z + y + x > 4 { 1.0 + ((y + x) % 3) as f32 } else { 0.0 };
+        Samples::take(image.view(), 1, weight)
+    }
+
+    /// All samples as (B-spline weights of every control point, weight, logarithm).
+    fn scattered(samples: &Samples, shape: [usize; 3]) -> Vec<(Array3<f64>, f64, f64)> {
+        let mut found = Vec::new();
+        for slab in &samples.slabs {
+            for row in &slab.rows {
+                for i in row.voxels.clone() {
+                    let voxel = [slab.z, row.y, slab.x[i] as usize];
+                    let taps =
+                        [0, 1, 2].map(|a| Taps::at(samples.axes[a].position(voxel[a]), shape[a]));
+                    let one = |a: usize, k: usize| match k.checked_sub(taps[a].first) {
+                        Some(j @ 0..4) => taps[a].weights[j],
+                        _ => 0.0,
+                    };
+                    let b =
+                        Array3::from_shape_fn(shape, |(z, y, x)| one(0, z) * one(1, y) * one(2, x));
+                    found.push((b, f64::from(slab.weight[i]), f64::from(slab.log[i])));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_fit_along_axes_is_that_of_scattered_data() {
+        let (samples, shape) = (samples(), [4, 5, 7]);
+        let (mut sums, mut denominators) = (Array3::zeros(shape), Array3::zeros(shape));
+        for (b, weight, value) in scattered(&samples, shape) {
+            let squares = b.mapv(|b: f64| b * b);
+            sums += &(b.mapv(|b| b.powi(3)) * (weight * value / squares.sum()));
+            denominators += &(squares * weight);
+        }
+        let lattice =
+            LatticeFit::new(&samples, shape).fit(&samples.slabs, |slab, i| f64::from(slab.log[i]));
+        for ((&found, sum), denominator) in lattice.iter().zip(&sums).zip(&denominators) {
+            let expected = if *denominator > LEAST_DENOMINATOR { sum / denominator } else { 0.0 };
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn values_on_the_samples_are_the_sums_over_control_points() {
+        let (samples, shape) = (samples(), [4, 5, 7]);
+        let lattice =
+            Array3::from_shape_fn(shape, |(z, y, x)| ((3 * z + 5 * y + 7 * x) % 11) as f64);
+        let fit = LatticeFit::new(&samples, shape);
+        let refined = refine(&lattice);
+        let finer = LatticeFit::new(&samples, refined.dim().into());
+        let (mut values, mut same) = (Vec::new(), Vec::new());
+        for slab in &samples.slabs {
+            fit.evaluate(&lattice, slab, |_, value| values.push(value));
+            finer.evaluate(&refined, slab, |_, value| same.push(value));
+        }
+        let expected = scattered(&samples, shape).into_iter().map(|(b, ..)| (b * &lattice).sum());
+        for ((value, same), expected) in values.iter().zip(same).zip(expected) {
+            assert!((value - expected).abs() < 1e-12 && (same - expected).abs() < 1e-12);
+        }
+    }
 }
