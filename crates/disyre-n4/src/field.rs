@@ -16,9 +16,8 @@ use crate::fit::{line, plane};
 /// is above 0.
 ///
 /// # Source
-/// SimpleITK's `GetLogBiasFieldAsImage`. The estimate puts the lattice between the first and the last *sampled* voxel;
-/// between those of the image it is stretched by less than `shrink` voxels at either end. Exact placement made white
-/// matter less even, by 1 to 5 % (docs/DESIGN.md).
+/// SimpleITK's `GetLogBiasFieldAsImage`, placement included: the estimate spans the lattice between the first and the last
+/// *sampled* voxel, here it is stretched to those of the image, by less than `shrink` voxels at either end.
 ///
 /// ```
 /// use disyre_core::{Grid, Volume, ndarray::Array3};

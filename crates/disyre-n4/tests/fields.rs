@@ -1,4 +1,5 @@
 //! Fields of known form, no field, other scales of intensity, and any number of threads.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 mod support;
 
 use disyre_core::ndarray::Array3;
@@ -35,8 +36,11 @@ fn centred(index: usize) -> f32 {
     2.0 * index as f32 / (SIDE - 1) as f32 - 1.0
 }
 
-/// Log fields of known form, of coordinates `[z, y, x]` from −1 to 1.
-const FORMS: [(&str, fn([f32; 3]) -> f32); 4] = [
+/// A log field of coordinates `[z, y, x]` from −1 to 1.
+type Form = fn([f32; 3]) -> f32;
+
+/// Log fields of known form.
+const FORMS: [(&str, Form); 4] = [
     ("ramp", |[_, _, x]| 0.3 * x),
     ("bowl", |[z, y, x]| 0.3 * (x * x + y * y + z * z)),
     ("wave", |[z, y, _]| 0.2 * (2.5 * y).sin() * z.cos()),
@@ -44,7 +48,7 @@ const FORMS: [(&str, fn([f32; 3]) -> f32); 4] = [
     ("coil", |[z, y, x]| -0.5 * ((x - 1.5).powi(2) + y * y + z * z).ln()),
 ];
 
-fn log_field(form: fn([f32; 3]) -> f32) -> Array3<f32> {
+fn log_field(form: Form) -> Array3<f32> {
     Array3::from_shape_fn([SIDE; 3], |(z, y, x)| form([z, y, x].map(centred)))
 }
 
@@ -90,7 +94,7 @@ fn the_field_does_not_depend_on_the_scale_of_intensities() {
         masked(correct(&config(), &scaled).field.evaluate_log().view(), &mask)
     };
     let (once, thousandfold, small) = (field(1.0), field(1000.0), field(1e-6));
-    assert!(standard_deviation(&once) > 0.07);
+    assert!(standard_deviation(&once) > 0.05);
     for other in [thousandfold, small] {
         assert!(spread_apart(&once, &other) < 1e-6, "{}", spread_apart(&once, &other));
     }

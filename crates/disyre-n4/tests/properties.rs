@@ -1,4 +1,6 @@
 //! What holds for any image and mask, and what is refused.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod support;
 
 use disyre_core::ndarray::Array3;

@@ -2,6 +2,8 @@
 //!
 //! The scans are not part of the repository (their licences differ): where the folder `shared/data` beside it lacks
 //! them, this test only says so, and `simpleitk.rs` compares with SimpleITK on the images that are.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod support;
 
 use std::path::Path;

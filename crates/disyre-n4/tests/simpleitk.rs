@@ -1,4 +1,6 @@
 //! Fields of SimpleITK's N4: of the shaded brain that lies beside the tests, for several settings.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod support;
 
 use std::collections::BTreeMap;
