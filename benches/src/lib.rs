@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod layers;
+mod server;
+
+pub use server::Client;
 
 use std::fmt::Debug;
 

@@ -3,12 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::io::{Lines, StdinLock, stdin};
 use std::process::{ExitCode, exit};
 use std::time::Instant;
 
 use disyre::RunConfig;
-use disyre_benches::{OnePair, brain, key};
+use disyre_benches::{Client, OnePair, brain, key};
 use disyre_core::ndarray::{Array4, Array5, Axis, stack};
 use disyre_core::{Restorer, Severity};
 use disyre_diffusion::{
@@ -75,42 +74,6 @@ impl Arguments {
     fn patch(&self) -> Array4<f32> {
         brain(key("network"), self.preset.pairs.patch)
     }
-}
-
-/// The client, on standard input.
-struct Client(Lines<StdinLock<'static>>);
-
-impl Client {
-    /// Reports that the network is ready.
-    fn greet() -> Self {
-        println!("ready");
-        Self(stdin().lines())
-    }
-
-    /// Waits for the next request; true if it asks for an iteration, false at the end.
-    fn asks_for_more(&mut self) -> Result<bool, Box<dyn Error>> {
-        match self.0.next().transpose()?.as_deref() {
-            Some("go") => Ok(true),
-            Some("quit") => {
-                println!("peak {}", peak_mib()?);
-                Ok(false)
-            }
-            None => Ok(false),
-            Some(other) => Err(format!("unknown request `{other}`; expected go or quit").into()),
-        }
-    }
-
-    fn answer(seconds: f64) {
-        println!("{:.3}", 1e3 * seconds);
-    }
-}
-
-/// Largest resident set of this process so far, in MiB; Linux only.
-fn peak_mib() -> Result<u64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(kib.ok_or("/proc/self/status lacks VmHWM in kB")?.parse::<u64>()? / 1024)
 }
 
 /// Serves restorations of a batch, with random weights, which take as long as trained ones.

@@ -19,10 +19,12 @@ use workspace::Workspace;
 const USAGE: &str = "usage: cargo xtask <command>
 
   ci        all checks, cheapest first; stops at the first that fails
-  budget    limits on the dependencies of disyre-dag, disyre-score and the program
+  budget    limits on the dependencies of the crates that others build on, and of the program
   examples  builds and runs every examples/*.rs
   bench-peers [--quick]
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
+  bench-peers n4 SCAN...
+            times bias field correction of stripped scans beside SimpleITK's; the interpreter needs SimpleITK
   cuda-env [--install DIR [--libraries]]
             the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux
   cuda-check
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["examples"] => examples::run(&workspace),
         ["bench-peers"] => peers::run(&workspace),
         ["bench-peers", "--quick"] => peers::run_quick(&workspace),
+        ["bench-peers", "n4", ref scans @ ..] => peers::run_scans(&workspace, "n4", scans),
         ["cuda-check"] => cuda_check::run(&workspace),
         ["cuda-env"] => cuda_env::print(),
         ["cuda-env", "--install", folder] => cuda_env::install(folder, false),

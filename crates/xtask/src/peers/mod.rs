@@ -1,7 +1,8 @@
-//! The network beside the same network in PyTorch, in alternating runs; on Linux.
+//! The network beside the same network in PyTorch, and work on scans beside SimpleITK, in alternating runs; on Linux.
 
 mod python;
 mod row;
+mod scans;
 mod server;
 mod table;
 
@@ -11,6 +12,7 @@ use std::process::Command;
 use crate::Failure;
 use crate::workspace::{Workspace, run as show};
 use row::{ROWS, Row};
+pub(crate) use scans::run as run_scans;
 use server::Server;
 use table::{HEADING, Timing};
 

@@ -27,12 +27,12 @@ impl Timing {
     }
 
     /// Median, the upper of the two middle ones for an even number.
-    fn median(&self) -> f64 {
+    pub(super) fn median(&self) -> f64 {
         let sorted = self.sorted();
         sorted[sorted.len() / 2]
     }
 
-    fn cell(&self) -> String {
+    pub(super) fn cell(&self) -> String {
         let (sorted, median) = (self.sorted(), self.median());
         // Repeated runs agree in three digits.
         let digits = if median < 100.0 { 1 } else { 0 };
