@@ -51,6 +51,7 @@ impl ScanMapper<'_> {
         progress.finish();
         drop(scan);
         let found = found?;
+        warn_if_not_turned(path, &found.detection);
         let saved = found.save_with(self.output, SaveOptions { lesion })?;
         println!(
             "{}: {:.1} s, 99.9 % of the brain score below {:.4} → {}",
@@ -60,6 +61,18 @@ impl ScanMapper<'_> {
             saved.files.score.display()
         );
         Ok(found.detection)
+    }
+}
+
+/// Warns of a scan that kept its own axes, though the model works along the template's.
+fn warn_if_not_turned(path: &Path, found: &Detection) {
+    let registration = found.prepared.registration.as_ref();
+    if let Some(doubtful) = registration.filter(|found| !found.verdict.is_good()) {
+        eprintln!(
+            "warning: {}: the registration to the template is {}; the scan was mapped along its own axes",
+            path.display(),
+            doubtful.verdict
+        );
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use disyre_core::Key;
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
+use disyre_core::{Key, Volume};
 use disyre_volume::{IntensityReference, ScanName, find_scans};
 
-use crate::{Error, LocationMap, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan};
+use rayon::prelude::*;
+
+use crate::{
+    Error, LocationMap, Preparation, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan,
+    Unscaled,
+};
 
 /// A healthy scan, prepared.
 #[derive(Debug, Clone)]
@@ -33,15 +38,12 @@ impl Subject {
 /// Healthy subjects, split into those that train and those that validate.
 ///
 /// ```
-/// use disyre::{Cohort, RunConfig, Subject, core::Key, phantom::PhantomConfig};
+/// use disyre::{Cohort, RunConfig, core::Key, phantom::PhantomConfig};
 ///
 /// let config = RunConfig::cpu_2mm();
 /// let phantoms = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
-/// let subject = |index: u64| -> Result<Subject, disyre::Error> {
-///     let phantom = phantoms.healthy(Key::new(index)).volume;
-///     Ok(Subject::new(format!("phantom-{index}"), config.prepare.build()?.prepare(&phantom, None)?))
-/// };
-/// let cohort = Cohort::split((0..10).map(subject).collect::<Result<_, _>>()?, 2, Key::new(0))?;
+/// let scan = |index: u64| (format!("phantom-{index}"), phantoms.healthy(Key::new(index)).volume);
+/// let cohort = Cohort::prepare(&(0..10).map(scan).collect::<Vec<_>>(), &config, Key::new(0))?;
 /// assert_eq!((cohort.training.len(), cohort.validation.len()), (8, 2));
 /// # Ok::<(), disyre::Error>(())
 /// ```
@@ -70,6 +72,32 @@ impl Cohort {
         let PreparedScans { scans, preparation } =
             PreparedScans::read_unhashed(&paths, config, fits)?;
         let subjects = scans.into_iter().map(Subject::from).collect();
+        let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
+        Ok(Self { reference: preparation.reference().cloned(), ..cohort })
+    }
+
+    /// Prepares scans in memory, by name, and splits them.
+    ///
+    /// # Errors
+    /// [`Error::Case`] naming the first scan that cannot be used, and those of [`split`](Self::split).
+    pub fn prepare(
+        scans: &[(String, Volume)],
+        config: &RunConfig,
+        key: Key,
+    ) -> Result<Self, Error> {
+        let names = scans.iter().map(|(name, _)| name.clone()).collect();
+        let kept = kept_for_validation(names, config.pairs.hold_out, key)?;
+        let unfitted = Preparation::unfitted(&config.prepare)?;
+        let align =
+            |(name, scan): &(String, Volume)| unfitted.align(scan, None).map_err(Error::case(name));
+        let aligned: Vec<Unscaled> = scans.par_iter().map(align).collect::<Result<_, _>>()?;
+        let named = scans.iter().map(|(name, _)| name).zip(&aligned);
+        let cohort = named.clone().filter(|(name, _)| !kept.contains(name));
+        let preparation = unfitted.clone().fit(cohort.map(|(_, scan)| scan))?;
+        let subject = |(name, scan): (&String, &Unscaled)| {
+            Ok(Subject::new(name, preparation.scale(scan).map_err(Error::case(name))?))
+        };
+        let subjects = named.map(subject).collect::<Result<_, Error>>()?;
         let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
         Ok(Self { reference: preparation.reference().cloned(), ..cohort })
     }

@@ -186,6 +186,7 @@ impl RunConfig {
             prepare: PrepareConfig {
                 spacing_mm: 1.0,
                 scaling: IntensityScaling::Published { upper: 0.98 },
+                ..PrepareConfig::default()
             },
             tissue: TissueConfig::default(),
             pairs: PairConfig::default(),
@@ -205,6 +206,7 @@ impl RunConfig {
             prepare: PrepareConfig {
                 spacing_mm: 2.0,
                 scaling: IntensityScaling::Brain { upper: 0.98 },
+                ..PrepareConfig::default()
             },
             pairs: PairConfig {
                 patch: [1, 64, 64],

@@ -105,9 +105,13 @@ impl<'a> Detector<'a> {
             [score, in_units].map(|data| Volume { data, grid: prepared.volume.grid });
         let (on_scan, restored_on_scan) =
             rayon::join(|| to_scan.resample(&score), || to_scan.resample(&in_units));
+        let mut restored_on_scan = restored_on_scan?;
+        if let Some(field) = &prepared.field {
+            field.multiply(&mut restored_on_scan);
+        }
         Ok(Detection {
             score: on_scan?,
-            restored: restored_on_scan?,
+            restored: restored_on_scan,
             working_score: score.data,
             working_restored: restored,
             prepared,

@@ -14,6 +14,12 @@ pub enum Error {
     /// Tissue classes could not be fitted or read.
     #[error(transparent)]
     Tissue(#[from] disyre_tissue::TissueError),
+    /// A bias field could not be estimated.
+    #[error(transparent)]
+    N4(#[from] disyre_n4::N4Error),
+    /// A scan could not be registered.
+    #[error(transparent)]
+    Register(#[from] disyre_register::RegisterError),
     /// A corruption could not be set up or applied.
     #[error(transparent)]
     Dag(#[from] disyre_dag::DagError),

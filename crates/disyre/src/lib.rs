@@ -33,13 +33,16 @@ pub use disyre_augment as augment;
 pub use disyre_core as core;
 pub use disyre_dag as dag;
 pub use disyre_diffusion as diffusion;
+pub use disyre_n4 as n4;
 pub use disyre_patch as patch;
+pub use disyre_register as register;
 pub use disyre_score as score;
 pub use disyre_tissue as tissue;
 pub use disyre_volume as volume;
 pub use disyre_volume::Scan;
 
 mod anomaly_sources;
+mod atlas;
 mod cohort;
 mod config;
 mod dag_pairs;
@@ -64,6 +67,7 @@ mod tissues;
 mod train;
 mod write_files;
 
+pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
 pub use cohort::{Cohort, Subject};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use dag_pairs::DagPairs;
@@ -77,7 +81,10 @@ pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use hashed_file::{HashedFile, HashedFolder};
 pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
-pub use prepare::{Preparation, PrepareConfig, Prepared, Unscaled, unstripped_share};
+pub use prepare::{
+    BiasCorrection, Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace, Unscaled,
+    WorkingAxes, unstripped_share,
+};
 pub use recipe::Recipe;
 pub use segmentation::Segmentation;
 pub use source_scan::{PreparedScans, SidecarPaths, SourceScan};

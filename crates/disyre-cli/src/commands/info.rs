@@ -60,6 +60,12 @@ impl Info {
             }),
             None => json!("not finished: run.json is missing"),
         };
+        if let Some(reference) = model.preparation().reference() {
+            facts["intensity_reference"] = json!({
+                "scans": reference.scans(),
+                "levels": reference.levels(),
+            });
+        }
         facts["settings"] = json!(model.config());
         Ok(facts)
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use disyre_diffusion::Engine;
+use disyre_register::Registration;
 use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
@@ -44,6 +45,9 @@ pub(crate) struct Sidecar<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<[usize; 3]>,
     outputs: Outputs,
+    /// To the template, where the settings ask for its axes; the scan's own are kept where it is doubtful.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration: Option<&'a Registration>,
     /// On the working grid.
     brain_voxels: usize,
     score_q999: f32,
@@ -81,14 +85,14 @@ impl Record {
         }
     }
 
-    pub(crate) fn sidecar(
-        &self,
+    pub(crate) fn sidecar<'a>(
+        &'a self,
         scan: &ScanHeader,
-        found: &Detection,
+        found: &'a Detection,
         files: &DetectionFiles,
         score_q999: f32,
         seconds: f64,
-    ) -> Sidecar<'_> {
+    ) -> Sidecar<'a> {
         Sidecar {
             generated_by: "disyre detect",
             version: env!("CARGO_PKG_VERSION"),
@@ -104,6 +108,7 @@ impl Record {
                 restored: path_text(&files.restored),
                 overlay: files.overlay.as_deref().map(path_text),
             },
+            registration: found.prepared.registration.as_ref(),
             brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
             score_q999,
             seconds,

@@ -1,5 +1,6 @@
 //! Settings of preparation, as `run.toml` and recipes hold them.
 
+use disyre_n4::N4Config;
 use disyre_volume::{IntensityReference, IntensityScaling};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,8 @@ use crate::Error;
 /// let mut data = Array3::zeros([4, 4, 4]);
 /// data.slice_each_axis_mut(|_| (1..3).into()).fill(80.0); // a brain of 2 × 2 × 2 voxels
 /// let scan = Volume::new(data, Grid::from_spacing([4, 4, 4], [1.0; 3]))?;
-/// let config = PrepareConfig { spacing_mm: 1.0, scaling: IntensityScaling::Brain { upper: 0.98 } };
+/// let scaling = IntensityScaling::Brain { upper: 0.98 };
+/// let config = PrepareConfig { spacing_mm: 1.0, scaling, ..PrepareConfig::default() };
 /// let prepared = config.build()?.prepare(&scan, None)?;
 /// assert_eq!(prepared.volume.data, Array3::<f32>::ones([2, 2, 2]));
 /// # Ok::<(), disyre::Error>(())
@@ -23,10 +25,51 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrepareConfig {
+    /// Correction of the scanner's shading, on the scan's own voxels; published: none.
+    #[serde(default)]
+    pub bias: BiasCorrection,
+    /// Axes of the working grid; published: the scan's.
+    #[serde(default)]
+    pub orientation: WorkingAxes,
     /// Isotropic spacing to work at, in millimetres; published: 1.
     pub spacing_mm: f64,
     /// Scaling of intensities to `[0, 1]`.
     pub scaling: IntensityScaling,
+}
+
+/// No correction, the scan's axes, 1 mm, the 98th percentile of the brain as 1.
+impl Default for PrepareConfig {
+    fn default() -> Self {
+        Self {
+            bias: BiasCorrection::default(),
+            orientation: WorkingAxes::default(),
+            spacing_mm: 1.0,
+            scaling: IntensityScaling::default(),
+        }
+    }
+}
+
+/// Correction of the bias field, the smooth shading that a scanner's coils leave.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasCorrection {
+    /// None: the scan as it is.
+    #[default]
+    None,
+    /// N4 inside the box of the brain. `shrink` counts steps of 1 mm, so that scans of any voxel size are sampled alike.
+    N4(N4Config),
+}
+
+/// Axes of the working grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkingAxes {
+    /// Those of the scan, permuted and mirrored to RAS+.
+    #[default]
+    Scan,
+    /// Those of the MNI152 template: the scan is turned by the rotation of its registration, and keeps its size. A scan
+    /// whose registration is doubtful keeps its own axes.
+    Template,
 }
 
 impl PrepareConfig {
@@ -57,6 +100,9 @@ impl PrepareConfig {
                 field: "prepare.spacing_mm",
                 expected: "a positive number",
             });
+        }
+        if let BiasCorrection::N4(n4) = &self.bias {
+            n4.build()?;
         }
         Ok(self.scaling.check()?)
     }

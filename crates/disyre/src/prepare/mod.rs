@@ -1,8 +1,10 @@
 //! Preparation: from a scan to what the network sees, and maps back to the grid of the scan.
 
+mod bias;
 mod brain;
 mod config;
 mod prepared;
+mod template_space;
 mod unscaled;
 
 use std::path::Path;
@@ -13,13 +15,16 @@ use disyre_core::ndarray::ArrayView3;
 use disyre_volume::{IntensityReference, VolumeError};
 use serde::{Deserialize, Serialize};
 
+pub use bias::ScanField;
 pub use brain::unstripped_share;
-pub use config::PrepareConfig;
+pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
 pub use prepared::Prepared;
+pub use template_space::TemplateSpace;
 pub use unscaled::Unscaled;
 
 use crate::Error;
 use crate::write_files::write_json;
+use unscaled::Place;
 
 /// The preparation of scans: its settings, and what was fitted to a cohort.
 ///
@@ -46,6 +51,8 @@ use crate::write_files::write_json;
 pub struct Preparation {
     config: PrepareConfig,
     reference: Option<Arc<IntensityReference>>,
+    /// Where the settings ask for the axes of the template.
+    space: Option<Arc<TemplateSpace>>,
 }
 
 /// A preparation in a model's folder.
@@ -64,13 +71,13 @@ impl Preparation {
         config: PrepareConfig,
         reference: Option<IntensityReference>,
     ) -> Result<Self, Error> {
-        config.check()?;
+        let unfitted = Self::unfitted(&config)?;
         let fits = match &reference {
             Some(reference) => reference.scaling() == config.scaling,
             None => !config.scaling.needs_reference(),
         };
         match fits {
-            true => Ok(Self { config, reference: reference.map(Arc::new) }),
+            true => Ok(Self { reference: reference.map(Arc::new), ..unfitted }),
             false => Err(VolumeError::Reference.into()),
         }
     }
@@ -92,7 +99,11 @@ impl Preparation {
     /// [`Error::Setting`] and [`Error::Volume`] for settings out of range.
     pub fn unfitted(config: &PrepareConfig) -> Result<Self, Error> {
         config.check()?;
-        Ok(Self { config: config.clone(), reference: None })
+        let space = match config.orientation {
+            WorkingAxes::Scan => None,
+            WorkingAxes::Template => Some(Arc::new(TemplateSpace::mni152()?)),
+        };
+        Ok(Self { config: config.clone(), reference: None, space })
     }
 
     /// The same preparation with a reference fitted to aligned scans; as it is where the scaling needs none.
@@ -172,7 +183,23 @@ impl Preparation {
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Unscaled, Error> {
-        Unscaled::new(&self.config, scan, brain)
+        let place = Place::Working(self.space.as_deref());
+        Unscaled::new(&self.config, scan, brain, place)
+    }
+
+    /// [`align`](Self::align) on the voxels of the template, by an affine registration and whatever the settings say
+    /// about axes and spacing; not cropped. A doubtful registration is used too: see
+    /// [`registration`](Unscaled::registration).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn align_to(
+        &self,
+        space: &TemplateSpace,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<Unscaled, Error> {
+        Unscaled::new(&self.config, scan, brain, Place::Template(space))
     }
 
     /// The rest of [`prepare`](Self::prepare): intensities to `[0, 1]`.
@@ -199,7 +226,8 @@ mod tests {
     }
 
     fn with_spacing(spacing_mm: f64) -> PrepareConfig {
-        PrepareConfig { spacing_mm, scaling: IntensityScaling::Brain { upper: 1.0 } }
+        let scaling = IntensityScaling::Brain { upper: 1.0 };
+        PrepareConfig { spacing_mm, scaling, ..PrepareConfig::default() }
     }
 
     fn preparation(spacing_mm: f64) -> Preparation {

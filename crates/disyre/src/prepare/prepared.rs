@@ -2,8 +2,10 @@
 
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_core::{Grid, Volume};
+use disyre_register::Registration;
 use disyre_volume::{IntensityMap, Interpolation, resample_to_grid};
 
+use super::ScanField;
 use super::brain::{brain_on_grid, keep_inside, share, undilute};
 use crate::Error;
 
@@ -15,7 +17,14 @@ pub struct Prepared {
     /// Brain on the grid of `volume`: 1 inside, 0 outside.
     pub mask: Array3<u8>,
     /// From the scan's intensities to those of `volume`.
+    ///
+    /// Where the scan's field was corrected, from the corrected intensities.
     pub intensities: IntensityMap,
+    /// The field that the scan was divided by, if one was corrected.
+    pub field: Option<ScanField>,
+    /// Registration to the template, where the settings ask for its axes. `volume` lies along these axes if its verdict
+    /// is good, along the scan's own if it is doubtful.
+    pub registration: Option<Registration>,
 }
 
 impl Prepared {

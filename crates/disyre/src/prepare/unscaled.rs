@@ -2,11 +2,12 @@
 
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 use disyre_core::{Grid, Volume, ensure_finite};
+use disyre_register::{Registration, Verdict};
 use disyre_volume::{Interpolation, VolumeError, VoxelBox, crop, foreground_box};
-use disyre_volume::{resample_to_spacing, to_ras};
+use disyre_volume::{resample_to_grid, resample_to_spacing, to_ras};
 
 use super::brain::{brain_on_grid, ensure_magnitudes, keep_inside, share, undilute};
-use super::{Preparation, PrepareConfig, Prepared};
+use super::{Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace};
 use crate::Error;
 
 /// A scan on the working grid, its intensities not yet scaled: all that a scaling can be fitted to.
@@ -21,29 +22,62 @@ pub struct Unscaled {
     pub(super) mask: Array3<u8>,
     /// The box around the brain.
     pub(super) region: VoxelBox,
+    /// The field that the scan was divided by.
+    pub(super) field: Option<ScanField>,
+    /// The registration, where the settings ask for the axes of the template.
+    pub(super) registration: Option<Registration>,
+}
+
+/// Where an aligned scan lies.
+pub(super) enum Place<'a> {
+    /// On the working grid of the settings, cropped to the brain in the end.
+    Working(Option<&'a TemplateSpace>),
+    /// On all voxels of the template.
+    Template(&'a TemplateSpace),
 }
 
 impl Unscaled {
+    /// The order is fixed: the field belongs to the scanner's voxels, and neither places nor intensities compare well
+    /// with it; so it comes first, then registration, then one resampling, then the scaling.
     pub(super) fn new(
         config: &PrepareConfig,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
+        place: Place<'_>,
     ) -> Result<Self, Error> {
         ensure_finite("scan", &scan.data.view())?;
         let mask = brain_on_grid(scan, brain)?;
         ensure_magnitudes(&scan.data, &mask)?;
-        let masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
-        let brain = Volume { data: share(&mask), grid: scan.grid };
-        let at_spacing = |volume: &Volume| -> Result<Volume, VolumeError> {
-            resample_to_spacing(&to_ras(volume), [config.spacing_mm; 3], Interpolation::Area)
+        let mut masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
+        let field = ScanField::estimate(&config.bias, &masked, &mask)?;
+        if let Some(field) = &field {
+            field.divide(&mut masked.data);
+        }
+        let registration = place.register(&masked, &mask)?;
+        let target = place.target(registration.as_ref(), &masked.grid, &mask, config.spacing_mm);
+        let resample = |volume: &Volume| match target {
+            Some(grid) => resample_to_grid(volume, &grid, Interpolation::Area),
+            None => {
+                let spacing_mm = [config.spacing_mm; 3];
+                resample_to_spacing(&to_ras(volume), spacing_mm, Interpolation::Area)
+            }
         };
-        let (masked, brain) = rayon::join(|| at_spacing(&masked), || at_spacing(&brain));
+        let brain = Volume { data: share(&mask), grid: scan.grid };
+        let (masked, brain) = rayon::join(|| resample(&masked), || resample(&brain));
         let (masked, brain) = (masked?, brain?);
         let mask = Zip::from(&brain.data).par_map_collect(|&share| u8::from(share >= 0.5));
-        let region = foreground_box(mask.view())
-            .ok_or_else(|| Error::EmptyBrain { name: "the scan".to_owned() })?;
+        let region = foreground_box(mask.view()).ok_or_else(empty_brain)?;
+        let region = match place {
+            Place::Working(_) => region,
+            Place::Template(_) => VoxelBox { start: [0; 3], end: masked.grid.shape },
+        };
         let volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
-        Ok(Self { volume, mask, region })
+        Ok(Self { volume, mask, region, field, registration })
+    }
+
+    /// The registration to the template, where the place of the scan depends on one.
+    pub fn registration(&self) -> Option<&Registration> {
+        self.registration.as_ref()
     }
 
     /// The grid of the prepared scan: the box around the brain.
@@ -63,13 +97,47 @@ impl Unscaled {
     }
 
     pub(super) fn scale(&self, preparation: &Preparation) -> Result<Prepared, Error> {
-        let Self { volume, mask, region } = self;
+        let Self { volume, mask, region, field, registration } = self;
         let scaling = preparation.config().scaling;
         let intensities = scaling.fit(volume.data.view(), mask.view(), preparation.reference())?;
         let mask = region.view_of(mask.view()).to_owned();
         let mut volume = crop(volume, *region);
         intensities.apply(&mut volume.data.view_mut());
         volume.data = keep_inside(&volume.data, &mask);
-        Ok(Prepared { volume, mask, intensities })
+        let (field, registration) = (field.clone(), registration.clone());
+        Ok(Prepared { volume, mask, intensities, field, registration })
     }
+}
+
+impl Place<'_> {
+    fn register(&self, masked: &Volume, mask: &Array3<u8>) -> Result<Option<Registration>, Error> {
+        match self {
+            Self::Working(None) => Ok(None),
+            Self::Working(Some(space)) | Self::Template(space) => {
+                Ok(Some(space.register(masked, Some(mask.view()))?))
+            }
+        }
+    }
+
+    /// The grid to resample onto; `None`: the scan's own axes at the working spacing, also where the registration is
+    /// doubtful.
+    fn target(
+        &self,
+        registration: Option<&Registration>,
+        scan: &Grid,
+        mask: &Array3<u8>,
+        spacing_mm: f64,
+    ) -> Option<Grid> {
+        match self {
+            Self::Working(space) => {
+                let good = registration.filter(|found| found.verdict == Verdict::Good)?;
+                (*space)?.turned_grid(good, scan, foreground_box(mask.view())?, spacing_mm)
+            }
+            Self::Template(space) => registration.map(|found| space.grid_of(found)),
+        }
+    }
+}
+
+fn empty_brain() -> Error {
+    Error::EmptyBrain { name: "the scan".to_owned() }
 }

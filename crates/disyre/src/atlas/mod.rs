@@ -1,0 +1,168 @@
+//! The learning-free baseline: how far a voxel is from healthy brains at its place in the template.
+
+mod detector;
+
+use disyre_core::ensure_same_shape;
+use disyre_core::ndarray::{Array3, Zip};
+use disyre_dag::shapes::gaussian_blur;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use detector::{AtlasDetection, AtlasDetector};
+
+use crate::{Error, Prepared};
+
+/// Settings of an [`Atlas`].
+///
+/// # Source
+/// Ours: the voxelwise z-score, with smoothing for what an affine registration leaves, and a floor for the deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AtlasConfig {
+    /// Standard deviation of the Gaussian that smooths each scan, in voxels of the template, ≥ 0; 0.7.
+    pub scan_smoothing_voxels: f64,
+    /// Added to the standard deviation of each voxel, > 0, in units of scaled intensity; 0.05.
+    pub deviation_floor: f64,
+    /// Standard deviation of the Gaussian that smooths the scores, in voxels, ≥ 0; 1.
+    pub score_smoothing_voxels: f64,
+}
+
+impl Default for AtlasConfig {
+    fn default() -> Self {
+        Self { scan_smoothing_voxels: 0.7, deviation_floor: 0.05, score_smoothing_voxels: 1.0 }
+    }
+}
+
+/// Mean and standard deviation of healthy brains at each voxel of a common grid.
+///
+/// No network and no training: what a better method has to beat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Atlas {
+    config: AtlasConfig,
+    scans: usize,
+    /// `(z, y, x)`, of scaled intensities, background counted as 0.
+    mean: Array3<f32>,
+    deviation: Array3<f32>,
+    /// Scans that have brain there.
+    count: Array3<u32>,
+}
+
+/// Scores of one scan on the grid of an atlas, both smoothed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZScores {
+    /// Distance from the mean in standard deviations, ≥ 0.
+    pub absolute: Array3<f32>,
+    /// The same with its sign: below 0 is darker than healthy.
+    pub signed: Array3<f32>,
+    /// 1 where the scan has brain and most of the atlas's scans have: elsewhere scores mean nothing.
+    pub known: Array3<u8>,
+}
+
+impl Atlas {
+    /// Mean and deviation of healthy scans, prepared on one grid of the template.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range, [`Error::CohortTooSmall`] below two scans, [`Error::Shape`] for
+    /// scans of different shapes.
+    pub fn fit(config: AtlasConfig, scans: &[Prepared]) -> Result<Self, Error> {
+        config.check()?;
+        if scans.len() < 2 {
+            return Err(Error::CohortTooSmall { got: scans.len(), needed: 2 });
+        }
+        let shape = scans[0].volume.data.raw_dim();
+        let [mut sum, mut squares] = [(); 2].map(|()| Array3::<f64>::zeros(shape));
+        let mut count = Array3::<u32>::zeros(shape);
+        let smoothed = scans.par_iter().map(|scan| config.smoothed(scan));
+        for (scan, smooth) in scans.iter().zip(smoothed.collect::<Result<Vec<_>, _>>()?) {
+            ensure_same_shape("healthy scan", count.shape(), smooth.shape())?;
+            Zip::from(&mut sum)
+                .and(&mut squares)
+                .and(&mut count)
+                .and(&smooth)
+                .and(&scan.mask)
+                .par_for_each(|sum, squares, count, &value, &inside| {
+                    if inside != 0 {
+                        let value = f64::from(value);
+                        (*sum, *squares, *count) =
+                            (*sum + value, *squares + value * value, *count + 1);
+                    }
+                });
+        }
+        let mean =
+            Zip::from(&sum).and(&count).map_collect(|sum, &n| (sum / f64::from(n.max(1))) as f32);
+        let deviation =
+            Zip::from(&sum).and(&squares).and(&count).map_collect(|sum, squares, &n| {
+                let (n, floor) = (f64::from(n.max(1)), config.deviation_floor);
+                ((squares / n - (sum / n).powi(2)).max(LEAST_VARIANCE).sqrt() + floor) as f32
+            });
+        Ok(Self { config, scans: scans.len(), mean, deviation, count })
+    }
+
+    /// Number of healthy scans.
+    pub fn scans(&self) -> usize {
+        self.scans
+    }
+
+    /// Mean intensity of each voxel over the scans that have brain there, `(z, y, x)`; 0 where none has.
+    pub fn mean(&self) -> &Array3<f32> {
+        &self.mean
+    }
+
+    /// Standard deviation of each voxel with its floor added, > 0.
+    pub fn deviation(&self) -> &Array3<f32> {
+        &self.deviation
+    }
+
+    /// Scores of a scan that was prepared on the grid of the atlas.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a scan of another shape.
+    pub fn scores(&self, scan: &Prepared) -> Result<ZScores, Error> {
+        ensure_same_shape("scan", self.mean.shape(), scan.volume.data.shape())?;
+        let smooth = self.config.smoothed(scan)?;
+        let mut signed = Zip::from(&smooth)
+            .and(&self.mean)
+            .and(&self.deviation)
+            .par_map_collect(|value, mean, deviation| (value - mean) / deviation);
+        let mut absolute = signed.mapv(f32::abs);
+        let sigma = [self.config.score_smoothing_voxels; 3];
+        gaussian_blur(signed.view_mut(), sigma)?;
+        gaussian_blur(absolute.view_mut(), sigma)?;
+        let half = self.scans as f64 / 2.0;
+        let known = Zip::from(&scan.mask)
+            .and(&self.count)
+            .map_collect(|&inside, &count| u8::from(inside != 0 && f64::from(count) > half));
+        Ok(ZScores { absolute, signed, known })
+    }
+}
+
+/// Of a voxel that all scans share.
+const LEAST_VARIANCE: f64 = 1e-6;
+
+impl AtlasConfig {
+    fn check(&self) -> Result<(), Error> {
+        let widths = [self.scan_smoothing_voxels, self.score_smoothing_voxels];
+        let rules = [
+            (
+                widths.iter().all(|width| (0.0..=100.0).contains(width)),
+                "atlas smoothing",
+                "0 to 100 voxels",
+            ),
+            (
+                self.deviation_floor > 0.0 && self.deviation_floor.is_finite(),
+                "atlas.deviation_floor",
+                "above 0",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, expected)) => Err(Error::Setting { field, expected }),
+            None => Ok(()),
+        }
+    }
+
+    fn smoothed(&self, scan: &Prepared) -> Result<Array3<f32>, Error> {
+        let mut data = scan.volume.data.clone();
+        gaussian_blur(data.view_mut(), [self.scan_smoothing_voxels; 3])?;
+        Ok(data)
+    }
+}
