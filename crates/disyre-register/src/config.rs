@@ -67,9 +67,9 @@ pub struct RegisterConfig {
     /// Resolutions, coarse to fine; at the first no more than 7 degrees of freedom are fitted. Default 8, 4 and 2 mm
     /// (ours: chosen by accuracy and time on 226 brains).
     pub levels: Vec<Level>,
-    /// Distance in millimetres from the template's brain up to which background counts, 0 to 50; default 8.
+    /// Distance in millimetres from the template's brain up to which background counts, 0 to 50; default 16 (ours).
     ///
-    /// In a scan that is not stripped only the brain counts.
+    /// At the coarsest level it is 16. In a scan that is not stripped only the brain counts.
     pub margin_mm: f64,
     /// Seed of the places of the samples.
     pub seed: u64,
@@ -83,7 +83,7 @@ impl Default for RegisterConfig {
             metric: Metric::MattesMutualInformation { bins: 32 },
             start: Start::Auto,
             levels: vec![level(8.0, 4_000), level(4.0, 20_000), level(2.0, 50_000)],
-            margin_mm: 8.0,
+            margin_mm: 16.0,
             seed: 0,
         }
     }

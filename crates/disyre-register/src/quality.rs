@@ -15,7 +15,8 @@ use crate::{RegisterError, Template};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quality {
-    /// Mutual information in nats, with 16 bins, of what lies in both brains: whether tissue lies on tissue.
+    /// Mutual information in nats, with 16 bins, deeper than 8 mm in the template's brain and in the scan's foreground:
+    /// whether tissue lies on tissue.
     pub tissue_information: f64,
     /// Share of the template's brain that lies in the scan's field of view.
     pub in_view: f64,
@@ -31,43 +32,62 @@ pub struct Quality {
     pub runner_up: Option<f64>,
 }
 
-/// Samples by which a fit is judged.
+/// Samples of each measure.
 const SAMPLES: usize = 20_000;
 
-impl Quality {
-    pub(crate) fn of(
-        template: &Template,
-        scan: &Subject,
-        target: &Image,
-        scan_from_template: &Affine,
-        key: Key,
-    ) -> Result<Self, RegisterError> {
-        let region = Region::new(&template.mask_volume(), 0.0)?;
-        let samples = Samples::scattered(target, &region, SAMPLES, key.child("quality"));
-        let objective = Objective {
-            scan: scan.finest(),
-            excluded: scan.excluded.as_ref(),
-            samples: &samples,
-            agreement: Agreement::Mattes(Mattes { bins: 16 }),
-        };
-        let (mut values, _) = objective.sample(scan_from_template);
+/// The rim of the brain is dark in most images by partial volume alone: it says nothing of tissue.
+const RIM_MM: f64 = 8.0;
+
+/// Of the histogram: coarse, so that little information is there by chance.
+const MATTES: Mattes = Mattes { bins: 16 };
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fit<'a> {
+    pub(crate) template: &'a Template,
+    /// The template's image of the finest level.
+    pub(crate) image: &'a Image,
+    pub(crate) scan: &'a Subject,
+    pub(crate) scan_from_template: &'a Affine,
+}
+
+impl Fit<'_> {
+    /// All measures but [`Quality::runner_up`].
+    pub(crate) fn quality(self, key: Key) -> Result<Quality, RegisterError> {
+        let mask = self.template.mask_volume();
+        let brain = Region::new(&mask, 0.0)?;
+        let (_, values) = self.intensities(&brain, key.child("brain"));
         let known = values.iter().filter(|value| !value.is_nan()).count() as f64;
-        let image = scan.finest();
+        let image = self.scan.finest();
+        let covered = values.iter().filter(|&&value| image.is_foreground(value)).count() as f64;
+        let (deep, mut values) =
+            self.intensities(&Region::new(&mask, -RIM_MM)?, key.child("tissue"));
         values.iter_mut().filter(|v| !image.is_foreground(**v)).for_each(|v| *v = f32::NAN);
-        let inside = values.iter().filter(|value| !value.is_nan()).count() as f64;
         let mut slopes = vec![0.0; values.len()];
-        let linear = linear_part(scan_from_template);
-        let brain_l = region.litres() * known / values.len() as f64 * determinant(&linear);
-        let both_l = region.litres() * inside / values.len() as f64 * determinant(&linear);
-        let foreground_l = scan.foreground.litres;
-        Ok(Self {
-            tissue_information: Mattes { bins: 16 }.evaluate(&samples.values, &values, &mut slopes),
-            in_view: known / values.len() as f64,
-            covered: if known > 0.0 { inside / known } else { 0.0 },
-            dice: scan.is_stripped().then(|| 2.0 * both_l / (brain_l + foreground_l)),
+        let linear = linear_part(self.scan_from_template);
+        let sample_l = brain.litres() * determinant(&linear) / SAMPLES as f64;
+        let both_l = known * sample_l + self.scan.foreground.litres;
+        Ok(Quality {
+            tissue_information: MATTES.evaluate(&deep.values, &values, &mut slopes),
+            in_view: known / SAMPLES as f64,
+            covered: if known > 0.0 { covered / known } else { 0.0 },
+            dice: self.scan.is_stripped().then(|| 2.0 * covered * sample_l / both_l),
             stretches: stretches(&linear),
             turn_degrees: angle(&nearest_rotation(&linear)).to_degrees(),
             runner_up: None,
         })
+    }
+
+    /// Samples of the template in a region, and the scan's intensities there.
+    fn intensities(self, region: &Region, key: Key) -> (Samples, Vec<f32>) {
+        let samples = Samples::scattered(self.image, region, SAMPLES, key);
+        let objective = Objective {
+            scan: self.scan.finest(),
+            excluded: self.scan.excluded.as_ref(),
+            samples: &samples,
+            agreement: Agreement::Mattes(MATTES),
+        };
+        let (values, _) = objective.sample(self.scan_from_template);
+        (samples, values)
     }
 }

@@ -7,7 +7,7 @@ use crate::local_correlation::LocalCorrelation;
 use crate::mattes::Mattes;
 use crate::maximise::Limits;
 use crate::objective::{Agreement, Objective};
-use crate::quality::Quality;
+use crate::quality::{Fit, Quality};
 use crate::samples::{Region, Samples};
 use crate::start::{Found, StartSearch};
 use crate::subject::Subject;
@@ -89,10 +89,13 @@ impl Registrar {
     fn fit(&self, template: &Template, scan: &Subject) -> Result<Registration, RegisterError> {
         let levels = &self.config.levels;
         let target = Subject::new("template", &template.brain(), None, levels)?;
-        let margin_mm = if scan.is_stripped() { self.config.margin_mm } else { 0.0 };
-        let region = Region::new(&template.mask_volume(), margin_mm)?;
+        let [margin_mm, coarse_margin_mm] =
+            if scan.is_stripped() { [self.config.margin_mm, COARSE_MARGIN_MM] } else { [0.0; 2] };
+        let mask = template.mask_volume();
+        let region = Region::new(&mask, margin_mm)?;
         let key = Key::new(self.config.seed).child("register");
-        let mut samples = self.samples(0, &target, &region, key.child(0usize))?;
+        let coarse_region = Region::new(&mask, coarse_margin_mm)?;
+        let mut samples = self.samples(0, &target, &coarse_region, key.child(0usize))?;
         let coarse = self.objective(0, scan, &samples);
         let Found { mut pose, runner_up } = StartSearch {
             start: self.config.start,
@@ -116,10 +119,9 @@ impl Registrar {
             (pose, metric) = self.objective(index, scan, &samples).fit(&pose, freedom, limits);
         }
         let scan_from_template = pose.affine();
-        let quality = Quality {
-            runner_up,
-            ..Quality::of(template, scan, target.finest(), &scan_from_template, key)?
-        };
+        let fit =
+            Fit { template, image: target.finest(), scan, scan_from_template: &scan_from_template };
+        let quality = Quality { runner_up, ..fit.quality(key.child("quality"))? };
         let verdict = Verdict::of(&quality);
         Ok(Registration { scan_from_template, metric, quality, verdict })
     }
@@ -178,6 +180,9 @@ impl Registrar {
         }
     }
 }
+
+/// Margin at the coarsest level: the agreement there is compared with constants.
+const COARSE_MARGIN_MM: f64 = 16.0;
 
 /// Refuses what is no volume.
 fn ensure_thick(scan: &Volume) -> Result<(), RegisterError> {

@@ -21,12 +21,17 @@ impl Region {
     /// Spacing of the cells in millimetres.
     const CELL_MM: f64 = 4.0;
 
-    /// Cells at most about `margin_mm` from the foreground of a mask, given as a volume.
+    /// Cells at most about `margin_mm` from the foreground of a mask, given as a volume; with a negative margin those
+    /// that lie deeper inside than it.
     pub(crate) fn new(mask: &Volume, margin_mm: f64) -> Result<Self, RegisterError> {
         let coarse = shrunk(mask, Self::CELL_MM)?;
         let mut inside = coarse.data.mapv(|share| share >= 0.5);
-        for _ in 0..(margin_mm / Self::CELL_MM).round() as usize {
-            inside = dilated(&inside);
+        for _ in 0..(margin_mm.abs() / Self::CELL_MM).round() as usize {
+            inside = if margin_mm > 0.0 {
+                dilated(&inside)
+            } else {
+                dilated(&inside.mapv(|inside| !inside)).mapv(|outside| !outside)
+            };
         }
         let cells = inside.indexed_iter().filter(|(_, inside)| **inside);
         let cells = cells.map(|((z, y, x), _)| [z, y, x]).collect();

@@ -88,9 +88,10 @@ impl StartSearch<'_> {
 
     /// Agreement in nats at the coarsest level above which the header's orientation is believed.
     ///
-    /// Ours: T1 brains reach .45 to .65 in theirs and at most .4 in any other, heads .3 to .4 and at most .3; where less is reached all are tried.
+    /// Ours: 247 scans of brains reach .60 to .98 in the right orientation and up to .63 in a wrong one, heads .3 to .4
+    /// and up to .3. All orientations are tried where less is reached.
     fn plausible(&self) -> f64 {
-        if self.scan.is_stripped() { 0.45 } else { 0.3 }
+        if self.scan.is_stripped() { 0.7 } else { 0.3 }
     }
 
     /// The best of short climbs.
