@@ -25,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask <command>
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
   bench-peers n4 SCAN...
             times bias field correction of stripped scans beside SimpleITK's; the interpreter needs SimpleITK
+  bench-peers register SCAN...
+            times registration of stripped scans to MNI152 beside SimpleITK's; the interpreter needs SimpleITK
   cuda-env [--install DIR [--libraries]]
             the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux
   cuda-check
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         ["examples"] => examples::run(&workspace),
         ["bench-peers"] => peers::run(&workspace),
         ["bench-peers", "--quick"] => peers::run_quick(&workspace),
-        ["bench-peers", "n4", ref scans @ ..] => peers::run_scans(&workspace, "n4", scans),
+        ["bench-peers", tool @ ("n4" | "register"), ref scans @ ..] => {
+            peers::run_scans(&workspace, tool, scans)
+        }
         ["cuda-check"] => cuda_check::run(&workspace),
         ["cuda-env"] => cuda_env::print(),
         ["cuda-env", "--install", folder] => cuda_env::install(folder, false),
