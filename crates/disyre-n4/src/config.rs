@@ -27,6 +27,9 @@ pub struct N4Config {
     /// Every `shrink`-th voxel along each axis is used for the estimate, 1 to 64; 4. The field is evaluated on all.
     pub shrink: usize,
     /// Most iterations of each fitting level, ≥ 1 each; 50 in four levels. Their number is the number of levels.
+    ///
+    /// Each level lets the field bend twice as sharply. From the third on it begins to follow large lesions: where they
+    /// must stay visible, take fewer (figures: docs/REPRODUCING.md).
     pub iterations: Vec<usize>,
     /// A level ends when the coefficient of variation of the change of the field is at most this, > 0; 0.001.
     pub convergence: f64,

@@ -69,6 +69,7 @@ fn fields_of_known_form_are_recovered() {
         let found = correct(&config(), &shaded(&phantom, &known)).field.evaluate_log();
         let [known, found] = [known, found].map(|field| masked(field.view(), &mask));
         let (size, error) = (standard_deviation(&known), spread_apart(&known, &found));
+        println!("{name}: sd of the log field {size:.3}, of the error {error:.4}");
         assert!(size > 0.07, "{name}: sd of the log field {size}");
         assert!(error < 0.01, "{name}: sd of the error {error}");
         let alike = correlation(&known, &found);

@@ -41,6 +41,7 @@ fn fields_of_real_scans_are_those_of_simpleitk() {
         let apart = spread_apart(&ours, &scan.found.log_field);
         assert!(alike > 0.999, "{}: correlation {alike}", scan.path);
         assert!(apart < 0.001, "{}: log fields differ by {apart}", scan.path);
+        println!("{}: correlation {alike:.6}, sd of the difference {apart:.6}", scan.path);
         let white = &scan.found.white_matter;
         let cv = white_matter_variation(&correction.corrected, white.threshold);
         assert!((cv / white.cv - 1.0).abs() < 0.002, "{}: {cv} for {}", scan.path, white.cv);
