@@ -8,6 +8,7 @@ use std::path::Path;
 
 use disyre_core::ndarray::ArrayD;
 use disyre_core::write_whole;
+use half::f16;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,11 @@ pub fn weights_sha256(path: &Path) -> Result<String, DiffusionError> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// SHA-256 of bytes, in hexadecimal, such as of weights that are part of the program.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct HashWriter<'a>(&'a mut Sha256);
 
 impl Write for HashWriter<'_> {
@@ -41,23 +47,32 @@ impl Write for HashWriter<'_> {
 }
 
 /// An array about to be written.
-struct ToWrite(ArrayD<f32>);
+struct ToWrite {
+    array: ArrayD<f32>,
+    /// Whether to round to 16 bits.
+    half: bool,
+}
 
 impl View for ToWrite {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.half { Dtype::F16 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
-        self.0.shape()
+        self.array.shape()
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+        match self.half {
+            true => {
+                self.array.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
+            }
+            false => self.array.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.0.len() * size_of::<f32>()
+        self.array.len() * if self.half { size_of::<f16>() } else { size_of::<f32>() }
     }
 }
 
@@ -67,8 +82,19 @@ pub(crate) fn write_arrays(
     arrays: Vec<(String, ArrayD<f32>)>,
     metadata: (&str, String),
 ) -> Result<(), DiffusionError> {
+    write_arrays_as(path, arrays, metadata, false)
+}
+
+/// The same, each number rounded to 16 bits (IEEE half precision) if `half`.
+pub(crate) fn write_arrays_as(
+    path: &Path,
+    arrays: Vec<(String, ArrayD<f32>)>,
+    metadata: (&str, String),
+    half: bool,
+) -> Result<(), DiffusionError> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
-    let arrays: Vec<_> = arrays.into_iter().map(|(name, array)| (name, ToWrite(array))).collect();
+    let to_write = |(name, array)| (name, ToWrite { array, half });
+    let arrays: Vec<_> = arrays.into_iter().map(to_write).collect();
     write_whole(path, |file| {
         safetensors::serialize_to_file(arrays, Some(metadata), file.path())
             .map_err(io::Error::other)
@@ -82,22 +108,39 @@ pub(crate) type Arrays = HashMap<String, ArrayD<f32>>;
 /// Reads every array of a file.
 pub(crate) fn read_arrays(path: &Path) -> Result<Arrays, DiffusionError> {
     let bytes = fs::read(path).map_err(DiffusionError::file(path))?;
+    arrays_in(&bytes, path)
+}
+
+/// Every array of a file's bytes; `path` is for messages.
+pub(crate) fn arrays_in(bytes: &[u8], path: &Path) -> Result<Arrays, DiffusionError> {
     let broken = |source| DiffusionError::Weights { path: path.to_path_buf(), source };
-    let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut arrays = HashMap::new();
     for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(DiffusionError::OtherNetwork {
+        let values = values_of(view.dtype(), view.data()).map_err(|problem| {
+            DiffusionError::OtherNetwork {
                 path: path.to_path_buf(),
                 name: name.to_owned(),
-                problem: format!("holds {:?}, expected F32", view.dtype()),
-            });
-        }
-        let (values, _) = view.data().as_chunks::<4>();
-        let values = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
+                problem,
+            }
+        })?;
         arrays.insert(name.to_owned(), array(view.shape(), values));
     }
     Ok(arrays)
+}
+
+/// Numbers of 32 or 16 bits, or what else there is.
+fn values_of(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
+    match dtype {
+        Dtype::F32 => {
+            Ok(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect())
+        }
+        Dtype::F16 => {
+            let values = bytes.as_chunks().0.iter();
+            Ok(values.map(|&value| f16::from_le_bytes(value).to_f32()).collect())
+        }
+        other => Err(format!("holds {other:?}, expected F32 or F16")),
+    }
 }
 
 /// Reads one entry of a file's metadata.

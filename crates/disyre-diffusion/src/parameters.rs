@@ -7,7 +7,7 @@ use disyre_core::ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
 use disyre_core::{Key, KeyRng, rand::RngExt};
 use rayon::prelude::*;
 
-use crate::files::{Arrays, read_arrays, write_arrays};
+use crate::files::{Arrays, arrays_in, read_arrays, write_arrays, write_arrays_as};
 use crate::network::Network;
 use crate::{DiffusionError, UNetConfig};
 
@@ -60,6 +60,15 @@ impl Parameters {
         Self::from_arrays(network, read_arrays(path)?, path)
     }
 
+    /// Takes the bytes of a safetensors file, such as one that is part of the program.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(network: &UNetConfig, bytes: &[u8]) -> Result<Self, DiffusionError> {
+        let path = Path::new("the weights in memory");
+        Self::from_arrays(network, arrays_in(bytes, path)?, path)
+    }
+
     /// Takes arrays that were read from `path`.
     pub(crate) fn from_arrays(
         network: &UNetConfig,
@@ -93,6 +102,17 @@ impl Parameters {
     pub fn save(&self, path: &Path) -> Result<(), DiffusionError> {
         let arrays = self.arrays.iter().map(|(name, array)| (name.clone(), array.clone()));
         write_arrays(path, arrays.collect(), ("format", "pt".to_owned()))
+    }
+
+    /// Writes a safetensors file of half the size: every number is rounded to 16 bits, 11 of them significant.
+    ///
+    /// [`load`](Self::load) reads it back as numbers of 32 bits.
+    ///
+    /// # Errors
+    /// [`DiffusionError::File`].
+    pub fn save_half(&self, path: &Path) -> Result<(), DiffusionError> {
+        let arrays = self.arrays.iter().map(|(name, array)| (name.clone(), array.clone()));
+        write_arrays_as(path, arrays.collect(), ("format", "pt".to_owned()), true)
     }
 
     /// The network that they belong to.
@@ -211,6 +231,27 @@ mod tests {
         let name = "conv_out.weight";
         assert_eq!(values(&seeded(1), name), values(&seeded(1), name));
         assert_ne!(values(&seeded(1), name), values(&seeded(2), name));
+    }
+
+    #[test]
+    fn a_file_of_16_bits_is_half_as_large_and_as_near_as_they_allow() {
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, half] = ["whole", "half"].map(|name| folder.path().join(name));
+        let parameters = Parameters::seeded(&tiny(), Key::new(4)).unwrap();
+        parameters.save(&whole).unwrap();
+        parameters.save_half(&half).unwrap();
+        let [whole_bytes, half_bytes] = [&whole, &half].map(|path| std::fs::read(path).unwrap());
+        assert!(half_bytes.len() < whole_bytes.len() * 6 / 10);
+        let read = Parameters::from_bytes(&tiny(), &half_bytes).unwrap();
+        assert_eq!(read, Parameters::load(&tiny(), &half).unwrap());
+        for ((name, stored), (_, exact)) in read.iter().zip(parameters.iter()) {
+            for (stored, exact) in stored.iter().zip(&exact) {
+                // Half a unit in the eleventh place; below 2⁻¹⁴ the steps no longer shrink.
+                let bound = (exact.abs() / 2048.0).max(3e-8);
+                assert!((stored - exact).abs() <= bound, "{name}: {stored} {exact}");
+            }
+        }
+        assert!(Parameters::from_bytes(&tiny(), &half_bytes[..100]).is_err());
     }
 
     #[test]
