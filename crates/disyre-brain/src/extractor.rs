@@ -5,19 +5,19 @@ use std::path::Path;
 use disyre_augment::Plane;
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 use disyre_core::{Grid, Volume, ensure_finite};
-use disyre_diffusion::{ColdRestorer, Device, Weights};
+use disyre_diffusion::{ColdRestorer, Device, Parameters, Weights};
 use disyre_volume::{
     Interpolation, crop, foreground_box, resample_to_grid, resample_to_spacing, to_ras,
 };
 
 use crate::clean::solid;
 use crate::slabs::{add_plane, all_starts};
-use crate::{BrainError, SPACING_MM};
+use crate::{BrainError, SPACING_MM, model_config};
 
 /// A trained network that finds the brain in a head of any contrast.
 #[derive(Debug)]
 pub struct BrainExtractor {
-    network: ColdRestorer,
+    pub(crate) network: ColdRestorer,
 }
 
 /// The brain of a scan, on its grid.
@@ -38,8 +38,9 @@ pub(crate) struct Working {
 }
 
 impl BrainExtractor {
-    /// Least probability inside the mask.
-    const THRESHOLD: f32 = 0.5;
+    /// Least probability inside the mask: the network's own border, at ½, lies about a millimetre outside the masks of
+    /// docs/BRAIN.md.
+    const THRESHOLD: f32 = 0.7;
 
     /// Reads a model's folder, as training leaves it.
     ///
@@ -47,6 +48,24 @@ impl BrainExtractor {
     /// [`BrainError::Network`] naming the file that is missing or belongs to another network.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, BrainError> {
         Ok(Self { network: ColdRestorer::load(folder, Weights::Ema, device)? })
+    }
+
+    /// The network with given weights.
+    ///
+    /// # Errors
+    /// [`BrainError::Network`] for weights of another network.
+    pub fn new(parameters: &Parameters, device: &Device) -> Result<Self, BrainError> {
+        Ok(Self { network: ColdRestorer::new(model_config(), parameters, device)? })
+    }
+
+    /// The network with the weights that this crate holds.
+    ///
+    /// # Errors
+    /// [`BrainError::Network`] if the device cannot take it.
+    #[cfg(feature = "weights")]
+    pub fn embedded(device: &Device) -> Result<Self, BrainError> {
+        let parameters = Parameters::from_bytes(&model_config().network, crate::WEIGHTS)?;
+        Self::new(&parameters, device)
     }
 
     /// Finds the brain of a scan.

@@ -11,12 +11,20 @@ use crate::{BrainError, HeadPairs, SLAB};
 /// Slabs that go through the network at once.
 const BATCH: usize = 12;
 
+/// Least extent of an image in the network, as in training: what its normalisations see.
+const LEAST: usize = 112;
+
 /// Where the slabs of an orientation start, in slices: one after the other, the first and last reaching beyond the
 /// volume by what is left over.
 pub(crate) fn all_starts(slices: usize) -> Vec<isize> {
     let count = slices.div_ceil(SLAB);
     let before = (count * SLAB - slices) / 2;
     (0..count).map(|index| (index * SLAB) as isize - before as isize).collect()
+}
+
+/// Where three slabs start: a quarter, a half and three quarters of the way through.
+pub(crate) fn few_starts(slices: usize) -> Vec<isize> {
+    [1, 2, 3].map(|quarter| (slices * quarter / 4) as isize - SLAB as isize / 2).to_vec()
 }
 
 /// Adds the network's answer to some slabs of one orientation to `sum`, both `(z, y, x)`.
@@ -31,7 +39,8 @@ pub(crate) fn add_plane(
     let view = volume.permuted_axes(plane.axes());
     let mut sum = sum.view_mut().permuted_axes(plane.axes());
     let (_, rows, columns) = view.dim();
-    let [height, width] = [rows, columns].map(|extent| extent.next_multiple_of(multiple));
+    let [height, width] =
+        [rows, columns].map(|extent| extent.max(LEAST).next_multiple_of(multiple));
     let [top, left] = [(height - rows) / 2, (width - columns) / 2];
     let inner = |axis: AxisDescription| match axis.axis {
         Axis(0) => Slice::from(top..top + rows),
