@@ -1,7 +1,8 @@
-//! Arguments that several commands share: threads, device, precision.
+//! Arguments that several commands share: threads, skulls, device, precision.
 
 use clap::Args;
 use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
+use disyre::{RunConfig, SkullPolicy};
 
 use crate::error::CliError;
 
@@ -19,6 +20,33 @@ impl ThreadArguments {
         let Some(threads) = self.threads.map(usize::from) else { return Ok(()) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().map_err(|source| CliError::Threads { threads, source })
+    }
+}
+
+/// What is done about scans with a skull.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SkullArguments {
+    /// Find the brain of scans that hold a whole head; those that are stripped are left alone [default: a head is an error]
+    #[arg(long)]
+    strip: bool,
+    /// The scans are stripped: do not look whether they hold a head
+    #[arg(long, conflicts_with = "strip")]
+    stripped: bool,
+}
+
+impl SkullArguments {
+    /// The policy that was asked for.
+    pub(crate) fn policy(&self) -> Option<SkullPolicy> {
+        match (self.strip, self.stripped) {
+            (true, _) => Some(SkullPolicy::Strip),
+            (_, true) => Some(SkullPolicy::Ignore),
+            _ => None,
+        }
+    }
+
+    /// Puts the policy into the settings of scans that are read from files.
+    pub(crate) fn over(&self, config: &mut RunConfig) {
+        config.prepare.skull = self.policy().unwrap_or(config.prepare.skull);
     }
 }
 

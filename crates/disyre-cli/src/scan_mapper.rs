@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
 use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
-use disyre::{
-    BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, unstripped_share,
-};
+use disyre::{BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, SkullPolicy};
 
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -18,6 +16,8 @@ pub(crate) struct ScanMapper<'a> {
     pub(crate) model: &'a Model,
     pub(crate) options: DetectOptions,
     pub(crate) volume_index: Option<usize>,
+    /// What is done about skulls where there is no mask.
+    pub(crate) skull: SkullPolicy,
     /// Folder of the results.
     pub(crate) output: &'a Path,
 }
@@ -36,12 +36,10 @@ impl ScanMapper<'_> {
         let started = Instant::now();
         let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
         let brain = mask.map(|mask| read_mask(mask, &scan)).transpose()?;
-        if brain.is_none() {
-            warn_unless_stripped(&scan);
-        }
         let request = DetectRequest {
             options: Some(self.options.clone()),
             brain: brain.as_ref().map(|brain| BrainMask { voxels: brain.view(), path: mask }),
+            skull: self.skull,
             started: Some(started),
         };
         let mut progress = Progress::bar_only(ScanName::of(path).as_str(), 0);
@@ -52,6 +50,9 @@ impl ScanMapper<'_> {
         drop(scan);
         let found = found?;
         warn_if_not_turned(path, &found.detection);
+        if self.skull == SkullPolicy::Strip && mask.is_none() && !found.brain_was_extracted() {
+            eprintln!("{}: is stripped already and left alone", path.display());
+        }
         let saved = found.save_with(self.output, SaveOptions { lesion })?;
         println!(
             "{}: {:.1} s, 99.9 % of the brain score below {:.4} → {}",
@@ -72,18 +73,6 @@ fn warn_if_not_turned(path: &Path, found: &Detection) {
             "warning: {}: the registration to the template is {}; the scan was mapped along its own axes",
             path.display(),
             doubtful.verdict
-        );
-    }
-}
-
-/// Warns of a scan that still seems to have its skull, or noise around it.
-fn warn_unless_stripped(scan: &Scan) {
-    if let Some(share) = unstripped_share(&scan.volume) {
-        eprintln!(
-            "warning: {}: {:.0} % of the voxels are not 0, so the skull or the background seems to be in; strip the \
-             skull (background exactly 0) or give a brain mask with --mask",
-            scan.path().display(),
-            100.0 * share
         );
     }
 }

@@ -23,6 +23,19 @@ pub enum Error {
     /// A corruption could not be set up or applied.
     #[error(transparent)]
     Dag(#[from] disyre_dag::DagError),
+    /// A brain could not be extracted.
+    #[error(transparent)]
+    Brain(#[from] disyre_brain::BrainError),
+    /// A scan is a whole head where a stripped one is expected.
+    #[error(
+        "the scan holds a head and not a stripped brain: {nonzero_ml:.0} ml are not 0{}; strip it (--strip), give a brain mask (--mask), or say that it is stripped (--stripped)", brain_text(*.brain_share)
+    )]
+    Head {
+        /// Volume that is not 0, in millilitres.
+        nonzero_ml: f64,
+        /// Share of it that looks like brain, if that had to be asked.
+        brain_share: Option<f64>,
+    },
     /// Patches could not be augmented.
     #[error(transparent)]
     Augment(#[from] disyre_augment::AugmentError),
@@ -225,6 +238,11 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn head(content: disyre_brain::Content) -> Self {
+        let disyre_brain::Content { nonzero_ml, brain_share, .. } = content;
+        Self::Head { nonzero_ml, brain_share }
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
@@ -244,4 +262,11 @@ impl Error {
         let case = name.to_owned();
         move |source| Self::Case { case, source: Box::new(source) }
     }
+}
+
+/// For the message of a head.
+fn brain_text(share: Option<f64>) -> String {
+    share.map_or_else(String::new, |share| {
+        format!(", {:.0} % of them look like brain", 100.0 * share)
+    })
 }

@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub use disyre_augment as augment;
+pub use disyre_brain as brain;
 pub use disyre_core as core;
 pub use disyre_dag as dag;
 pub use disyre_diffusion as diffusion;
@@ -61,6 +62,7 @@ pub mod phantom;
 mod prepare;
 mod recipe;
 mod segmentation;
+mod skull;
 mod source_scan;
 mod synth;
 mod tissues;
@@ -83,10 +85,11 @@ pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
 pub use prepare::{
     BiasCorrection, Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace, Unscaled,
-    WorkingAxes, unstripped_share,
+    WorkingAxes,
 };
 pub use recipe::Recipe;
 pub use segmentation::Segmentation;
+pub use skull::SkullPolicy;
 pub use source_scan::{PreparedScans, SidecarPaths, SourceScan};
 pub use synth::{Sample, Synthesiser};
 pub use tissues::{Tissues, fit_tissue};

@@ -91,9 +91,10 @@ struct AlignedScan {
 impl AlignedScan {
     fn read(path: &Path, preparation: &Preparation, beside: &SidecarPaths) -> Result<Self, Error> {
         let scan = Scan::read(path)?;
-        let unscaled = preparation
-            .align(&scan.volume, None)
-            .map_err(Error::case(&path.display().to_string()))?;
+        let case = || Error::case(&path.display().to_string());
+        let brain = preparation.config().skull.brain_of(&scan.volume).map_err(case())?;
+        let brain = brain.as_ref().map(|brain| brain.mask.view());
+        let unscaled = preparation.align(&scan.volume, brain).map_err(case())?;
         let SidecarPaths { segmentation, locations } = beside;
         let (grid, brain) = (unscaled.grid(), unscaled.brain());
         let segmentation = segmentation.as_deref();

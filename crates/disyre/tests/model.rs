@@ -10,7 +10,7 @@ use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{nonzero_mask, write_volume};
 use disyre::{
     BrainMask, Cohort, DetectOptions, DetectRequest, Detector, Error, LoadOptions, Model,
-    ModelFolder, RunConfig, SaveOptions, Scan, Subject, Training,
+    ModelFolder, RunConfig, SaveOptions, Scan, SkullPolicy, Subject, Training,
 };
 use tempfile::TempDir;
 
@@ -142,6 +142,7 @@ fn findings_are_saved_with_all_that_made_them() {
     let request = DetectRequest {
         options: Some(options),
         brain: Some(BrainMask { voxels: brain.view(), path: Some(Path::new("brain.nii")) }),
+        skull: SkullPolicy::Refuse,
         started: None,
     };
     let found = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap();

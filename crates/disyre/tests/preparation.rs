@@ -185,6 +185,7 @@ fn a_preparation_gives_the_same_bytes_on_any_number_of_threads() {
         orientation: WorkingAxes::Template,
         spacing_mm: 2.0,
         scaling: IntensityScaling::landmarks(),
+        ..PrepareConfig::default()
     };
     let prepare = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -7,7 +7,7 @@ use disyre::core::Severity;
 use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
-use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
 use crate::each_scan::for_each_scan;
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_distinct};
@@ -52,6 +52,8 @@ pub(crate) struct Detect {
     #[arg(long, conflicts_with = "stride")]
     whole_slices: bool,
     #[command(flatten)]
+    skull: SkullArguments,
+    #[command(flatten)]
     precision: PrecisionArguments,
     #[command(flatten)]
     device: DeviceArguments,
@@ -72,7 +74,8 @@ impl Detect {
         let device = self.device.select()?;
         let model = folder.load(&LoadOptions { device, engine: self.precision.engine() })?;
         let (volume_index, output) = (self.volume_index, &self.output);
-        let mapper = ScanMapper { model: &model, options, volume_index, output };
+        let skull = self.skull.policy().unwrap_or_default();
+        let mapper = ScanMapper { model: &model, options, volume_index, skull, output };
         create_folder(&self.output)?;
         for_each_scan(scans, |scan, mask| {
             mapper.run(scan, mask?.as_deref(), None)?;

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and the calls of the façade that it makes.
 
+mod brain;
 mod demo;
 mod detect;
 mod evaluate;
@@ -30,6 +31,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Try everything without data: draw phantoms, train a tiny model, find lesions, measure, draw pictures
     Demo(demo::Demo),
+    /// Find the brain in scans of heads: a brain mask of each
+    Brain(brain::Brain),
     /// Fit tissue classes to healthy scans
     Tissue(tissue::Tissue),
     /// Corrupt scans with synthetic anomalies: corrupted scan, mask and recipe of each sample
@@ -52,6 +55,7 @@ impl Cli {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         match &self.command {
             Command::Demo(command) => command.run(),
+            Command::Brain(command) => command.run(),
             Command::Tissue(command) => command.run(),
             Command::Synth(command) => command.run(),
             Command::Train(command) => command.run(),

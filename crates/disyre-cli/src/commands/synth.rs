@@ -10,7 +10,7 @@ use disyre::{PreparedScans, Recipe, RunConfig, Sample, SourceScan, Subject, Synt
 use rayon::prelude::*;
 
 use crate::anomaly_arguments::AnomalyArguments;
-use crate::arguments::ThreadArguments;
+use crate::arguments::{SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_distinct, remove_if_there, write_json};
@@ -49,6 +49,8 @@ pub(crate) struct Synth {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tissue_model", "segmentations"])]
     tissue: Option<PathBuf>,
     #[command(flatten)]
+    skull: SkullArguments,
+    #[command(flatten)]
     anomaly: AnomalyArguments,
     #[command(flatten)]
     config: ConfigArguments,
@@ -68,6 +70,7 @@ impl Synth {
     fn make(&self, samples: u64) -> Result<(), CliError> {
         let mut config = self.config.resolve()?;
         self.anomaly.over(&mut config);
+        self.skull.over(&mut config);
         config.check()?;
         let paths = find_scans(&self.input)?;
         let scans = PreparedScans::read(&paths, &config)?;

@@ -7,7 +7,7 @@ use disyre::core::Key;
 use disyre::{Cohort, fit_tissue};
 
 use crate::anomaly_arguments::ModelArgument;
-use crate::arguments::ThreadArguments;
+use crate::arguments::{SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::output_files::create_folder;
@@ -28,6 +28,8 @@ pub(crate) struct Tissue {
     #[arg(long, value_name = "MODEL")]
     model: Option<ModelArgument>,
     #[command(flatten)]
+    skull: SkullArguments,
+    #[command(flatten)]
     config: ConfigArguments,
     #[command(flatten)]
     threads: ThreadArguments,
@@ -37,6 +39,7 @@ impl Tissue {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         let mut config = self.config.resolve()?;
+        self.skull.over(&mut config);
         config.tissue.classes = self.classes.map_or(config.tissue.classes, usize::from);
         if let Some(model) = self.model {
             (config.tissue.model, config.tissue.segmentations) = (model.into(), None);

@@ -8,7 +8,7 @@ use disyre::diffusion::TrainEvent;
 use disyre::{Cohort, RunConfig, TrainReport, Training};
 
 use crate::anomaly_arguments::AnomalyArguments;
-use crate::arguments::{DeviceArguments, PrecisionArguments, ThreadArguments};
+use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::interrupt;
@@ -37,6 +37,8 @@ pub(crate) struct Train {
     /// Compute results within blocks anew for the gradient: less memory, more time, the same weights
     #[arg(long)]
     recompute: bool,
+    #[command(flatten)]
+    skull: SkullArguments,
     #[command(flatten)]
     anomaly: AnomalyArguments,
     #[command(flatten)]
@@ -83,6 +85,7 @@ impl Train {
             self.config.resolve()?
         };
         self.anomaly.over(&mut config);
+        self.skull.over(&mut config);
         config.train.steps = self.steps.unwrap_or(config.train.steps);
         config.train.engine = self.precision.engine().unwrap_or(config.train.engine);
         config.train.recompute |= self.recompute;

@@ -69,6 +69,11 @@ impl Findings {
         self.scan.path()
     }
 
+    /// Whether the scan was a head whose brain had to be extracted.
+    pub fn brain_was_extracted(&self) -> bool {
+        self.record.brain_extracted
+    }
+
     /// Writes the maps, the picture and the sidecar into a folder, which is made if it is not there.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub(crate) struct Record {
     /// Size of the windows, where it is not that of the training patch.
     window: Option<[usize; 3]>,
     brain_mask: Option<String>,
+    /// Whether the scan was a head, and its brain extracted.
+    pub(crate) brain_extracted: bool,
 }
 
 /// Model that made a map.
@@ -38,6 +40,9 @@ pub(crate) struct Sidecar<'a> {
     volume_index: Option<usize>,
     /// None: the brain is where the scan is not 0.
     brain_mask: Option<&'a str>,
+    /// SHA-256 of the weights that found the brain of a head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brain_weights_sha256: Option<String>,
     model: &'a ModelRecord,
     /// Seed of the training; detection draws no random number.
     seed: u64,
@@ -82,6 +87,7 @@ impl Record {
             settings: folder.config().with_detection(options, engine),
             window: (options.window != folder.network().patch).then_some(options.window),
             brain_mask: brain_mask.map(path_text),
+            brain_extracted: false,
         }
     }
 
@@ -99,6 +105,7 @@ impl Record {
             source: path_text(scan.path()),
             volume_index: scan.volume_index(),
             brain_mask: self.brain_mask.as_deref(),
+            brain_weights_sha256: self.brain_extracted.then(disyre_brain::embedded_sha256),
             model: &self.model,
             seed: self.settings.seed,
             settings: &self.settings,

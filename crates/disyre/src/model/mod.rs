@@ -12,7 +12,7 @@ use disyre_volume::Scan;
 pub use folder::ModelFolder;
 
 use crate::findings::Record;
-use crate::{DetectOptions, Detector, Error, Findings};
+use crate::{DetectOptions, Detector, Error, Findings, SkullPolicy};
 
 /// A trained model: its network on a device, and how scans are prepared and scored for it.
 ///
@@ -53,6 +53,8 @@ pub struct DetectRequest<'a> {
     pub options: Option<DetectOptions>,
     /// Brain mask; `None`: the brain is where the scan is not 0.
     pub brain: Option<BrainMask<'a>>,
+    /// What is done about a skull where there is no mask.
+    pub skull: SkullPolicy,
     /// When the work on the scan began, for the record; `None`: when detection begins.
     pub started: Option<Instant>,
 }
@@ -127,13 +129,18 @@ impl Model {
     ) -> Result<Findings, Error> {
         let started = request.started.unwrap_or_else(Instant::now);
         let options = request.options.clone().unwrap_or_else(|| self.detect_options());
-        let brain = request.brain.as_ref().map(|mask| mask.voxels);
+        let case = || Error::case(&scan.path().display().to_string());
+        let extracted = match request.brain {
+            Some(_) => None,
+            None => request.skull.brain_of(&scan.volume).map_err(case())?,
+        };
+        let given = request.brain.as_ref().map(|mask| mask.voxels);
+        let brain = given.or_else(|| extracted.as_ref().map(|found| found.mask.view()));
         let brain_path = request.brain.as_ref().and_then(|mask| mask.path);
-        let record = Record::new(&self.folder, &self.device, self.engine, &options, brain_path);
+        let mut record = Record::new(&self.folder, &self.device, self.engine, &options, brain_path);
+        record.brain_extracted = extracted.is_some();
         let detector = self.detector(options)?;
-        let detection = detector
-            .detect(&scan.volume, brain, progress)
-            .map_err(Error::case(&scan.path().display().to_string()))?;
+        let detection = detector.detect(&scan.volume, brain, progress).map_err(case())?;
         Ok(Findings::new(detection, scan.header().clone(), record, started.elapsed()))
     }
 }

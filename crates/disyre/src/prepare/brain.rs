@@ -6,16 +6,6 @@ use disyre_volume::nonzero_mask;
 
 use crate::Error;
 
-/// Share of the voxels that are not 0, where it is so large (above 0.6) that the skull or the background seems to be in.
-///
-/// Skull-stripped scans have a share of about 0.1 to 0.4; a brain mask makes the question moot.
-pub fn unstripped_share(scan: &Volume) -> Option<f64> {
-    const LARGEST: f64 = 0.6;
-    let filled = scan.data.iter().filter(|&&value| value != 0.0).count();
-    let share = filled as f64 / scan.data.len() as f64;
-    (share > LARGEST).then_some(share)
-}
-
 pub(super) fn brain_on_grid(
     scan: &Volume,
     brain: Option<ArrayView3<'_, u8>>,

@@ -5,7 +5,7 @@ use disyre_volume::{IntensityReference, IntensityScaling};
 use serde::{Deserialize, Serialize};
 
 use super::Preparation;
-use crate::Error;
+use crate::{Error, SkullPolicy};
 
 /// From a scan to what the network sees: RAS+, one spacing, intensities in `[0, 1]`, cropped to the brain.
 ///
@@ -35,9 +35,12 @@ pub struct PrepareConfig {
     pub spacing_mm: f64,
     /// Scaling of intensities to `[0, 1]`.
     pub scaling: IntensityScaling,
+    /// What is done about scans with a skull, where scans are read from files.
+    #[serde(default, skip_serializing_if = "SkullPolicy::is_default")]
+    pub skull: SkullPolicy,
 }
 
-/// No correction, the scan's axes, 1 mm, the 98th percentile of the brain as 1.
+/// No correction, heads refused, the scan's axes, 1 mm, the 98th percentile of the brain as 1.
 impl Default for PrepareConfig {
     fn default() -> Self {
         Self {
@@ -45,6 +48,7 @@ impl Default for PrepareConfig {
             orientation: WorkingAxes::default(),
             spacing_mm: 1.0,
             scaling: IntensityScaling::default(),
+            skull: SkullPolicy::default(),
         }
     }
 }

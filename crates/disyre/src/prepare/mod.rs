@@ -16,7 +16,6 @@ use disyre_volume::{IntensityReference, VolumeError};
 use serde::{Deserialize, Serialize};
 
 pub use bias::ScanField;
-pub use brain::unstripped_share;
 pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
 pub use prepared::Prepared;
 pub use template_space::TemplateSpace;
@@ -320,13 +319,6 @@ mod tests {
         assert!(matches!(preparation(1.0).prepare(&scan(1, &row), None), Err(Error::Shape(_))));
         let error = preparation(1.0).prepare(&scan(1, &[0.0; 4]), None).unwrap_err();
         assert!(matches!(error, Error::EmptyBrain { .. }));
-    }
-
-    #[test]
-    fn a_scan_that_is_mostly_not_0_seems_to_have_its_skull() {
-        let row = |filled: usize| (0..10).map(move |x| if x < filled { 5.0 } else { 0.0 });
-        let share = |filled| unstripped_share(&scan(1, &row(filled).collect::<Vec<_>>()));
-        assert_eq!((share(6), share(7)), (None, Some(0.7)));
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! `disyre brain`: brain masks of heads.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use disyre::brain::{BrainExtractor, BrainMask};
+use disyre::volume::{
+    ReadOptions, Scan, ScanName, SidecarFiles, SidecarKind, find_scans, nonzero_mask, write_map,
+    write_mask,
+};
+
+use crate::arguments::{DeviceArguments, ThreadArguments};
+use crate::each_scan::for_each_scan;
+use crate::error::CliError;
+use crate::output_files::{create_folder, ensure_distinct};
+
+const OUTPUTS: &str = "\
+For a scan NAME.nii.gz and a folder as output: NAME_desc-brain_mask.nii.gz, 1 inside the brain, on the scan's own grid;
+`disyre detect --mask FOLDER` finds it there. A file as output is written under its own name.
+The mask of a scan that is stripped already is where it is not 0.";
+
+/// Arguments of `disyre brain`.
+#[derive(Debug, Args)]
+#[command(after_help = OUTPUTS)]
+pub(crate) struct Brain {
+    /// A scan of a head of any contrast, or a folder of scans; brain masks in it are passed over
+    #[arg(short, long, value_name = "FILE|DIR")]
+    input: PathBuf,
+    /// The mask's file (.nii, .nii.gz), or a folder for masks; replaced if it is there
+    #[arg(short, long, value_name = "FILE|DIR")]
+    output: PathBuf,
+    /// Volume of a 4D scan, counted from 0
+    #[arg(long, value_name = "N")]
+    volume_index: Option<usize>,
+    /// Also write the stripped scan, background 0, to this folder as NAME.nii.gz
+    #[arg(long, value_name = "DIR")]
+    stripped: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+impl Brain {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let scans = self.scans()?;
+        let named: Vec<_> =
+            scans.into_iter().map(|scan| (scan.clone(), self.mask(&scan))).collect();
+        self.check_outputs(&named)?;
+        let extractor =
+            BrainExtractor::embedded(&self.device.select()?).map_err(disyre::Error::from)?;
+        self.create_folders()?;
+        for_each_scan(named, |scan, mask| self.extract(&extractor, scan, &mask))
+    }
+
+    /// The scans of the input, without the masks that lie beside them.
+    fn scans(&self) -> Result<Vec<PathBuf>, CliError> {
+        let scans = find_scans(&self.input)?;
+        if !self.input.is_dir() {
+            return Ok(scans);
+        }
+        let scans =
+            SidecarFiles::list(&self.input, SidecarKind::BrainMask)?.without_sidecars(scans);
+        match scans.is_empty() {
+            true => Err(CliError::OnlyResults { folder: self.input.clone() }),
+            false => Ok(scans),
+        }
+    }
+
+    /// The output of a scan.
+    fn mask(&self, scan: &Path) -> PathBuf {
+        match is_nifti(&self.output) && !self.input.is_dir() {
+            true => self.output.clone(),
+            false => self.output.join(format!("{}_desc-brain_mask.nii.gz", ScanName::of(scan))),
+        }
+    }
+
+    fn stripped(&self, scan: &Path) -> Option<PathBuf> {
+        self.stripped.as_ref().map(|folder| folder.join(ScanName::of(scan).file("nii.gz")))
+    }
+
+    fn check_outputs(&self, named: &[(PathBuf, PathBuf)]) -> Result<(), CliError> {
+        let outputs = named.iter().flat_map(|(scan, mask)| {
+            let files = [Some(mask.clone()), self.stripped(scan)].into_iter().flatten();
+            files.map(|file| (scan.as_path(), file)).collect::<Vec<_>>()
+        });
+        let scans: Vec<PathBuf> = named.iter().map(|(scan, _)| scan.clone()).collect();
+        ensure_distinct(outputs, &scans)
+    }
+
+    fn create_folders(&self) -> Result<(), CliError> {
+        let file = is_nifti(&self.output) && !self.input.is_dir();
+        let folder = if file { self.output.parent() } else { Some(self.output.as_path()) };
+        for folder in [folder, self.stripped.as_deref()].into_iter().flatten() {
+            if !folder.as_os_str().is_empty() {
+                create_folder(folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extract(
+        &self,
+        extractor: &BrainExtractor,
+        path: &Path,
+        mask: &Path,
+    ) -> Result<(), CliError> {
+        let started = Instant::now();
+        let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
+        let (brain, note) = brain_of(extractor, &scan)?;
+        write_mask(mask, &scan, brain.view())?;
+        if let Some(stripped) = self.stripped(path) {
+            let inside = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
+            let kept = disyre::core::ndarray::Zip::from(&scan.volume.data).and(&brain);
+            write_map(&stripped, &scan, kept.map_collect(inside).view())?;
+        }
+        let voxels: usize = brain.iter().map(|&inside| usize::from(inside)).sum();
+        let ml = voxels as f64 * scan.volume.grid.voxel_mm3() / 1000.0;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{}: {ml:.0} ml{note}, {seconds:.1} s → {}", path.display(), mask.display());
+        Ok(())
+    }
+}
+
+/// The mask of a scan and what there is to say of it.
+fn brain_of(
+    extractor: &BrainExtractor,
+    scan: &Scan,
+) -> Result<(disyre::core::ndarray::Array3<u8>, &'static str), CliError> {
+    let found = || -> Result<Option<BrainMask>, disyre::brain::BrainError> {
+        match extractor.content(&scan.volume)?.is_head() {
+            true => extractor.extract(&scan.volume).map(Some),
+            false => Ok(None),
+        }
+    };
+    match found().map_err(disyre::Error::from)? {
+        Some(found) if found.volume_ml > 0.0 => Ok((found.mask, "")),
+        Some(_) => {
+            Err(disyre::Error::EmptyBrain { name: scan.path().display().to_string() }.into())
+        }
+        None => Ok((nonzero_mask(scan.volume.data.view()), " (stripped already)")),
+    }
+}
+
+fn is_nifti(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_ascii_lowercase();
+    name.ends_with(".nii") || name.ends_with(".nii.gz")
+}
