@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use disyre_core::rand::RngExt;
 use disyre_core::{Affine, Key};
-use disyre_register::{RegisterConfig, Template};
+use disyre_register::{RegisterConfig, Registration, Template};
 use disyre_volume::Scan;
 use disyre_volume::affine::{compose, transform};
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let save = option("--save");
     let registrar = config.build()?;
     let template = Template::mni152()?;
-    println!("scan\tmedian\tp95\tgreatest\tmetric\tms\tverdict");
+    println!("scan\tmedian\tp95\tgreatest\tmetric\tms\tverdict\ttissue\tdice");
     for (index, pair) in arguments.chunks_exact(2).enumerate() {
         let mut scan = Scan::read(&pair[0])?;
         let mut reference = affine(&std::fs::read_to_string(&pair[1])?)?;
@@ -43,19 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         let found = registrar.register(&template, &scan.volume, None)?;
         let milliseconds = start.elapsed().as_millis();
-        let mut distances = distances(&template, &found.scan_from_template, &reference);
-        distances.sort_by(f64::total_cmp);
-        let quantile = |share: f64| distances[((distances.len() - 1) as f64 * share) as usize];
+        let distances = distances(&template, &found.scan_from_template, &reference);
         let name = scan.name().as_str().to_owned();
-        let [median, p95, most] = [0.5, 0.95, 1.0].map(quantile);
-        let verdict = &found.verdict;
-        println!(
-            "{name}\t{median:.2}\t{p95:.2}\t{most:.2}\t{:.4}\t{milliseconds}\t{verdict}",
-            found.metric
-        );
-        if std::env::var_os("QUALITY").is_some() {
-            eprintln!("{name}\t{:?}", found.quality);
-        }
+        println!("{name}\t{}", row(&found, distances, milliseconds));
         if let Some(folder) = &save {
             let rows =
                 found.scan_from_template.map(|row| row.map(|value| value.to_string()).join(" "));
@@ -63,6 +53,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// One line of the table, without the scan's name.
+fn row(found: &Registration, mut distances: Vec<f64>, milliseconds: u128) -> String {
+    distances.sort_by(f64::total_cmp);
+    let quantile = |share: f64| distances[((distances.len() - 1) as f64 * share) as usize];
+    let [median, p95, most] = [0.5, 0.95, 1.0].map(quantile);
+    let Registration { metric, quality, verdict, .. } = found;
+    let dice = quality.dice.map_or("none".to_owned(), |dice| format!("{dice:.3}"));
+    let tissue = quality.tissue_information;
+    format!(
+        "{median:.2}\t{p95:.2}\t{most:.2}\t{metric:.4}\t{milliseconds}\t{verdict}\t{tissue:.3}\t{dice}"
+    )
 }
 
 /// Reads four rows of four numbers.

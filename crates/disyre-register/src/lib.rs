@@ -40,6 +40,7 @@ mod quality;
 mod registrar;
 mod registration;
 mod samples;
+mod stages;
 mod start;
 mod subject;
 mod template;

@@ -1,15 +1,15 @@
 //! Measures of a fit by which it is judged.
 
-use disyre_core::{Affine, Key};
+use disyre_core::{Affine, Key, Volume};
 use serde::{Deserialize, Serialize};
 
+use crate::RegisterError;
 use crate::image::Image;
 use crate::matrix::{angle, determinant, linear_part, nearest_rotation, stretches};
 use crate::mattes::Mattes;
 use crate::objective::{Agreement, Objective};
 use crate::samples::{Region, Samples};
 use crate::subject::Subject;
-use crate::{RegisterError, Template};
 
 /// Measures of a fit by which it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub struct Quality {
     pub stretches: [f64; 3],
     /// Rotation in degrees between the template's axes and the world's axes as the scan's header has them.
     pub turn_degrees: f64,
-    /// Agreement of the best fit in another orientation as a share of this one's; none if none was tried.
+    /// Agreement within the brain, at the coarsest level, of the best fit in another orientation as a share of this
+    /// one's; none if none was tried.
     pub runner_up: Option<f64>,
 }
 
@@ -44,27 +45,28 @@ const MATTES: Mattes = Mattes { bins: 16 };
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fit<'a> {
-    pub(crate) template: &'a Template,
+    /// The template's mask.
+    pub(crate) mask: &'a Volume,
     /// The template's image of the finest level.
     pub(crate) image: &'a Image,
     pub(crate) scan: &'a Subject,
-    pub(crate) scan_from_template: &'a Affine,
+    /// Template world millimetres → scan world millimetres.
+    pub(crate) map: &'a Affine,
 }
 
 impl Fit<'_> {
     /// All measures but [`Quality::runner_up`].
     pub(crate) fn quality(self, key: Key) -> Result<Quality, RegisterError> {
-        let mask = self.template.mask_volume();
-        let brain = Region::new(&mask, 0.0)?;
+        let brain = Region::new(self.mask, 0.0)?;
         let (_, values) = self.intensities(&brain, key.child("brain"));
         let known = values.iter().filter(|value| !value.is_nan()).count() as f64;
         let image = self.scan.finest();
         let covered = values.iter().filter(|&&value| image.is_foreground(value)).count() as f64;
         let (deep, mut values) =
-            self.intensities(&Region::new(&mask, -RIM_MM)?, key.child("tissue"));
+            self.intensities(&Region::new(self.mask, -RIM_MM)?, key.child("tissue"));
         values.iter_mut().filter(|v| !image.is_foreground(**v)).for_each(|v| *v = f32::NAN);
         let mut slopes = vec![0.0; values.len()];
-        let linear = linear_part(self.scan_from_template);
+        let linear = linear_part(self.map);
         let sample_l = brain.litres() * determinant(&linear) / SAMPLES as f64;
         let both_l = known * sample_l + self.scan.foreground.litres;
         Ok(Quality {
@@ -87,7 +89,7 @@ impl Fit<'_> {
             samples: &samples,
             agreement: Agreement::Mattes(MATTES),
         };
-        let (values, _) = objective.sample(self.scan_from_template);
+        let (values, _) = objective.sample(self.map);
         (samples, values)
     }
 }

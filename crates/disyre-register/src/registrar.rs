@@ -1,17 +1,13 @@
-//! Registrations: from a start, over the levels, to a map and its verdict.
+//! The registrar: scans and masks in, maps and verdicts out.
 
 use disyre_core::ndarray::ArrayView3;
 use disyre_core::{Key, Volume};
 
-use crate::local_correlation::LocalCorrelation;
-use crate::mattes::Mattes;
-use crate::maximise::Limits;
-use crate::objective::{Agreement, Objective};
 use crate::quality::{Fit, Quality};
-use crate::samples::{Region, Samples};
-use crate::start::{Found, StartSearch};
+use crate::stages::Stages;
+use crate::start::Found;
 use crate::subject::Subject;
-use crate::{Freedom, Metric, RegisterConfig, RegisterError, Registration, Template, Verdict};
+use crate::{RegisterConfig, RegisterError, Registration, Template, Verdict};
 
 /// Registers scans to templates: a checked [`RegisterConfig`].
 ///
@@ -87,102 +83,19 @@ impl Registrar {
     }
 
     fn fit(&self, template: &Template, scan: &Subject) -> Result<Registration, RegisterError> {
-        let levels = &self.config.levels;
-        let target = Subject::new("template", &template.brain(), None, levels)?;
-        let [margin_mm, coarse_margin_mm] =
-            if scan.is_stripped() { [self.config.margin_mm, COARSE_MARGIN_MM] } else { [0.0; 2] };
-        let mask = template.mask_volume();
-        let region = Region::new(&mask, margin_mm)?;
+        let target = Subject::new("template", &template.brain(), None, &self.config.levels)?;
         let key = Key::new(self.config.seed).child("register");
-        let coarse_region = Region::new(&mask, coarse_margin_mm)?;
-        let mut samples = self.samples(0, &target, &coarse_region, key.child(0usize))?;
-        let coarse = self.objective(0, scan, &samples);
-        let Found { mut pose, runner_up } = StartSearch {
-            start: self.config.start,
-            freedom: self.coarse_freedom(),
-            template: &target.foreground,
-            scan,
-            objective: &coarse,
-        }
-        .run();
-        let mut metric = 0.0;
-        for (index, level) in levels.iter().enumerate() {
-            let freedom = if index == 0 { self.coarse_freedom() } else { self.config.freedom };
-            if index > 0 {
-                samples = self.samples(index, &target, &region, key.child(index))?;
-            }
-            let limits = Limits {
-                longest_step: 2.0 * level.spacing_mm,
-                shortest_step: 0.01 * level.spacing_mm,
-                steps: 60,
-            };
-            (pose, metric) = self.objective(index, scan, &samples).fit(&pose, freedom, limits);
-        }
+        let mask = template.mask_volume();
+        let stages = Stages { config: &self.config, mask: &mask, target: &target, scan, key };
+        let Found { pose, runner_up } = stages.start()?;
+        let (pose, metric) = stages.climb(pose)?;
         let scan_from_template = pose.affine();
-        let fit =
-            Fit { template, image: target.finest(), scan, scan_from_template: &scan_from_template };
+        let fit = Fit { mask: &mask, image: target.finest(), scan, map: &scan_from_template };
         let quality = Quality { runner_up, ..fit.quality(key.child("quality"))? };
         let verdict = Verdict::of(&quality);
         Ok(Registration { scan_from_template, metric, quality, verdict })
     }
-
-    fn objective<'a>(
-        &self,
-        level: usize,
-        scan: &'a Subject,
-        samples: &'a Samples,
-    ) -> Objective<'a> {
-        let excluded = scan.excluded.as_ref();
-        Objective { scan: &scan.images[level], excluded, samples, agreement: self.agreement(level) }
-    }
-
-    /// At most 7 degrees of freedom.
-    fn coarse_freedom(&self) -> Freedom {
-        match self.config.freedom {
-            Freedom::Rigid => Freedom::Rigid,
-            _ => Freedom::Similarity,
-        }
-    }
-
-    /// True where local correlation measures.
-    fn is_local(&self, level: usize) -> Option<(usize, f64)> {
-        const LEAST_SPACING_MM: f64 = 4.0;
-        match self.config.metric {
-            Metric::LocalCorrelation { radius } if level > 0 => {
-                let spacing_mm = self.config.levels[level].spacing_mm.max(LEAST_SPACING_MM);
-                Some((2 * radius + 1, spacing_mm))
-            }
-            _ => None,
-        }
-    }
-
-    fn agreement(&self, level: usize) -> Agreement {
-        match (self.is_local(level), self.config.metric) {
-            (Some((side, _)), _) => {
-                Agreement::LocalCorrelation(LocalCorrelation { block: side.pow(3) })
-            }
-            (None, Metric::MattesMutualInformation { bins }) => Agreement::Mattes(Mattes { bins }),
-            (None, Metric::LocalCorrelation { .. }) => Agreement::Mattes(Mattes { bins: 32 }),
-        }
-    }
-
-    fn samples(
-        &self,
-        level: usize,
-        template: &Subject,
-        region: &Region,
-        key: Key,
-    ) -> Result<Samples, RegisterError> {
-        let image = &template.images[level];
-        match self.is_local(level) {
-            Some((side, spacing_mm)) => Samples::in_blocks(image, region, side, spacing_mm, key),
-            None => Ok(Samples::scattered(image, region, self.config.levels[level].samples, key)),
-        }
-    }
 }
-
-/// Margin at the coarsest level: the agreement there is compared with constants.
-const COARSE_MARGIN_MM: f64 = 16.0;
 
 /// Refuses what is no volume.
 fn ensure_thick(scan: &Volume) -> Result<(), RegisterError> {

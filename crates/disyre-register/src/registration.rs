@@ -27,21 +27,15 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// World millimetres of the scan → world millimetres of the template: the inverse.
-    pub fn template_from_scan(&self) -> Affine {
+    /// The inverse map: world millimetres of the scan → world millimetres of the template.
+    pub fn inverse(&self) -> Affine {
         // A fit's determinant is an exponential: never 0.
         invert(&self.scan_from_template).unwrap_or([[f64::NAN; 4]; 4])
     }
 
-    /// The same map the other way round.
-    #[must_use]
-    pub fn inverse(&self) -> Affine {
-        self.template_from_scan()
-    }
-
     /// Position in the template's millimetres, MNI's for instance, of a point in the scan's.
     pub fn position(&self, scan_mm: [f64; 3]) -> [f64; 3] {
-        transform(&self.template_from_scan(), scan_mm)
+        transform(&self.inverse(), scan_mm)
     }
 
     /// The scan on a grid of the template's space.

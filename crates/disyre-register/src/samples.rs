@@ -134,3 +134,60 @@ impl Samples {
         self.values.push(template.at(point).unwrap_or(0.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Range;
+
+    /// A cube of 40 mm in the middle of 80 mm, in cells of 4 mm.
+    fn cube() -> Volume {
+        let grid = Grid::from_spacing([20; 3], [4.0; 3]);
+        let inside = |index: usize| (5..15).contains(&index);
+        let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| {
+            f32::from(u8::from(inside(z) && inside(y) && inside(x)))
+        });
+        Volume { data, grid }
+    }
+
+    fn image() -> Image {
+        Image::new(&cube(), Range::UNIT, [[false; 2]; 3]).unwrap()
+    }
+
+    #[test]
+    fn a_margin_grows_a_region_and_a_negative_one_shrinks_it() {
+        let cells = |margin_mm| Region::new(&cube(), margin_mm).unwrap().cells.len();
+        assert_eq!(cells(0.0), 1000);
+        // One layer on each of the six faces, and eight layers' worth of cells less.
+        assert_eq!(cells(4.0), 1600);
+        assert_eq!(cells(-8.0), 216);
+        assert_eq!(Region::new(&cube(), 0.0).unwrap().litres(), 0.064);
+    }
+
+    #[test]
+    fn scattered_samples_lie_evenly_in_their_region() {
+        let region = Region::new(&cube(), 0.0).unwrap();
+        let samples = Samples::scattered(&image(), &region, 5000, Key::new(1));
+        assert_eq!(samples.points.len(), 5000);
+        // Cells 5 to 14 lie from 18 to 58 mm.
+        let inside = |c: &f64| (18.0..=58.0).contains(c);
+        assert!(samples.points.iter().flatten().all(inside));
+        let lower = samples.points.iter().filter(|p| p[2] < 38.0).count();
+        assert!((2490..=2510).contains(&lower), "{lower}");
+    }
+
+    #[test]
+    fn blocks_fill_their_region_side_by_side() {
+        let region = Region::new(&cube(), 0.0).unwrap();
+        let samples = Samples::in_blocks(&image(), &region, 3, 4.0, Key::new(1)).unwrap();
+        assert_eq!(samples.points.len() % 27, 0);
+        // 1000 cells hold 37 blocks of 27 points; some at the border reach out or are left out.
+        assert!((20..=64).contains(&(samples.points.len() / 27)));
+        for block in samples.points.chunks_exact(27) {
+            let [first, last] = [block[0], block[26]];
+            for axis in 0..3 {
+                assert!((last[axis] - first[axis] - 8.0).abs() < 1e-9);
+            }
+        }
+    }
+}

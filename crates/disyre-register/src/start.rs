@@ -22,13 +22,16 @@ pub(crate) struct StartSearch<'a> {
     pub(crate) scan: &'a Subject,
     /// Agreement at the coarsest level.
     pub(crate) objective: &'a Objective<'a>,
+    /// The same within the template's brain alone, where outlines do not count.
+    pub(crate) inner: &'a Objective<'a>,
 }
 
 /// A start, and how much better it is than others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) pose: Pose,
-    /// Agreement of the best fit in another orientation, as a share of this one's; none if none was tried.
+    /// Agreement within the brain of the best fit in another orientation, as a share of this one's; none if none was
+    /// tried.
     pub(crate) runner_up: Option<f64>,
 }
 
@@ -52,19 +55,21 @@ impl StartSearch<'_> {
             .into_par_iter()
             .map(|rotation| self.best(&self.starts(rotation)))
             .collect();
-        let (pose, agreement) = highest(&fits);
+        let (pose, _) = highest(&fits);
         let turn = |pose: &Pose| nearest_rotation(&linear_part(&pose.affine()));
         let others = fits.iter().filter(|(other, _)| {
             angle(&product(&turn(other), &transpose(&turn(&pose)))).to_degrees() > OTHER_DEGREES
         });
-        let runner_up = others.map(|fit| fit.1).max_by(f64::total_cmp);
-        Found { pose, runner_up: runner_up.map(|other| other / agreement.max(f64::MIN_POSITIVE)) }
+        let inner = |pose: &Pose| self.inner.evaluate(&pose.affine()).0.max(f64::MIN_POSITIVE);
+        let runner_up = others.map(|(other, _)| inner(other) / inner(&pose));
+        Found { pose, runner_up: runner_up.max_by(f64::total_cmp) }
     }
 
-    /// Poses of one orientation: brains by their moments, heads at some heights below their vertex and some pitches.
+    /// Poses of one orientation: brains by their moments, heads at some heights below their
+    /// vertex and, in the header's orientation, some pitches.
     fn starts(&self, rotation: Matrix) -> Vec<Pose> {
         const HEIGHTS_MM: [f64; 4] = [0.0, -20.0, -40.0, 20.0];
-        const PITCHES_DEGREES: [f64; 3] = [0.0, -20.0, 20.0];
+        let pitches: &[f64] = if rotation == IDENTITY { &[0.0, -20.0, 20.0] } else { &[0.0] };
         let centre = self.template.centre();
         let foreground = &self.scan.foreground;
         if !self.scan.is_stripped() {
@@ -73,11 +78,11 @@ impl StartSearch<'_> {
             let at = |height: f64| [0, 1, 2].map(|axis| target[axis] + height * up[axis]);
             let pitched =
                 |degrees: f64| product(&rotation, &about([degrees.to_radians(), 0.0, 0.0]));
-            let pitches = PITCHES_DEGREES.map(pitched);
-            let heights = HEIGHTS_MM.iter().flat_map(|&height| pitches.map(|turn| (turn, height)));
-            return heights
-                .map(|(turn, height)| Pose::new(turn, centre, at(height), 1.0))
-                .collect();
+            let along = |height: f64| {
+                let turns = pitches.iter().map(|&degrees| pitched(degrees));
+                turns.map(move |turn| Pose::new(turn, centre, at(height), 1.0))
+            };
+            return HEIGHTS_MM.into_iter().flat_map(along).collect();
         }
         let scale = match self.freedom {
             Freedom::Rigid => 1.0,

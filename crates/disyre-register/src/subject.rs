@@ -175,3 +175,41 @@ fn otsu(data: ArrayView3<'_, f32>) -> Option<f32> {
     }
     (best.0 > 0.0).then(|| best.1 as f32 * greatest / BINS as f32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::Grid;
+
+    #[test]
+    fn a_threshold_separates_noise_from_tissue() {
+        let data = Array3::from_shape_fn((10, 10, 10), |(z, y, x)| {
+            if z < 6 { ((x + y) % 4) as f32 } else { 50.0 + (x % 7) as f32 }
+        });
+        let threshold = otsu(data.view()).unwrap();
+        assert!((3.0..50.0).contains(&threshold), "{threshold}");
+        assert_eq!(otsu(Array3::ones((2, 2, 2)).view()), None);
+    }
+
+    #[test]
+    fn a_ball_has_the_moments_of_a_ball() {
+        let grid = Grid::from_spacing([60; 3], [2.0; 3]);
+        let centred = |index: usize| 2.0 * index as f64 - 60.0;
+        let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| {
+            let square = [z, y, x].map(|index| centred(index).powi(2)).iter().sum::<f64>();
+            f32::from(u8::from(square < 2500.0))
+        });
+        let levels = [Level { spacing_mm: 2.0, samples: 500 }];
+        let ball = Subject::new("scan", &Volume { data, grid }, None, &levels).unwrap();
+        for coordinate in ball.foreground.centre() {
+            assert!((coordinate - 60.0).abs() < 0.1);
+        }
+        // The square of the distance is 3/5 of that of the radius.
+        assert!((ball.foreground.radius_mm() - 50.0 * 0.6f64.sqrt()).abs() < 0.2);
+        let litres = 4.0 / 3.0 * std::f64::consts::PI * 0.5f64.powi(3);
+        assert!((ball.foreground.litres - litres).abs() < 0.005);
+        assert!(ball.is_stripped());
+        let below = ball.foreground.brain_below_vertex([0.0, 0.0, 1.0]);
+        assert!((below[2] - (110.0 - 85.0)).abs() < 3.0, "{below:?}");
+    }
+}

@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{Contrast, PLAIN, distances, random_affine, scan, without};
+use common::{Contrast, PLAIN, distances, head, random_affine, scan, without};
 use disyre_core::ndarray::Array3;
 use disyre_core::{Affine, Key};
 use disyre_register::{
-    Freedom, Metric, RegisterConfig, RegisterError, Registration, Start, Template, Verdict,
+    Freedom, Level, Metric, RegisterConfig, RegisterError, Registration, Start, Template, Verdict,
 };
 use disyre_volume::affine::{compose, transform};
 use disyre_volume::{Grid, Interpolation, Volume, nonzero_mask, resample_to_grid};
@@ -152,6 +152,29 @@ fn a_lesion_of_130_ml_does_not_pull_the_map() {
     assert!(without < 0.2, "{without} mm");
     assert!(part.metric > whole.metric, "{} is no better than {}", part.metric, whole.metric);
     assert!(part.quality.in_view < whole.quality.in_view - 0.03);
+}
+
+#[test]
+fn a_head_is_fitted_by_what_lies_in_the_templates_brain() {
+    let template = template();
+    let truth = random_affine(Key::new(10), 10.0, 30.0, true);
+    let brain = scan(&template, &truth, PLAIN, Key::new(10));
+    let found = register(&RegisterConfig::default(), &template, &head(&brain, Key::new(10)));
+    let [median, most] = distances(&template, &found.scan_from_template, &truth);
+    assert!(median < 0.5 && most < 1.0, "{median} mm, {most} mm");
+    assert_eq!((found.quality.dice, found.verdict), (None, Verdict::Good));
+}
+
+#[test]
+fn one_level_is_enough_for_all_freedoms() {
+    let template = template();
+    let truth = random_affine(Key::new(11), 10.0, 10.0, true);
+    let scan = scan(&template, &truth, PLAIN, Key::new(11));
+    let levels = vec![Level { spacing_mm: 4.0, samples: 20_000 }];
+    let config = RegisterConfig { levels, start: Start::Moments, ..RegisterConfig::default() };
+    let [median, most] =
+        distances(&template, &register(&config, &template, &scan).scan_from_template, &truth);
+    assert!(median < 0.5 && most < 1.0, "{median} mm, {most} mm");
 }
 
 #[test]

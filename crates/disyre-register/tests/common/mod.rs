@@ -147,3 +147,35 @@ pub(crate) fn without(scan: &Volume, gone: impl Fn([f64; 3]) -> bool) -> Volume 
     }
     left
 }
+
+/// The scan in a head: dark bone of 6 mm around the brain, bright scalp of 6 mm around that, a neck below, and noise.
+pub(crate) fn head(brain: &Volume, key: Key) -> Volume {
+    let mut rng = key.rng();
+    let mut head = brain.clone();
+    let mut shell = brain.data.mapv(|value| value > 0.0);
+    for layer in 0..6 {
+        let grown = Array3::from_shape_fn(shell.dim(), |(z, y, x)| {
+            let near = |axis: usize, step: isize| {
+                let mut index = [z, y, x];
+                index[axis] = index[axis].saturating_add_signed(step);
+                shell.get(index).copied().unwrap_or(false)
+            };
+            shell[[z, y, x]] || (0..3).any(|axis| near(axis, -1) || near(axis, 1))
+        });
+        for (value, (&now, &before)) in head.data.iter_mut().zip(grown.iter().zip(&shell)) {
+            if now && !before {
+                *value = if layer < 3 { 0.08 } else { 0.9 };
+            }
+        }
+        shell = grown;
+    }
+    let middle = brain.grid.shape.map(|voxels| voxels as f64 / 2.0);
+    for ((z, y, x), value) in head.data.indexed_iter_mut() {
+        let neck = (x as f64 - middle[2]).hypot(y as f64 - middle[1] + 8.0) < 30.0;
+        if *value == 0.0 && neck && (z as f64) < middle[0] - 25.0 {
+            *value = 0.45;
+        }
+        *value += 0.02 * rng.random::<f32>();
+    }
+    head
+}
