@@ -7,8 +7,8 @@
 use std::error::Error;
 use std::path::Path;
 
+use disyre_core::Key;
 use disyre_core::ndarray::{Array2, Array3, Axis};
-use disyre_core::{Grid, Key, Volume};
 use disyre_examples::{brain_slice, montage, output_folder, write_png};
 use disyre_n4::N4Config;
 use disyre_score::average_precision;
@@ -19,44 +19,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<String> = std::env::args().skip(2).collect();
     println!("image, levels: log contrast of the lesion, average precision of brightness");
     if paths.is_empty() {
-        let (image, lesion) = shaded_slice()?;
+        let (image, lesion) = shaded_slice();
         return compare("slice", &image, &lesion, &folder);
     }
     for pair in paths.chunks_exact(2) {
         let scan = Scan::read(&pair[0])?;
         let lesion = read_mask(Path::new(&pair[1]), &scan)?;
         let name = Path::new(&pair[0]).file_name().unwrap_or_default().to_string_lossy();
-        compare(&name, &scan.volume, &lesion, &folder)?;
+        compare(&name, &scan.volume.data, &lesion, &folder)?;
     }
     Ok(())
 }
 
 /// A slice that gets darker from left to right, with a bright lesion.
-fn shaded_slice() -> Result<(Volume, Array3<u8>), Box<dyn Error>> {
-    let slice = brain_slice(Key::new(5), 160, 128).index_axis_move(Axis(0), 0);
+fn shaded_slice() -> (Array3<f32>, Array3<u8>) {
+    let mut data = brain_slice(Key::new(5), 160, 128).index_axis_move(Axis(0), 0);
     let is_lesion = |y: usize, x: usize| (y as f32 - 60.0).hypot(x as f32 - 40.0) < 15.0;
-    let lesion = Array3::from_shape_fn(slice.dim(), |(_, y, x)| u8::from(is_lesion(y, x)));
-    let mut data = slice;
+    let lesion = Array3::from_shape_fn(data.dim(), |(_, y, x)| u8::from(is_lesion(y, x)));
     for ((z, y, x), value) in data.indexed_iter_mut() {
         *value *= (0.5 - x as f32 / 128.0).exp() * (1.0 + 0.5 * f32::from(lesion[[z, y, x]]));
     }
-    Ok((Volume::new(data, Grid::from_spacing([1, 160, 128], [1.0; 3]))?, lesion))
+    (data, lesion)
 }
 
 /// Prints a line for each number of levels, 0 for the image as it is.
 fn compare(
     name: &str,
-    image: &Volume,
+    image: &Array3<f32>,
     lesion: &Array3<u8>,
     folder: &Path,
 ) -> Result<(), Box<dyn Error>> {
-    let brain = nonzero_mask(image.data.view());
+    let brain = nonzero_mask(image.view());
     let mut pictures = Vec::new();
     for levels in 0..=4 {
         let config = N4Config { iterations: vec![50; levels], ..N4Config::default() };
         let shown = match levels {
-            0 => image.data.clone(),
-            _ => config.build()?.correct(image, brain.view())?.corrected,
+            0 => image.clone(),
+            _ => config.build()?.correct(image.view(), brain.view())?.corrected,
         };
         let (mut values, mut labels, mut lesion_logs, mut rest) = (vec![], vec![], vec![], vec![]);
         for ((&value, &label), _) in shown.iter().zip(lesion).zip(&brain).filter(|(_, b)| **b > 0) {

@@ -27,14 +27,14 @@ fn run() -> Result<(), Box<dyn Error>> {
         return Err("usage: n4 --scan FILE --threads NUMBER".into());
     };
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
-    let image = Scan::read(scan)?.volume;
-    let mask = nonzero_mask(image.data.view());
+    let image = Scan::read(scan)?.volume.data;
+    let mask = nonzero_mask(image.view());
     let n4 = N4Config::default().build()?;
-    n4.correct(&image, mask.view())?;
+    n4.correct(image.view(), mask.view())?;
     let mut client = Client::greet();
     while client.asks_for_more()? {
         let start = Instant::now();
-        n4.correct(&image, mask.view())?;
+        n4.correct(image.view(), mask.view())?;
         Client::answer(start.elapsed().as_secs_f64());
     }
     Ok(())

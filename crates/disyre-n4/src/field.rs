@@ -20,16 +20,15 @@ use crate::fit::{line, plane};
 /// *sampled* voxel, here it is stretched to those of the image, by less than `shrink` voxels at either end.
 ///
 /// ```
-/// use disyre_core::{Grid, Volume, ndarray::Array3};
+/// use disyre_core::ndarray::Array3;
 /// use disyre_n4::N4Config;
 ///
-/// let data = Array3::from_shape_fn((8, 16, 16), |(z, y, x)| 1.0 + ((x + y + z) % 3) as f32);
-/// let image = Volume::new(data, Grid::from_spacing([8, 16, 16], [1.0; 3]))?;
+/// let image = Array3::from_shape_fn((8, 16, 16), |(z, y, x)| 1.0 + ((x + y + z) % 3) as f32);
 /// let config = N4Config { shrink: 1, ..N4Config::default() };
-/// let correction = config.build()?.correct(&image, Array3::ones((8, 16, 16)).view())?;
+/// let correction = config.build()?.correct(image.view(), Array3::ones((8, 16, 16)).view())?;
 ///
 /// let field = correction.field.evaluate();
-/// assert_eq!(correction.corrected, &image.data / &field);
+/// assert_eq!(correction.corrected, &image / &field);
 /// assert!((correction.field.log_at([4.0, 2.0, 9.0]) - f64::from(field[[4, 2, 9]]).ln()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -77,7 +76,7 @@ impl BiasField {
     /// `image` divided by the field, on every voxel: also of another contrast of the same grid.
     ///
     /// # Errors
-    /// [`ShapeError`] if the image has another shape than the one that the field was estimated on.
+    /// [`N4Error::Shape`] if the image has another shape than the one that the field was estimated on.
     pub fn correct(&self, image: ArrayView3<'_, f32>) -> Result<Array3<f32>, N4Error> {
         ensure_same_shape("image", &self.shape, image.shape())?;
         let image = image.as_standard_layout();

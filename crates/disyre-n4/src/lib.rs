@@ -4,17 +4,16 @@
 //! which reads scans and corrects them while it prepares them.
 //!
 //! ```
-//! use disyre_core::{Grid, Volume, ndarray::Array3};
+//! use disyre_core::ndarray::Array3;
 //! use disyre_n4::N4Config;
 //!
 //! // Two tissues in cubes, under a shading from e^−0.3 to e^0.3 along x.
-//! let grid = Grid::from_spacing([32, 32, 32], [2.0; 3]);
 //! let tissue = |z, y, x| if (z / 4 + y / 4 + x / 4) % 2 == 0 { 0.9 } else { 0.4 };
 //! let shading = |x| (0.6 * (x as f32 / 31.0 - 0.5)).exp();
-//! let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| tissue(z, y, x) * shading(x));
+//! let image = Array3::from_shape_fn((32, 32, 32), |(z, y, x)| tissue(z, y, x) * shading(x));
 //!
 //! let n4 = N4Config { shrink: 2, ..N4Config::default() }.build()?;
-//! let correction = n4.correct(&Volume::new(data, grid)?, Array3::ones(grid.shape).view())?;
+//! let correction = n4.correct(image.view(), Array3::ones(image.dim()).view())?;
 //! let (left, right) = (correction.corrected[[16, 16, 1]], correction.corrected[[16, 20, 30]]);
 //! assert_eq!((tissue(16, 16, 1), tissue(16, 20, 30)), (0.9, 0.9));
 //! assert!((right / left - 1.0).abs() < 0.02);

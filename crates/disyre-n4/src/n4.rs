@@ -1,6 +1,6 @@
 //! The iterations of N4: sharpen the histogram, fit the residual by B-splines, add it to the field.
 use disyre_core::ndarray::{Array3, ArrayView3};
-use disyre_core::{Volume, ensure_finite, ensure_same_shape};
+use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};
 use rayon::prelude::*;
 
 use crate::basis::refine;
@@ -22,7 +22,7 @@ use crate::sharpen::{Bins, Extent, SharpenedMap, Sharpener};
 /// - Voxels that are not above 0 have no logarithm and are left out; ITK takes such a value as its own logarithm, and
 ///   its result then depends on the scale of intensities.
 /// - Sums are in `f64`; ITK's are in `f32`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct N4 {
     config: N4Config,
     sharpener: Sharpener,
@@ -55,49 +55,54 @@ impl N4 {
     /// Corrects an image by what its voxels in a mask show.
     ///
     /// # Shapes and units
-    /// `image` in any unit: the field does not depend on its scale. `mask` has its shape; non-zero is inside.
+    /// `image` is `(z, y, x)`, in any unit: the field does not depend on its scale, nor on the spacing of voxels. `mask`
+    /// has its shape; non-zero is inside.
     ///
     /// # Errors
     /// [`N4Error`] if shapes differ, a voxel is not finite, or fewer than two sampled voxels are inside and above 0.
     pub fn correct(
         &self,
-        image: &Volume,
+        image: ArrayView3<'_, f32>,
         mask: ArrayView3<'_, u8>,
     ) -> Result<N4Correction, N4Error> {
-        ensure_same_shape("mask", image.data.shape(), mask.shape())?;
+        ensure_same_shape("mask", image.shape(), mask.shape())?;
         self.correct_by(image, |index| if mask[index] == 0 { 0.0 } else { 1.0 })
     }
 
-    /// Corrects an image by its voxels of positive weight; each counts in the fit as much as its weight.
+    /// Corrects an image by its voxels of positive weight; each counts in the fit as its weight, compared with the others.
     ///
     /// The histogram counts every voxel of positive weight as one, as ITK does with its confidence image.
     ///
     /// # Shapes and units
-    /// `image` in any unit: the field does not depend on its scale. `weights` has its shape, ≥ 0.
+    /// `image` as for [`correct`](Self::correct). `weights` has its shape, ≥ 0; the field does not depend on their scale.
     ///
     /// # Errors
     /// As [`correct`](Self::correct), and if a weight is negative or not finite.
     pub fn correct_weighted(
         &self,
-        image: &Volume,
+        image: ArrayView3<'_, f32>,
         weights: ArrayView3<'_, f32>,
     ) -> Result<N4Correction, N4Error> {
-        ensure_same_shape("weights", image.data.shape(), weights.shape())?;
+        ensure_same_shape("weights", image.shape(), weights.shape())?;
         ensure_finite("weights", &weights)?;
         if let Some(((z, y, x), &weight)) = weights.indexed_iter().find(|(_, w)| **w < 0.0) {
             return Err(N4Error::NegativeWeight { weight, voxel: [z, y, x] });
         }
-        self.correct_by(image, |index| weights[index])
+        let greatest = weights.iter().copied().fold(0.0, f32::max);
+        self.correct_by(image, |index| weights[index] / greatest)
     }
 
     fn correct_by(
         &self,
-        image: &Volume,
+        image: ArrayView3<'_, f32>,
         weight: impl Fn([usize; 3]) -> f32,
     ) -> Result<N4Correction, N4Error> {
-        ensure_finite("image", &image.data.view())?;
+        if image.is_empty() {
+            return Err(ShapeError::Empty { array: "image" }.into());
+        }
+        ensure_finite("image", &image)?;
         let shrink = self.config.shrink;
-        let mut samples = Samples::take(image.data.view(), shrink, weight);
+        let mut samples = Samples::take(image, shrink, weight);
         if samples.len() < 2 {
             return Err(N4Error::NoVoxels { got: samples.len(), shrink });
         }
@@ -112,8 +117,8 @@ impl N4 {
             convergence.push(change);
         }
         let constant = samples.axes.map(|axis| axis.is_constant());
-        let field = BiasField::new(lattice, image.data.dim().into(), constant);
-        let corrected = field.correct(image.data.view())?;
+        let field = BiasField::new(lattice, image.dim().into(), constant);
+        let corrected = field.correct(image)?;
         Ok(N4Correction { corrected, field, iterations, convergence })
     }
 

@@ -87,6 +87,7 @@ impl SharpenedMap {
 ///
 /// # Source
 /// Sled, Zijdenbos and Evans (1998), equations 9 to 12, with the paddings and the noise term of ITK: Sled's Z² is `noise`.
+#[derive(Clone)]
 pub(crate) struct Sharpener {
     fwhm: f64,
     noise: f64,
@@ -168,6 +169,7 @@ impl Sharpener {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn histogram(values: &[f32], count: usize) -> (Bins, Vec<f64>) {
         let extent = values.iter().fold(Extent::EMPTY, |extent, &value| extent.with(value));
@@ -200,6 +202,25 @@ mod tests {
             let moved = map.at(value) - peak;
             let before = f64::from(value) - peak;
             assert!(moved.abs() < 0.7 * before.abs(), "{value} went to {}", map.at(value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn values_stay_within_their_extent(
+            peaks in prop::collection::vec((-40.0_f32..3.0, 0_u32..6), 2..8), bins in 2_usize..300, fwhm in 0.01_f64..1.0,
+        ) {
+            prop_assume!(peaks.iter().any(|peak| peak.0 != peaks[0].0));
+            let each = |&(value, digits): &(f32, u32)| vec![value; 10_usize.pow(digits)];
+            let values: Vec<f32> = peaks.iter().flat_map(each).collect();
+            let (bins, histogram) = histogram(&values, bins);
+            let map = Sharpener::new(bins.count, fwhm, 0.01).map(bins, &histogram);
+            let (least, greatest) = (bins.least, bins.least + bins.width * (bins.count - 1) as f64);
+            let slack = 3.0 * (fwhm + bins.width);
+            for value in peaks.iter().map(|peak| peak.0) {
+                let expected = map.at(value);
+                prop_assert!((least - slack..=greatest + slack).contains(&expected), "{value} went to {expected}");
+            }
         }
     }
 }

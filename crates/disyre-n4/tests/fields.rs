@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 mod support;
 
+use disyre_core::Key;
 use disyre_core::ndarray::Array3;
 use disyre_core::rand::RngExt;
-use disyre_core::{Grid, Key, Volume};
 use disyre_n4::N4Config;
 use rayon::ThreadPoolBuilder;
 use support::*;
@@ -12,9 +12,9 @@ use support::*;
 const SIDE: usize = 48;
 
 /// A head of three tissues in folds, without any field: intensities .3, .6, .9, noise of sd .02, background 0.
-fn phantom() -> Volume {
+fn phantom() -> Array3<f32> {
     let mut rng = Key::new(7).child("n4-phantom").rng();
-    let data = Array3::from_shape_fn([SIDE; 3], |(z, y, x)| {
+    Array3::from_shape_fn([SIDE; 3], |(z, y, x)| {
         let [z, y, x] = [z, y, x].map(centred);
         let radius = (z * z + 0.8 * y * y + 1.2 * x * x).sqrt();
         let folds = 0.12 * ((9.0 * x + 4.0 * y).sin() + (8.0 * y - 5.0 * z).cos());
@@ -27,8 +27,7 @@ fn phantom() -> Volume {
             _ => 0.3,
         };
         tissue + noise
-    });
-    Volume::new(data, Grid::from_spacing([SIDE; 3], [4.0; 3])).unwrap()
+    })
 }
 
 /// Coordinate from −1 to 1.
@@ -52,8 +51,8 @@ fn log_field(form: Form) -> Array3<f32> {
     Array3::from_shape_fn([SIDE; 3], |(z, y, x)| form([z, y, x].map(centred)))
 }
 
-fn shaded(image: &Volume, log_field: &Array3<f32>) -> Volume {
-    Volume { data: &image.data * &log_field.mapv(f32::exp), grid: image.grid }
+fn shaded(image: &Array3<f32>, log_field: &Array3<f32>) -> Array3<f32> {
+    image * &log_field.mapv(f32::exp)
 }
 
 fn config() -> N4Config {
@@ -91,7 +90,7 @@ fn the_field_does_not_depend_on_the_scale_of_intensities() {
     let image = shaded(&phantom(), &log_field(FORMS[1].1));
     let mask = brain_mask(&image);
     let field = |scale: f32| {
-        let scaled = Volume { data: image.data.mapv(|value| scale * value), grid: image.grid };
+        let scaled = image.mapv(|value| scale * value);
         masked(correct(&config(), &scaled).field.evaluate_log().view(), &mask)
     };
     let (once, thousandfold, small) = (field(1.0), field(1000.0), field(1e-6));

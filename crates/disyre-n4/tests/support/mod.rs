@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_n4::{N4Config, N4Correction};
 use disyre_volume::Scan;
@@ -31,8 +30,8 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-pub(crate) fn read(path: &Path) -> Volume {
-    Scan::read(path).unwrap().volume
+pub(crate) fn read(path: &Path) -> Array3<f32> {
+    Scan::read(path).unwrap().volume.data
 }
 
 pub(crate) fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {
@@ -40,12 +39,12 @@ pub(crate) fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {
 }
 
 /// The voxels above 0.
-pub(crate) fn brain_mask(image: &Volume) -> Array3<u8> {
-    image.data.mapv(|value| u8::from(value > 0.0))
+pub(crate) fn brain_mask(image: &Array3<f32>) -> Array3<u8> {
+    image.mapv(|value| u8::from(value > 0.0))
 }
 
-pub(crate) fn correct(config: &N4Config, image: &Volume) -> N4Correction {
-    config.build().unwrap().correct(image, brain_mask(image).view()).unwrap()
+pub(crate) fn correct(config: &N4Config, image: &Array3<f32>) -> N4Correction {
+    config.build().unwrap().correct(image.view(), brain_mask(image).view()).unwrap()
 }
 
 /// The values where the mask is set.

@@ -3,7 +3,7 @@
 use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, Slice, Zip};
 use disyre_n4::{BiasField, N4Config};
-use disyre_volume::{VoxelBox, crop, foreground_box};
+use disyre_volume::{VoxelBox, foreground_box};
 
 use super::BiasCorrection;
 use crate::Error;
@@ -29,8 +29,8 @@ impl ScanField {
         let spacing_mm = masked.grid.spacing_mm().iter().product::<f64>().cbrt();
         let shrink = (config.shrink as f64 / spacing_mm).round().clamp(1.0, 64.0) as usize;
         let n4 = N4Config { shrink, ..config.clone() }.build()?;
-        let brain = crop(masked, region);
-        let field = n4.correct(&brain, region.view_of(mask.view()))?.field;
+        let field =
+            n4.correct(region.view_of(masked.data.view()), region.view_of(mask.view()))?.field;
         Ok(Some(Self { field, region }))
     }
 
