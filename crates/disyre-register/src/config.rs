@@ -44,7 +44,7 @@ pub enum Start {
 pub struct Level {
     /// Spacing in millimetres to which scan and template are shrunk, 0.5 to 32.
     pub spacing_mm: f64,
-    /// Number of points at which mutual information is measured, at least 500.
+    /// Number of points at which mutual information is measured, 500 to 10 million.
     pub samples: usize,
 }
 
@@ -64,8 +64,8 @@ pub struct RegisterConfig {
     pub metric: Metric,
     /// Position from which it starts; default [`Start::Auto`].
     pub start: Start,
-    /// Resolutions, coarse to fine; at the first of several no more than 7 degrees of freedom are fitted. Default 8, 4 and 2 mm
-    /// (ours: chosen by time and agreement on 226 brains).
+    /// Resolutions, coarse to fine, 1 to 16; at the first of several no more than 7 degrees of freedom are fitted.
+    /// Default 8, 4 and 2 mm (ours: chosen by time and agreement on 226 brains).
     pub levels: Vec<Level>,
     /// Distance in millimetres from the template's brain up to which background counts, 0 to 50; default 16 (ours).
     ///
@@ -106,11 +106,13 @@ impl RegisterConfig {
                 check((1..=5).contains(&radius), "radius", radius.to_string(), "1 to 5")?;
             }
         }
-        check(!self.levels.is_empty(), "levels", "empty".to_owned(), "at least one level")?;
+        let count = self.levels.len();
+        check((1..=16).contains(&count), "number of levels", count.to_string(), "1 to 16")?;
         for &Level { spacing_mm, samples } in &self.levels {
             let fits = (0.5..=32.0).contains(&spacing_mm);
             check(fits, "spacing_mm", spacing_mm.to_string(), "0.5 to 32")?;
-            check(samples >= 500, "samples", samples.to_string(), "at least 500")?;
+            let fits = (500..=10_000_000).contains(&samples);
+            check(fits, "samples", samples.to_string(), "500 to 10000000")?;
         }
         let falling = self.levels.windows(2).all(|pair| pair[0].spacing_mm >= pair[1].spacing_mm);
         check(falling, "levels", "finer before coarser".to_owned(), "coarse to fine")?;
@@ -135,7 +137,11 @@ mod tests {
             message(|c| c.metric = Metric::MattesMutualInformation { bins: 4 }),
             "bins is 4, expected 8 to 256"
         );
-        assert_eq!(message(|c| c.levels.clear()), "levels is empty, expected at least one level");
+        assert_eq!(message(|c| c.levels.clear()), "number of levels is 0, expected 1 to 16");
+        assert_eq!(
+            message(|c| c.levels[1].samples = usize::MAX),
+            format!("samples is {}, expected 500 to 10000000", usize::MAX)
+        );
         assert!(message(|c| c.levels.reverse()).contains("coarse to fine"));
         assert!(message(|c| c.levels[0].spacing_mm = f64::NAN).contains("spacing_mm is NaN"));
         assert!(message(|c| c.margin_mm = -1.0).contains("margin_mm"));
