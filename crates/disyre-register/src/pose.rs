@@ -73,7 +73,9 @@ pub(crate) struct Pose {
 }
 
 impl Pose {
-    /// A map that takes `centre` to `target` with one scale.
+    /// A map that takes `centre` to `target` with one scale; a scale that no brain has is brought to 1/4 or 4.
+    ///
+    /// So the foreground may be a single point, whose size is 0, and the map has an inverse still.
     pub(crate) fn new(
         start_rotation: Matrix,
         centre: [f64; 3],
@@ -82,7 +84,7 @@ impl Pose {
     ) -> Self {
         let mut values = [0.0; PARAMETERS];
         values[3..6].copy_from_slice(&target);
-        values[6..9].fill(scale.ln() * RADIUS_MM);
+        values[6..9].fill(scale.clamp(0.25, 4.0).ln() * RADIUS_MM);
         Self { start_rotation, centre, values }
     }
 

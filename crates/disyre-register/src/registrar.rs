@@ -49,9 +49,9 @@ impl Registrar {
     /// and only what lies in the template's brain is compared.
     ///
     /// # Errors
-    /// [`RegisterError::Shape`] for a mask of another shape or intensities that are not finite, [`RegisterError::Thin`]
-    /// for a slice, [`RegisterError::NoForeground`] for an empty scan, [`RegisterError::Singular`] for an affine
-    /// without an inverse. A bad fit is no error: it is in the [`Verdict`](crate::Verdict).
+    /// Of scan or template: [`RegisterError::Shape`] for a mask of another shape or intensities that are not finite,
+    /// [`RegisterError::Thin`] for a slice, [`RegisterError::NoForeground`] for an empty volume,
+    /// [`RegisterError::Singular`] for an affine without an inverse. A bad fit is no error: it is in the [`Verdict`](crate::Verdict).
     pub fn register(
         &self,
         template: &Template,
@@ -83,7 +83,7 @@ impl Registrar {
     }
 
     fn fit(&self, template: &Template, scan: &Subject) -> Result<Registration, RegisterError> {
-        let target = Subject::new("template", &template.brain(), None, &self.config.levels)?;
+        let target = Subject::new("template", &template.brain()?, None, &self.config.levels)?;
         let key = Key::new(self.config.seed).child("register");
         let mask = template.mask_volume();
         let stages = Stages { config: &self.config, mask: &mask, target: &target, scan, key };

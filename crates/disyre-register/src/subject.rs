@@ -2,7 +2,7 @@
 
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_core::{Volume, ensure_finite, ensure_same_shape};
-use disyre_volume::affine::transform;
+use disyre_volume::affine::{invert, transform};
 
 use crate::image::{Image, Range, cut_faces, shrunk};
 
@@ -39,7 +39,12 @@ impl Subject {
         mask: Option<ArrayView3<'_, u8>>,
         levels: &[Level],
     ) -> Result<Self, RegisterError> {
+        ensure_same_shape(which, &volume.grid.shape, volume.data.shape())?;
         ensure_finite(which, &volume.data.view())?;
+        let affine = volume.grid.affine;
+        if invert(&affine).is_none() {
+            return Err(RegisterError::Singular { affine: Box::new(affine) });
+        }
         let stripped = match mask {
             Some(mask) => {
                 ensure_same_shape("mask", volume.data.shape(), mask.shape())?;

@@ -21,7 +21,7 @@ use crate::RegisterError;
 pub struct Template {
     /// Intensities; outside of the mask they do not count.
     pub volume: Volume,
-    /// 1 in the brain, `(z, y, x)` of the volume.
+    /// Not 0 in the brain, `(z, y, x)` of the volume.
     pub mask: Array3<u8>,
 }
 
@@ -68,13 +68,21 @@ impl Template {
     }
 
     /// The brain alone: 0 outside of the mask.
-    pub(crate) fn brain(&self) -> Volume {
-        masked(&self.volume, self.mask.view())
+    ///
+    /// # Errors
+    /// [`RegisterError::Shape`] if the mask was exchanged for one of another shape.
+    pub(crate) fn brain(&self) -> Result<Volume, RegisterError> {
+        let shape = self.volume.data.shape();
+        disyre_core::ensure_same_shape("mask of the template", shape, self.mask.shape())?;
+        Ok(masked(&self.volume, self.mask.view()))
     }
 
     /// The mask as a volume of zeros and ones.
     pub(crate) fn mask_volume(&self) -> Volume {
-        Volume { data: self.mask.mapv(f32::from), grid: self.volume.grid }
+        Volume {
+            data: self.mask.mapv(|inside| f32::from(u8::from(inside != 0))),
+            grid: self.volume.grid,
+        }
     }
 }
 
