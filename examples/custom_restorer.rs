@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre::core::ndarray::{ArrayView5, ArrayViewMut5, Zip};
-use disyre::core::{Key, RestoreError, Restorer, Severity, Volume};
+use disyre::core::{Key, RestoreError, Restorer, Severity};
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{Scan, write_map, write_volume};
 use disyre::{Cohort, Detector, RunConfig, Subject};
@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let restorer = HealthyMean(mean_of_brains(&cohort.training));
     println!("mean of {} healthy brains: {:.3}", cohort.training.len(), restorer.0);
-    let detector = Detector::new(&restorer, config.prepare.build()?, config.detect_options())?;
+    let preparation = config.prepare.with_reference(cohort.reference.clone())?;
+    let detector = Detector::new(&restorer, preparation, config.detect_options())?;
     if healthy.is_none() {
         let phantom = PhantomConfig::default().with_lesion(Key::new(99), LesionKind::Stroke);
         let path = out.join("phantom.nii.gz");
@@ -58,15 +59,10 @@ fn map(detector: &Detector<'_>, path: &Path, out: &Path) -> Result<(), Box<dyn s
 }
 
 fn phantom_cohort(config: &RunConfig) -> Result<Cohort, disyre::Error> {
-    let subject = |index: u64| {
-        let volume: Volume = PhantomConfig::default().healthy(Key::new(index)).volume;
-        Ok(Subject::new(
-            format!("phantom-{index}"),
-            config.prepare.build()?.prepare(&volume, None)?,
-        ))
+    let scan = |index: u64| {
+        (format!("phantom-{index}"), PhantomConfig::default().healthy(Key::new(index)).volume)
     };
-    let subjects: Result<Vec<_>, disyre::Error> = (0..4).map(subject).collect();
-    Cohort::split(subjects?, 1, Key::new(0))
+    Cohort::prepare(&(0..4).map(scan).collect::<Vec<_>>(), config, Key::new(0))
 }
 
 fn mean_of_brains(subjects: &[Subject]) -> f32 {

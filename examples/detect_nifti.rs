@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disyre::core::Key;
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::write_volume;
-use disyre::{Cohort, Model, RunConfig, Scan, Subject, Training, train};
+use disyre::{Cohort, Model, RunConfig, Scan, Training, train};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -37,14 +37,10 @@ fn without_data(out: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     config.detect.stride = [1, 16, 16];
     (config.train.steps, config.train.warmup_steps, config.train.validation_pairs) = (2, 1, 2);
     let phantoms = PhantomConfig::default();
-    let subject = |index: u64| {
-        let prepared =
-            config.prepare.build()?.prepare(&phantoms.healthy(Key::new(index)).volume, None)?;
-        Ok::<_, disyre::Error>(Subject::new(format!("phantom-{index}"), prepared))
-    };
-    let subjects = (0..3).map(subject).collect::<Result<_, _>>()?;
+    let scan = |index: u64| (format!("phantom-{index}"), phantoms.healthy(Key::new(index)).volume);
+    let cohort = Cohort::prepare(&(0..3).map(scan).collect::<Vec<_>>(), &config, Key::new(0))?;
     let model = out.join("model");
-    train(&Training::new(&Cohort::split(subjects, 1, Key::new(0))?, &config, &model), &mut |_| ())?;
+    train(&Training::new(&cohort, &config, &model), &mut |_| ())?;
     let scan = out.join("phantom_T1w.nii.gz");
     write_volume(&scan, &phantoms.with_lesion(Key::new(9), LesionKind::Tumour).volume)?;
     Ok((model, scan))

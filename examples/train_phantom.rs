@@ -6,7 +6,7 @@ use disyre::core::Key;
 use disyre::dag::DagConfig;
 use disyre::diffusion::{Device, TrainConfig, TrainEvent, UNetConfig};
 use disyre::phantom::PhantomConfig;
-use disyre::{Cohort, Error, PairConfig, RunConfig, Subject, Training, train};
+use disyre::{Cohort, Error, PairConfig, RunConfig, Training, train};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = disyre_examples::output_folder("train_phantom")?;
@@ -41,15 +41,12 @@ fn tiny(steps: u64) -> RunConfig {
 fn train_on_phantoms(config: &RunConfig, folder: &Path) -> Result<(), Error> {
     let phantoms =
         PhantomConfig { shape: [24, 48, 42], spacing_mm: 4.0, ..PhantomConfig::default() };
-    let subject = |index: u64| {
-        let scan = phantoms.healthy(Key::new(config.seed).child("phantom").child(index)).volume;
-        Ok(Subject::new(
-            format!("phantom-{index:02}"),
-            config.prepare.build()?.prepare(&scan, None)?,
-        ))
+    let scan = |index: u64| {
+        let key = Key::new(config.seed).child("phantom").child(index);
+        (format!("phantom-{index:02}"), phantoms.healthy(key).volume)
     };
-    let subjects = (0..10).map(subject).collect::<Result<Vec<_>, Error>>()?;
-    let cohort = Cohort::split(subjects, config.pairs.hold_out, Key::new(config.seed))?;
+    let scans: Vec<_> = (0..10).map(scan).collect();
+    let cohort = Cohort::prepare(&scans, config, Key::new(config.seed))?;
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(|source| Error::Io {
             action: "remove",

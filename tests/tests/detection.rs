@@ -10,7 +10,7 @@ use disyre::patch::{TilePlan, WindowWeights};
 use disyre::phantom::PhantomConfig;
 use disyre::score::ScoreError;
 use disyre::volume::{Scan, read_mask, write_volume};
-use disyre::{Detector, Error, RunConfig};
+use disyre::{Detector, Error, PrepareConfig, RunConfig};
 
 /// Changes nothing.
 struct Identity;
@@ -73,6 +73,7 @@ impl Restorer for Squares {
 
 fn config() -> RunConfig {
     let mut config = RunConfig::cpu_2mm();
+    config.prepare = PrepareConfig { spacing_mm: 2.0, ..PrepareConfig::default() };
     config.pairs.patch = [1, 16, 16];
     config.dag.window = [1, 8, 8];
     config.detect.stride = [1, 8, 8];
@@ -336,7 +337,7 @@ fn a_scan_on_disk_is_restored_within_the_mask_of_its_brain() {
     let scan = Scan::read(&scan_path).unwrap();
     let brain = read_mask(&mask_path, &scan).unwrap();
     let mut config = RunConfig::cpu_2mm();
-    config.prepare.spacing_mm = 1.0;
+    config.prepare = PrepareConfig { spacing_mm: 1.0, ..PrepareConfig::default() };
     config.detect.severities.truncate(1);
     let detector =
         Detector::new(&Identity, config.prepare.build().unwrap(), config.detect_options()).unwrap();

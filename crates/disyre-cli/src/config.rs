@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use disyre::RunConfig;
+use disyre::{BiasCorrection, RunConfig, WorkingAxes};
 use toml::{Table, Value};
 
 use crate::error::CliError;
@@ -29,7 +29,7 @@ impl Preset {
 }
 
 /// Sources of settings: preset < file < argument.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigArguments {
     /// Settings to start from [default: cpu-2mm]
     #[arg(long)]
@@ -41,6 +41,30 @@ pub(crate) struct ConfigArguments {
     // TOML's numbers end here.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
+    /// Correction of the scanner's shading before anything else, in place of the settings'
+    #[arg(long, value_name = "STEP")]
+    pub(crate) bias: Option<BiasArgument>,
+    /// Axes to work along, in place of the settings': of the scan, or of the MNI152 template
+    #[arg(long, value_name = "AXES")]
+    pub(crate) orientation: Option<AxesArgument>,
+}
+
+/// Bias correction by name; a file of settings can say more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BiasArgument {
+    /// None.
+    None,
+    /// N4, with the settings that served detection best.
+    N4,
+}
+
+/// Axes of the working grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AxesArgument {
+    /// Those of the scan.
+    Scan,
+    /// Those of the MNI152 template, by registration.
+    Template,
 }
 
 impl ConfigArguments {
@@ -64,6 +88,16 @@ impl ConfigArguments {
             None => base,
         };
         config.seed = self.seed.unwrap_or(config.seed);
+        match self.bias {
+            None => {}
+            Some(BiasArgument::None) => config.prepare.bias = BiasCorrection::None,
+            Some(BiasArgument::N4) => config.prepare.bias = BiasCorrection::n4(),
+        }
+        match self.orientation {
+            None => {}
+            Some(AxesArgument::Scan) => config.prepare.orientation = WorkingAxes::Scan,
+            Some(AxesArgument::Template) => config.prepare.orientation = WorkingAxes::Template,
+        }
         Ok(config)
     }
 }
@@ -105,7 +139,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
         fs::write(&path, text).unwrap();
-        ConfigArguments { preset: None, config: Some(path), seed }.resolve()
+        let of_file = ConfigArguments { config: Some(path), ..ConfigArguments::default() };
+        ConfigArguments { seed, ..of_file }.resolve()
     }
 
     #[test]
@@ -125,6 +160,25 @@ mod tests {
         let config = resolve("[prepare.scaling.published]\nupper = 0.9", None).unwrap();
         let expected = disyre::volume::IntensityScaling::Published { upper: 0.9 };
         assert_eq!(config.prepare.scaling, expected);
+    }
+
+    #[test]
+    fn steps_of_preparation_are_chosen_by_file_and_by_argument() {
+        let text = "[prepare]\nbias = \"none\"\norientation = \"template\"";
+        let prepare = resolve(text, None).unwrap().prepare;
+        let expected = (BiasCorrection::None, WorkingAxes::Template);
+        assert_eq!((prepare.bias, prepare.orientation), expected);
+        let prepare = resolve("[prepare.bias.n4]\nshrink = 2", None).unwrap().prepare;
+        assert!(matches!(prepare.bias, BiasCorrection::N4(n4) if n4.shrink == 2));
+        let arguments = ConfigArguments {
+            preset: Some(Preset::Reference),
+            bias: Some(BiasArgument::N4),
+            orientation: Some(AxesArgument::Template),
+            ..ConfigArguments::default()
+        };
+        let prepare = arguments.resolve().unwrap().prepare;
+        let expected = (BiasCorrection::n4(), WorkingAxes::Template);
+        assert_eq!((prepare.bias, prepare.orientation), expected);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use disyre_score::PUBLISHED_SEVERITIES;
 use disyre_volume::IntensityScaling;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, PrepareConfig};
+use crate::{BiasCorrection, Error, PrepareConfig};
 
 /// Every setting of a run. A model's folder keeps the one that it was trained with, as `run.toml`.
 ///
@@ -200,12 +200,14 @@ impl RunConfig {
     /// A setting that two CPU cores can bear: 2 mm, patches of 64², a small network.
     ///
     /// # Source
-    /// Ours; lengths in voxels are half the published ones, as the voxels are twice as large.
+    /// Ours; lengths in voxels are half the published ones, as the voxels are twice as large. The preparation is the one
+    /// under which lesions stand out most without any learning (`docs/REPRODUCING.md`).
     pub fn cpu_2mm() -> Self {
         Self {
             prepare: PrepareConfig {
+                bias: BiasCorrection::n4(),
                 spacing_mm: 2.0,
-                scaling: IntensityScaling::Brain { upper: 0.98 },
+                scaling: IntensityScaling::landmarks(),
                 ..PrepareConfig::default()
             },
             pairs: PairConfig {

@@ -13,7 +13,7 @@ use crate::{DetectOptions, Error, Preparation, Prepared};
 /// ```
 /// use disyre::core::{Key, RestoreError, Restorer, Severity, ndarray::{ArrayView5, ArrayViewMut5}};
 /// use disyre::phantom::{LesionKind, PhantomConfig};
-/// use disyre::{DetectOptions, Detector, RunConfig};
+/// use disyre::{DetectOptions, Detector, PrepareConfig};
 ///
 /// struct Darken; // any restorer will do, not only the diffusion model
 /// impl Restorer for Darken {
@@ -25,7 +25,7 @@ use crate::{DetectOptions, Error, Preparation, Prepared};
 /// let config = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
 /// let scan = config.with_lesion(Key::new(1), LesionKind::Stroke).volume;
 /// let options = DetectOptions { window: [1, 32, 32], ..DetectOptions::default() };
-/// let detector = Detector::new(&Darken, RunConfig::cpu_2mm().prepare.build()?, options)?;
+/// let detector = Detector::new(&Darken, PrepareConfig::default().build()?, options)?;
 /// let found = detector.detect(&scan, None, &mut |_, _| ())?;
 /// assert_eq!(found.score.dim(), scan.data.dim());
 /// # Ok::<(), disyre::Error>(())

@@ -10,7 +10,7 @@ use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{nonzero_mask, write_volume};
 use disyre::{
     BrainMask, Cohort, DetectOptions, DetectRequest, Detector, Error, LoadOptions, Model,
-    ModelFolder, RunConfig, SaveOptions, Scan, SkullPolicy, Subject, Training,
+    ModelFolder, PrepareConfig, RunConfig, SaveOptions, Scan, SkullPolicy, Subject, Training,
 };
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ const PHANTOMS: PhantomConfig =
 
 fn config() -> RunConfig {
     let mut config = RunConfig::cpu_2mm();
-    config.prepare.spacing_mm = 8.0;
+    config.prepare = PrepareConfig { spacing_mm: 8.0, ..PrepareConfig::default() };
     (config.pairs.patch, config.dag.window) = ([1, 16, 16], [1, 8, 8]);
     (config.network.channels, config.network.groups) = (vec![8, 16], 4);
     (config.train.steps, config.train.batch, config.train.warmup_steps) = (2, 2, 1);

@@ -8,14 +8,15 @@ use disyre::core::rand::RngExt;
 use disyre::core::{Affine, Grid, Key, RestoreError, Restorer, Severity, Volume};
 use disyre::n4::N4Config;
 use disyre::phantom::PhantomConfig;
+use disyre::score::RankedScores;
 use disyre::volume::affine::compose;
 use disyre::volume::{
     IntensityScaling, Interpolation, find_scans, resample_mask, resample_to_grid, write_volume,
 };
 use disyre::{
-    BiasCorrection, Cohort, DetectOptions, Detector, Error, Family, ModelFolder, Preparation,
-    PrepareConfig, PreparedScans, Recipe, RunConfig, Synthesiser, TemplateSpace, Training,
-    WorkingAxes,
+    AtlasConfig, AtlasDetector, BiasCorrection, Cohort, DetectOptions, Detector, Error, Family,
+    ModelFolder, Preparation, PrepareConfig, PreparedScans, Recipe, RunConfig, Synthesiser,
+    TemplateSpace, Training, WorkingAxes,
 };
 
 /// Restores each voxel as the mean of its row within the window: what it finds depends on the axes.
@@ -304,4 +305,32 @@ fn a_recipe_holds_the_reference_and_gives_the_sample_again() {
     let text = serde_json::to_string(&sample.recipe).unwrap();
     let recipe: Recipe = serde_json::from_str(&text).unwrap();
     assert_eq!(recipe.replay(folder.path()).unwrap().corrupted.data, sample.corrupted.data);
+}
+
+#[test]
+fn an_atlas_of_healthy_scans_finds_a_lesion_where_it_lies_in_a_turned_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let healthy = TemplateSpace::mni152().unwrap().template().volume.clone();
+    for gain in [1.0, 2.0, 5.0] {
+        let scan = Volume { data: &healthy.data * gain, grid: healthy.grid };
+        write_volume(&folder.path().join(format!("h{gain}.nii")), &scan).unwrap();
+    }
+    let paths = find_scans(folder.path()).unwrap();
+    let config = PrepareConfig { scaling: IntensityScaling::landmarks(), ..Default::default() };
+    let detector = AtlasDetector::fit(&paths, &config, AtlasConfig::default()).unwrap();
+    assert_eq!(detector.atlas().scans(), 3);
+    let straight = ill_template();
+    let lesion = Zip::from(&straight.data).and(&healthy.data).map_collect(|a, b| u8::from(a != b));
+    let seen = Grid { affine: compose(&turn(12.0), &straight.grid.affine), ..straight.grid };
+    let lesion = resample_mask(lesion.view(), &straight.grid, &seen).unwrap();
+    let found = detector.detect(&turned(&straight, 12.0), None).unwrap();
+    assert!(found.registration.verdict.is_good());
+    assert_eq!(found.absolute.dim(), straight.data.dim());
+    let voxels = found.absolute.iter().zip(&lesion).filter(|(score, _)| **score > 0.0);
+    let (scores, labels): (Vec<f32>, Vec<u8>) = voxels.map(|(s, l)| (*s, *l)).unzip();
+    let precision = RankedScores::new(&scores, &labels).unwrap().average_precision().unwrap();
+    println!("{precision}");
+    assert!(precision > 0.7, "{precision}");
+    let inside = found.signed.iter().zip(&lesion).filter(|(_, lesion)| **lesion != 0);
+    assert!(inside.map(|(z, _)| z).sum::<f32>() < 0.0, "the lesion is dark");
 }

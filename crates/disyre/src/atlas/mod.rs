@@ -166,3 +166,67 @@ impl AtlasConfig {
         Ok(data)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::{Grid, Volume};
+    use disyre_volume::IntensityMap;
+
+    /// A row of intensities; 0 is background.
+    fn prepared(row: &[f32]) -> Prepared {
+        let shape = [1, 1, row.len()];
+        let data = Array3::from_shape_vec(shape, row.to_vec()).unwrap();
+        Prepared {
+            mask: data.mapv(|value| u8::from(value > 0.0)),
+            volume: Volume::new(data, Grid::from_spacing(shape, [2.0; 3])).unwrap(),
+            intensities: IntensityMap::linear(0.0, 1.0).unwrap(),
+            field: None,
+            registration: None,
+        }
+    }
+
+    fn unsmoothed() -> AtlasConfig {
+        let (scan_smoothing_voxels, score_smoothing_voxels) = (0.0, 0.0);
+        AtlasConfig { scan_smoothing_voxels, score_smoothing_voxels, ..AtlasConfig::default() }
+    }
+
+    fn close(got: &Array3<f32>, expected: &[f32]) {
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-5, "{got} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn scores_are_distances_from_the_mean_in_deviations() {
+        let healthy = [prepared(&[0.2, 0.5, 0.0]), prepared(&[0.4, 0.5, 0.8])];
+        let atlas = Atlas::fit(unsmoothed(), &healthy).unwrap();
+        close(atlas.mean(), &[0.3, 0.5, 0.8]);
+        // 0.1 and the floor; the least deviation, 0.001, and the floor.
+        close(atlas.deviation(), &[0.15, 0.051, 0.051]);
+        let found = atlas.scores(&prepared(&[0.6, 0.449, 0.8])).unwrap();
+        close(&found.signed, &[2.0, -1.0, 0.0]);
+        close(&found.absolute, &[2.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn only_brain_that_most_healthy_scans_have_is_known() {
+        let healthy = [&[0.5, 0.5, 0.0], &[0.5, 0.0, 0.0], &[0.5, 0.5, 0.5]];
+        let healthy = healthy.map(|row| prepared(row));
+        let atlas = Atlas::fit(unsmoothed(), &healthy).unwrap();
+        let known = atlas.scores(&prepared(&[0.5, 0.5, 0.5])).unwrap().known;
+        assert_eq!(known.into_raw_vec_and_offset().0, [1, 1, 0]);
+        let outside = atlas.scores(&prepared(&[0.0, 0.5, 0.0])).unwrap().known;
+        assert_eq!(outside.into_raw_vec_and_offset().0, [0, 1, 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_an_atlas_is_refused() {
+        let scans = [prepared(&[0.5, 0.5]), prepared(&[0.5, 0.5, 0.5])];
+        let fit = |config, scans: &[Prepared]| Atlas::fit(config, scans).unwrap_err();
+        assert!(matches!(fit(unsmoothed(), &scans[..1]), Error::CohortTooSmall { .. }));
+        assert!(matches!(fit(unsmoothed(), &scans), Error::Shape(_)));
+        let config = AtlasConfig { deviation_floor: 0.0, ..AtlasConfig::default() };
+        assert!(matches!(fit(config, &scans[..1]), Error::Setting { .. }));
+    }
+}

@@ -24,12 +24,13 @@ const PATCHES: u64 = 32;
 ///
 /// ```
 /// use disyre::core::{Key, PairSource, ndarray::Array4};
-/// use disyre::{DagPairs, Family, RunConfig, Subject, phantom::PhantomConfig};
+/// use disyre::{DagPairs, Family, PrepareConfig, RunConfig, Subject, phantom::PhantomConfig};
 ///
 /// let mut config = RunConfig::cpu_2mm();
 /// config.family = Family::Fpi; // it needs no tissues
 /// let phantom = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() }.healthy(Key::new(1));
-/// let subject = Subject::new("phantom", config.prepare.build()?.prepare(&phantom.volume, None)?);
+/// let preparation = PrepareConfig { spacing_mm: 2.0, ..PrepareConfig::default() }.build()?;
+/// let subject = Subject::new("phantom", preparation.prepare(&phantom.volume, None)?);
 /// let pairs = DagPairs::new(&[subject], &config, None, Key::new(2))?;
 /// let mut clean = Array4::zeros((1, 1, 64, 64)); // (c, z, y, x)
 /// let mut corrupted = clean.clone();

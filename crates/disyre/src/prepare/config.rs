@@ -76,6 +76,22 @@ pub enum WorkingAxes {
     Template,
 }
 
+impl BiasCorrection {
+    /// N4 as it served the detection of lesions best: one level of 5 control points along each axis, up to 200 iterations
+    /// to a change of 1e-5.
+    ///
+    /// # Source
+    /// Ours, by measurement (`docs/REPRODUCING.md`): finer levels flatten large lesions.
+    pub fn n4() -> Self {
+        Self::N4(N4Config {
+            control_points: [5; 3],
+            iterations: vec![200],
+            convergence: 1e-5,
+            ..N4Config::default()
+        })
+    }
+}
+
 impl PrepareConfig {
     /// The preparation of these settings, where nothing is fitted to a cohort.
     ///

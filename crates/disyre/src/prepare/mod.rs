@@ -31,12 +31,12 @@ use unscaled::Place;
 ///
 /// ```
 /// use disyre::core::{Key, Volume};
-/// use disyre::{Preparation, RunConfig, phantom::PhantomConfig, volume::IntensityScaling};
+/// use disyre::{Preparation, PrepareConfig, phantom::PhantomConfig, volume::IntensityScaling};
 ///
 /// let phantoms = PhantomConfig { shape: [4, 32, 32], ..PhantomConfig::default() };
 /// let scans: Vec<Volume> = (0..3).map(|index| phantoms.healthy(Key::new(index)).volume).collect();
-/// let mut config = RunConfig::cpu_2mm().prepare;
-/// config.scaling = IntensityScaling::landmarks();
+/// let scaling = IntensityScaling::landmarks();
+/// let config = PrepareConfig { scaling, ..PrepareConfig::default() };
 /// let preparation = Preparation::fit_to(&config, &scans)?;
 /// assert_eq!(preparation.reference().map(|reference| reference.scans()), Some(3));
 /// // A scan half as bright looks the same after it.

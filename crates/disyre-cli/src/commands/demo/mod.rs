@@ -12,8 +12,8 @@ use disyre::dag::DagConfig;
 use disyre::diffusion::{Device, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{
-    Case, Detection, DetectionFiles, LoadOptions, Model, Protocol, Report, RunConfig, SkullPolicy,
-    Training, evaluate,
+    Case, Detection, DetectionFiles, LoadOptions, Model, PrepareConfig, Protocol, Report,
+    RunConfig, SkullPolicy, Training, evaluate,
 };
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -115,9 +115,9 @@ fn detect(
 fn config(seed: u64, steps: u64) -> RunConfig {
     let mut config = RunConfig::cpu_2mm();
     config.seed = seed;
-    config.prepare.spacing_mm = scans::SPACING_MM;
-    // Phantoms have no skull, and no brain that a network would know.
-    config.prepare.skull = SkullPolicy::Ignore;
+    // Phantoms come from one scanner, and have no skull and no brain that a network would know.
+    let plain = PrepareConfig { spacing_mm: scans::SPACING_MM, ..PrepareConfig::default() };
+    config.prepare = PrepareConfig { skull: SkullPolicy::Ignore, ..plain };
     config.pairs.patch = [1, 32, 32];
     config.pairs.hold_out = 4;
     // 72 mm: a stroke of the phantoms fits in.

@@ -149,9 +149,10 @@ pub(super) fn pairs(patch: [usize; 3]) -> Outcome<DagPairs> {
     (config.pairs.patch, config.pairs.augment) = (patch, None);
     config.dag = DagConfig::for_window(patch.map(|extent| extent.div_ceil(2)));
     let phantoms = PhantomConfig { shape: [24, 160, 144], spacing_mm: 1.0, ..Default::default() };
+    let preparation = config.prepare.build()?;
     let subjects = (0..4u64).map(|index| {
         let scan = phantoms.healthy(Key::new(2).child(index)).volume;
-        Ok(Subject::new(format!("phantom {index}"), config.prepare.build()?.prepare(&scan, None)?))
+        Ok(Subject::new(format!("phantom {index}"), preparation.prepare(&scan, None)?))
     });
     let subjects = subjects.collect::<Outcome<Vec<_>>>()?;
     let tissues = Tissues::of(&config, &subjects, &[], Key::new(1))?;

@@ -8,7 +8,7 @@ use disyre::diffusion::{
     ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, PassCost, Precision,
 };
 use disyre::phantom::PhantomConfig;
-use disyre::{Detector, RunConfig};
+use disyre::{Detector, PrepareConfig, RunConfig};
 
 use super::comparison::{Bench, ENSEMBLE, Outcome, pairs};
 
@@ -79,16 +79,19 @@ fn score_a_scan(device: &Device, settings: &RunConfig, shape: [usize; 3]) -> Out
     let phantoms = PhantomConfig { shape, spacing_mm: 1.0, ..PhantomConfig::default() };
     let scan = phantoms.healthy(Key::new(3)).volume;
     let mut config = settings.clone();
+    config.prepare =
+        PrepareConfig { spacing_mm: settings.prepare.spacing_mm, ..PrepareConfig::default() };
+    let preparation = config.prepare.build()?;
     (config.detect.engine, config.detect.batch) = (Engine::Fused(Precision::Bf16), 96);
     let (network, patch) = (config.network.clone(), config.pairs.patch);
     let parameters = Parameters::seeded(&network, Key::new(1))?;
     let model = ModelConfig { network, patch, ..ModelConfig::default() };
     let restorer = ColdRestorer::with(model, &parameters, device, config.detect.engine)?;
-    let detector = Detector::new(&restorer, config.prepare.build()?, config.detect_options())?;
+    let detector = Detector::new(&restorer, preparation.clone(), config.detect_options())?;
     println!("a scan of {shape:?} voxels of 1 mm, {} severities", config.detect.severities.len());
     for what in ["at first", "again", "again"] {
         let start = Instant::now();
-        config.prepare.build()?.prepare(&scan, None)?;
+        preparation.prepare(&scan, None)?;
         let prepared = start.elapsed().as_secs_f64();
         let (start, mut windows) = (Instant::now(), 0);
         detector.detect(&scan, None, &mut |_, all| windows = all)?;
