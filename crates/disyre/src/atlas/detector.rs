@@ -47,7 +47,7 @@ pub struct AtlasDetection {
 }
 
 impl AtlasDetector {
-    /// Reads, prepares and registers healthy, skull-stripped scans, several at a time, and takes mean and deviation.
+    /// Reads, prepares and registers healthy scans, several at a time, and takes mean and deviation.
     ///
     /// The spacing is the template's, 2 mm, and so are the axes, whatever the settings say.
     ///
@@ -61,8 +61,11 @@ impl AtlasDetector {
         let space = TemplateSpace::mni152()?;
         let unfitted = Preparation::unfitted(prepare)?;
         let align = |path: &PathBuf| {
-            let of_case = Error::case(&path.display().to_string());
-            unfitted.align_to(&space, &Scan::read(path)?.volume, None).map_err(of_case)
+            let scan = Scan::read(path)?.volume;
+            let case = || Error::case(&path.display().to_string());
+            let brain = prepare.skull.brain_of(&scan).map_err(case())?;
+            let brain = brain.as_ref().map(|brain| brain.mask.view());
+            unfitted.align_to(&space, &scan, brain).map_err(case())
         };
         let aligned: Vec<Unscaled> = healthy.par_iter().map(align).collect::<Result<_, Error>>()?;
         let preparation = unfitted.clone().fit(&aligned)?;
