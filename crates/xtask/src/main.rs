@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         ["examples"] => examples::run(&workspace),
         ["bench-peers"] => peers::run(&workspace),
         ["bench-peers", "--quick"] => peers::run_quick(&workspace),
-        ["bench-peers", tool @ ("n4" | "register"), ref scans @ ..] => {
+        ["bench-peers", tool @ ("n4" | "register"), ref scans @ ..] if !scans.is_empty() => {
             peers::run_scans(&workspace, tool, scans)
         }
         ["cuda-check"] => cuda_check::run(&workspace),
