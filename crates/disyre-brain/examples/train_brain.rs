@@ -1,5 +1,8 @@
-//! Trains the network of brain extraction on synthetic heads: `train_brain LABELS OUT [STEPS]`.
+//! Trains the network of brain extraction on synthetic heads.
 //!
+//! ```sh
+//! cargo run --release -p disyre-brain --example train_brain -- LABELS OUT [STEPS]
+//! ```
 //! LABELS is the folder of the SynthSeg training maps (`synthseg_2mm` below it is used if it is there). A run that was
 //! stopped goes on where its last checkpoint was. With 0 steps it draws some training pairs into OUT/pairs.png.
 
