@@ -51,10 +51,14 @@ impl StartSearch<'_> {
     }
 
     fn all_orientations(self) -> Found {
-        let fits: Vec<(Pose, f64)> = axis_rotations()
+        let mut fits: Vec<(Pose, f64)> = axis_rotations()
             .into_par_iter()
             .map(|rotation| self.best(&self.starts(rotation)))
             .collect();
+        fits.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // A short climb may have stopped half way.
+        let whole = |fit: &mut (Pose, f64)| *fit = self.objective.fit(&fit.0, self.freedom, WHOLE);
+        fits[..SHORTLIST].par_iter_mut().for_each(whole);
         let (pose, _) = highest(&fits);
         let turn = |pose: &Pose| nearest_rotation(&linear_part(&pose.affine()));
         let others = fits.iter().filter(|(other, _)| {
@@ -101,14 +105,20 @@ impl StartSearch<'_> {
 
     /// The best of short climbs.
     fn best(&self, starts: &[Pose]) -> (Pose, f64) {
-        let limits = Limits { longest_step: 10.0, shortest_step: 0.5, steps: 20 };
-        let fits: Vec<_> = starts
-            .par_iter()
-            .map(|start| self.objective.fit(start, self.freedom, limits))
-            .collect();
+        let fits: Vec<_> =
+            starts.par_iter().map(|start| self.objective.fit(start, self.freedom, SHORT)).collect();
         highest(&fits)
     }
 }
+
+/// A climb that tells orientations apart; steps in millimetres.
+const SHORT: Limits = Limits { longest_step: 10.0, shortest_step: 0.5, steps: 20 };
+
+/// A climb to the top.
+const WHOLE: Limits = Limits { longest_step: 16.0, shortest_step: 0.05, steps: 60 };
+
+/// Number of the best orientations that are climbed to the top.
+const SHORTLIST: usize = 4;
 
 /// Fits further apart than this are in different orientations.
 const OTHER_DEGREES: f64 = 60.0;
