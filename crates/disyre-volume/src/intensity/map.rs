@@ -1,7 +1,6 @@
 //! Monotone, piecewise linear map of intensities to `[0, 1]`.
 
 use disyre_core::ndarray::ArrayViewMut3;
-use serde::{Deserialize, Serialize};
 
 use crate::VolumeError;
 
@@ -19,7 +18,7 @@ use crate::VolumeError;
 /// assert_eq!(data, array![[[25.0, 75.0, 100.0]]]);
 /// # Ok::<(), disyre_volume::VolumeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IntensityMap {
     /// Intensity and scaled intensity of each knot: at least two, the first rising, the second not falling.
     knots: Vec<[f32; 2]>,

@@ -78,7 +78,7 @@ pub enum IntensityScaling {
     /// Histogram specification (Gonzalez and Woods, Digital Image Processing). The target is the mean quantile function
     /// of the cohort, each scan divided by its upper quantile before; that is ours.
     QuantileMap {
-        /// Number of quantiles, evenly spaced from 0 to 1; at least 2.
+        /// Number of quantiles, evenly spaced from 0 to 1; 2 to 4096.
         #[serde(default = "QuantileLevels::default_count")]
         quantiles: usize,
         /// Quantile of each scan of the cohort that becomes 1, in `(0, 1]`.
@@ -162,8 +162,8 @@ impl IntensityScaling {
             {
                 Err(VolumeError::Quantile { upper })
             }
-            Self::QuantileMap { quantiles, .. } if quantiles < 2 => {
-                out_of_range("at least 2 quantiles")
+            Self::QuantileMap { quantiles, .. } if !(2..=4096).contains(&quantiles) => {
+                out_of_range("2 to 4096 quantiles")
             }
             Self::WhiteMatterPeak { level } if !share(level) => {
                 out_of_range("a level of white matter in (0, 1]")
@@ -303,6 +303,7 @@ mod tests {
             IntensityScaling::Landmarks { low: -0.1, high: 0.5 },
             IntensityScaling::Landmarks { low: 0.1, high: 1.1 },
             IntensityScaling::QuantileMap { quantiles: 1, upper: 0.98 },
+            IntensityScaling::QuantileMap { quantiles: usize::MAX, upper: 0.98 },
             IntensityScaling::QuantileMap { quantiles: 9, upper: 0.0 },
         ] {
             assert!(scaling.check().is_err(), "{scaling:?}");

@@ -23,7 +23,7 @@ use crate::VolumeError;
 /// # Ok::<(), disyre_volume::VolumeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "StoredReference")]
 pub struct IntensityReference {
     /// The scaling that it belongs to.
     pub(super) scaling: IntensityScaling,
@@ -31,6 +31,34 @@ pub struct IntensityReference {
     scans: usize,
     /// Mean scaled intensity of each quantile, never falling; above 1 is cut off in use.
     levels: Vec<f32>,
+}
+
+/// A reference as files hold it, which may be damaged.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredReference {
+    scaling: IntensityScaling,
+    scans: usize,
+    levels: Vec<f32>,
+}
+
+impl TryFrom<StoredReference> for IntensityReference {
+    type Error = VolumeError;
+
+    fn try_from(stored: StoredReference) -> Result<Self, VolumeError> {
+        let StoredReference { scaling, scans, levels } = stored;
+        scaling.check()?;
+        let quantiles = scaling.probabilities();
+        if quantiles.is_empty() || scaling.matched(&quantiles).len() != levels.len() {
+            return Err(VolumeError::Levels { expected: "a level for each of its quantiles" });
+        }
+        let rising = levels.windows(2).all(|pair| pair[0] <= pair[1]);
+        let finite = levels.iter().all(|level| level.is_finite() && *level >= 0.0);
+        match rising && finite && levels[0] < levels[levels.len() - 1] {
+            true => Ok(Self { scaling, scans, levels }),
+            false => Err(VolumeError::Levels { expected: "levels from 0 upwards that never fall" }),
+        }
+    }
 }
 
 impl IntensityReference {
@@ -86,7 +114,7 @@ impl IntensityReference {
 
 impl IntensityScaling {
     /// The quantiles that are matched.
-    fn matched<'a>(&self, quantiles: &'a [f32]) -> &'a [f32] {
+    fn matched<'a, T>(&self, quantiles: &'a [T]) -> &'a [T] {
         match self {
             Self::QuantileMap { .. } => &quantiles[..quantiles.len() - 1],
             _ => quantiles,
@@ -154,5 +182,21 @@ mod tests {
         assert!(matches!(of(landmarks, &[vec![1.0; 11]]), Err(VolumeError::NoContrast { .. })));
         let linear = IntensityScaling::default();
         assert!(matches!(of(linear, &[vec![]]), Err(VolumeError::Reference)));
+    }
+
+    #[test]
+    fn a_damaged_reference_is_not_read() {
+        let read = |quantiles: u64, levels: &str| {
+            let scaling =
+                format!("{{\"quantile_map\":{{\"quantiles\":{quantiles},\"upper\":1.0}}}}");
+            let text = format!("{{\"scaling\":{scaling},\"scans\":2,\"levels\":{levels}}}");
+            serde_json::from_str::<IntensityReference>(&text).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(3, "[0.0,0.5,1.0]").unwrap().levels(), [0.0, 0.5, 1.0]);
+        assert!(read(3, "[0.0,0.5]").unwrap_err().contains("a level for each"));
+        for levels in ["[0.0,0.5,0.4]", "[0.5,0.5,0.5]", "[-0.5,0.0,1.0]"] {
+            assert!(read(3, levels).unwrap_err().contains("never fall"), "{levels}");
+        }
+        assert!(read(u64::MAX, "[]").unwrap_err().contains("2 to 4096 quantiles"));
     }
 }
