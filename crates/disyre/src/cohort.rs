@@ -78,6 +78,8 @@ impl Cohort {
 
     /// Prepares scans in memory, by name, and splits them.
     ///
+    /// The scans have to be stripped: no policy of skulls is applied, use [`SkullPolicy`](crate::SkullPolicy) before.
+    ///
     /// # Errors
     /// [`Error::Case`] naming the first scan that cannot be used, and those of [`split`](Self::split).
     pub fn prepare(
@@ -93,7 +95,8 @@ impl Cohort {
         let aligned: Vec<Unscaled> = scans.par_iter().map(align).collect::<Result<_, _>>()?;
         let named = scans.iter().map(|(name, _)| name).zip(&aligned);
         let cohort = named.clone().filter(|(name, _)| !kept.contains(name));
-        let preparation = unfitted.clone().fit(cohort.map(|(_, scan)| scan))?;
+        let cohort = cohort.map(|(name, scan)| (name.clone(), scan));
+        let preparation = unfitted.clone().fit_named(cohort)?;
         let subject = |(name, scan): (&String, &Unscaled)| {
             Ok(Subject::new(name, preparation.scale(scan).map_err(Error::case(name))?))
         };

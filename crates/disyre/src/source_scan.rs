@@ -157,7 +157,8 @@ impl PreparedScans {
         }
         let aligned: Vec<AlignedScan> = files.map(align).collect::<Result<_, _>>()?;
         let cohort = aligned.iter().filter(|scan| fits(ScanName::of(&scan.path).as_str()));
-        let preparation = unfitted.fit(cohort.map(|scan| &scan.unscaled))?;
+        let named = cohort.map(|scan| (scan.path.display().to_string(), &scan.unscaled));
+        let preparation = unfitted.fit_named(named)?;
         let scans = aligned.into_par_iter().map(|scan| scan.scale(&preparation));
         Ok(Self { scans: scans.collect::<Result<_, _>>()?, preparation })
     }

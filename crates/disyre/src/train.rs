@@ -130,12 +130,26 @@ fn prepare_folder(
     let text = toml::to_string(config).expect("settings are plain values");
     write_bytes(&settings, text.as_bytes())?;
     if preparation.reference().is_some() {
-        preparation.save(&folder.join(PREPARATION_FILE))?;
+        keep_preparation(preparation, &folder.join(PREPARATION_FILE), resume)?;
     }
     match tissues {
         Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE_FILE))?),
         _ => Ok(()),
     }
+}
+
+/// Writes the preparation; a run that is continued has to have the same.
+fn keep_preparation(preparation: &Preparation, path: &Path, resume: bool) -> Result<(), Error> {
+    if resume && path.is_file() {
+        let same = Preparation::load(path)?.reference() == preparation.reference();
+        let field = || "what was fitted to the intensities of the cohort".to_owned();
+        return if same {
+            Ok(())
+        } else {
+            Err(Error::Resume { path: path.into(), field: field() })
+        };
+    }
+    preparation.save(path)
 }
 
 impl TrainReport {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::fs;
+use std::path::Path;
 
 use disyre::core::ndarray::{Array3, ArrayView5, ArrayViewMut5, Axis, Zip};
 use disyre::core::rand::RngExt;
@@ -267,12 +268,83 @@ fn a_model_keeps_what_was_fitted_to_the_subjects_that_train() {
     let file = path.join("preparation.json");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("\"quantiles\": 128", "\"quantiles\": 64", 1)).unwrap();
-    assert!(matches!(ModelFolder::open(&path), Err(Error::Volume(_) | Error::Preparation { .. })));
+    let damaged = ModelFolder::open(&path).unwrap_err();
+    assert!(damaged.to_string().contains("preparation.json"), "{damaged}");
     fs::write(&file, text.replacen("\"spacing_mm\": 8.0", "\"spacing_mm\": 7.0", 1)).unwrap();
     assert!(matches!(ModelFolder::open(&path), Err(Error::Preparation { .. })));
+    fs::write(&file, text.replacen("\"levels\": [", "\"levels\": [ 7.0,", 1)).unwrap();
+    let damaged = ModelFolder::open(&path).unwrap_err();
+    assert!(matches!(&damaged, Error::Config { path, .. } if *path == file), "{damaged}");
+    fs::write(&file, &text).unwrap();
+    continues_with_the_same_reference_alone(&config, &path);
     fs::remove_file(&file).unwrap();
     let error = ModelFolder::open(&path).unwrap_err();
     assert!(matches!(error, Error::NotAModel { missing: "preparation.json", .. }), "{error}");
+}
+
+fn continues_with_the_same_reference_alone(config: &RunConfig, model: &Path) {
+    let mut all = scans(4);
+    let resume = |all: &[(String, Volume)]| {
+        let cohort = Cohort::prepare(all, config, Key::new(0)).unwrap();
+        let training = Training::new(&cohort, config, model);
+        disyre::train(&Training { resume: true, ..training }, &mut |_| ())
+    };
+    resume(&all).unwrap();
+    all.iter_mut().for_each(|(_, scan)| scan.data.mapv_inplace(|value| value * value));
+    let error = resume(&all).unwrap_err();
+    assert!(matches!(&error, Error::Resume { path, .. } if path.ends_with("preparation.json")));
+}
+
+#[test]
+fn a_scan_of_a_cohort_without_contrast_is_named() {
+    let mut config = cohort_config();
+    config.prepare.bias = BiasCorrection::None;
+    config.prepare.scaling = IntensityScaling::landmarks();
+    let mut all = scans(4);
+    for (_, scan) in &mut all[1..] {
+        scan.data.mapv_inplace(|value| if value > 0.0 { 5.0 } else { 0.0 });
+    }
+    let error = Cohort::prepare(&all, &config, Key::new(0)).unwrap_err();
+    assert!(matches!(&error, Error::Case { case, .. } if case.starts_with('h')), "{error}");
+}
+
+#[test]
+fn scans_with_next_to_nothing_in_them_are_refused_and_do_not_end_the_program() {
+    let one = |shape: [usize; 3], spacing_mm: f64, value: f32| {
+        let mut data = Array3::zeros(shape);
+        data[shape.map(|size| size / 2)] = value;
+        Volume::new(data, Grid::from_spacing(shape, [spacing_mm; 3])).unwrap()
+    };
+    let flat = Volume::new(Array3::ones([1, 40, 40]), Grid::from_spacing([1, 40, 40], [2.0; 3]));
+    let odd =
+        [one([1; 3], 2.0, 3.0), one([9, 8, 7], 2.0, 3.0), one([40; 3], 1.0, 3.0), flat.unwrap()];
+    let scalings = [
+        IntensityScaling::default(),
+        IntensityScaling::white_matter_peak(),
+        IntensityScaling::landmarks(),
+        IntensityScaling::quantile_map(),
+    ];
+    let other = PHANTOMS.healthy(Key::new(0)).volume;
+    let steps = scalings.into_iter().flat_map(|scaling| {
+        let biases = [BiasCorrection::None, BiasCorrection::n4()];
+        biases.into_iter().flat_map(move |bias| {
+            let axes = [WorkingAxes::Scan, WorkingAxes::Template];
+            axes.map(|orientation| (scaling, bias.clone(), orientation))
+        })
+    });
+    for (scaling, bias, orientation) in steps {
+        let plain = PrepareConfig { spacing_mm: 2.0, scaling, ..PrepareConfig::default() };
+        let reference = Preparation::fit_to(&plain, std::slice::from_ref(&other)).unwrap();
+        let config = PrepareConfig { bias, orientation, ..plain };
+        let preparation = config.with_reference(reference.reference().cloned()).unwrap();
+        for scan in &odd {
+            // Some have a scaling; what counts is that nothing panics and that what is prepared is in range.
+            if let Ok(prepared) = preparation.prepare(scan, None) {
+                let values = prepared.volume.data.iter();
+                assert!(values.copied().all(|value| (0.0..=1.0).contains(&value)), "{config:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -319,6 +391,9 @@ fn an_atlas_of_healthy_scans_finds_a_lesion_where_it_lies_in_a_turned_scan() {
     let config = PrepareConfig { scaling: IntensityScaling::landmarks(), ..Default::default() };
     let detector = AtlasDetector::fit(&paths, &config, AtlasConfig::default()).unwrap();
     assert_eq!(detector.atlas().scans(), 3);
+    // 4.1 litres: no brain is that large.
+    let head = Volume::new(Array3::ones([40; 3]), Grid::from_spacing([40; 3], [4.0; 3])).unwrap();
+    assert!(matches!(detector.detect(&head, None), Err(Error::Head { .. })));
     let straight = ill_template();
     let lesion = Zip::from(&straight.data).and(&healthy.data).map_collect(|a, b| u8::from(a != b));
     let seen = Grid { affine: compose(&turn(12.0), &straight.grid.affine), ..straight.grid };

@@ -122,11 +122,13 @@ impl Preparation {
     /// Reads settings and reference from a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Config`] naming the file, and those of [`PrepareConfig::with_reference`].
+    /// [`Error::Io`] and [`Error::Config`] naming the file; [`Error::Case`] naming it too, with those of
+    /// [`PrepareConfig::with_reference`].
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let file: PreparationFile = serde_json::from_str(&text).map_err(Error::config(path))?;
-        file.prepare.with_reference(file.reference)
+        let fitted = file.prepare.with_reference(file.reference);
+        fitted.map_err(Error::case(&path.display().to_string()))
     }
 
     /// Writes settings and reference, as JSON.
@@ -140,6 +142,19 @@ impl Preparation {
             reference: self.reference().cloned(),
         };
         write_json(path, &file)
+    }
+
+    /// [`fit`](Self::fit), where scans have names: the error of a scan that fails names it.
+    pub(crate) fn fit_named<'a>(
+        self,
+        scans: impl Iterator<Item = (String, &'a Unscaled)> + Clone,
+    ) -> Result<Self, Error> {
+        let fitted = self.clone().fit(scans.clone().map(|(_, scan)| scan));
+        let Err(error) = fitted else { return fitted };
+        for (name, scan) in scans {
+            self.clone().fit([scan]).map_err(Error::case(&name))?;
+        }
+        Err(error)
     }
 
     /// True if nothing is left to be fitted to a cohort.

@@ -90,7 +90,9 @@ impl TemplateSpace {
             let low = values.clone().fold(f64::INFINITY, f64::min).floor();
             (low, values.fold(f64::NEG_INFINITY, f64::max).ceil())
         });
-        let shape = [2, 1, 0].map(|axis: usize| (ends[axis].1 - ends[axis].0) as usize + 1);
+        // Saturated, so that a spacing far too fine becomes a grid that resampling refuses.
+        let voxels = |(low, high): (f64, f64)| ((high - low) as usize).saturating_add(1);
+        let shape = [2, 1, 0].map(|axis: usize| voxels(ends[axis]));
         let mut affine: Affine = [[0.0; 4]; 4];
         for axis in 0..3 {
             affine[axis][axis] = spacing_mm;
