@@ -9,7 +9,7 @@ use disyre::core::ndarray::{ArrayView5, ArrayViewMut5, Zip};
 use disyre::core::{Key, RestoreError, Restorer, Severity};
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{Scan, write_map, write_volume};
-use disyre::{Cohort, Detector, RunConfig, Subject};
+use disyre::{Cohort, Detector, RunConfig, SkullPolicy, Subject};
 
 struct HealthyMean(f32);
 
@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn map(detector: &Detector<'_>, path: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let scan = Scan::read(path)?;
+    SkullPolicy::Refuse.brain_of(&scan.volume)?;
     let found = detector.detect(&scan.volume, None, &mut |_, _| ())?;
     let target = out.join(scan.name().output("anomalyscore").file("nii.gz"));
     write_map(&target, &scan, found.score.view())?;

@@ -82,15 +82,21 @@ impl AtlasDetector {
     /// Maps a scan.
     ///
     /// # Shapes and units
-    /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0.
+    /// `brain` has the scan's shape, non-zero inside the brain. Without it a head is refused or stripped, as the settings
+    /// of preparation say, and the brain of any other scan is where it is not 0.
     ///
     /// # Errors
-    /// Those of [`Preparation::prepare`].
+    /// Those of [`SkullPolicy::brain_of`](crate::SkullPolicy::brain_of) and of [`Preparation::prepare`].
     pub fn detect(
         &self,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<AtlasDetection, Error> {
+        let extracted = match brain {
+            Some(_) => None,
+            None => self.preparation.config().skull.brain_of(scan)?,
+        };
+        let brain = brain.or_else(|| extracted.as_ref().map(|found| found.mask.view()));
         let aligned = self.preparation.align_to(&self.space, scan, brain)?;
         let prepared = self.preparation.scale(&aligned)?;
         let scores = self.atlas.scores(&prepared)?;
