@@ -82,7 +82,8 @@ impl<'a> Detector<'a> {
     /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
     ///
     /// # Shapes and units
-    /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0.
+    /// `brain` has the scan's shape, non-zero inside the brain; without it the brain is where the scan is not 0, and
+    /// nobody looks for a skull: see [`SkullPolicy::brain_of`](crate::SkullPolicy::brain_of).
     ///
     /// # Errors
     /// Those of [`Preparation::prepare`] and of the restorer.

@@ -18,6 +18,8 @@
 //! Main types:
 //! - [`Model`], [`Scan`], [`Findings`]: a trained model, a scan, and what the model finds in it;
 //! - [`Detector`], [`DetectOptions`]: the same with any [`Restorer`](core::Restorer);
+//! - [`Preparation`], [`SkullPolicy`], [`TemplateSpace`]: bias field, brain, template and intensities;
+//! - [`AtlasDetector`]: the baseline that learns nothing;
 //! - [`train()`], [`Cohort`], [`DagPairs`], [`RunConfig`]: training on healthy scans;
 //! - [`Synthesiser`], [`Recipe`]: scans with synthetic anomalies, and how to make them again;
 //! - [`evaluate()`], [`Case`]: maps measured against lesion masks;
@@ -26,7 +28,7 @@
 //! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `cuda` runs networks on
 //! NVIDIA GPUs; `cuda-emulation` runs their kernels on the CPU, for tests; `kmeans` fits tissue classes.
 //!
-//! It handles one channel per scan, strips no skulls, registers nothing and parses no arguments.
+//! It handles one channel per scan, writes no registered scans and parses no arguments.
 #![forbid(unsafe_code)]
 
 pub use disyre_augment as augment;

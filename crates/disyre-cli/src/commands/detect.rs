@@ -36,7 +36,7 @@ pub(crate) struct Detect {
     model: PathBuf,
     /// A brain mask, or a folder with one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask,
     /// _brain_mask, _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with
-    /// "brain" [default: the brain is where the scan is not 0]
+    /// "brain" [default: the brain is where the scan is not 0, or what --strip finds]
     #[arg(long, value_name = "FILE|DIR")]
     mask: Option<PathBuf>,
     /// Volume of a 4D scan, counted from 0

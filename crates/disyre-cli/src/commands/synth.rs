@@ -43,7 +43,7 @@ pub(crate) struct Synth {
     #[arg(short = 'n', long = "n", alias = "samples", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "replay")]
     samples: Option<u64>,
     /// Make the sample of a recipe again, byte by byte, from the scans it was made from
-    #[arg(long, value_name = "RECIPE", conflicts_with_all = ["samples", "family", "tissue", "tissue_model", "segmentations", "places", "size_mm", "preset", "config", "seed", "bias", "orientation"])]
+    #[arg(long, value_name = "RECIPE", conflicts_with_all = ["samples", "family", "tissue", "tissue_model", "segmentations", "places", "size_mm", "preset", "config", "seed", "bias", "orientation", "strip", "stripped"])]
     replay: Option<PathBuf>,
     /// Tissue classes from `disyre tissue` [default: fitted to the scans]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tissue_model", "segmentations"])]

@@ -51,7 +51,7 @@ pub struct LoadOptions {
 pub struct DetectRequest<'a> {
     /// Settings; `None`: the model's.
     pub options: Option<DetectOptions>,
-    /// Brain mask; `None`: the brain is where the scan is not 0.
+    /// Brain mask; `None`: that of `skull` if the scan is a head, else where the scan is not 0.
     pub brain: Option<BrainMask<'a>>,
     /// What is done about a skull where there is no mask.
     pub skull: SkullPolicy,
@@ -108,7 +108,7 @@ impl Model {
         Detector::new(&self.restorer, self.folder.preparation().clone(), options)
     }
 
-    /// Maps a skull-stripped scan with the model's own settings.
+    /// Maps a skull-stripped scan with the model's own settings; a head is refused, see [`DetectRequest::skull`].
     ///
     /// # Errors
     /// As [`detect_with`](Self::detect_with).
