@@ -15,6 +15,9 @@
 //! # Ok::<(), disyre_augment::AugmentError>(())
 //! ```
 //!
+//! [`HeadConfig`] draws synthetic slabs of whole heads, of any contrast, out of label maps ([`HeadMap`]): training data
+//! for networks that must not depend on a scanner.
+//!
 //! Main types: [`Augmenter`] draws [`AugmentParams`], which join [`SpatialParams`], mirroring and [`IntensityParams`];
 //! each part can be used alone. [`CubicSpline`] interpolates. 2D and 3D are the same code. No features.
 //!

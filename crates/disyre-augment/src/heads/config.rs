@@ -15,6 +15,22 @@ use crate::{check, error::AugmentError};
 
 /// Settings of [`HeadSynthesiser`].
 ///
+/// ```
+/// use disyre_augment::{HeadConfig, HeadMap, Key, ndarray::Array3};
+///
+/// // A ball of white matter in a ball of skin; real maps have more of both.
+/// let labels = Array3::from_shape_fn((40, 40, 40), |(z, y, x)| {
+///     let squared = [z, y, x].iter().map(|&i| (i as f64 - 19.5).powi(2)).sum::<f64>();
+///     if squared < 100.0 { 2 } else if squared < 256.0 { 511 } else { 0 }
+/// });
+/// let head = HeadMap::new(labels.view(), 4.0)?;
+/// let drawn = HeadConfig::default().build()?.draw(Key::new(3).child(0u64)); // serialisable
+/// let [mut image, mut brain] = [(); 2].map(|()| Array3::zeros((3, 96, 96))); // (slice, row, column)
+/// drawn.apply(&head, image.view_mut(), brain.view_mut())?;
+/// assert!(image.iter().chain(&brain).all(|value| (0.0..=1.0).contains(value)));
+/// # Ok::<(), disyre_augment::AugmentError>(())
+/// ```
+///
 /// # Source
 /// After SynthSeg (Billot et al. 2023, Medical Image Analysis 86): one random intensity distribution per label, random
 /// deformation, bias field and resolution. Ours: the numbers, contrasts near those of T1, T2 and FLAIR in half of the
