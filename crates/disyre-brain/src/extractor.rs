@@ -12,7 +12,7 @@ use disyre_volume::{
 
 use crate::clean::solid;
 use crate::slabs::{add_plane, all_starts};
-use crate::{BrainError, SPACING_MM, model_config};
+use crate::{BrainError, SLAB, SPACING_MM, model_config};
 
 /// A trained network that finds the brain in a head of any contrast.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Working {
 impl BrainExtractor {
     /// Least probability inside the mask: the network's own border, at ½, lies about a millimetre outside the masks of
     /// docs/BRAIN.md.
-    const THRESHOLD: f32 = 0.7;
+    const THRESHOLD: f32 = 0.75;
 
     /// Reads a model's folder, as training leaves it.
     ///
@@ -89,8 +89,8 @@ impl BrainExtractor {
             let starts = all_starts(image.shape()[plane.axes()[0]]);
             add_plane(&self.network, multiple, image, plane, &starts, &mut sum)?;
         }
-        let planes = Plane::ALL.len() as f32;
-        Ok(sum.mapv_into(|total| (total / planes).clamp(0.0, 1.0)))
+        let answers = (Plane::ALL.len() * SLAB) as f32;
+        Ok(sum.mapv_into(|total| (total / answers).clamp(0.0, 1.0)))
     }
 }
 

@@ -14,12 +14,10 @@ const BATCH: usize = 12;
 /// Least extent of an image in the network, as in training: what its normalisations see.
 const LEAST: usize = 112;
 
-/// Where the slabs of an orientation start, in slices: one after the other, the first and last reaching beyond the
-/// volume by what is left over.
+/// Where the slabs of an orientation start, in slices: at every slice, and before the first, so that each slice is seen
+/// once as every channel.
 pub(crate) fn all_starts(slices: usize) -> Vec<isize> {
-    let count = slices.div_ceil(SLAB);
-    let before = (count * SLAB - slices) / 2;
-    (0..count).map(|index| (index * SLAB) as isize - before as isize).collect()
+    (1 - SLAB as isize..slices as isize).collect()
 }
 
 /// Where three slabs start: a quarter, a half and three quarters of the way through.

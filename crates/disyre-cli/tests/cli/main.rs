@@ -1,6 +1,7 @@
 //! The binary `disyre` from end to end, on tiny phantoms.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+mod brain;
 mod devices;
 mod errors;
 mod evaluation;
