@@ -28,7 +28,7 @@ pub enum Error {
     Brain(#[from] disyre_brain::BrainError),
     /// A scan is a whole head where a stripped one is expected.
     #[error(
-        "the scan holds a head and not a stripped brain: {nonzero_ml:.0} ml are not 0{}; strip it (--strip), give a brain mask (--mask), or say that it is stripped (--stripped)", brain_text(*.brain_share)
+        "the scan holds a head and not a stripped brain: {nonzero_ml:.0} ml are not 0{}; strip it (--strip), give a brain mask where the command takes one (--mask), or say that it is stripped (--stripped)", brain_text(*.brain_share)
     )]
     Head {
         /// Volume that is not 0, in millilitres.

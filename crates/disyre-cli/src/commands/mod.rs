@@ -37,7 +37,7 @@ enum Command {
     Tissue(tissue::Tissue),
     /// Corrupt scans with synthetic anomalies: corrupted scan, mask and recipe of each sample
     Synth(synth::Synth),
-    /// Train a model on healthy, skull-stripped scans
+    /// Train a model on healthy scans
     Train(train::Train),
     /// Map anomalies in scans with a trained model
     Detect(detect::Detect),

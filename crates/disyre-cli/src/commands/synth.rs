@@ -33,7 +33,7 @@ For sample 1 of scan NAME, in the output folder (files of that name are replaced
 #[derive(Debug, Args)]
 #[command(after_help = OUTPUTS)]
 pub(crate) struct Synth {
-    /// A healthy, skull-stripped scan, or a folder of them; they are also where foreign textures come from
+    /// A healthy scan, skull-stripped (or a whole head, with --strip), or a folder of them; foreign textures come from it too
     #[arg(short, long, value_name = "FILE|DIR")]
     input: PathBuf,
     /// Folder for the samples; made if it is not there

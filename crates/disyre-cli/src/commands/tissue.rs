@@ -15,7 +15,7 @@ use crate::output_files::create_folder;
 /// Arguments of `disyre tissue`.
 #[derive(Debug, Args)]
 pub(crate) struct Tissue {
-    /// Folder of healthy, skull-stripped scans
+    /// Folder of healthy scans, skull-stripped (or whole heads, with --strip)
     #[arg(short, long, value_name = "DIR")]
     input: PathBuf,
     /// File to write: the classes, as JSON; replaced if it is there

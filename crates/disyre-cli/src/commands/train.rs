@@ -20,7 +20,7 @@ use crate::progress::Progress;
 /// Ctrl-C ends it after the current step, with a checkpoint.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Folder of healthy, skull-stripped scans (.nii, .nii.gz; background exactly 0)
+    /// Folder of healthy scans (.nii, .nii.gz), skull-stripped (background exactly 0) or whole heads, with --strip
     #[arg(long, value_name = "DIR")]
     healthy: PathBuf,
     /// Folder of the model: weights, settings, logs
