@@ -28,7 +28,7 @@ impl Content {
     /// More than this is no brain.
     pub const LARGEST_BRAIN_ML: f64 = 2600.0;
     /// A brain that is stripped has at least this share.
-    pub const LEAST_BRAIN_SHARE: f64 = 0.7;
+    pub const LEAST_BRAIN_SHARE: f64 = 0.65;
     /// No scanner images a head with voxels that have no side below this, in millimetres; the network is not asked.
     pub const COARSEST_MM: f64 = 5.0;
 
