@@ -39,13 +39,13 @@ struct Subject {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, options @ ..] = &arguments[..] else {
-        return match disyre_examples::output_folder("preparations") {
-            Ok(_) => Ok(println!("give the folder of the data; see the head of this example")),
-            Err(error) => Err(error.into()),
-        };
-    };
-    let data = Path::new(data);
+    let (data, options) = arguments
+        .split_first()
+        .map_or(("".as_ref(), &[][..]), |(data, options)| (Path::new(data), options));
+    if !data.join("healthy/t1").is_dir() {
+        println!("no scans to measure: give the folder that the head of this example describes");
+        return Ok(());
+    }
     let count = options.iter().position(|option| option == "-n");
     let count = count.and_then(|at| options.get(at + 1)?.parse().ok()).unwrap_or(80);
     let healthy: Vec<PathBuf> =
@@ -60,8 +60,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scalings = if by_fields { scalings().split_off(3) } else { scalings() };
     println!("| bias correction | scaling | {} | mean |", CASES.join(" | "));
     println!("|{}", " --- |".repeat(CASES.len() + 3));
-    for (name, bias) in biases {
-        measure(&name, bias, &scalings, &healthy, &cases)?;
+    for (index, (name, bias)) in biases.into_iter().enumerate() {
+        measure(&name, bias, &scalings, &healthy, &cases, index == 0)?;
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ fn scalings() -> Vec<(&'static str, IntensityScaling)> {
 
 fn read_case(data: &Path, case: &str) -> Result<Subject, Error> {
     let file = |kind: &str| data.join(format!("lesion/dev/{case}/{case}_{kind}.nii.gz"));
-    let scan = Scan::read(&file("t1"))?;
+    let scan = Scan::read(file("t1"))?;
     let [brain, lesion] = ["brain", "mask"].map(|kind| read_mask(&file(kind), &scan));
     Ok(Subject { brain: Some(brain?), lesion: Some(lesion?), scan: scan.volume })
 }
@@ -125,6 +125,7 @@ fn measure(
     scalings: &[(&str, IntensityScaling)],
     healthy: &[Subject],
     cases: &[Subject],
+    print_prevalence: bool,
 ) -> Result<(), Error> {
     let started = Instant::now();
     let config = PrepareConfig { bias, ..PrepareConfig::default() };
@@ -147,21 +148,22 @@ fn measure(
         let scaled = healthy.par_iter().map(|scan| preparation.scale(scan));
         let atlas = Atlas::fit(AtlasConfig::default(), &scaled.collect::<Result<Vec<_>, _>>()?)?;
         let precision = |(scan, case)| average_precision(&atlas, &preparation, scan, case);
-        let mut row = aligned.iter().zip(cases).map(precision).collect::<Result<Vec<f64>, _>>()?;
-        row.push(row.iter().sum::<f64>() / row.len() as f64);
-        let row: Vec<String> = row.iter().map(|value| format!("{value:.3}")).collect();
-        println!("| {name} | {scaling_name} | {} |", row.join(" | ").replace("0.", "."));
+        let found = aligned.iter().zip(cases).map(precision).collect::<Result<Vec<_>, _>>()?;
+        if print_prevalence && scaling_name == scalings[0].0 {
+            print_row("prevalence", "", found.iter().map(|[_, prevalence]| *prevalence).collect());
+        }
+        print_row(name, scaling_name, found.iter().map(|[precision, _]| *precision).collect());
     }
     Ok(())
 }
 
-/// AP of |z| over the brain of a case, on the grid of the template.
+/// AP of |z| over the brain of a case, and its prevalence, on the grid of the template.
 fn average_precision(
     atlas: &Atlas,
     preparation: &Preparation,
     aligned: &Unscaled,
     case: &Subject,
-) -> Result<f64, Error> {
+) -> Result<[f64; 2], Error> {
     let prepared = preparation.scale(aligned)?;
     let found = atlas.scores(&prepared)?;
     let lesion = case.lesion.as_ref().expect("cases have lesions");
@@ -170,5 +172,13 @@ fn average_precision(
     let inside = voxels.filter(|((known, _), _)| **known != 0);
     let (scores, labels): (Vec<f32>, Vec<u8>) =
         inside.map(|((_, &score), &label)| (score, label)).unzip();
-    Ok(RankedScores::new(&scores, &labels)?.average_precision()?)
+    let ranked = RankedScores::new(&scores, &labels)?;
+    let prevalence = ranked.positives() as f64 / labels.len() as f64;
+    Ok([ranked.average_precision()?, prevalence])
+}
+
+fn print_row(name: &str, scaling: &str, mut values: Vec<f64>) {
+    values.push(values.iter().sum::<f64>() / values.len() as f64);
+    let values: Vec<String> = values.iter().map(|value| format!("{value:.3}")).collect();
+    println!("| {name} | {scaling} | {} |", values.join(" | ").replace("0.", "."));
 }
