@@ -1,4 +1,5 @@
 //! Synthetic heads out of a real label map: draws can be replayed, and masks do not depend on brightness.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! The shipped network on synthetic heads of several contrasts, and the recognition of stripped ones.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::path::Path;
 
