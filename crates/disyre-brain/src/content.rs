@@ -32,7 +32,7 @@ impl Content {
     /// No scanner images a head with voxels that have no side below this, in millimetres; the network is not asked.
     pub const COARSEST_MM: f64 = 5.0;
 
-    /// What can be said without a network.
+    /// Evidence by the volume alone, without a network.
     pub fn by_volume(scan: &Volume) -> Self {
         let voxels = scan.data.iter().filter(|&&value| value != 0.0).count();
         let nonzero_ml = voxels as f64 * scan.grid.voxel_mm3() / 1000.0;

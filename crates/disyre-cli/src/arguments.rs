@@ -23,7 +23,7 @@ impl ThreadArguments {
     }
 }
 
-/// What is done about scans with a skull.
+/// Treatment of scans with a skull.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SkullArguments {
     /// Find the brain of scans that hold a whole head; those that are stripped are left alone [default: a head is an error]

@@ -16,7 +16,7 @@ pub(crate) struct ScanMapper<'a> {
     pub(crate) model: &'a Model,
     pub(crate) options: DetectOptions,
     pub(crate) volume_index: Option<usize>,
-    /// What is done about skulls where there is no mask.
+    /// Treatment of skulls where there is no mask.
     pub(crate) skull: SkullPolicy,
     /// Folder of the results.
     pub(crate) output: &'a Path,

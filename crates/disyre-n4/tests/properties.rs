@@ -1,4 +1,4 @@
-//! What holds for any image and mask, and what is refused.
+//! Properties for any image and mask, and the inputs that are refused.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod support;

@@ -42,7 +42,7 @@ const RIM_MM: f64 = 8.0;
 /// Of the histogram: coarse, so that little information is there by chance.
 const MATTES: Mattes = Mattes { bins: 16 };
 
-/// What is measured.
+/// Images and map that are measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fit<'a> {
     /// The template's mask.

@@ -12,7 +12,7 @@ use crate::pose::Pose;
 use crate::subject::{Foreground, Subject};
 use crate::{Freedom, Start};
 
-/// What the choice of a start depends on.
+/// Inputs of the choice of a start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartSearch<'a> {
     pub(crate) start: Start,

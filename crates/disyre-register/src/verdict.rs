@@ -19,7 +19,7 @@ pub enum Verdict {
     },
 }
 
-/// What speaks against a registration: the measure of [`Quality`] that is out of its limits.
+/// Reason to doubt a registration: the measure of [`Quality`] that is out of its limits.
 ///
 /// The limits are ours: the right fits of 247 scans of brains keep them, 33 of them with lesions of up to 174 ml, in T1,
 /// T2, FLAIR and with contrast agent.

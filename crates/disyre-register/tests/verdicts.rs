@@ -1,4 +1,4 @@
-//! What is no whole brain, or lies otherwise than its header says, is doubtful, and the reason is named.
+//! Verdicts: scans that hold no whole brain, or lie otherwise than their headers say, are doubtful for a named reason.
 #![cfg(feature = "template")]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 

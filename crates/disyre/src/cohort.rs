@@ -53,7 +53,7 @@ pub struct Cohort {
     pub training: Vec<Subject>,
     /// Never seen by training.
     pub validation: Vec<Subject>,
-    /// What their intensities were scaled by, where that was fitted to those that train.
+    /// Reference of their intensities, where it was fitted to those that train.
     pub reference: Option<IntensityReference>,
 }
 

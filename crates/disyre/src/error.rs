@@ -87,10 +87,10 @@ pub enum Error {
         /// The first field that differs, as in the settings.
         field: String,
     },
-    /// What was fitted to a cohort belongs to another preparation.
+    /// A reference that was fitted to a cohort belongs to another preparation.
     #[error("{} was fitted for another preparation than that of {}; restore the file that was changed, or train anew", path.display(), settings.display())]
     Preparation {
-        /// What was fitted.
+        /// The reference.
         path: PathBuf,
         /// The settings of the run.
         settings: PathBuf,

@@ -42,7 +42,7 @@ pub struct Recipe {
     pub anomaly: AnomalyConfig,
     /// Preparation of the scans.
     pub prepare: PrepareConfig,
-    /// What the scaling of intensities was fitted to, if it is one by a cohort.
+    /// Reference of the scaling of intensities, if it is one by a cohort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<IntensityReference>,
     /// Model that told the tissues of the bias, if the family has one.

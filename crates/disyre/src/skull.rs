@@ -1,4 +1,4 @@
-//! [`SkullPolicy`]: what is done about a scan that has its skull, and the recognition of such scans.
+//! [`SkullPolicy`]: the treatment of a scan that has its skull, and the recognition of such scans.
 
 use disyre_brain::{BrainExtractor, BrainMask, Content, Device};
 use disyre_core::Volume;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What is done about a scan without a brain mask that still has its skull. Every policy leaves stripped scans alone.
+/// Treatment of a scan without a brain mask that still has its skull. Every policy leaves stripped scans alone.
 ///
 /// A head is recognised by [`Content`]: by the volume that is not 0 and, where that could be either, by how much of it a
 /// network calls brain.

@@ -13,7 +13,7 @@ use super::head_map::{HeadMap, ensure_slab};
 use super::waves::sum;
 use crate::error::AugmentError;
 
-/// What outside the brain is exactly 0.
+/// Tissue outside the brain that is exactly 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stripping {
@@ -33,9 +33,9 @@ pub struct HeadParams {
     pub geometry: Geometry,
     /// How bright everything is.
     pub appearance: Appearance,
-    /// What is 0.
+    /// Tissue that is 0.
     pub stripping: Stripping,
-    /// What the scanner does.
+    /// Effects of the scanner.
     pub acquisition: Acquisition,
 }
 

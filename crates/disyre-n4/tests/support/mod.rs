@@ -1,4 +1,4 @@
-//! What the tests of this crate share: the fixtures, and measures of fields.
+//! Fixtures and measures of fields that the tests of this crate share.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -9,7 +9,7 @@ use disyre_n4::{N4Config, N4Correction};
 use disyre_volume::Scan;
 use serde::Deserialize;
 
-/// What SimpleITK found in one image.
+/// SimpleITK's results on one image.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Found {
     /// Iterations of the last level.

@@ -53,7 +53,7 @@ pub struct DetectRequest<'a> {
     pub options: Option<DetectOptions>,
     /// Brain mask; `None`: that of `skull` if the scan is a head, else where the scan is not 0.
     pub brain: Option<BrainMask<'a>>,
-    /// What is done about a skull where there is no mask.
+    /// Treatment of a skull where there is no mask.
     pub skull: SkullPolicy,
     /// When the work on the scan began, for the record; `None`: when detection begins.
     pub started: Option<Instant>,

@@ -35,7 +35,7 @@ pub struct PrepareConfig {
     pub spacing_mm: f64,
     /// Scaling of intensities to `[0, 1]`.
     pub scaling: IntensityScaling,
-    /// What is done about scans with a skull, where scans are read from files.
+    /// Treatment of scans with a skull, where scans are read from files.
     #[serde(default, skip_serializing_if = "SkullPolicy::is_default")]
     pub skull: SkullPolicy,
 }
