@@ -6,7 +6,7 @@
 pub mod layers;
 mod server;
 
-pub use server::Client;
+pub use server::{Client, report, scan_argument, serve};
 
 use std::fmt::Debug;
 

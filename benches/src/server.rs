@@ -3,6 +3,48 @@
 //! `benches/peers/unet.py` states the protocol; `cargo xtask bench-peers` is the client.
 use std::error::Error;
 use std::io::{Lines, StdinLock, stdin};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Prints the error of a program, if there is one; the exit code says whether.
+pub fn report(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the arguments `--scan FILE --threads NUMBER`, sizes the pool of threads and returns the file.
+///
+/// # Errors
+/// If the arguments are others, or the pool can't be made.
+pub fn scan_argument() -> Result<PathBuf, Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [_, scan, _, threads] = &words[..] else {
+        return Err("usage: --scan FILE --threads NUMBER".into());
+    };
+    rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
+    Ok(scan.into())
+}
+
+/// Works once to warm up, then once for each request, which is answered with the time.
+///
+/// # Errors
+/// Those of the work and of standard input.
+pub fn serve(mut work: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    work()?;
+    let mut client = Client::greet();
+    while client.asks_for_more()? {
+        let start = Instant::now();
+        work()?;
+        Client::answer(start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
 
 /// The client, on standard input.
 #[derive(Debug)]

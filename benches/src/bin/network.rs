@@ -7,7 +7,7 @@ use std::process::{ExitCode, exit};
 use std::time::Instant;
 
 use disyre::RunConfig;
-use disyre_benches::{Client, OnePair, brain, key};
+use disyre_benches::{Client, OnePair, brain, key, report};
 use disyre_core::ndarray::{Array4, Array5, Axis, stack};
 use disyre_core::{Restorer, Severity};
 use disyre_diffusion::{
@@ -22,13 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ENDLESS: u64 = 1 << 40;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    report(run())
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
