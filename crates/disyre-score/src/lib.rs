@@ -26,6 +26,7 @@
 //! No features. This crate holds no model, no tensor library, no tiling and no file access.
 #![forbid(unsafe_code)]
 
+mod confusion;
 mod ensemble;
 mod error;
 mod float_order;
@@ -35,6 +36,7 @@ pub mod published;
 mod residual;
 mod thresholds;
 
+pub use confusion::Confusion;
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;

@@ -1,12 +1,12 @@
 //! Exact metrics of scores beside labels, over one case or many; `disyre evaluate` calls them.
 
-use disyre_core::ndarray::{ArrayView1, arr0};
-use disyre_core::{ensure_finite, ensure_same_shape};
+use disyre_core::ndarray::ArrayView1;
+use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};
 use rayon::slice::ParallelSliceMut;
 use serde::{Deserialize, Serialize};
 
 use crate::thresholds::Thresholds;
-use crate::{ScoreError, float_order};
+use crate::{Confusion, ScoreError, float_order};
 
 /// The voxels of one or many cases, collected for metrics over all of them.
 ///
@@ -179,17 +179,23 @@ impl RankedScores {
         Ok(best)
     }
 
-    /// Dice of the prediction `score ≥ threshold`, for a threshold that was chosen on other cases.
+    /// Voxels by label and prediction at a threshold: predicted where `score ≥ threshold`.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] if no label is positive; [`ScoreError::Shape`] if the threshold is not finite.
-    pub fn dice_at(&self, threshold: f32) -> Result<f64, ScoreError> {
-        self.ensure_positives("Dice")?;
-        ensure_finite("threshold", &arr0(threshold).view())?;
+    /// [`ScoreError::Shape`] if the threshold is not a number. It may be infinite.
+    pub fn at(&self, threshold: f32) -> Result<Confusion, ScoreError> {
+        if threshold.is_nan() {
+            return Err(ShapeError::NotFinite { array: "threshold", index: Vec::new() }.into());
+        }
         let key = float_order::encode(threshold);
         let above = |keys: &[u32]| (keys.len() - keys.partition_point(|&k| k < key)) as u64;
-        let (hits, false_alarms) = (above(&self.positives), above(&self.negatives));
-        Ok(self.dice(hits, hits + false_alarms))
+        let (true_positives, false_positives) = (above(&self.positives), above(&self.negatives));
+        Ok(Confusion {
+            true_positives,
+            false_positives,
+            false_negatives: self.positives() - true_positives,
+            true_negatives: self.negatives() - false_positives,
+        })
     }
 
     /// Area under the ROC curve: the probability that a lesion voxel scores above a healthy one, ties counting half.
@@ -216,7 +222,7 @@ impl RankedScores {
         2.0 * hits as f64 / (predicted + self.positives()) as f64
     }
 
-    fn ensure_positives(&self, metric: &'static str) -> Result<(), ScoreError> {
+    pub(crate) fn ensure_positives(&self, metric: &'static str) -> Result<(), ScoreError> {
         match self.positives.is_empty() {
             true => Err(ScoreError::NoPositives { metric, voxels: self.negatives() }),
             false => Ok(()),
@@ -278,8 +284,8 @@ mod tests {
         assert_eq!(ranked.auroc().unwrap(), 3.5 / 6.0);
         // Dice from the top: 2/4, 4/6, 4/7, 6/8.
         assert_eq!(ranked.best_dice().unwrap(), BestDice { dice: 0.75, threshold: 0.1 });
-        assert_eq!(ranked.dice_at(0.5).unwrap(), 4.0 / 6.0);
-        assert_eq!(ranked.dice_at(0.51).unwrap(), 0.5);
+        assert_eq!(ranked.at(0.5).unwrap().dice(), Some(4.0 / 6.0));
+        assert_eq!(ranked.at(0.51).unwrap().dice(), Some(0.5));
         assert_eq!((ranked.positives(), ranked.negatives()), (3, 2));
     }
 
@@ -306,7 +312,6 @@ mod tests {
             "average precision is undefined: none of the 2 labels is positive; leave this case out"
         );
         assert!(healthy.best_dice().is_err());
-        assert!(healthy.dice_at(0.1).is_err());
         let lesion = RankedScores::new(&[0.1, 0.2], &[1, 1]).unwrap();
         assert_eq!(lesion.average_precision().unwrap(), 1.0);
         assert_eq!(
@@ -325,6 +330,6 @@ mod tests {
         assert_eq!(error.to_string(), "labels has shape [2], expected [1]");
         let ranked = pool.rank();
         assert_eq!((ranked.positives(), ranked.negatives()), (1, 1));
-        assert!(ranked.dice_at(f32::NAN).is_err());
+        assert!(ranked.at(f32::NAN).is_err());
     }
 }

@@ -75,11 +75,12 @@ pub fn sample_voxels(
 /// The published code's best Dice, without its memory of voxels × thresholds.
 pub fn best_dice(scores: &[f32], labels: &[u8]) -> Result<BestDice, ScoreError> {
     let ranked = RankedScores::new(scores, labels)?;
+    ranked.ensure_positives("best Dice")?;
     let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
     let mut best = BestDice { dice: 0.0, threshold: f32::INFINITY };
     for threshold in linspace(least, 1.0, THRESHOLDS) {
         let threshold = threshold.next_up();
-        let dice = ranked.dice_at(threshold)?;
+        let dice = ranked.at(threshold)?.dice().unwrap_or(0.0);
         if dice > best.dice {
             best = BestDice { dice, threshold };
         }

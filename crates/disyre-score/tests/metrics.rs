@@ -52,7 +52,7 @@ proptest! {
             prop_assert!((got - expected).abs() < 1e-12, "{got} {expected}");
         }
         let best = ranked.best_dice().unwrap();
-        prop_assert_eq!(ranked.dice_at(best.threshold).unwrap(), best.dice);
+        prop_assert_eq!(ranked.at(best.threshold).unwrap().dice(), Some(best.dice));
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! Voxels by label and prediction at one threshold: the counts behind Dice, precision and recall.
+
+use serde::{Deserialize, Serialize};
+
+/// Counts of voxels at a threshold: predicted where `score ≥ threshold`, lesion where the label is non-zero.
+///
+/// Counts of several cases add up with `+`: their Dice is then the pooled one.
+///
+/// ```
+/// use disyre_score::RankedScores;
+/// let at = RankedScores::new(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1])?.at(0.35)?;
+/// assert_eq!((at.true_positives, at.false_positives), (2, 1));
+/// assert_eq!((at.false_negatives, at.true_negatives), (0, 1));
+/// assert_eq!((at.dice(), at.precision(), at.recall()), (Some(0.8), Some(2.0 / 3.0), Some(1.0)));
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confusion {
+    /// Lesion voxels predicted.
+    pub true_positives: u64,
+    /// Healthy voxels predicted.
+    pub false_positives: u64,
+    /// Lesion voxels not predicted.
+    pub false_negatives: u64,
+    /// Healthy voxels not predicted.
+    pub true_negatives: u64,
+}
+
+impl Confusion {
+    /// `2 TP / (2 TP + FP + FN)`, in `[0, 1]`; none if no voxel is lesion or predicted.
+    ///
+    /// # Source
+    /// scikit-learn's `f1_score`.
+    pub fn dice(&self) -> Option<f64> {
+        let both = 2 * self.true_positives;
+        share(both, both + self.false_positives + self.false_negatives)
+    }
+
+    /// `TP / (TP + FP)`, the share of the predicted voxels that are lesion; none if no voxel is predicted.
+    pub fn precision(&self) -> Option<f64> {
+        share(self.true_positives, self.true_positives + self.false_positives)
+    }
+
+    /// `TP / (TP + FN)`, the share of the lesion voxels that are predicted; none if no voxel is lesion.
+    pub fn recall(&self) -> Option<f64> {
+        share(self.true_positives, self.true_positives + self.false_negatives)
+    }
+}
+
+impl std::ops::Add for Confusion {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            true_positives: self.true_positives + other.true_positives,
+            false_positives: self.false_positives + other.false_positives,
+            false_negatives: self.false_negatives + other.false_negatives,
+            true_negatives: self.true_negatives + other.true_negatives,
+        }
+    }
+}
+
+impl std::iter::Sum for Confusion {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_nothing_are_undefined() {
+        let healthy = Confusion { true_negatives: 9, ..Confusion::default() };
+        assert_eq!((healthy.dice(), healthy.precision(), healthy.recall()), (None, None, None));
+        let false_alarm = Confusion { false_positives: 1, ..healthy };
+        assert_eq!(
+            (false_alarm.dice(), false_alarm.precision(), false_alarm.recall()),
+            (Some(0.0), Some(0.0), None)
+        );
+    }
+
+    #[test]
+    fn counts_of_cases_are_pooled_by_their_sum() {
+        let one = Confusion {
+            true_positives: 1,
+            false_positives: 2,
+            false_negatives: 3,
+            true_negatives: 4,
+        };
+        let pooled: Confusion = [one, one].into_iter().sum();
+        assert_eq!(
+            pooled,
+            Confusion {
+                true_positives: 2,
+                false_positives: 4,
+                false_negatives: 6,
+                true_negatives: 8
+            }
+        );
+        assert_eq!(pooled.dice(), one.dice());
+    }
+}
