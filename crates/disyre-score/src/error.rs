@@ -31,4 +31,24 @@ pub enum ScoreError {
         /// Number of labels.
         voxels: u64,
     },
+    /// Settings of a bootstrap that give no interval.
+    #[error(
+        "a bootstrap of {replicates} replicates at level {level} gives no interval; use at least 100, and a level between 0 and 1"
+    )]
+    Bootstrap {
+        /// Number of replicates.
+        replicates: usize,
+        /// Level of the interval.
+        level: f64,
+    },
+    /// A statistic without a value, over all subjects or in too large a share of the resampled sets of subjects.
+    #[error(
+        "the statistic is undefined in {undefined} of {of} sets of subjects; add subjects of the kind that it needs"
+    )]
+    UndefinedStatistic {
+        /// Number of sets without a value.
+        undefined: usize,
+        /// Number of sets.
+        of: usize,
+    },
 }

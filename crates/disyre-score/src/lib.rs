@@ -34,6 +34,7 @@ mod metrics;
 #[doc(alias = "reference")]
 pub mod published;
 mod residual;
+pub mod statistics;
 mod thresholds;
 
 pub use confusion::Confusion;
@@ -44,3 +45,7 @@ pub use metrics::{
     BestDice, Metrics, RankedScores, ScorePool, auroc, average_precision, best_dice, metrics,
 };
 pub use residual::{AbsoluteResidual, Residual, SquaredResidual};
+pub use statistics::{
+    Bootstrap, BootstrapConfig, Interval, PairedComparison, benjamini_hochberg, compare_paired,
+    holm,
+};

@@ -1,0 +1,137 @@
+//! Bootstrap over subjects.
+
+use disyre_core::Key;
+use disyre_core::rand::RngExt;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Interval, Replicates, ensure_values};
+use crate::ScoreError;
+
+/// Greatest share of replicates in which a statistic may be undefined, such as AUROC without a healthy scan.
+///
+/// # Source
+/// Ours: the interval describes draws in which the statistic exists, so these must be nearly all.
+const GREATEST_UNDEFINED_SHARE: f64 = 0.1;
+
+/// Settings of a [`Bootstrap`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BootstrapConfig {
+    /// Number of resampled sets of subjects, at least 100.
+    pub replicates: usize,
+    /// Share of experiments whose interval covers the true value, in `(0, 1)`.
+    pub level: f64,
+}
+
+/// 2000 replicates, 95 %.
+///
+/// # Source
+/// Efron and Tibshirani (1993), section 14.3: BCa needs 1000 replicates and more.
+impl Default for BootstrapConfig {
+    fn default() -> Self {
+        Self { replicates: 2000, level: 0.95 }
+    }
+}
+
+impl BootstrapConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ScoreError::Bootstrap`] for fewer than 100 replicates or a level outside `(0, 1)`.
+    pub fn build(self) -> Result<Bootstrap, ScoreError> {
+        let Self { replicates, level } = self;
+        if replicates < 100 || !(level > 0.0 && level < 1.0) {
+            return Err(ScoreError::Bootstrap { replicates, level });
+        }
+        Ok(Bootstrap { config: self })
+    }
+}
+
+/// Confidence intervals of any statistic by drawing the subjects again, with replacement.
+///
+/// Replicate i depends on the key and i alone: the same bits for any number of threads.
+///
+/// ```
+/// use disyre_score::{Bootstrap, Key};
+/// let ap = [0.21, 0.35, 0.08, 0.44, 0.29, 0.17, 0.52, 0.31]; // one value a case
+/// let mean = Bootstrap::default().mean(Key::new(0), &ap)?;
+/// assert_eq!(mean.to_string(), "0.296 [0.206, 0.388]");
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bootstrap {
+    config: BootstrapConfig,
+}
+
+impl Bootstrap {
+    /// The interval of a statistic: BCa, or percentiles where BCa is undefined ([`Replicates::method`] says which).
+    ///
+    /// `statistic` gets the indices of the drawn subjects, `subjects` of them below `subjects`, repeats included; it
+    /// returns `None` where it is undefined. It is called once with all subjects, once for each replicate, and once
+    /// without each subject, on several threads.
+    ///
+    /// A single subject, or a statistic that never varies, gives an interval of length 0: the data do not tell more.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] without a subject; [`ScoreError::UndefinedStatistic`] if the statistic is undefined over
+    /// all subjects or in more than a tenth of the replicates. What is undefined in fewer is left out.
+    pub fn interval(
+        &self,
+        key: Key,
+        subjects: usize,
+        statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
+    ) -> Result<Interval, ScoreError> {
+        Ok(self.replicates(key, subjects, statistic)?.interval(self.config.level))
+    }
+
+    /// The interval of the mean of one value for each subject.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] if there is no value or one is not finite.
+    pub fn mean(&self, key: Key, values: &[f64]) -> Result<Interval, ScoreError> {
+        ensure_values("values", values)?;
+        self.interval(key, values.len(), |drawn| {
+            Some(drawn.iter().map(|&subject| values[subject]).sum::<f64>() / drawn.len() as f64)
+        })
+    }
+
+    /// The distribution behind [`interval`](Self::interval).
+    ///
+    /// # Errors
+    /// Those of [`interval`](Self::interval).
+    pub fn replicates(
+        &self,
+        key: Key,
+        subjects: usize,
+        statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
+    ) -> Result<Replicates, ScoreError> {
+        if subjects == 0 {
+            return Err(disyre_core::ShapeError::Empty { array: "subjects" }.into());
+        }
+        let statistic = |drawn: &[usize]| statistic(drawn).filter(|value| value.is_finite());
+        let all: Vec<usize> = (0..subjects).collect();
+        let undefined = |undefined, of| ScoreError::UndefinedStatistic { undefined, of };
+        let value = statistic(&all).ok_or(undefined(1, 1))?;
+        let count = self.config.replicates;
+        let replicates: Vec<f64> = (0..count)
+            .into_par_iter()
+            .filter_map(|index| statistic(&draw(key.child(index), subjects)))
+            .collect();
+        let missing = count - replicates.len();
+        if missing as f64 > GREATEST_UNDEFINED_SHARE * count as f64 {
+            return Err(undefined(missing, count));
+        }
+        let jackknife = (0..subjects).into_par_iter().map(|left_out| {
+            let others: Vec<usize> = (0..subjects).filter(|&one| one != left_out).collect();
+            if others.is_empty() { None } else { statistic(&others) }
+        });
+        Ok(Replicates::new(value, replicates, jackknife.collect()))
+    }
+}
+
+/// As many subjects as there are, each drawn from all.
+fn draw(key: Key, subjects: usize) -> Vec<usize> {
+    let mut rng = key.rng();
+    (0..subjects).map(|_| rng.random_range(0..subjects)).collect()
+}

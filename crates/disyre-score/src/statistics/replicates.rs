@@ -1,0 +1,111 @@
+//! The distribution of a statistic over resampled subjects, and the interval that follows from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Interval;
+use super::normal;
+
+/// A statistic of all subjects, of resampled subjects, and of all subjects but one each.
+///
+/// [`Bootstrap::replicates`](super::Bootstrap::replicates) makes them; the interval is arithmetic from there on.
+///
+/// ```
+/// use disyre_score::statistics::{IntervalMethod, Replicates};
+/// let of = |jackknife| Replicates::new(0.5, (0..=100).map(|i| f64::from(i) / 100.0).collect(), jackknife);
+/// let symmetric = of(Some(vec![0.4, 0.5, 0.6])); // no bias, no acceleration: the percentiles
+/// assert_eq!(symmetric.method(), IntervalMethod::Bca);
+/// let interval = symmetric.interval(0.90);
+/// assert!((interval.low - 0.05).abs() < 1e-9 && (interval.high - 0.95).abs() < 1e-9);
+/// assert_eq!(of(None).method(), IntervalMethod::Percentile);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replicates {
+    value: f64,
+    // Ascending, not empty.
+    sorted: Vec<f64>,
+    // Bias and acceleration, where both are defined.
+    correction: Option<Correction>,
+}
+
+/// Method of an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalMethod {
+    /// Bias-corrected and accelerated percentiles.
+    Bca,
+    /// Plain percentiles: where all replicates lie on one side of the value, or the statistic is undefined or the same
+    /// without each single subject.
+    Percentile,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Correction {
+    bias: f64,
+    acceleration: f64,
+}
+
+impl Replicates {
+    /// Keeps what an interval needs of a distribution.
+    ///
+    /// `jackknife` holds the statistic without each subject in turn; `None` where one of them is undefined.
+    ///
+    /// # Panics
+    /// If `replicates` is empty.
+    pub fn new(value: f64, mut replicates: Vec<f64>, jackknife: Option<Vec<f64>>) -> Self {
+        assert!(!replicates.is_empty(), "a distribution has at least one replicate");
+        replicates.sort_unstable_by(f64::total_cmp);
+        let correction = correction(value, &replicates, jackknife.as_deref());
+        Self { value, sorted: replicates, correction }
+    }
+
+    /// Method of [`interval`](Self::interval): BCa wherever it is defined.
+    pub fn method(&self) -> IntervalMethod {
+        match self.correction {
+            Some(_) => IntervalMethod::Bca,
+            None => IntervalMethod::Percentile,
+        }
+    }
+
+    /// The interval that covers the true value in a share `level` of experiments, in `(0, 1)`.
+    ///
+    /// # Source
+    /// Efron (1987), "Better bootstrap confidence intervals"; the bias counts ties as half and the percentiles
+    /// interpolate linearly, as in SciPy's `bootstrap(method="BCa")`.
+    pub fn interval(&self, level: f64) -> Interval {
+        let tail = (1.0 - level) / 2.0;
+        let end = |probability: f64| {
+            let corrected = self.correction.map_or(probability, |by| by.apply(probability));
+            percentile(&self.sorted, corrected)
+        };
+        Interval { value: self.value, low: end(tail), high: end(1.0 - tail) }
+    }
+}
+
+impl Correction {
+    /// The percentile that stands for the one asked for: `Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z)))`.
+    fn apply(self, probability: f64) -> f64 {
+        let shifted = self.bias + normal::quantile(probability);
+        normal::cdf(self.bias + shifted / (1.0 - self.acceleration * shifted))
+    }
+}
+
+/// Bias `z₀ = Φ⁻¹(share of replicates below the value)`, acceleration `Σ d³ / 6 (Σ d²)^{3/2}` of the jackknife's
+/// deviations `d`; `None` where either is undefined.
+fn correction(value: f64, sorted: &[f64], jackknife: Option<&[f64]>) -> Option<Correction> {
+    let jackknife = jackknife?;
+    let below = sorted.partition_point(|&replicate| replicate < value);
+    let up_to = sorted.partition_point(|&replicate| replicate <= value);
+    let bias = normal::quantile((below + up_to) as f64 / (2 * sorted.len()) as f64);
+    let mean = jackknife.iter().sum::<f64>() / jackknife.len() as f64;
+    let moment = |power| jackknife.iter().map(|one| (mean - one).powi(power)).sum::<f64>();
+    let acceleration = moment(3) / (6.0 * moment(2).powf(1.5));
+    (bias.is_finite() && acceleration.is_finite()).then_some(Correction { bias, acceleration })
+}
+
+/// The value below which a share of sorted values lies, interpolated between neighbours (NumPy's default).
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
