@@ -1,6 +1,6 @@
 //! Measures as a table for people; `evaluate` prints it.
 
-use disyre::Measures;
+use disyre::{Measure, Measures};
 
 /// Lines of measures under a head, as text for people.
 #[derive(Debug, Default)]
@@ -13,38 +13,37 @@ const HEAD: [&str; 6] = ["AP", "prevalence", "best Dice", "threshold", "AUROC", 
 impl MeasureTable {
     /// Adds a line.
     pub(crate) fn add(&mut self, name: &str, measures: &Measures) {
-        let Measures { ap, best_dice, threshold, auroc, prevalence, voxels } = measures;
-        let threshold = format!("{threshold:.4}");
-        self.rows.push((
-            name.to_owned(),
-            [
-                format!("{ap:.4}"),
-                format!("{prevalence:.4}"),
-                format!("{best_dice:.4}"),
-                threshold,
-                format!("{auroc:.4}"),
-                voxels.to_string(),
-            ],
-        ));
+        let value = |measure| number(measures.get(measure));
+        let [ap, prevalence, best_dice, threshold, auroc] = COLUMNS.map(value);
+        let voxels = measures.voxels.to_string();
+        self.rows.push((name.to_owned(), [ap, prevalence, best_dice, threshold, auroc, voxels]));
     }
 
     /// Adds the mean over cases of what has one; a mean threshold would mean nothing.
     pub(crate) fn add_mean(&mut self, cases: &[Measures]) {
-        let mean = |value: fn(&Measures) -> f64| {
-            format!("{:.4}", cases.iter().map(value).sum::<f64>() / cases.len() as f64)
+        let mean = |measure| {
+            let values: Vec<f64> = cases.iter().filter_map(|case| case.get(measure)).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            number((!values.is_empty()).then_some(mean))
         };
-        self.rows.push((
-            "mean of cases".to_owned(),
-            [
-                mean(|m| m.ap),
-                mean(|m| m.prevalence),
-                mean(|m| m.best_dice),
-                "-".to_owned(),
-                mean(|m| m.auroc),
-                "-".to_owned(),
-            ],
-        ));
+        let [ap, prevalence, best_dice, _, auroc] = COLUMNS.map(mean);
+        let none = || "-".to_owned();
+        let cells = [ap, prevalence, best_dice, none(), auroc, none()];
+        self.rows.push(("mean of cases".to_owned(), cells));
     }
+}
+
+/// Measures of the columns but the last.
+const COLUMNS: [Measure; 5] = [
+    Measure::Ap,
+    Measure::Prevalence,
+    Measure::BestDice,
+    Measure::BestDiceThreshold,
+    Measure::Auroc,
+];
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
 }
 
 impl std::fmt::Display for MeasureTable {
@@ -74,13 +73,9 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_the_mean_is_that_of_the_cases() {
-        let measures = |ap| Measures {
-            ap,
-            best_dice: 0.5,
-            threshold: 0.25,
-            auroc: 0.75,
-            prevalence: 0.125,
-            voxels: 8,
+        let measures = |ap| {
+            let values = COLUMNS.into_iter().zip([ap, 0.125, 0.5, 0.25, 0.75]);
+            Measures { voxels: 8, values: values.collect() }
         };
         let mut table = MeasureTable::default();
         table.add("a long name", &measures(0.5));

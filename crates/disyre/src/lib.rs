@@ -80,7 +80,7 @@ pub use detector::{Detection, Detector};
 pub use disyre_dag::Family;
 pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use error::Error;
-pub use evaluate::{Case, CaseReport, Measures, Protocol, Report, evaluate};
+pub use evaluate::{Case, CaseReport, Measure, Measures, Protocol, Report, evaluate};
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use hashed_file::{HashedFile, HashedFolder};
 pub use location_map::LocationMap;

@@ -135,7 +135,7 @@ fn describe(report: &Report, pairs: &[MapPair]) -> String {
         table.add(&case.name, &case.measures);
     }
     table.add("all voxels pooled", &report.pooled);
-    let measures: Vec<Measures> = report.cases.iter().map(|case| case.measures).collect();
+    let measures: Vec<Measures> = report.cases.iter().map(|case| case.measures.clone()).collect();
     if !measures.is_empty() {
         table.add_mean(&measures);
     }

@@ -12,8 +12,8 @@ use disyre::dag::DagConfig;
 use disyre::diffusion::{Device, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{
-    Case, Detection, DetectionFiles, LoadOptions, Model, PrepareConfig, Protocol, Report,
-    RunConfig, SkullPolicy, Training, evaluate,
+    Case, Detection, DetectionFiles, LoadOptions, Measure, Measures, Model, PrepareConfig,
+    Protocol, Report, RunConfig, SkullPolicy, Training, evaluate,
 };
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -186,13 +186,20 @@ fn compare(cases: &[ComparedCase]) -> Result<String, CliError> {
          case         share      AP  best Dice       AP  best Dice\n",
     );
     let names = model.cases.iter().map(|case| case.name.as_str()).chain(["pooled"]);
-    let of = |report: &Report| {
-        report.cases.iter().map(|case| case.measures).chain([report.pooled]).collect::<Vec<_>>()
+    let of = |report: &Report| -> Vec<Measures> {
+        let cases = report.cases.iter().map(|case| case.measures.clone());
+        cases.chain([report.pooled.clone()]).collect()
     };
     for ((name, model), baseline) in names.zip(of(&model)).zip(of(&baseline)) {
+        let of = |measures: &Measures, measure| {
+            measures.get(measure).map_or("-".to_owned(), |value| format!("{value:.3}"))
+        };
+        let share = of(&model, Measure::Prevalence);
+        let [model, baseline] =
+            [model, baseline].map(|row| [Measure::Ap, Measure::BestDice].map(|m| of(&row, m)));
         text += &format!(
-            "{name:<11}  {:.3}   {:.3}      {:.3}    {:.3}      {:.3}\n",
-            model.prevalence, model.ap, model.best_dice, baseline.ap, baseline.best_dice
+            "{name:<11}  {share}   {}      {}    {}      {}\n",
+            model[0], model[1], baseline[0], baseline[1]
         );
     }
     text += "share = lesion voxels of the brain, which is the AP of guessing; best Dice over all thresholds";

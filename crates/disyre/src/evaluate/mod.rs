@@ -1,11 +1,15 @@
 //! Anomaly maps measured against lesion masks, one by one and pooled.
 
+mod measure;
+
 use std::path::Path;
 
 use disyre_core::Key;
 use disyre_score::{RankedScores, ScoreError, ScorePool, published};
 use disyre_volume::{Scan, read_mask};
 use serde::{Deserialize, Serialize};
+
+pub use measure::{Measure, Measures};
 
 use crate::Error;
 
@@ -61,23 +65,6 @@ pub enum Protocol {
     Reference,
 }
 
-/// Measures over some voxels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Measures {
-    /// Average precision.
-    pub ap: f64,
-    /// Best Dice over thresholds, ⌈Dice⌉.
-    pub best_dice: f64,
-    /// The score from which on a voxel counts as lesion at ⌈Dice⌉.
-    pub threshold: f32,
-    /// Area under the ROC curve.
-    pub auroc: f64,
-    /// Share of lesion voxels: the AP of a random score.
-    pub prevalence: f64,
-    /// Number of voxels.
-    pub voxels: u64,
-}
-
 /// Measures of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
@@ -86,6 +73,13 @@ pub struct CaseReport {
     /// Its measures.
     #[serde(flatten)]
     pub measures: Measures,
+}
+
+impl CaseReport {
+    /// The value of a measure; `None` where it is undefined.
+    pub fn get(&self, measure: Measure) -> Option<f64> {
+        self.measures.get(measure)
+    }
 }
 
 /// Measures of each case and of all voxels together.
@@ -102,11 +96,11 @@ pub struct Report {
 /// Measures anomaly maps against lesion masks.
 ///
 /// ```
-/// use disyre::{Case, Protocol, core::Key, evaluate};
+/// use disyre::{Case, Measure, Protocol, core::Key, evaluate};
 ///
 /// let case = Case { name: "sub-01".into(), scores: vec![0.1, 0.2, 0.9], labels: vec![0, 0, 1] };
 /// let report = evaluate(&[case], Protocol::Exact, Key::new(0))?;
-/// assert_eq!((report.pooled.ap, report.pooled.auroc), (1.0, 1.0));
+/// assert_eq!(report.pooled.get(Measure::Ap), Some(1.0));
 /// # Ok::<(), disyre::Error>(())
 /// ```
 ///
@@ -154,7 +148,8 @@ fn published(cases: &[Case], key: Key) -> Result<Report, Error> {
     }
     let mut pooled = Measures::of(&RankedScores::new(&scores, &labels)?)?;
     let best = published::best_dice(&scores, &labels)?;
-    (pooled.best_dice, pooled.threshold) = (best.dice, best.threshold);
+    pooled.values.insert(Measure::BestDice, best.dice);
+    pooled.values.insert(Measure::BestDiceThreshold, best.threshold.into());
     Ok(Report { protocol: Protocol::Reference, cases: Vec::new(), pooled })
 }
 
@@ -162,14 +157,14 @@ impl Measures {
     fn of(ranked: &RankedScores) -> Result<Self, ScoreError> {
         let best = ranked.best_dice()?;
         let voxels = ranked.positives() + ranked.negatives();
-        Ok(Self {
-            ap: ranked.average_precision()?,
-            best_dice: best.dice,
-            threshold: best.threshold,
-            auroc: ranked.auroc()?,
-            prevalence: ranked.positives() as f64 / voxels as f64,
-            voxels,
-        })
+        let values = [
+            (Measure::Prevalence, ranked.positives() as f64 / voxels as f64),
+            (Measure::Ap, ranked.average_precision()?),
+            (Measure::BestDice, best.dice),
+            (Measure::BestDiceThreshold, best.threshold.into()),
+            (Measure::Auroc, ranked.auroc()?),
+        ];
+        Ok(Self { voxels, values: values.into() })
     }
 }
 
@@ -186,9 +181,12 @@ mod tests {
         // Each case is perfect alone; together the second's lesion (0.3) ranks below the first's background (0.5).
         let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("b", &[0.1, 0.3], &[0, 1])];
         let report = evaluate(&cases, Protocol::Exact, Key::new(0)).unwrap();
-        assert_eq!(report.cases.iter().map(|c| c.measures.ap).collect::<Vec<_>>(), [1.0, 1.0]);
-        assert!((report.pooled.ap - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
-        assert_eq!((report.pooled.prevalence, report.pooled.voxels), (0.5, 4));
+        assert_eq!(
+            report.cases.iter().map(|c| c.get(Measure::Ap)).collect::<Vec<_>>(),
+            [Some(1.0); 2]
+        );
+        assert!((report.pooled.get(Measure::Ap).unwrap() - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!((report.pooled.get(Measure::Prevalence), report.pooled.voxels), (Some(0.5), 4));
     }
 
     #[test]
@@ -205,7 +203,7 @@ mod tests {
         let cases = [case("a", &scores, &labels)];
         let run = |seed| evaluate(&cases, Protocol::Reference, Key::new(seed)).unwrap();
         assert_eq!(run(1), run(1));
-        assert_ne!(run(1).pooled.prevalence, run(2).pooled.prevalence);
+        assert_ne!(run(1).pooled, run(2).pooled);
         assert_eq!(run(1).pooled.voxels, 10_000);
     }
 }
