@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use disyre_benches::{Copies, brain, key, time};
 use disyre_core::ndarray::{Array5, Axis};
 use disyre_core::rand::RngExt;
-use disyre_score::{Ensemble, RankedScores, published};
+use disyre_score::{Ensemble, RankedScores, protocols::reference};
 
 /// Scores and labels: a share of background with score 0, and 2 % lesion in the rest.
 fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
@@ -45,13 +45,13 @@ fn metrics(c: &mut Criterion) {
 fn published(c: &mut Criterion) {
     let (scores, labels) = voxels(1_000_000, 0.5);
     let mut group = c.benchmark_group("score");
-    group.throughput(Throughput::Elements(published::VOXELS_PER_VOLUME as u64));
+    group.throughput(Throughput::Elements(reference::VOXELS_PER_VOLUME as u64));
     let draw =
-        || published::sample_voxels(key("draw"), &scores, &labels, published::VOXELS_PER_VOLUME);
+        || reference::sample_voxels(key("draw"), &scores, &labels, reference::VOXELS_PER_VOLUME);
     group.bench_function("sample/published/10k", |b| time(b, draw));
     let (drawn, drawn_labels) = draw().expect("a volume with voxels");
     group.bench_function("dice/published/10k", |b| {
-        time(b, || published::best_dice(black_box(&drawn), &drawn_labels));
+        time(b, || reference::best_dice(black_box(&drawn), &drawn_labels));
     });
     group.finish();
 }

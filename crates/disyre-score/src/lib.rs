@@ -20,8 +20,8 @@
 //! ```
 //!
 //! Main types: [`Ensemble`] (severities, [`Residual`]; its [`score`](Ensemble::score) takes batches of windows),
-//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`mod@published`] is the published evaluation
-//! protocol.
+//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`protocols`] count as
+//! other papers do, [`statistics`] say how sure a figure is.
 //!
 //! No features. This crate holds no model, no tensor library, no tiling and no file access.
 #![forbid(unsafe_code)]
@@ -31,8 +31,8 @@ mod ensemble;
 mod error;
 mod float_order;
 mod metrics;
-#[doc(alias = "reference")]
-pub mod published;
+pub mod protocols;
+mod reduction;
 mod residual;
 pub mod statistics;
 mod thresholds;
@@ -44,6 +44,7 @@ pub use error::ScoreError;
 pub use metrics::{
     BestDice, Metrics, RankedScores, ScorePool, auroc, average_precision, best_dice, metrics,
 };
+pub use reduction::Reduction;
 pub use residual::{AbsoluteResidual, Residual, SquaredResidual};
 pub use statistics::{
     Bootstrap, BootstrapConfig, Interval, PairedComparison, benjamini_hochberg, compare_paired,

@@ -166,7 +166,7 @@ impl RankedScores {
     ///
     /// # Source
     /// DISYRE (arXiv 2311.15453), evaluation; exact, where the published code tries 200 thresholds
-    /// (see [`crate::published`]).
+    /// (see [`crate::protocols::reference`]).
     pub fn best_dice(&self) -> Result<BestDice, ScoreError> {
         self.ensure_positives("best Dice")?;
         let mut best = BestDice { dice: 0.0, threshold: f32::INFINITY };

@@ -1,6 +1,6 @@
 //! Metrics and severities against values from scikit-learn, torchmetrics and the published code.
 
-use disyre_score::{PUBLISHED_SEVERITIES, metrics, published};
+use disyre_score::{PUBLISHED_SEVERITIES, metrics, protocols::reference};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn metrics_agree_with_scikit_learn_and_the_published_code() {
         assert_near(best.dice, &expected["best_dice_exact"], 1e-12);
         assert_near(best.threshold.into(), &expected["best_threshold_exact(score>=)"], 0.0);
         // Computed in single precision there.
-        let coarse = published::best_dice(&scores, labels.data()).unwrap();
+        let coarse = reference::best_dice(&scores, labels.data()).unwrap();
         assert_near(coarse.dice, &expected["maxdsc_reference_200_thresholds"], 1e-7);
     }
 }

@@ -5,7 +5,8 @@ mod measure;
 use std::path::Path;
 
 use disyre_core::Key;
-use disyre_score::{RankedScores, ScoreError, ScorePool, published};
+use disyre_score::protocols::reference;
+use disyre_score::{RankedScores, ScoreError, ScorePool};
 use disyre_volume::{Scan, read_mask};
 use serde::{Deserialize, Serialize};
 
@@ -136,18 +137,18 @@ fn published(cases: &[Case], key: Key) -> Result<Report, Error> {
     for case in cases {
         let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
         let draws = key.child(case.name.as_str());
-        let (some_scores, some_labels) = published::sample_voxels(
+        let (some_scores, some_labels) = reference::sample_voxels(
             draws,
             &case.scores,
             &case.labels,
-            published::VOXELS_PER_VOLUME,
+            reference::VOXELS_PER_VOLUME,
         )
         .map_err(of_case)?;
         scores.extend(some_scores);
         labels.extend(some_labels);
     }
     let mut pooled = Measures::of(&RankedScores::new(&scores, &labels)?)?;
-    let best = published::best_dice(&scores, &labels)?;
+    let best = reference::best_dice(&scores, &labels)?;
     pooled.values.insert(Measure::BestDice, best.dice);
     pooled.values.insert(Measure::BestDiceThreshold, best.threshold.into());
     Ok(Report { protocol: Protocol::Reference, cases: Vec::new(), pooled })

@@ -1,22 +1,21 @@
-//! The published evaluation protocol, for comparison with published figures; `disyre evaluate` calls it.
+//! The protocol of the published code of DISYRE, for comparison with published figures.
 //!
 //! The exact metrics of [`RankedScores`] need neither sampling nor a grid of thresholds.
 //!
 //! ```
-//! use disyre_score::{Key, published};
+//! use disyre_score::{Key, protocols::reference};
 //! let (scores, labels) = ([0.0, 0.1, 0.2, 0.9], [0, 0, 1, 1]);
-//! let (drawn, truth) = published::sample_voxels(Key::new(0), &scores, &labels, 1000)?;
-//! assert_eq!(published::best_dice(&drawn, &truth)?.dice, 1.0);
+//! let (drawn, truth) = reference::sample_voxels(Key::new(0), &scores, &labels, 1000)?;
+//! assert_eq!(reference::best_dice(&drawn, &truth)?.dice, 1.0);
 //! # Ok::<(), disyre_score::ScoreError>(())
 //! ```
 
-use disyre_core::Key;
-use disyre_core::ndarray::{ArrayView2, ArrayView3, Axis};
 use disyre_core::rand::RngExt;
-use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};
-use serde::{Deserialize, Serialize};
+use disyre_core::{Key, ShapeError, ensure_same_shape};
 
-use crate::{BestDice, RankedScores, ScoreError};
+use super::slices::{SliceScores, reduce_whole};
+use super::{CaseView, NamedValue, best_dice_above};
+use crate::{BestDice, RankedScores, Reduction, ScoreError};
 
 /// Voxels drawn from each volume.
 ///
@@ -29,6 +28,62 @@ pub const VOXELS_PER_VOLUME: usize = 10_000;
 /// # Source
 /// The published code's pixel-wise evaluation.
 pub const THRESHOLDS: usize = 200;
+
+/// As the published code of DISYRE counts.
+///
+/// - **Voxels**: 10 000 of each volume, drawn with replacement, of all volumes together: [`sample_voxels`]. With a brain
+///   mask they are drawn inside it; the published code draws from the volume cropped to its foreground.
+/// - **Thresholds**: 200, equally spaced from the least score drawn to 1: [`best_dice`].
+/// - **Dice**: of all voxels drawn together. No post-processing.
+/// - **Slices**: scored by the mean, the greatest score and the mean of the 100 greatest; a slice is abnormal if any of
+///   its voxels is.
+///
+/// Values: `pooled_ap`, `pooled_best_dice`, `pooled_auroc`; `slice_mean_ap`, `slice_mean_best_dice`, `slice_mean_auroc`,
+/// and the same with `slice_max_` and `slice_top_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Voxels drawn from each volume.
+    pub voxels: usize,
+}
+
+/// 10 000 voxels a volume.
+impl Default for Reference {
+    fn default() -> Self {
+        Self { voxels: VOXELS_PER_VOLUME }
+    }
+}
+
+impl Reference {
+    /// Measures cases. Case i draws from the i-th child of the key.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels drawn have one label.
+    pub fn measure(self, key: Key, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
+        let (mut scores, mut labels) = (Vec::new(), Vec::new());
+        for (index, case) in cases.iter().enumerate() {
+            let (of_case, truth) = case.brain_voxels();
+            let drawn = sample_voxels(key.child(index), &of_case, &truth, self.voxels)?;
+            scores.extend(drawn.0);
+            labels.extend(drawn.1);
+        }
+        let ranked = RankedScores::new(&scores, &labels)?;
+        let mut values = vec![
+            NamedValue::new("pooled_ap", ranked.average_precision()?),
+            NamedValue::new("pooled_best_dice", best_dice(&scores, &labels)?.dice),
+            NamedValue::new("pooled_auroc", ranked.auroc()?),
+        ];
+        let reductions = [
+            ("slice_mean", Reduction::Mean),
+            ("slice_max", Reduction::Max),
+            ("slice_top", Reduction::Top(100)),
+        ];
+        for (name, reduction) in reductions {
+            let slices = SliceScores::new(name, cases, |slice| reduce_whole(slice, reduction))?;
+            values.extend([slices.average_precision(), slices.best_dice(), slices.auroc()]);
+        }
+        Ok(values)
+    }
+}
 
 /// Draws voxels of a volume uniformly, with replacement; the draws of all volumes are then pooled.
 ///
@@ -77,15 +132,7 @@ pub fn best_dice(scores: &[f32], labels: &[u8]) -> Result<BestDice, ScoreError> 
     let ranked = RankedScores::new(scores, labels)?;
     ranked.ensure_positives("best Dice")?;
     let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
-    let mut best = BestDice { dice: 0.0, threshold: f32::INFINITY };
-    for threshold in linspace(least, 1.0, THRESHOLDS) {
-        let threshold = threshold.next_up();
-        let dice = ranked.at(threshold)?.dice().unwrap_or(0.0);
-        if dice > best.dice {
-            best = BestDice { dice, threshold };
-        }
-    }
-    Ok(best)
+    best_dice_above(&ranked, linspace(least, 1.0, THRESHOLDS))
 }
 
 /// Equally spaced numbers as PyTorch computes them: from both ends towards the middle, in `f32`.
@@ -100,69 +147,9 @@ fn linspace(start: f32, end: f32, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Reduction of the scores of a slice to one number.
-///
-/// ```
-/// use disyre_score::{ndarray::array, published::{SliceScore, slices}};
-/// let (scores, labels) = (array![[[4.0, 0.0], [1.0, 3.0]]], array![[[0, 0], [0, 1]]]);
-/// let found = slices(scores.view(), labels.view(), SliceScore::Top(2))?;
-/// assert_eq!(found, (vec![3.5], vec![1]));
-/// # Ok::<(), disyre_score::ScoreError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum SliceScore {
-    /// The mean over all voxels.
-    Mean,
-    /// The greatest score.
-    Max,
-    /// The mean of this many greatest scores (published: 100), or of all voxels of a smaller slice.
-    Top(usize),
-}
-
-/// One score and one label for every axial slice: the input of slice-wise AP, best Dice and AUROC.
-///
-/// # Shapes and units
-/// `scores` and `labels` are `(z, y, x)`; returns z scores and z labels, 1 where any voxel's label is non-zero.
-///
-/// # Errors
-/// [`ScoreError::Shape`] if the shapes differ, a slice has no voxel, or a score is not finite.
-///
-/// # Source
-/// The published code's slice-wise evaluation.
-pub fn slices(
-    scores: ArrayView3<'_, f32>,
-    labels: ArrayView3<'_, u8>,
-    reduction: SliceScore,
-) -> Result<(Vec<f32>, Vec<u8>), ScoreError> {
-    ensure_same_shape("labels", scores.shape(), labels.shape())?;
-    ensure_finite("scores", &scores)?;
-    if scores.is_empty() {
-        return Err(ShapeError::Empty { array: "scores" }.into());
-    }
-    let reduce = |slice: ArrayView2<'_, f32>| reduce(slice.iter().copied().collect(), reduction);
-    let slice_scores = scores.axis_iter(Axis(0)).map(reduce).collect();
-    let any = |slice: ArrayView2<'_, u8>| u8::from(slice.iter().any(|&label| label != 0));
-    Ok((slice_scores, labels.axis_iter(Axis(0)).map(any).collect()))
-}
-
-fn reduce(mut voxels: Vec<f32>, reduction: SliceScore) -> f32 {
-    let count = match reduction {
-        SliceScore::Mean => voxels.len(),
-        SliceScore::Max => 1,
-        SliceScore::Top(count) => count.clamp(1, voxels.len()),
-    };
-    if count < voxels.len() {
-        voxels.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
-    }
-    let sum: f64 = voxels[..count].iter().copied().map(f64::from).sum();
-    (sum / count as f64) as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disyre_core::ndarray::array;
 
     #[test]
     fn thresholds_lie_one_two_hundredth_apart_and_end_at_one() {
@@ -200,16 +187,5 @@ mod tests {
         let error = sample_voxels(Key::new(0), &[], &[], 10).unwrap_err();
         assert_eq!(error.to_string(), "scores is empty");
         assert!(sample_voxels(Key::new(0), &[1.0], &[], 10).is_err());
-    }
-
-    #[test]
-    fn slices_are_reduced_by_mean_max_and_top() {
-        let scores = array![[[4.0, 0.0], [1.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]];
-        let labels = array![[[0u8, 0], [0, 2]], [[0, 0], [0, 0]]];
-        let run = |reduction| slices(scores.view(), labels.view(), reduction).unwrap();
-        assert_eq!(run(SliceScore::Mean), (vec![2.0, 0.0], vec![1, 0]));
-        assert_eq!(run(SliceScore::Max).0, [4.0, 0.0]);
-        assert_eq!(run(SliceScore::Top(2)).0, [3.5, 0.0]);
-        assert_eq!(run(SliceScore::Top(100)).0, [2.0, 0.0]);
     }
 }
