@@ -26,6 +26,7 @@
 //! model.
 #![forbid(unsafe_code)]
 
+mod components;
 mod grid;
 mod key;
 mod pair_source;
@@ -36,6 +37,7 @@ mod tissue_model;
 #[cfg(feature = "files")]
 mod write_whole;
 
+pub use components::{Component, Components, Connectivity, Overlap};
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
 pub use pair_source::{PairError, PairSource};
