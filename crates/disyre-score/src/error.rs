@@ -51,4 +51,51 @@ pub enum ScoreError {
         /// Number of sets.
         of: usize,
     },
+    /// A spacing that is not above 0 and finite.
+    #[error(
+        "spacing {spacing_mm:?} mm is not above 0 and finite; read it from the header of the scan"
+    )]
+    Spacing {
+        /// The spacing, along `(z, y, x)`.
+        spacing_mm: [f64; 3],
+    },
+    /// A share of an overlap rule outside `(0, 1]`.
+    #[error("an overlap of {least} is not above 0 and at most 1; use 0.1, for instance")]
+    OverlapShare {
+        /// The least share.
+        least: f64,
+    },
+    /// A smallest volume below 0 or not finite.
+    #[error(
+        "a smallest volume of {volume_mm3} mm³ is not at least 0 and finite; use 0 to count all"
+    )]
+    SmallestVolume {
+        /// The volume.
+        volume_mm3: f64,
+    },
+    /// Limits of bins that do not ascend from above 0.
+    #[error("limits {limits_mm3:?} of size bins do not ascend from above 0; sort them")]
+    SizeBins {
+        /// The limits, in mm³.
+        limits_mm3: Vec<f64>,
+    },
+    /// Lesion counts in different bins.
+    #[error("lesions were counted in other size bins; count all scans with the same bins")]
+    OtherSizeBins,
+    /// A rate of false positives, up to which to integrate, outside `(0, 1]`.
+    #[error("a limit of {limit} is not above 0 and at most 1; PRO is usually integrated up to 0.3")]
+    Limit {
+        /// The limit.
+        limit: f64,
+    },
+    /// A volume with more voxels than a measure can index.
+    #[error(
+        "the volume has {voxels} voxels with its border, at most {limit} can be swept; crop it to the brain"
+    )]
+    TooManyVoxels {
+        /// Number of voxels with a border of one.
+        voxels: usize,
+        /// The greatest number.
+        limit: usize,
+    },
 }

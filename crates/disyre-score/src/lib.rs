@@ -20,8 +20,8 @@
 //! ```
 //!
 //! Main types: [`Ensemble`] (severities, [`Residual`]; its [`score`](Ensemble::score) takes batches of windows),
-//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`protocols`] count as
-//! other papers do, [`statistics`] say how sure a figure is.
+//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`regions`] counts lesions and findings
+//! ([`Lesions`], [`LesionMatcher`]), [`protocols`] count as other papers do, [`statistics`] say how sure a figure is.
 //!
 //! No features. This crate holds no model, no tensor library, no tiling and no file access.
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ mod float_order;
 mod metrics;
 pub mod protocols;
 mod reduction;
+pub mod regions;
 mod residual;
 pub mod statistics;
 mod thresholds;
@@ -45,6 +46,11 @@ pub use metrics::{
     BestDice, Metrics, RankedScores, ScorePool, auroc, average_precision, best_dice, metrics,
 };
 pub use reduction::Reduction;
+pub use regions::{
+    Component, Components, FrocCase, FrocCurve, LesionConfig, LesionMatcher, LesionMeasures,
+    Lesions, OverlapRule, ProCase, SizeBins, SurfaceDistances, VolumeError, components, froc,
+    hausdorff_95_mm, pro, surface_distances, volume_error,
+};
 pub use residual::{AbsoluteResidual, Residual, SquaredResidual};
 pub use statistics::{
     Bootstrap, BootstrapConfig, Interval, PairedComparison, benjamini_hochberg, compare_paired,
