@@ -31,6 +31,14 @@ pub enum ScoreError {
         /// Number of labels.
         voxels: u64,
     },
+    /// A temporary file of sorted scores that cannot be written or read.
+    #[error(
+        "cannot keep scores in a temporary file; free space in its folder, choose another, or raise the budget of memory"
+    )]
+    Spill {
+        /// What the system reports.
+        source: std::io::Error,
+    },
     /// Settings of a bootstrap that give no interval.
     #[error(
         "a bootstrap of {replicates} replicates at level {level} gives no interval; use at least 100, and a level between 0 and 1"
@@ -98,4 +106,10 @@ pub enum ScoreError {
         /// The greatest number.
         limit: usize,
     },
+}
+
+impl ScoreError {
+    pub(crate) fn spill(source: std::io::Error) -> Self {
+        Self::Spill { source }
+    }
 }

@@ -1,4 +1,4 @@
-//! Finite floats as integers of the same order: `metrics` sorts integers, which is faster.
+//! Finite floats as integers of the same order, which sort faster and make bins by their leading bits.
 
 /// An integer whose unsigned order is the order of the scores; −0 and 0 are one.
 pub(crate) fn encode(score: f32) -> u32 {

@@ -30,20 +30,20 @@ mod confusion;
 mod ensemble;
 mod error;
 mod float_order;
-mod metrics;
 pub mod protocols;
+mod ranking;
 mod reduction;
 pub mod regions;
 mod residual;
 pub mod statistics;
-mod thresholds;
 
 pub use confusion::Confusion;
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;
-pub use metrics::{
-    BestDice, Metrics, RankedScores, ScorePool, auroc, average_precision, best_dice, metrics,
+pub use ranking::{
+    BestDice, Metrics, RankedScores, ScorePool, ScorePoolConfig, auroc, average_precision,
+    best_dice, metrics,
 };
 pub use reduction::Reduction;
 pub use regions::{

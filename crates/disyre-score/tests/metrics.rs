@@ -1,7 +1,8 @@
 //! Properties of the metrics on random scores with many ties.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use disyre_score::{RankedScores, ScorePool};
+use disyre_core::rand::RngExt;
+use disyre_score::{Key, RankedScores, ScorePool, ScorePoolConfig};
 use proptest::prelude::*;
 
 /// AP, best Dice and AUROC straight from their definitions, in time voxels × thresholds.
@@ -78,8 +79,51 @@ proptest! {
         let mut pool = ScorePool::default();
         pool.add(&scores[cut..], &labels[cut..]).unwrap();
         pool.add(&scores[..cut], &labels[..cut]).unwrap();
-        let after = pool.rank();
+        let after = pool.rank().unwrap();
         prop_assert_eq!(all_of(&before), all_of(&after));
         prop_assert_eq!(before.best_dice().unwrap(), after.best_dice().unwrap());
     }
+
+    #[test]
+    fn runs_in_files_give_the_same_bits_as_memory(
+        cases in prop::collection::vec(voxels(), 1..12), budget_bytes in 0usize..2000,
+    ) {
+        let mut spilling = ScorePoolConfig { budget_bytes, folder: None }.build();
+        let mut memory = ScorePool::default();
+        for case in &cases {
+            let (scores, labels): (Vec<f32>, Vec<u8>) = case.iter().copied().unzip();
+            spilling.add(&scores, &labels).unwrap();
+            memory.add(&scores, &labels).unwrap();
+        }
+        let (spilling, memory) = (spilling.rank().unwrap(), memory.rank().unwrap());
+        prop_assert_eq!(all_of(&spilling), all_of(&memory));
+        prop_assert_eq!(spilling.best_dice().unwrap(), memory.best_dice().unwrap());
+        for threshold in [-2.0, -0.25, 0.0, 0.1, 1.0, 9.0, f32::INFINITY] {
+            prop_assert_eq!(spilling.at(threshold).unwrap(), memory.at(threshold).unwrap());
+        }
+    }
+}
+
+/// Enough voxels for several pieces of the sort and several blocks of a file.
+#[test]
+fn metrics_are_equal_to_the_bit_for_any_number_of_threads_and_any_budget() {
+    let mut rng = Key::new(5).rng();
+    let labels: Vec<u8> = (0..600_000).map(|_| u8::from(rng.random::<f32>() < 0.05)).collect();
+    let score = |&label: &u8| rng.random::<f32>() * rng.random::<f32>() + 0.2 * f32::from(label);
+    let scores: Vec<f32> = labels.iter().map(score).collect();
+    let run = |threads: usize, budget_bytes: usize| {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        threads.install(|| {
+            let mut pool = ScorePoolConfig { budget_bytes, folder: None }.build();
+            for (scores, labels) in scores.chunks(90_000).zip(labels.chunks(90_000)) {
+                pool.add(scores, labels).unwrap();
+            }
+            let ranked = pool.rank().unwrap();
+            (all_of(&ranked).map(f64::to_bits), ranked.at(0.5).unwrap())
+        })
+    };
+    let expected = run(1, usize::MAX);
+    assert_eq!(run(5, usize::MAX), expected);
+    assert_eq!(run(3, 2_000_000), expected);
+    assert_eq!(run(2, 0), expected);
 }

@@ -15,14 +15,14 @@ struct Budget {
 }
 
 /// Measured on 2026-11-28: 26 for dag, 30 for n4, 49 for register (nifti's among
-/// them), 26 for score, 137 for cli (three of our own and rustfft's came with bias
-/// fields, registration and brains). A few more leave room for a dependency to split
+/// them), 36 for score (temporary files and an error function came), 137 for cli
+/// (three of our own and rustfft's came with bias fields, registration and brains). A few more leave room for a dependency to split
 /// itself.
 const BUDGETS: [Budget; 5] = [
     Budget { package: "disyre-dag", crates: 29, forbidden: LEAF },
     Budget { package: "disyre-n4", crates: 34, forbidden: LEAF },
     Budget { package: "disyre-register", crates: 53, forbidden: PROGRAM },
-    Budget { package: "disyre-score", crates: 29, forbidden: LEAF },
+    Budget { package: "disyre-score", crates: 39, forbidden: LEAF },
     Budget { package: "disyre-cli", crates: 142, forbidden: PROGRAM },
 ];
 

@@ -27,7 +27,7 @@ impl Exact {
             pool.add(&scores, &labels)?;
             of_cases.extend(RankedScores::new(&scores, &labels)?.metrics().ok());
         }
-        let pooled = pool.rank().metrics()?;
+        let pooled = pool.rank()?.metrics()?;
         let mean = |value: fn(&crate::Metrics) -> f64| {
             let sum: f64 = of_cases.iter().map(value).sum();
             (!of_cases.is_empty()).then(|| sum / of_cases.len() as f64)

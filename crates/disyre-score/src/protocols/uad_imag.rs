@@ -101,7 +101,7 @@ impl UadImag {
             pool.add(&scores, &labels)?;
             with_lesion.push(RankedScores::new(&scores, &labels)?);
         }
-        let ap = pool.rank().average_precision()?;
+        let ap = pool.rank()?.average_precision()?;
         let table = DiceTable::new(&with_lesion, self.grid.thresholds(maps))?;
         let best = table.best(None);
         let healthy = threshold_at_rate(healthy, self.false_positive_rate);

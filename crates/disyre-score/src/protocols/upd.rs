@@ -52,7 +52,7 @@ impl Upd {
             ends = scores.iter().fold(ends, |(low, high), &s| (low.min(s), high.max(s)));
             pool.add(&scores, &labels)?;
         }
-        let ranked = pool.rank();
+        let ranked = pool.rank()?;
         Ok(vec![
             slices.average_precision(),
             slices.auroc(),

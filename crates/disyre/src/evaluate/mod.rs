@@ -128,7 +128,7 @@ fn exact(cases: &[Case]) -> Result<Report, Error> {
         let measures = Measures::of(&ranked).map_err(of_case)?;
         reports.push(CaseReport { name: case.name.clone(), measures });
     }
-    let pooled = Measures::of(&pool.rank())?;
+    let pooled = Measures::of(&pool.rank()?)?;
     Ok(Report { protocol: Protocol::Exact, cases: reports, pooled })
 }
 

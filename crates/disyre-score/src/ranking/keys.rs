@@ -1,0 +1,200 @@
+//! Sorted keys, in memory or in a temporary file, and the walk down from the greatest.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Keys that are read from a file at once: 256 KiB for each list of each run.
+const BLOCK: usize = 1 << 16;
+
+/// Bytes of a key in a file, little-endian.
+const BYTES: usize = size_of::<u32>();
+
+/// Keys in ascending order.
+#[derive(Debug)]
+pub(super) enum Keys {
+    /// In memory.
+    Memory(Vec<u32>),
+    /// In a file, which the system deletes when it is closed.
+    File(KeyFile),
+}
+
+/// An unnamed temporary file of keys.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    // Reading moves the position of the file.
+    file: Mutex<File>,
+    count: u64,
+}
+
+impl Keys {
+    /// Writes keys to a temporary file in `folder`, or in the system's folder of temporary files.
+    pub(super) fn spill(keys: &[u32], folder: Option<&Path>) -> io::Result<Self> {
+        let mut file = match folder {
+            Some(folder) => tempfile::tempfile_in(folder)?,
+            None => tempfile::tempfile()?,
+        };
+        for block in keys.chunks(BLOCK) {
+            let bytes: Vec<u8> = block.iter().flat_map(|key| key.to_le_bytes()).collect();
+            file.write_all(&bytes)?;
+        }
+        Ok(Self::File(KeyFile { file: Mutex::new(file), count: keys.len() as u64 }))
+    }
+
+    /// Number of keys.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Memory(keys) => keys.len() as u64,
+            Self::File(file) => file.count,
+        }
+    }
+
+    /// Number of keys that are at least `key`.
+    pub(super) fn at_least(&self, key: u32) -> io::Result<u64> {
+        match self {
+            Self::Memory(keys) => Ok((keys.len() - keys.partition_point(|&k| k < key)) as u64),
+            Self::File(file) => file.at_least(key),
+        }
+    }
+
+    /// A walk down from the greatest key.
+    pub(super) fn descend(&self) -> Descent<'_> {
+        match self {
+            Self::Memory(keys) => {
+                Descent { block: Cow::Borrowed(keys), left: keys.len(), below: None }
+            }
+            Self::File(file) => {
+                Descent { block: Cow::Borrowed(&[]), left: 0, below: Some((file, file.count)) }
+            }
+        }
+    }
+}
+
+impl KeyFile {
+    /// Some of the keys.
+    fn read(&self, keys: Range<u64>) -> io::Result<Vec<u32>> {
+        let mut bytes = vec![0; (keys.end - keys.start) as usize * BYTES];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(keys.start * BYTES as u64))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect())
+    }
+
+    /// Binary search in the file.
+    fn at_least(&self, key: u32) -> io::Result<u64> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.read(middle..middle + 1)?[0] < key {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(self.count - low)
+    }
+}
+
+/// Walk over ascending keys from the greatest down, a block at a time.
+pub(super) struct Descent<'a> {
+    block: Cow<'a, [u32]>,
+    /// Keys of the block that are not yet taken: the first ones.
+    left: usize,
+    /// The file and the number of its keys below the block.
+    below: Option<(&'a KeyFile, u64)>,
+}
+
+impl Descent<'_> {
+    /// The greatest key that is not yet taken.
+    pub(super) fn peek(&mut self) -> io::Result<Option<u32>> {
+        self.fill()?;
+        Ok(self.block[..self.left].last().copied())
+    }
+
+    /// Takes all keys that are at least `key` and counts them.
+    pub(super) fn take_at_least(&mut self, key: u32) -> io::Result<u64> {
+        let mut taken = 0;
+        while self.fill()? {
+            let some = count_at_least(&self.block[..self.left], key);
+            self.left -= some;
+            taken += some as u64;
+            if self.left > 0 {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Reads the next block if this one is taken; false at the end.
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.left == 0
+            && let Some((file, end)) = self.below
+        {
+            let start = end.saturating_sub(BLOCK as u64);
+            self.block = Cow::Owned(file.read(start..end)?);
+            self.left = self.block.len();
+            self.below = (start > 0).then_some((file, start));
+        }
+        Ok(self.left > 0)
+    }
+}
+
+/// Number of ascending keys that are at least `key`: few usually, so the search begins at the end.
+fn count_at_least(keys: &[u32], key: u32) -> usize {
+    let mut step = 1;
+    while step <= keys.len() && keys[keys.len() - step] >= key {
+        step *= 2;
+    }
+    // The last step/2 keys are at least `key`, the one at `step` is not.
+    let (least, most) = (step / 2, step.min(keys.len()));
+    let undecided = &keys[keys.len() - most..keys.len() - least];
+    least + undecided.len() - undecided.partition_point(|&k| k < key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both(keys: Vec<u32>) -> [Keys; 2] {
+        [Keys::spill(&keys, None).unwrap(), Keys::Memory(keys)]
+    }
+
+    #[test]
+    fn keys_in_a_file_are_counted_as_in_memory() {
+        for keys in both(vec![1, 4, 4, 9]) {
+            let counts = [0, 1, 2, 4, 5, 9, 10].map(|key| keys.at_least(key).unwrap());
+            assert_eq!(counts, [4, 4, 3, 3, 1, 1, 0]);
+            assert_eq!(keys.count(), 4);
+        }
+    }
+
+    #[test]
+    fn a_walk_crosses_the_blocks_of_a_file() {
+        // Equal keys reach over two ends of blocks.
+        let count = 3 * BLOCK as u32;
+        let list: Vec<u32> =
+            (0..count).map(|index| index.min(count - 2 * BLOCK as u32 - 7)).collect();
+        for keys in both(list.clone()) {
+            let mut walk = keys.descend();
+            let mut seen = 0;
+            while let Some(key) = walk.peek().unwrap() {
+                assert_eq!(key, list[list.len() - 1 - seen]);
+                seen += walk.take_at_least(key).unwrap() as usize;
+            }
+            assert_eq!(seen, list.len());
+        }
+    }
+
+    #[test]
+    fn the_search_from_the_end_equals_a_count() {
+        for length in 0..40 {
+            let keys: Vec<u32> = (0..length).map(|index| index / 3 * 2).collect();
+            for key in 0..30 {
+                let expected = keys.iter().filter(|&&k| k >= key).count();
+                assert_eq!(count_at_least(&keys, key), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Exact metrics of scores beside labels, over one case or many; `disyre evaluate` calls them.
+
+mod keys;
+mod levels;
+mod metrics;
+mod pool;
+mod radix;
+mod split;
+mod summary;
+
+use disyre_core::ShapeError;
+use serde::{Deserialize, Serialize};
+
+use crate::{Confusion, ScoreError, float_order};
+use levels::Run;
+pub use metrics::{Metrics, auroc, average_precision, best_dice, metrics};
+pub use pool::{ScorePool, ScorePoolConfig};
+use summary::Summary;
+
+/// Sorted scores, from which every metric is computed.
+///
+/// Every distinct score is a threshold. The metrics therefore depend on the order of the scores alone, not on their
+/// scale, and not on the order of the voxels. Of several cases ([`ScorePool`]) they are the pooled ones.
+///
+/// ```
+/// use disyre_score::RankedScores;
+/// let ranked = RankedScores::new(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1])?;
+/// assert!((ranked.average_precision()? - 5.0 / 6.0).abs() < 1e-12);
+/// assert_eq!(ranked.auroc()?, 0.75);
+/// assert_eq!(ranked.best_dice()?.threshold, 0.35);
+/// # Ok::<(), disyre_score::ScoreError>(())
+/// ```
+#[derive(Debug)]
+pub struct RankedScores {
+    runs: Vec<Run>,
+    summary: Summary,
+}
+
+/// ⌈Dice⌉, the greatest Dice over all thresholds, and its threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestDice {
+    /// `2 TP / (predicted + lesion)`, in `(0, 1]`.
+    pub dice: f64,
+    /// Voxels with a score of at least this are predicted; the greatest of several thresholds with the same Dice.
+    pub threshold: f32,
+}
+
+impl RankedScores {
+    /// Sorts the voxels of one case. For several cases see [`ScorePool`].
+    ///
+    /// # Shapes and units
+    /// One label for each score; non-zero = lesion. Any finite score, greater = more abnormal.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] if the lengths differ or a score is not finite.
+    pub fn new(scores: &[f32], labels: &[u8]) -> Result<Self, ScoreError> {
+        let mut pool = ScorePool::default();
+        pool.add(scores, labels)?;
+        pool.rank()
+    }
+
+    /// Walks over the runs once, for all metrics.
+    fn of(runs: Vec<Run>) -> Result<Self, ScoreError> {
+        let summary = Summary::of(&runs).map_err(ScoreError::spill)?;
+        Ok(Self { runs, summary })
+    }
+
+    /// Number of lesion voxels.
+    pub fn positives(&self) -> u64 {
+        self.summary.positives
+    }
+
+    /// Number of healthy voxels.
+    pub fn negatives(&self) -> u64 {
+        self.summary.negatives
+    }
+
+    /// All three metrics.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all labels are the same.
+    pub fn metrics(&self) -> Result<Metrics, ScoreError> {
+        Ok(Metrics {
+            average_precision: self.average_precision()?,
+            best_dice: self.best_dice()?,
+            auroc: self.auroc()?,
+        })
+    }
+
+    /// Average precision: `Σ (R_n − R_{n−1}) P_n` over all distinct thresholds from the greatest down.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] if no label is positive.
+    ///
+    /// # Source
+    /// scikit-learn's `average_precision_score` (no interpolation).
+    pub fn average_precision(&self) -> Result<f64, ScoreError> {
+        self.ensure_positives("average precision")?;
+        Ok(self.summary.precisions / self.positives() as f64)
+    }
+
+    /// ⌈Dice⌉: the best Dice over all distinct thresholds, over all voxels together.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] if no label is positive.
+    ///
+    /// # Source
+    /// DISYRE (arXiv 2311.15453), evaluation; exact, where the published code tries 200 thresholds
+    /// (see [`crate::protocols::reference`]).
+    pub fn best_dice(&self) -> Result<BestDice, ScoreError> {
+        self.ensure_positives("best Dice")?;
+        Ok(self.summary.best)
+    }
+
+    /// Voxels by label and prediction at a threshold: predicted where `score ≥ threshold`.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] if the threshold is not a number (it may be infinite); [`ScoreError::Spill`] if a temporary
+    /// file cannot be read.
+    pub fn at(&self, threshold: f32) -> Result<Confusion, ScoreError> {
+        if threshold.is_nan() {
+            return Err(ShapeError::NotFinite { array: "threshold", index: Vec::new() }.into());
+        }
+        let key = float_order::encode(threshold);
+        let (mut true_positives, mut false_positives) = (0, 0);
+        for run in &self.runs {
+            true_positives += run.positives.at_least(key).map_err(ScoreError::spill)?;
+            false_positives += run.negatives.at_least(key).map_err(ScoreError::spill)?;
+        }
+        Ok(Confusion {
+            true_positives,
+            false_positives,
+            false_negatives: self.positives() - true_positives,
+            true_negatives: self.negatives() - false_positives,
+        })
+    }
+
+    /// Area under the ROC curve: the probability that a lesion voxel scores above a healthy one, ties counting half.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all labels are the same.
+    pub fn auroc(&self) -> Result<f64, ScoreError> {
+        self.ensure_positives("AUROC")?;
+        if self.negatives() == 0 {
+            return Err(ScoreError::NoNegatives { metric: "AUROC", voxels: self.positives() });
+        }
+        let pairs = self.positives() as f64 * self.negatives() as f64;
+        Ok(self.summary.twice_won as f64 / 2.0 / pairs)
+    }
+
+    pub(crate) fn ensure_positives(&self, metric: &'static str) -> Result<(), ScoreError> {
+        match self.positives() {
+            0 => Err(ScoreError::NoPositives { metric, voxels: self.negatives() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_five_voxels_by_hand() {
+        // From the top: 0.9 lesion, 0.5 lesion and healthy together, 0.2 healthy, 0.1 lesion.
+        let ranked = RankedScores::new(&[0.5, 0.1, 0.9, 0.2, 0.5], &[1, 1, 1, 0, 0]).unwrap();
+        let ap = ranked.average_precision().unwrap();
+        assert!((ap - (1.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0).abs() < 1e-15);
+        // Of six pairs: 0.9 wins two, 0.5 wins one and ties one, 0.1 loses two.
+        assert_eq!(ranked.auroc().unwrap(), 3.5 / 6.0);
+        // Dice from the top: 2/4, 4/6, 4/7, 6/8.
+        assert_eq!(ranked.best_dice().unwrap(), BestDice { dice: 0.75, threshold: 0.1 });
+        assert_eq!(ranked.at(0.5).unwrap().dice(), Some(4.0 / 6.0));
+        assert_eq!(ranked.at(0.51).unwrap().dice(), Some(0.5));
+        assert_eq!((ranked.positives(), ranked.negatives()), (3, 2));
+    }
+
+    #[test]
+    fn of_equal_dice_the_greatest_threshold_is_reported() {
+        // 2/3 at 0.9 and 4/6 at 0.1.
+        let best = best_dice(&[0.9, 0.6, 0.5, 0.1], &[1, 0, 0, 1]).unwrap();
+        assert_eq!(best, BestDice { dice: 2.0 / 3.0, threshold: 0.9 });
+    }
+
+    #[test]
+    fn a_constant_score_finds_nothing() {
+        let ranked = RankedScores::new(&[0.3; 8], &[1, 0, 0, 0, 0, 0, 0, 1]).unwrap();
+        assert_eq!(ranked.average_precision().unwrap(), 0.25);
+        assert_eq!(ranked.auroc().unwrap(), 0.5);
+        assert_eq!(ranked.best_dice().unwrap(), BestDice { dice: 0.4, threshold: 0.3 });
+    }
+
+    #[test]
+    fn undefined_metrics_are_named() {
+        let healthy = RankedScores::new(&[0.1, 0.2], &[0, 0]).unwrap();
+        assert_eq!(
+            healthy.average_precision().unwrap_err().to_string(),
+            "average precision is undefined: none of the 2 labels is positive; leave this case out"
+        );
+        assert!(healthy.best_dice().is_err());
+        let lesion = RankedScores::new(&[0.1, 0.2], &[1, 1]).unwrap();
+        assert_eq!(lesion.average_precision().unwrap(), 1.0);
+        assert_eq!(
+            lesion.auroc().unwrap_err().to_string(),
+            "AUROC is undefined: all of the 2 labels are positive; leave this case out"
+        );
+    }
+}
