@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use disyre::{BiasCorrection, RunConfig, WorkingAxes};
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::error::CliError;
 
@@ -105,29 +105,9 @@ impl ConfigArguments {
 /// Settings of `base` but for those that a file gives.
 fn over(base: &RunConfig, path: &Path) -> Result<RunConfig, CliError> {
     let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;
-    let invalid = |source| CliError::Settings { path: path.to_owned(), source: Box::new(source) };
-    let file: Table = text.parse().map_err(invalid)?;
-    let base = Table::try_from(base)
-        .map_err(|source| CliError::Settings { path: path.to_owned(), source: Box::new(source) })?;
-    merged(base, file, "").try_into().map_err(invalid)
-}
-
-/// Tables that are a choice between kinds: another kind replaces them whole.
-const CHOICES: [&str; 1] = ["prepare.scaling"];
-
-/// `base` with the entries of `file`; tables are merged entry by entry, all else is replaced.
-fn merged(mut base: Table, file: Table, inside: &str) -> Table {
-    for (key, value) in file {
-        let place = if inside.is_empty() { key.clone() } else { format!("{inside}.{key}") };
-        let value = match (base.remove(&key), value) {
-            (Some(Value::Table(old)), Value::Table(new)) if !CHOICES.contains(&place.as_str()) => {
-                Value::Table(merged(old, new, &place))
-            }
-            (_, value) => value,
-        };
-        base.insert(key, value);
-    }
-    base
+    let invalid = |source| CliError::Settings { path: path.to_owned(), source };
+    let file: Table = text.parse().map_err(|source: toml::de::Error| invalid(source.into()))?;
+    base.changed(file).map_err(invalid)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Healthy subjects, split into those that train and those that validate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
@@ -65,12 +65,19 @@ impl Cohort {
     /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
     /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
-        let paths = find_scans(folder)?;
+        Self::read(&find_scans(folder)?, config, key)
+    }
+
+    /// Reads and prepares some scans as [`load`](Self::load) does those of a folder.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn read(paths: &[PathBuf], config: &RunConfig, key: Key) -> Result<Self, Error> {
         let names = paths.iter().map(|path| ScanName::of(path).to_string());
         let kept = kept_for_validation(names.collect(), config.pairs.hold_out, key)?;
         let fits = |name: &str| !kept.iter().any(|kept| kept == name);
         let PreparedScans { scans, preparation } =
-            PreparedScans::read_unhashed(&paths, config, fits)?;
+            PreparedScans::read_unhashed(paths, config, fits)?;
         let subjects = scans.into_iter().map(Subject::from).collect();
         let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
         Ok(Self { reference: preparation.reference().cloned(), ..cohort })

@@ -1,5 +1,6 @@
 //! Settings of a run, their presets and their checks; `run.toml` holds them.
 
+use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
 use disyre_augment::AugmentConfig;
@@ -248,6 +249,33 @@ impl RunConfig {
             .map_err(|source| Error::Config { path: path.into(), source: Box::new(source) })
     }
 
+    /// These settings with the entries of a TOML table in place of their own: tables are merged entry by entry, all else
+    /// is replaced, another kind of scaling whole.
+    ///
+    /// ```
+    /// use disyre::RunConfig;
+    ///
+    /// let changed = RunConfig::cpu_2mm().changed("train.steps = 12".parse()?)?;
+    /// assert_eq!((changed.train.steps, changed.train.batch), (12, 16));
+    /// assert!(RunConfig::cpu_2mm().changed("train.stepz = 12".parse()?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Names the key that does not exist, or the value of the wrong kind.
+    pub fn changed(&self, changes: toml::Table) -> Result<Self, Box<dyn StdError + Send + Sync>> {
+        let base = toml::Table::try_from(self)?;
+        Ok(merged(base, changes, "").try_into()?)
+    }
+
+    /// Dotted name of the first setting in which two runs differ; `None` where they are the same.
+    pub fn first_difference(&self, other: &Self) -> Option<String> {
+        if self == other {
+            return None;
+        }
+        Some(first_difference(self, other).unwrap_or("a number".to_owned()))
+    }
+
     /// The network of these settings, as `config.json` describes it.
     pub(crate) fn model(&self) -> ModelConfig {
         let network = self.network.clone();
@@ -307,12 +335,31 @@ impl RunConfig {
     /// Checks that a run with these settings may continue one with `earlier` ones: only `detect` may differ.
     pub(crate) fn ensure_continues(&self, earlier: &Self, path: &Path) -> Result<(), Error> {
         let earlier = Self { detect: self.detect.clone(), ..earlier.clone() };
-        if *self == earlier {
-            return Ok(());
+        match self.first_difference(&earlier) {
+            None => Ok(()),
+            Some(field) => Err(Error::Resume { path: path.into(), field }),
         }
-        let field = first_difference(self, &earlier).unwrap_or("a number".to_owned());
-        Err(Error::Resume { path: path.into(), field })
     }
+}
+
+/// Tables that are a choice between kinds: another kind replaces them whole.
+const CHOICES: [&str; 1] = ["prepare.scaling"];
+
+/// `base` with the entries of `changes`; tables are merged entry by entry, all else is replaced.
+fn merged(mut base: toml::Table, changes: toml::Table, inside: &str) -> toml::Table {
+    for (key, value) in changes {
+        let place = if inside.is_empty() { key.clone() } else { format!("{inside}.{key}") };
+        let value = match (base.remove(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new))
+                if !CHOICES.contains(&place.as_str()) =>
+            {
+                toml::Value::Table(merged(old, new, &place))
+            }
+            (_, value) => value,
+        };
+        base.insert(key, value);
+    }
+    base
 }
 
 /// Dotted name of the first field in which two settings differ; `None` where TOML cannot hold one of them.
