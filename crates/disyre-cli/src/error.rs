@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use disyre::diffusion::DiffusionError;
 use disyre::tissue::TissueError;
 use disyre::volume::VolumeError;
+use disyre_experiment::ExperimentError;
 
 /// Exit status of a program that Ctrl-C ended, as shells report it.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -19,6 +20,9 @@ pub(crate) enum CliError {
     /// The pipeline failed.
     #[error(transparent)]
     Pipeline(#[from] disyre::Error),
+    /// An experiment cannot be run, or was stopped.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
     /// A file that is not a scan could not be used.
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -67,6 +71,9 @@ pub(crate) enum CliError {
     /// Someone ended a training before its last step.
     #[error("stopped after step {step} with a checkpoint in {}; continue with --resume", folder.display())]
     Interrupted { folder: PathBuf, step: u64 },
+    /// Some runs of an experiment failed.
+    #[error("{} of {total} runs failed; go on with --continue once the causes are gone:{}", failed.len(), runs(failed))]
+    Runs { total: usize, failed: Vec<(String, ExperimentError)> },
     /// Some of several cases failed.
     #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
     Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
@@ -82,12 +89,14 @@ impl CliError {
         move |source| Self::File { action, path, source }
     }
 
-    /// 3 if some cases failed, 130 after Ctrl-C, 4 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
+    /// 3 if some cases or runs failed, 130 after Ctrl-C, 4 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
     /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Cases { .. } => 3,
-            Self::Interrupted { .. } => INTERRUPTED,
+            Self::Cases { .. } | Self::Runs { .. } => 3,
+            Self::Interrupted { .. } | Self::Experiment(ExperimentError::Stopped { .. }) => {
+                INTERRUPTED
+            }
             Self::NoGpu => 4,
             _ => 1,
         })
@@ -128,6 +137,13 @@ fn list(failed: &[(PathBuf, CliError)]) -> String {
         format!("- {}: {}", path.display(), with_causes(error).replace('\n', "\n  "))
     };
     failed.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn runs(failed: &[(String, ExperimentError)]) -> String {
+    let line = |(run, error): &(String, ExperimentError)| {
+        format!("\n- {run}: {}", with_causes(error).replace('\n', "\n  "))
+    };
+    failed.iter().map(line).collect()
 }
 
 fn lines(errors: &[VolumeError]) -> String {

@@ -1,4 +1,4 @@
-//! Ctrl-C during training: a flag that asks for a checkpoint and the end.
+//! Ctrl-C during training and experiments: a flag that asks for a checkpoint and the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ pub(crate) fn flag() -> Result<&'static AtomicBool, CliError> {
         if RAISED.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("ending with a checkpoint after this step; once more to end at once");
+        eprintln!("ending after this step or scan, with a checkpoint; once more to end at once");
     })?;
     Ok(&RAISED)
 }

@@ -4,6 +4,7 @@ mod brain;
 mod demo;
 mod detect;
 mod evaluate;
+mod experiment;
 mod gpu_check;
 mod info;
 mod synth;
@@ -43,6 +44,8 @@ enum Command {
     Detect(detect::Detect),
     /// Measure anomaly maps against lesion masks
     Evaluate(evaluate::Evaluate),
+    /// Run a grid of settings: train, map and measure each row, and compare them on the same cases
+    Experiment(experiment::Experiment),
     /// Show what a scan's header or a model's folder says
     Info(info::Info),
     /// Check whether a GPU computes what the CPU computes, and how fast
@@ -61,6 +64,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Detect(command) => command.run(),
             Command::Evaluate(command) => command.run(),
+            Command::Experiment(command) => command.run(),
             Command::Info(command) => command.run(),
             Command::GpuCheck(command) => command.run(),
         }

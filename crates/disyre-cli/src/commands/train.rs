@@ -111,7 +111,8 @@ pub(super) fn train_visibly(training: &Training<'_>) -> Result<TrainReport, CliE
     Ok(report)
 }
 
-fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
+/// Shows an event of a training of so many steps.
+pub(super) fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
     match event {
         TrainEvent::Started { step, .. } if *step > 0 => {
             progress.note(&format!("resumed after step {step}"));

@@ -5,6 +5,7 @@ mod brain;
 mod devices;
 mod errors;
 mod evaluation;
+mod experiment;
 mod pipeline;
 mod support;
 mod synth;

@@ -1,0 +1,184 @@
+//! [`Pipeline`]: runs done by the pipeline itself, training and detection.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use disyre::core::Key;
+use disyre::core::ndarray::{Array3, ArrayView3};
+use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
+use disyre::volume::{nonzero_mask, read_mask};
+use disyre::{
+    BrainMask, Case, CaseReport, Cohort, DetectRequest, LoadOptions, Measures, Model, ModelFolder,
+    PrepareConfig, Protocol, RunConfig, Scan, TissueConfig, Training, evaluate,
+};
+
+use crate::{CaseTask, ExperimentError, MeasuredCase, TestCase, TrainingEnd, TrainingTask, Worker};
+
+/// Trains with [`disyre::train()`], maps with [`Model`], measures with [`evaluate()`].
+///
+/// The last cohort and the last model stay in memory, for the runs that share them.
+#[derive(Debug)]
+pub struct Pipeline<'a> {
+    device: Device,
+    stop: Option<&'a AtomicBool>,
+    cohort: Option<(CohortSettings, Cohort)>,
+    model: Option<(PathBuf, Engine, Model)>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Networks on a device; `stop` ends a training as [`Training::stop`] says.
+    pub fn new(device: Device, stop: Option<&'a AtomicBool>) -> Self {
+        Self { device, stop, cohort: None, model: None }
+    }
+}
+
+/// What a prepared cohort depends on, besides its files.
+#[derive(Debug, Clone, PartialEq)]
+struct CohortSettings {
+    seed: u64,
+    prepare: PrepareConfig,
+    hold_out: usize,
+    places: Option<PathBuf>,
+    segmented: TissueConfig,
+}
+
+impl CohortSettings {
+    fn of(config: &RunConfig) -> Self {
+        let tissue = &config.tissue;
+        Self {
+            seed: config.seed,
+            prepare: config.prepare.clone(),
+            hold_out: config.pairs.hold_out,
+            places: config.pairs.places.clone(),
+            // Classes are fitted to a prepared cohort.
+            segmented: TissueConfig {
+                model: tissue.model,
+                segmentations: tissue.segmentations.clone(),
+                ..TissueConfig::default()
+            },
+        }
+    }
+}
+
+impl Worker for Pipeline<'_> {
+    fn train(
+        &mut self,
+        task: &TrainingTask<'_>,
+        observer: &mut dyn FnMut(&TrainEvent),
+    ) -> Result<TrainingEnd, ExperimentError> {
+        let TrainingTask { config, folder, .. } = *task;
+        if is_trained(folder, config)? {
+            return Ok(TrainingEnd::Finished);
+        }
+        clear_unless_resumable(folder)?;
+        self.model = None;
+        let (stop, device) = (self.stop, self.device.clone());
+        let cohort = self.cohort(task)?;
+        let training = Training { cohort, config, folder, resume: true, stop, device };
+        let report = disyre::train(&training, &mut |event| observer(&event))?;
+        Ok(match report.finished {
+            true => TrainingEnd::Finished,
+            false => TrainingEnd::Stopped { step: report.steps },
+        })
+    }
+
+    fn measure(&mut self, task: &CaseTask<'_>) -> Result<MeasuredCase, ExperimentError> {
+        let started = Instant::now();
+        let CaseTask { config, model, case, maps } = *task;
+        let model = self.model(model, config.detect.engine)?;
+        let scan = Scan::read(&case.scan).map_err(disyre::Error::from)?;
+        let brain = brain(case, &scan, config)?;
+        let request = DetectRequest {
+            options: Some(config.detect_options()),
+            brain: Some(BrainMask { voxels: brain.view(), path: case.mask.as_deref() }),
+            skull: config.prepare.skull,
+            started: Some(started),
+        };
+        let found = model.detect_with(&scan, &request, &mut |_, _| ())?;
+        let label = case.label.as_deref().map(|path| read_mask(path, &scan)).transpose();
+        let label = label.map_err(disyre::Error::from)?;
+        if let Some(folder) = maps {
+            found.save(folder)?;
+        }
+        let score = found.detection.score.view();
+        let report = measured(&case.name, score, label.as_ref(), &brain)?;
+        Ok(MeasuredCase { report, seconds: started.elapsed().as_secs_f64() })
+    }
+}
+
+impl Pipeline<'_> {
+    fn cohort(&mut self, task: &TrainingTask<'_>) -> Result<&Cohort, ExperimentError> {
+        let settings = CohortSettings::of(task.config);
+        let same = self.cohort.take().filter(|(of, _)| *of == settings);
+        let cohort = match same {
+            Some((_, cohort)) => cohort,
+            None => {
+                // As `disyre train` draws those that validate.
+                let key = Key::new(task.config.seed).child("cohort");
+                Cohort::read(task.healthy, task.config, key)?
+            }
+        };
+        Ok(&self.cohort.insert((settings, cohort)).1)
+    }
+
+    fn model(&mut self, folder: &Path, engine: Engine) -> Result<&Model, ExperimentError> {
+        let same = self.model.take().filter(|(of, with, _)| of == folder && *with == engine);
+        let model = match same {
+            Some((_, _, model)) => model,
+            None => {
+                let options = LoadOptions { device: self.device.clone(), engine: Some(engine) };
+                ModelFolder::open(folder)?.load(&options)?
+            }
+        };
+        Ok(&self.model.insert((folder.to_owned(), engine, model)).2)
+    }
+}
+
+/// Whether a folder holds a finished training with these settings.
+fn is_trained(folder: &Path, config: &RunConfig) -> Result<bool, ExperimentError> {
+    if !folder.join("run.json").is_file() || !folder.join(TRAINING_FILE).is_file() {
+        return Ok(false);
+    }
+    let report = ModelFolder::open(folder)?.report()?;
+    Ok(report.is_some_and(|report| report.finished && report.steps == config.train.steps))
+}
+
+/// Removes what a training left that was killed before its first checkpoint was whole: it cannot be resumed.
+fn clear_unless_resumable(folder: &Path) -> Result<(), ExperimentError> {
+    if folder.is_dir() && !folder.join(TRAINING_FILE).is_file() {
+        fs::remove_dir_all(folder).map_err(ExperimentError::io("remove", folder))?;
+    }
+    Ok(())
+}
+
+/// Brain of a case on its scan's grid: its mask, what the skull policy extracts, or where the scan is not 0.
+fn brain(case: &TestCase, scan: &Scan, config: &RunConfig) -> Result<Array3<u8>, ExperimentError> {
+    if let Some(path) = &case.mask {
+        return Ok(read_mask(path, scan).map_err(disyre::Error::from)?);
+    }
+    let extracted = config.prepare.skull.brain_of(&scan.volume)?;
+    Ok(extracted.map_or_else(|| nonzero_mask(scan.volume.data.view()), |brain| brain.mask))
+}
+
+/// Measures of a map inside the brain. A healthy scan has none yet but the number of its voxels.
+fn measured(
+    name: &str,
+    score: ArrayView3<'_, f32>,
+    label: Option<&Array3<u8>>,
+    brain: &Array3<u8>,
+) -> Result<CaseReport, ExperimentError> {
+    let inside = |(index, inside): ((usize, usize, usize), &u8)| (*inside != 0).then_some(index);
+    let voxels: Vec<(usize, usize, usize)> = brain.indexed_iter().filter_map(inside).collect();
+    let scores = voxels.iter().map(|&index| score[index]).collect();
+    let labels = voxels.iter().map(|&index| label.map_or(0, |label| label[index])).collect();
+    let case = Case { name: name.to_owned(), scores, labels };
+    if case.labels.iter().all(|&label| label == 0) {
+        let measures = Measures { voxels: case.labels.len() as u64, ..Measures::default() };
+        return Ok(CaseReport { name: case.name, measures });
+    }
+    let report = evaluate(&[case], Protocol::Exact, Key::new(0))?;
+    let one = report.cases.into_iter().next();
+    Ok(one.unwrap_or_else(|| CaseReport { name: name.to_owned(), measures: report.pooled }))
+}

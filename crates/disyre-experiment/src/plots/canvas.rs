@@ -1,0 +1,100 @@
+//! What all plots share: fonts, colours, marks, size of the picture.
+
+use std::error::Error as StdError;
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// A plot's SVG; `None` where there is nothing to plot.
+pub(super) type Drawn = Result<Option<String>, Box<dyn StdError + Send + Sync>>;
+/// What goes wrong within a plot.
+pub(super) type Fault = Box<dyn StdError + Send + Sync>;
+/// Where plots are drawn.
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Sizes in pixels.
+pub(super) const WIDTH: u32 = 860;
+pub(super) const TITLE: i32 = 16;
+pub(super) const TEXT: i32 = 13;
+/// Mean width of a letter of [`TEXT`]: backends of vectors cannot measure text.
+const LETTER: f64 = 7.0;
+/// Longest label in letters; longer ones end in an ellipsis.
+const LONGEST_LABEL: usize = 44;
+
+pub(super) const GRID: RGBColor = RGBColor(226, 226, 226);
+pub(super) const FAINT: RGBColor = RGBColor(150, 150, 150);
+
+/// Colours that people with any vision tell apart.
+///
+/// # Source
+/// Okabe and Ito, "Color universal design" (2008), without yellow, which is too light on white.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(60, 60, 60),
+];
+
+/// Colour of the n-th row or line.
+pub(super) fn colour(index: usize) -> RGBColor {
+    COLOURS[index % COLOURS.len()]
+}
+
+/// Draws onto a white picture and returns its SVG.
+pub(super) fn picture(
+    height: u32,
+    title: &str,
+    draw: impl FnOnce(&Area<'_>) -> Result<(), Fault>,
+) -> Result<String, Fault> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let style = text(TITLE, &BLACK).pos(Pos::new(HPos::Left, VPos::Top));
+        root.draw(&Text::new(title.to_owned(), (16, 14), style))?;
+        let (_, below) = root.split_vertically(40);
+        draw(&below)?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+/// Style of text of a size.
+pub(super) fn text<'a>(size: i32, colour: &RGBColor) -> TextStyle<'a> {
+    ("sans-serif", size).into_font().color(colour)
+}
+
+/// A label that fits beside an axis.
+pub(super) fn short(label: &str) -> String {
+    if label.chars().count() <= LONGEST_LABEL {
+        return label.to_owned();
+    }
+    label.chars().take(LONGEST_LABEL - 1).chain(['…']).collect()
+}
+
+/// Room that labels beside an axis need, in pixels.
+pub(super) fn room<'a>(labels: impl Iterator<Item = &'a str>) -> u32 {
+    let longest = labels.map(|label| short(label).chars().count()).max().unwrap_or(0);
+    (longest as f64 * LETTER) as u32 + 28
+}
+
+/// Range that holds all values with a margin; measures in [0, 1] do not leave it.
+pub(super) fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
+    let low = values.clone().fold(f64::INFINITY, f64::min);
+    let high = values.fold(f64::NEG_INFINITY, f64::max);
+    let margin = ((high - low) * 0.08).max(0.005 * high.abs()).max(1e-6);
+    let inside = low >= 0.0 && high <= 1.0;
+    let clamp = |value: f64| if inside { value.clamp(0.0, 1.0) } else { value };
+    clamp(low - margin)..clamp(high + margin)
+}
+
+/// A number at a tick of a range: as many decimals as tell ticks apart.
+pub(super) fn tick(range: &Range<f64>) -> impl Fn(&f64) -> String + use<> {
+    let digits = (1.0 - (range.end - range.start).max(1e-9).log10()).ceil().clamp(0.0, 6.0);
+    move |value| format!("{value:.*}", digits as usize)
+}

@@ -1,0 +1,165 @@
+//! `results.md`: tables and plots for people.
+
+use std::fmt::Write;
+
+use disyre::score::Interval;
+
+use super::{MeasureResult, Results, RowResult, SetResult};
+use crate::plots::Plot;
+
+/// Greatest number of cases and of rows that a table by case has; more stand in `results.json` alone.
+const GREATEST_TABLE: (usize, usize) = (40, 12);
+
+impl Results {
+    /// The results as Markdown, with links to the plots.
+    pub fn markdown(&self, plots: &[Plot]) -> String {
+        let mut text = format!("# {}\n\n{}\n\n", self.title, self.question);
+        text += &self.state();
+        for set in &self.test_sets {
+            let _ = write!(text, "## {}\n\n{}\n\n", set.name, count(set.cases.len(), "case"));
+            for measured in &set.measures {
+                text += &self.table(measured, set);
+            }
+            for plot in plots.iter().filter(|plot| plot.set == set.name) {
+                let _ = write!(text, "![{}]({})\n\n", plot.caption, plot.path());
+            }
+        }
+        text += &self.rows();
+        text + &self.reading()
+    }
+
+    fn state(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let mut text = format!(
+            "{}; {} {}; reference: {}; ",
+            count(self.rows.len(), "row"),
+            if seeds.len() == 1 { "seed" } else { "seeds" },
+            seeds.join(", "),
+            self.reference
+        );
+        text += &match self.healthy_scans {
+            0 => "a finished model.".to_owned(),
+            scans => format!("{scans} healthy scans train and validate."),
+        };
+        if !self.unfinished.is_empty() {
+            let names = self.unfinished.join(", ");
+            let _ = write!(
+                text,
+                " **Not finished: {} of {} runs** ({names}); rows that lack one are left out.",
+                self.unfinished.len(),
+                self.rows.len() * self.seeds.len()
+            );
+        }
+        text + "\n\n"
+    }
+
+    fn table(&self, measured: &MeasureResult, set: &SetResult) -> String {
+        let MeasureResult { measure, rows } = measured;
+        let mut text = format!("### {}\n\n{}\n\n", measure.heading(), measure.definition());
+        if rows.is_empty() {
+            return text + "No row is finished.\n\n";
+        }
+        text += "| row | per volume | seeds | difference to the reference | p | p (Holm) | greater / less |\n";
+        text += "| --- | --- | --- | --- | --- | --- | --- |\n";
+        for row in rows {
+            text += &self.line(row);
+        }
+        text += "\n";
+        if set.cases.len() <= GREATEST_TABLE.0 && rows.len() <= GREATEST_TABLE.1 {
+            text += &by_case(rows, set);
+        }
+        text
+    }
+
+    fn line(&self, row: &RowResult) -> String {
+        let mean = row.per_volume.map_or("undefined".to_owned(), interval);
+        let seeds = row.seed_deviation.map_or("–".to_owned(), |sd| format!("± {sd:.4}"));
+        let compared = match &row.against_reference {
+            None if row.row == self.reference => "reference | | |".to_owned(),
+            None => "– | | |".to_owned(),
+            Some(against) => {
+                let paired = &against.paired;
+                format!(
+                    "{} | {} | {} | {} / {}",
+                    interval(paired.difference),
+                    probability(paired.p),
+                    probability(against.p_holm),
+                    paired.wins,
+                    paired.losses
+                )
+            }
+        };
+        format!("| {} | {mean} | {seeds} | {compared} |\n", cell(&row.row))
+    }
+
+    fn rows(&self) -> String {
+        let mut text =
+            "## Rows\n\n| row | settings that differ from the base |\n| --- | --- |\n".to_owned();
+        for row in &self.rows {
+            let unset = row.unset.iter().map(|key| format!("without `{key}`"));
+            let settings = settings(&row.settings, "").into_iter();
+            let settings: Vec<String> = settings.map(|s| format!("`{s}`")).chain(unset).collect();
+            let _ = writeln!(text, "| {} | {} |", cell(&row.label), cell(&settings.join(", ")));
+        }
+        text + "\n"
+    }
+
+    /// How the numbers are made.
+    fn reading(&self) -> String {
+        let level = 100.0 * self.bootstrap.level;
+        format!(
+            "## Reading the tables\n\n\
+             Measures count voxels inside the brain. **Per volume**: the mean over seeds within a case, then the mean \
+             over cases, with its {level:.0} % interval (BCa bootstrap over cases, {} replicates); a case in which a \
+             measure is undefined is left out. The interval says how much the cases vary, not the trainings: **seeds** \
+             has the standard deviation of the mean over cases from seed to seed. **Difference**: row minus reference \
+             on the same cases and seeds, its interval by bootstrap over cases; **p**: sign-flip permutation test over \
+             cases, two-sided; **Holm**: corrected for the rows of the table. **Greater / less**: number of cases. \
+             Every case of every run is in `results.json`, with the SHA-256 of its files. Version {}.\n",
+            self.bootstrap.replicates, self.version
+        )
+    }
+}
+
+/// Values of each case, a column for each row.
+fn by_case(rows: &[RowResult], set: &SetResult) -> String {
+    let head: Vec<String> = rows.iter().map(|row| cell(&row.row)).collect();
+    let mut text =
+        format!("| case | {} |\n| --- |{}\n", head.join(" | "), " --- |".repeat(rows.len()));
+    for (index, case) in set.cases.iter().enumerate() {
+        let value =
+            |row: &RowResult| row.cases[index].map_or("–".to_owned(), |v| format!("{v:.4}"));
+        let values: Vec<String> = rows.iter().map(value).collect();
+        let _ = writeln!(text, "| {} | {} |", cell(&case.name), values.join(" | "));
+    }
+    text + "\n"
+}
+
+fn interval(of: Interval) -> String {
+    format!("{of:.4}")
+}
+
+fn probability(p: f64) -> String {
+    if p < 0.001 { "< .001".to_owned() } else { format!("{p:.3}") }
+}
+
+/// Text in a cell: no bar ends it.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The settings of a table, each as `dotted.name = value`.
+fn settings(table: &toml::Table, inside: &str) -> Vec<String> {
+    let each = table.iter().flat_map(|(key, value)| {
+        let name = if inside.is_empty() { key.clone() } else { format!("{inside}.{key}") };
+        match value {
+            toml::Value::Table(inner) => settings(inner, &name),
+            value => vec![format!("{name} = {value}")],
+        }
+    });
+    each.collect()
+}

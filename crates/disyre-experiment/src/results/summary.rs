@@ -1,0 +1,174 @@
+//! Summaries of a measure by row: mean over seeds within a case, then over cases; compared on the same cases.
+
+use disyre::core::Key;
+use disyre::score::{Bootstrap, BootstrapConfig, Interval, PairedComparison, compare_paired, holm};
+use disyre::{CaseReport, Measure};
+use serde::{Deserialize, Serialize};
+
+use super::{CaseInfo, SetResult};
+use crate::{ExperimentError, Plan, RunMeasures, TestSet};
+
+/// A measure over the cases of a test set, by row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureResult {
+    /// The measure.
+    pub measure: Measure,
+    /// Each row of which all seeds are finished.
+    pub rows: Vec<RowResult>,
+}
+
+/// A measure of one row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowResult {
+    /// Label of the row.
+    pub row: String,
+    /// Value of each case, the mean over seeds; `None` where the measure is undefined.
+    pub cases: Vec<Option<f64>>,
+    /// Mean of these, with its interval over cases; `None` where all are undefined.
+    pub per_volume: Option<Interval>,
+    /// Mean over cases for each seed.
+    pub seeds: Vec<SeedMean>,
+    /// Standard deviation of these; `None` for a single seed.
+    pub seed_deviation: Option<f64>,
+    /// Difference to the reference; `None` for the reference itself, and until it is finished.
+    pub against_reference: Option<Comparison>,
+}
+
+/// Mean over cases with one seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedMean {
+    /// The seed.
+    pub seed: u64,
+    /// The mean; `None` where the measure is undefined in all cases.
+    pub mean: Option<f64>,
+}
+
+/// A row beside the reference, on the same cases and seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// Row minus reference.
+    pub paired: PairedComparison,
+    /// Its p-value after Holm's correction, over the rows of this measure and test set.
+    pub p_holm: f64,
+}
+
+/// Summarises each test set.
+pub(super) fn of_sets(
+    plan: &Plan,
+    runs: &[RunMeasures],
+    bootstrap: BootstrapConfig,
+) -> Result<Vec<SetResult>, ExperimentError> {
+    let bootstrap = bootstrap.build()?;
+    let of_set = |set: &TestSet| {
+        let measures = plan.file.measures.iter().map(|&measure| {
+            Summary { plan, runs, set, measure, bootstrap: &bootstrap }.measure_result()
+        });
+        let case = |case: &crate::TestCase| CaseInfo {
+            name: case.name.clone(),
+            sha256: case.hashes.clone(),
+        };
+        Ok(SetResult {
+            name: set.name.clone(),
+            cases: set.cases.iter().map(case).collect(),
+            measures: measures.collect::<Result<_, ExperimentError>>()?,
+        })
+    };
+    plan.data.test_sets.iter().map(of_set).collect()
+}
+
+/// One measure on one test set.
+struct Summary<'a> {
+    plan: &'a Plan,
+    runs: &'a [RunMeasures],
+    set: &'a TestSet,
+    measure: Measure,
+    bootstrap: &'a Bootstrap,
+}
+
+impl Summary<'_> {
+    fn measure_result(&self) -> Result<MeasureResult, ExperimentError> {
+        let labels = self.plan.rows.iter().map(|row| row.label.as_str());
+        let rows = labels.filter_map(|label| self.row(label).transpose());
+        let mut rows: Vec<RowResult> = rows.collect::<Result<_, _>>()?;
+        self.compare(&mut rows)?;
+        Ok(MeasureResult { measure: self.measure, rows })
+    }
+
+    /// The draws of intervals: the same cases are drawn for every row.
+    fn key(&self) -> Key {
+        Key::new(0).child("experiment").child(self.set.name.as_str()).child(self.measure.name())
+    }
+
+    /// A row of which all seeds are finished.
+    fn row(&self, label: &str) -> Result<Option<RowResult>, ExperimentError> {
+        let seeds = self.plan.seeds.iter();
+        let values: Option<Vec<_>> = seeds.map(|&seed| self.by_case(label, seed)).collect();
+        let Some(by_seed) = values else { return Ok(None) };
+        let cases: Vec<Option<f64>> = (0..self.set.cases.len())
+            .map(|case| {
+                let values: Option<Vec<f64>> = by_seed.iter().map(|values| values[case]).collect();
+                values.and_then(|values| mean(&values))
+            })
+            .collect();
+        let defined: Vec<f64> = cases.iter().flatten().copied().collect();
+        let per_volume = match defined.is_empty() {
+            true => None,
+            false => Some(self.bootstrap.mean(self.key(), &defined)?),
+        };
+        let mean_of =
+            |values: &Vec<Option<f64>>| mean(&values.iter().flatten().copied().collect::<Vec<_>>());
+        let seeds = self.plan.seeds.iter().zip(&by_seed);
+        let seeds = seeds.map(|(&seed, values)| SeedMean { seed, mean: mean_of(values) });
+        let seeds: Vec<SeedMean> = seeds.collect();
+        let seed_deviation = deviation(&seeds.iter().filter_map(|s| s.mean).collect::<Vec<_>>());
+        let (row, against_reference) = (label.to_owned(), None);
+        Ok(Some(RowResult { row, cases, per_volume, seeds, seed_deviation, against_reference }))
+    }
+
+    /// Values of a finished run, in the order of the set.
+    fn by_case(&self, label: &str, seed: u64) -> Option<Vec<Option<f64>>> {
+        let run = self.runs.iter().find(|run| run.row == label && run.seed == seed)?;
+        let set = run.test_sets.iter().find(|set| set.name == self.set.name)?;
+        let value = |report: &CaseReport| report.get(self.measure);
+        Some(set.cases.iter().map(|case| value(&case.report)).collect())
+    }
+
+    /// Compares each row with the reference, where that is finished.
+    fn compare(&self, rows: &mut [RowResult]) -> Result<(), ExperimentError> {
+        let reference = &self.plan.rows[self.plan.reference].label;
+        let Some(reference) = rows.iter().find(|row| row.row == *reference).cloned() else {
+            return Ok(());
+        };
+        let others = rows.iter_mut().filter(|row| row.row != reference.row);
+        let mut compared = Vec::new();
+        for row in others {
+            let both = row.cases.iter().zip(&reference.cases);
+            let (a, b): (Vec<f64>, Vec<f64>) =
+                both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
+            if !a.is_empty() {
+                let paired = compare_paired(self.key().child("paired"), &a, &b, self.bootstrap)?;
+                compared.push((row, paired));
+            }
+        }
+        let p: Vec<f64> = compared.iter().map(|(_, paired)| paired.p).collect();
+        for ((row, paired), p_holm) in compared.into_iter().zip(holm(&p)) {
+            row.against_reference = Some(Comparison { paired, p_holm });
+        }
+        Ok(())
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Sample standard deviation; `None` below two values.
+fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    Some((squares / (values.len() - 1) as f64).sqrt())
+}
