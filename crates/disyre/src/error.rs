@@ -77,6 +77,34 @@ pub enum Error {
         /// The missing file.
         missing: &'static str,
     },
+    /// A folder holds no atlas.
+    #[error("{} holds no atlas: {missing} is missing; give the folder that `disyre atlas` wrote, or make it anew", folder.display())]
+    NotAnAtlas {
+        /// The folder.
+        folder: PathBuf,
+        /// The missing file.
+        missing: &'static str,
+    },
+    /// A file of an atlas is not what was written with it.
+    #[error("{} is damaged: its SHA-256 is {got}, expected {expected}; restore the file, or make the atlas anew (`disyre atlas`)", path.display())]
+    DamagedAtlas {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 in the atlas's record.
+        expected: String,
+        /// SHA-256 of the file.
+        got: String,
+    },
+    /// Maps of an atlas are on another grid than this version's template.
+    #[error("{} has shape {got:?}, expected the template's {expected:?}; make the atlas anew (`disyre atlas`)", path.display())]
+    AtlasGrid {
+        /// The file.
+        path: PathBuf,
+        /// Shape of the template.
+        expected: [usize; 3],
+        /// Shape of the map.
+        got: [usize; 3],
+    },
     /// Two files of a model's folder describe different networks.
     #[error("{} and {} differ in {field}; restore the file that was changed, the weights fit only one of them", settings.display(), network.display())]
     Disagreement {

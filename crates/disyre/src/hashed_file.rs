@@ -37,9 +37,7 @@ impl HashedFile {
     /// # Errors
     /// [`Error::Io`] naming the file.
     pub fn of(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { name: ScanName::of(path).to_string(), sha256 })
+        Ok(Self { name: ScanName::of(path).to_string(), sha256: sha256_of(path)? })
     }
 
     /// The file of this name among some; its contents must be those of the recipe.
@@ -55,6 +53,12 @@ impl HashedFile {
             }
         }
     }
+}
+
+/// SHA-256 of a file, hexadecimal.
+pub(crate) fn sha256_of(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl HashedFolder {

@@ -46,6 +46,7 @@ pub use disyre_volume::Scan;
 
 mod anomaly_sources;
 mod atlas;
+mod brain_finder;
 mod cohort;
 mod config;
 mod dag_pairs;
@@ -71,7 +72,8 @@ mod tissues;
 mod train;
 mod write_files;
 
-pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
+pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, AtlasScan, ZScores};
+pub use brain_finder::BrainFinder;
 pub use cohort::{Cohort, Subject};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use dag_pairs::DagPairs;

@@ -1,14 +1,14 @@
 //! [`SkullPolicy`]: the treatment of a scan that has its skull, and the recognition of such scans.
 
-use disyre_brain::{BrainExtractor, BrainMask, Content, Device};
+use disyre_brain::BrainMask;
 use disyre_core::Volume;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{BrainFinder, Error};
 
 /// Treatment of a scan without a brain mask that still has its skull. Every policy leaves stripped scans alone.
 ///
-/// A head is recognised by [`Content`]: by the volume that is not 0 and, where that could be either, by how much of it a
+/// A head is recognised by [`Content`](disyre_brain::Content): by the volume that is not 0 and, where that could be either, by how much of it a
 /// network calls brain.
 ///
 /// ```
@@ -38,32 +38,12 @@ pub enum SkullPolicy {
 }
 
 impl SkullPolicy {
-    /// The brain of a head under this policy; `None`: the scan is taken as stripped, its brain is where it is not 0.
+    /// The brain of a head under this policy, for a single scan: a [`BrainFinder`] keeps its network for several. `None`: the scan is taken as stripped, its brain is where it is not 0.
     ///
     /// # Errors
     /// [`Error::Head`] for a head that is refused, [`Error::EmptyBrain`] for one without a brain, and [`Error::Brain`].
     pub fn brain_of(self, scan: &Volume) -> Result<Option<BrainMask>, Error> {
-        // The volume often says it all, and the network need not be made.
-        let by_volume = Content::by_volume(scan);
-        if self == Self::Ignore || (!by_volume.is_open() && !by_volume.is_head()) {
-            return Ok(None);
-        }
-        if by_volume.is_head() && self == Self::Refuse {
-            return Err(Error::head(by_volume));
-        }
-        let extractor = BrainExtractor::embedded(&Device::cpu())?;
-        let content = extractor.content(scan)?;
-        match (content.is_head(), self) {
-            (false, _) => Ok(None),
-            (true, Self::Strip) => {
-                let found = extractor.extract(scan)?;
-                if found.volume_ml > 0.0 {
-                    return Ok(Some(found));
-                }
-                Err(Error::EmptyBrain { name: "the head".to_owned() })
-            }
-            (true, _) => Err(Error::head(content)),
-        }
+        BrainFinder::default().brain_of(self, scan)
     }
 
     pub(crate) fn is_default(&self) -> bool {

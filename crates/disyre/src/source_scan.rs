@@ -92,7 +92,7 @@ impl AlignedScan {
     fn read(path: &Path, preparation: &Preparation, beside: &SidecarPaths) -> Result<Self, Error> {
         let scan = Scan::read(path)?;
         let case = || Error::case(&path.display().to_string());
-        let brain = preparation.config().skull.brain_of(&scan.volume).map_err(case())?;
+        let brain = preparation.brain_of(&scan.volume).map_err(case())?;
         let brain = brain.as_ref().map(|brain| brain.mask.view());
         let unscaled = preparation.align(&scan.volume, brain).map_err(case())?;
         let SidecarPaths { segmentation, locations } = beside;

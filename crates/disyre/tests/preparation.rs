@@ -389,8 +389,11 @@ fn an_atlas_of_healthy_scans_finds_a_lesion_where_it_lies_in_a_turned_scan() {
     }
     let paths = find_scans(folder.path()).unwrap();
     let config = PrepareConfig { scaling: IntensityScaling::landmarks(), ..Default::default() };
-    let detector = AtlasDetector::fit(&paths, &config, AtlasConfig::default()).unwrap();
+    let detector =
+        AtlasDetector::fit(&paths, Preparation::unfitted(&config).unwrap(), AtlasConfig::default())
+            .unwrap();
     assert_eq!(detector.atlas().scans(), 3);
+    let detector = saved_and_loaded(&detector);
     // 4.1 litres: no brain is that large.
     let head = Volume::new(Array3::ones([40; 3]), Grid::from_spacing([40; 3], [4.0; 3])).unwrap();
     assert!(matches!(detector.detect(&head, None), Err(Error::Head { .. })));
@@ -408,4 +411,30 @@ fn an_atlas_of_healthy_scans_finds_a_lesion_where_it_lies_in_a_turned_scan() {
     assert!(precision > 0.7, "{precision}");
     let inside = found.signed.iter().zip(&lesion).filter(|(_, lesion)| **lesion != 0);
     assert!(inside.map(|(z, _)| z).sum::<f32>() < 0.0, "the lesion is dark");
+}
+
+/// The detector as its folder holds it; damage to any file of the folder is found.
+fn saved_and_loaded(detector: &AtlasDetector) -> AtlasDetector {
+    let folder = tempfile::tempdir().unwrap();
+    detector.save(folder.path()).unwrap();
+    let loaded = AtlasDetector::load(folder.path()).unwrap();
+    assert_eq!(loaded.atlas(), detector.atlas());
+    assert_eq!(loaded.scans(), detector.scans());
+    assert_eq!(loaded.preparation().reference(), detector.preparation().reference());
+    for file in ["mean.nii.gz", "deviation.nii.gz", "count.nii.gz", "preparation.json"] {
+        let path = folder.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        let error = AtlasDetector::load(folder.path()).unwrap_err();
+        assert!(matches!(&error, Error::DamagedAtlas { path: named, .. } if *named == path));
+        std::fs::remove_file(&path).unwrap();
+        let error = AtlasDetector::load(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::NotAnAtlas { missing, .. } if missing == file));
+        std::fs::write(&path, whole).unwrap();
+    }
+    std::fs::write(folder.path().join("atlas.json"), "{").unwrap();
+    assert!(matches!(AtlasDetector::load(folder.path()), Err(Error::Config { .. })));
+    loaded
 }

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and the calls of the façade that it makes.
 
+mod atlas;
 mod brain;
 mod demo;
 mod detect;
@@ -42,6 +43,8 @@ enum Command {
     Train(train::Train),
     /// Map anomalies in scans with a trained model
     Detect(detect::Detect),
+    /// Make an atlas of healthy scans: the baseline that learns nothing, for `disyre evaluate --atlas`
+    Atlas(atlas::MakeAtlas),
     /// Measure anomaly maps against lesion masks
     Evaluate(evaluate::Evaluate),
     /// Run a grid of settings: train, map and measure each row, and compare them on the same cases
@@ -63,6 +66,7 @@ impl Cli {
             Command::Synth(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Detect(command) => command.run(),
+            Command::Atlas(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Experiment(command) => command.run(),
             Command::Info(command) => command.run(),

@@ -1,33 +1,47 @@
 //! The learning-free baseline from scans to maps on their own grids.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
-use disyre_register::Registration;
+use disyre_register::{Registration, Verdict};
 use disyre_volume::Scan;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::{Atlas, AtlasConfig, ZScores};
-use crate::{Error, Preparation, PrepareConfig, Prepared, TemplateSpace, Unscaled};
+use crate::{Error, HashedFile, Preparation, Prepared, TemplateSpace, Unscaled};
 
 /// Maps scans by their distance from healthy brains, voxel by voxel in the template, without a network.
 ///
 /// ```no_run
 /// use disyre::volume::find_scans;
-/// use disyre::{AtlasConfig, AtlasDetector, PrepareConfig, Scan};
+/// use disyre::{AtlasConfig, AtlasDetector, Preparation, PrepareConfig, Scan};
 ///
 /// let healthy = find_scans("healthy/t1".as_ref())?;
-/// let detector = AtlasDetector::fit(&healthy, &PrepareConfig::default(), AtlasConfig::default())?;
+/// let preparation = Preparation::unfitted(&PrepareConfig::default())?;
+/// let detector = AtlasDetector::fit(&healthy, preparation, AtlasConfig::default())?;
+/// detector.save("atlas".as_ref())?; // AtlasDetector::load reads it again
 /// let found = detector.detect(&Scan::read("sub-01_T1w.nii.gz")?.volume, None)?;
 /// println!("registration: {}", found.registration.verdict);
 /// # Ok::<(), disyre::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct AtlasDetector {
-    space: TemplateSpace,
-    preparation: Preparation,
-    atlas: Atlas,
+    pub(super) space: TemplateSpace,
+    pub(super) preparation: Preparation,
+    pub(super) atlas: Atlas,
+    pub(super) scans: Vec<AtlasScan>,
+}
+
+/// A healthy scan of an atlas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtlasScan {
+    /// Its file.
+    pub file: HashedFile,
+    /// Whether its registration can be trusted; a doubtful one counts too.
+    pub registration: Verdict,
 }
 
 /// Maps of one scan by an [`AtlasDetector`].
@@ -49,29 +63,37 @@ pub struct AtlasDetection {
 impl AtlasDetector {
     /// Reads, prepares and registers healthy scans, several at a time, and takes mean and deviation.
     ///
-    /// The spacing is the template's, 2 mm, and so are the axes, whatever the settings say.
+    /// The spacing is the template's, 2 mm, and so are the axes, whatever the settings say. What the preparation needs of
+    /// a cohort is fitted to these scans, unless it is fitted already.
     ///
     /// # Errors
     /// [`Error::Case`] naming the first scan that cannot be used, and those of [`Atlas::fit`].
     pub fn fit(
         healthy: &[PathBuf],
-        prepare: &PrepareConfig,
+        preparation: Preparation,
         config: AtlasConfig,
     ) -> Result<Self, Error> {
         let space = TemplateSpace::mni152()?;
-        let unfitted = Preparation::unfitted(prepare)?;
-        let align = |path: &PathBuf| {
-            let scan = Scan::read(path)?.volume;
-            let case = || Error::case(&path.display().to_string());
-            let brain = prepare.skull.brain_of(&scan).map_err(case())?;
-            let brain = brain.as_ref().map(|brain| brain.mask.view());
-            unfitted.align_to(&space, &scan, brain).map_err(case())
+        let align = |path: &PathBuf| align(path, &preparation, &space);
+        let aligned = healthy.par_iter().map(align).collect::<Result<Vec<_>, Error>>()?;
+        let (scans, aligned): (Vec<AtlasScan>, Vec<Unscaled>) = aligned.into_iter().unzip();
+        let preparation = match preparation.is_fitted() {
+            true => preparation,
+            false => preparation.fit(&aligned)?,
         };
-        let aligned: Vec<Unscaled> = healthy.par_iter().map(align).collect::<Result<_, Error>>()?;
-        let preparation = unfitted.clone().fit(&aligned)?;
         let scaled = aligned.par_iter().map(|scan| preparation.scale(scan));
         let atlas = Atlas::fit(config, &scaled.collect::<Result<Vec<_>, _>>()?)?;
-        Ok(Self { space, preparation, atlas })
+        Ok(Self { space, preparation, atlas, scans })
+    }
+
+    /// The healthy scans.
+    pub fn scans(&self) -> &[AtlasScan] {
+        &self.scans
+    }
+
+    /// The preparation of scans, fitted.
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
     }
 
     /// Mean and deviation.
@@ -86,7 +108,7 @@ impl AtlasDetector {
     /// of preparation say, and the brain of any other scan is where it is not 0.
     ///
     /// # Errors
-    /// Those of [`SkullPolicy::brain_of`](crate::SkullPolicy::brain_of) and of [`Preparation::prepare`].
+    /// Those of [`BrainFinder::brain_of`](crate::BrainFinder::brain_of) and of [`Preparation::prepare`].
     pub fn detect(
         &self,
         scan: &Volume,
@@ -94,7 +116,7 @@ impl AtlasDetector {
     ) -> Result<AtlasDetection, Error> {
         let extracted = match brain {
             Some(_) => None,
-            None => self.preparation.config().skull.brain_of(scan)?,
+            None => self.preparation.brain_of(scan)?,
         };
         let brain = brain.or_else(|| extracted.as_ref().map(|found| found.mask.view()));
         let aligned = self.preparation.align_to(&self.space, scan, brain)?;
@@ -109,4 +131,20 @@ impl AtlasDetector {
         let registration = registration.expect("the place in the template is a registration's");
         Ok(AtlasDetection { absolute, signed, scores, prepared, registration })
     }
+}
+
+/// Reads a healthy scan and lays it on the grid of the template.
+fn align(
+    path: &Path,
+    preparation: &Preparation,
+    space: &TemplateSpace,
+) -> Result<(AtlasScan, Unscaled), Error> {
+    let scan = Scan::read(path)?.volume;
+    let case = || Error::case(&path.display().to_string());
+    let brain = preparation.brain_of(&scan).map_err(case())?;
+    let brain = brain.as_ref().map(|brain| brain.mask.view());
+    let aligned = preparation.align_to(space, &scan, brain).map_err(case())?;
+    let registration = aligned.registration().map(|found| found.verdict.clone());
+    let registration = registration.expect("the place in the template is a registration's");
+    Ok((AtlasScan { file: HashedFile::of(path)?, registration }, aligned))
 }

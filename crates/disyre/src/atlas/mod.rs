@@ -1,6 +1,7 @@
 //! The learning-free baseline: how far a voxel is from healthy brains at its place in the template.
 
 mod detector;
+mod folder;
 
 use disyre_core::ensure_same_shape;
 use disyre_core::ndarray::{Array3, Zip};
@@ -8,7 +9,7 @@ use disyre_dag::shapes::gaussian_blur;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use detector::{AtlasDetection, AtlasDetector};
+pub use detector::{AtlasDetection, AtlasDetector, AtlasScan};
 
 use crate::{Error, Prepared};
 
@@ -111,6 +112,16 @@ impl Atlas {
     /// Standard deviation of each voxel with its floor added, > 0.
     pub fn deviation(&self) -> &Array3<f32> {
         &self.deviation
+    }
+
+    /// Number of scans that have brain at each voxel.
+    pub fn count(&self) -> &Array3<u32> {
+        &self.count
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &AtlasConfig {
+        &self.config
     }
 
     /// Scores of a scan that was prepared on the grid of the atlas.

@@ -132,7 +132,10 @@ impl Model {
         let case = || Error::case(&scan.path().display().to_string());
         let extracted = match request.brain {
             Some(_) => None,
-            None => request.skull.brain_of(&scan.volume).map_err(case())?,
+            None => {
+                let brains = self.folder.preparation().brains();
+                brains.brain_of(request.skull, &scan.volume).map_err(case())?
+            }
         };
         let given = request.brain.as_ref().map(|mask| mask.voxels);
         let brain = given.or_else(|| extracted.as_ref().map(|found| found.mask.view()));

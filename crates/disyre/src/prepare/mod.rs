@@ -10,6 +10,7 @@ mod unscaled;
 use std::path::Path;
 use std::sync::Arc;
 
+use disyre_brain::BrainMask;
 use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
 use disyre_volume::{IntensityReference, VolumeError};
@@ -21,8 +22,8 @@ pub use prepared::Prepared;
 pub use template_space::TemplateSpace;
 pub use unscaled::Unscaled;
 
-use crate::Error;
 use crate::write_files::write_json;
+use crate::{BrainFinder, Error};
 use unscaled::Place;
 
 /// The preparation of scans: its settings, and what was fitted to a cohort.
@@ -52,6 +53,7 @@ pub struct Preparation {
     reference: Option<Arc<IntensityReference>>,
     /// Where the settings ask for the axes of the template.
     space: Option<Arc<TemplateSpace>>,
+    brains: BrainFinder,
 }
 
 /// A preparation in a model's folder.
@@ -102,7 +104,7 @@ impl Preparation {
             WorkingAxes::Scan => None,
             WorkingAxes::Template => Some(Arc::new(TemplateSpace::mni152()?)),
         };
-        Ok(Self { config: config.clone(), reference: None, space })
+        Ok(Self { config: config.clone(), reference: None, space, brains: BrainFinder::default() })
     }
 
     /// The same preparation with a reference fitted to aligned scans; as it is where the scaling needs none.
@@ -170,6 +172,19 @@ impl Preparation {
     /// The cohort's reference, where the scaling needs one.
     pub fn reference(&self) -> Option<&IntensityReference> {
         self.reference.as_deref()
+    }
+
+    /// The brain of a head, as the settings treat skulls; `None`: the scan is taken as stripped.
+    ///
+    /// # Errors
+    /// As [`BrainFinder::brain_of`].
+    pub fn brain_of(&self, scan: &Volume) -> Result<Option<BrainMask>, Error> {
+        self.brains.brain_of(self.config.skull, scan)
+    }
+
+    /// The network that finds brains, for other policies than that of the settings.
+    pub(crate) fn brains(&self) -> &BrainFinder {
+        &self.brains
     }
 
     /// Prepares a scan.

@@ -1,0 +1,81 @@
+//! `disyre atlas`: mean and deviation of healthy scans in the template, the baseline that learns nothing.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::volume::{ScanName, SidecarFiles, SidecarKind, find_scans};
+use disyre::{AtlasConfig, AtlasDetector, ModelFolder, Preparation};
+
+use crate::arguments::{SkullArguments, ThreadArguments};
+use crate::config::ConfigArguments;
+use crate::error::CliError;
+use crate::output_files::holds_files;
+
+const OUTPUTS: &str = "\
+The folder gets mean.nii.gz, deviation.nii.gz and count.nii.gz on the grid of the MNI152 template (2 mm),
+preparation.json (settings, and what was fitted to the scans) and atlas.json (settings, scans and SHA-256 of each file).
+`disyre evaluate --atlas ATLAS` reads it.";
+
+/// Arguments of `disyre atlas`.
+#[derive(Debug, Args)]
+#[command(after_help = OUTPUTS)]
+pub(crate) struct MakeAtlas {
+    /// Folder of healthy scans, skull-stripped (or whole heads, with --strip)
+    #[arg(long, value_name = "DIR")]
+    healthy: PathBuf,
+    /// Folder of the atlas; must not hold files yet
+    #[arg(short, long, value_name = "ATLAS")]
+    output: PathBuf,
+    /// Prepare scans as this model does, with the intensities of its cohort
+    #[arg(short, long, value_name = "MODEL_DIR", conflicts_with_all = ["preset", "config", "bias", "orientation", "strip", "stripped"])]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArguments,
+    #[command(flatten)]
+    skull: SkullArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+impl MakeAtlas {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        if holds_files(&self.output) {
+            let alternative = "delete this one";
+            return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
+        }
+        let preparation = self.preparation()?;
+        let scans = healthy_scans(&self.healthy)?;
+        eprintln!("preparing and registering {} healthy scans", scans.len());
+        let detector = AtlasDetector::fit(&scans, preparation, AtlasConfig::default())?;
+        for scan in detector.scans().iter().filter(|scan| !scan.registration.is_good()) {
+            let (name, verdict) = (&scan.file.name, &scan.registration);
+            eprintln!(
+                "warning: {name}: the registration is {verdict}; look at it, or leave the scan out"
+            );
+        }
+        detector.save(&self.output)?;
+        println!("atlas of {} scans → {}", scans.len(), self.output.display());
+        Ok(())
+    }
+
+    fn preparation(&self) -> Result<Preparation, CliError> {
+        if let Some(model) = &self.model {
+            return Ok(ModelFolder::open(model)?.preparation().clone());
+        }
+        let mut config = self.config.resolve()?;
+        self.skull.over(&mut config);
+        Ok(Preparation::unfitted(&config.prepare)?)
+    }
+}
+
+/// The scans of a folder, without maps and brain masks that lie among them.
+fn healthy_scans(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let mut scans = find_scans(folder)?;
+    scans.retain(|scan| !ScanName::of(scan).is_output());
+    let scans = SidecarFiles::list(folder, SidecarKind::BrainMask)?.without_sidecars(scans);
+    match scans.is_empty() {
+        true => Err(CliError::OnlyResults { folder: folder.to_owned() }),
+        false => Ok(scans),
+    }
+}

@@ -1,0 +1,137 @@
+//! The folder of an atlas: its maps, settings, preparation and scans, each checked by its hash when it is read again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use disyre_core::Volume;
+use disyre_core::ndarray::Array3;
+use disyre_volume::{Grid, Scan, write_volume};
+use serde::{Deserialize, Serialize};
+
+use super::{Atlas, AtlasConfig, AtlasDetector, AtlasScan};
+use crate::hashed_file::sha256_of;
+use crate::write_files::write_json;
+use crate::{Error, Preparation, TemplateSpace};
+
+/// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
+const RECORD_FILE: &str = "atlas.json";
+const PREPARATION_FILE: &str = "preparation.json";
+/// Mean, deviation and count on the grid of the template.
+const MAP_FILES: [&str; 3] = ["mean.nii.gz", "deviation.nii.gz", "count.nii.gz"];
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AtlasRecord {
+    generated_by: String,
+    version: String,
+    settings: AtlasConfig,
+    /// Number of healthy scans.
+    count: usize,
+    /// SHA-256 of each other file.
+    sha256: BTreeMap<String, String>,
+    scans: Vec<AtlasScan>,
+}
+
+impl AtlasDetector {
+    /// Writes a folder that [`load`](Self::load) reads to the same bits: `atlas.json`, `preparation.json`, and the maps
+    /// `mean.nii.gz`, `deviation.nii.gz` and `count.nii.gz` on the grid of the template.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Volume`] naming the file.
+    pub fn save(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let record = folder.join(RECORD_FILE);
+        match fs::remove_file(&record) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", &record)(error));
+            }
+            _ => {}
+        }
+        self.preparation.save(&folder.join(PREPARATION_FILE))?;
+        self.atlas.write_maps(folder, self.space.template().volume.grid)?;
+        let files = MAP_FILES.into_iter().chain([PREPARATION_FILE]);
+        let sha256 = files.map(|file| Ok((file.to_owned(), sha256_of(&folder.join(file))?)));
+        let contents = AtlasRecord {
+            generated_by: "disyre atlas".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            settings: self.atlas.config,
+            count: self.atlas.scans,
+            sha256: sha256.collect::<Result<_, Error>>()?,
+            scans: self.scans.clone(),
+        };
+        write_json(&record, &contents)
+    }
+
+    /// Reads a folder that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::NotAnAtlas`] naming a missing file, [`Error::DamagedAtlas`] naming one that has changed,
+    /// [`Error::AtlasGrid`] for maps on another grid than the template's, and those of reading.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let record = read_record(folder)?;
+        for file in MAP_FILES.into_iter().chain([PREPARATION_FILE]) {
+            ensure_whole(folder, file, &record)?;
+        }
+        let space = TemplateSpace::mni152()?;
+        let grid = space.template().volume.grid;
+        let [mean, deviation, count] = MAP_FILES.map(|file| read_map(&folder.join(file), &grid));
+        let atlas = Atlas {
+            config: record.settings,
+            scans: record.count,
+            mean: mean?,
+            deviation: deviation?,
+            count: count?.mapv(|count| count as u32),
+        };
+        let preparation = Preparation::load(&folder.join(PREPARATION_FILE))?;
+        Ok(Self { space, preparation, atlas, scans: record.scans })
+    }
+}
+
+impl Atlas {
+    fn write_maps(&self, folder: &Path, grid: Grid) -> Result<(), Error> {
+        // Counts of scans are far below 2^24, where f32 is exact.
+        let count = self.count.mapv(|count| count as f32);
+        for (file, map) in MAP_FILES.into_iter().zip([&self.mean, &self.deviation, &count]) {
+            write_volume(&folder.join(file), &Volume::new(map.clone(), grid)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_record(folder: &Path) -> Result<AtlasRecord, Error> {
+    let path = folder.join(RECORD_FILE);
+    if !path.is_file() {
+        return Err(Error::NotAnAtlas { folder: folder.to_owned(), missing: RECORD_FILE });
+    }
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let record: AtlasRecord = serde_json::from_str(&text).map_err(Error::config(&path))?;
+    let checked = record.settings.check();
+    checked.map_err(Error::case(&path.display().to_string()))?;
+    Ok(record)
+}
+
+fn ensure_whole(folder: &Path, file: &'static str, record: &AtlasRecord) -> Result<(), Error> {
+    let path: PathBuf = folder.join(file);
+    if !path.is_file() {
+        return Err(Error::NotAnAtlas { folder: folder.to_owned(), missing: file });
+    }
+    let (got, expected) = (sha256_of(&path)?, record.sha256.get(file).cloned());
+    match expected {
+        Some(expected) if expected == got => Ok(()),
+        expected => Err(Error::DamagedAtlas { path, expected: expected.unwrap_or_default(), got }),
+    }
+}
+
+fn read_map(path: &Path, template: &Grid) -> Result<Array3<f32>, Error> {
+    let map = Scan::read(path)?.volume;
+    match map.grid.shape == template.shape {
+        true => Ok(map.data),
+        false => Err(Error::AtlasGrid {
+            path: path.to_owned(),
+            expected: template.shape,
+            got: map.grid.shape,
+        }),
+    }
+}
