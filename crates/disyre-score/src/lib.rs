@@ -30,6 +30,7 @@ mod confusion;
 mod ensemble;
 mod error;
 mod float_order;
+mod image_level;
 pub mod protocols;
 mod ranking;
 mod reduction;
@@ -41,6 +42,7 @@ pub use confusion::Confusion;
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;
+pub use image_level::ImageLevel;
 pub use ranking::{
     BestDice, Metrics, RankedScores, ScorePool, ScorePoolConfig, auroc, average_precision,
     best_dice, metrics,

@@ -8,8 +8,11 @@ mod correction;
 mod interval;
 mod normal;
 mod paired;
+mod ranks;
 mod replicates;
 mod sign_flip;
+mod unpaired;
+mod wilcoxon;
 
 pub use bootstrap::{Bootstrap, BootstrapConfig};
 pub use correction::{benjamini_hochberg, holm};
@@ -17,6 +20,8 @@ pub use interval::Interval;
 pub use paired::{PairedComparison, compare_paired};
 pub use replicates::{IntervalMethod, Replicates};
 pub use sign_flip::sign_flip;
+pub use unpaired::{Alternative, UnpairedComparison, compare_unpaired, mann_whitney};
+pub use wilcoxon::wilcoxon;
 
 use crate::ScoreError;
 use disyre_core::ShapeError;

@@ -89,17 +89,21 @@ impl Correction {
     }
 }
 
-/// Bias `z₀ = Φ⁻¹(share of replicates below the value)`, acceleration `Σ d³ / 6 (Σ d²)^{3/2}` of the jackknife's
-/// deviations `d`; `None` where either is undefined.
+/// Bias `z₀ = Φ⁻¹(share of replicates below the value)`, with [`acceleration`]; `None` where either is undefined.
 fn correction(value: f64, sorted: &[f64], jackknife: Option<&[f64]>) -> Option<Correction> {
-    let jackknife = jackknife?;
     let below = sorted.partition_point(|&replicate| replicate < value);
     let up_to = sorted.partition_point(|&replicate| replicate <= value);
     let bias = normal::quantile((below + up_to) as f64 / (2 * sorted.len()) as f64);
+    let acceleration = acceleration(jackknife?)?;
+    bias.is_finite().then_some(Correction { bias, acceleration })
+}
+
+/// `Σ d³ / 6 (Σ d²)^{3/2}` of the deviations `d` from the mean; `None` where they are mere rounding.
+fn acceleration(jackknife: &[f64]) -> Option<f64> {
     let mean = jackknife.iter().sum::<f64>() / jackknife.len() as f64;
     let moment = |power| jackknife.iter().map(|one| (mean - one).powi(power)).sum::<f64>();
-    let acceleration = moment(3) / (6.0 * moment(2).powf(1.5));
-    (bias.is_finite() && acceleration.is_finite()).then_some(Correction { bias, acceleration })
+    let spread = (moment(2) / jackknife.len() as f64).sqrt();
+    (spread > 1e-12 * mean.abs()).then(|| moment(3) / (6.0 * moment(2).powf(1.5)))
 }
 
 /// The value below which a share of sorted values lies, interpolated between neighbours (NumPy's default).
