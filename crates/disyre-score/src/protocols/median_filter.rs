@@ -38,3 +38,29 @@ fn mirrored(place: usize, back: usize, length: usize) -> usize {
     let index = (place + back * (period - 1)) % period;
     if index < length { index } else { period - 1 - index }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_even_cubes_are_those_of_scipy() {
+        let text = include_str!("../../tests/fixtures/protocols.json");
+        let golden: serde_json::Value = serde_json::from_str(text).unwrap();
+        let volume = |values: &serde_json::Value| {
+            let values: Vec<u16> = serde_json::from_value(values.clone()).unwrap();
+            Array3::from_shape_vec((7, 9, 8), values).unwrap().mapv(f32::from)
+        };
+        let case = &golden["cases"][0];
+        let masked = volume(&case["scores"]) * volume(&case["brain"]);
+        assert_eq!(median_filter(masked.view(), 4), volume(&golden["median"]));
+        assert_eq!(median_filter(masked.view(), 1), masked);
+    }
+
+    #[test]
+    fn a_cube_larger_than_the_volume_is_mirrored_again_and_again() {
+        let places: Vec<usize> = (0..9).map(|place| mirrored(place, 4, 2)).collect();
+        assert_eq!(places, [0, 1, 1, 0, 0, 1, 1, 0, 0]);
+        assert_eq!(mirrored(0, 7, 1), 0);
+    }
+}
