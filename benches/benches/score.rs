@@ -3,23 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre_benches::{Copies, brain, key, time};
+use disyre_benches::{Copies, brain, key, time, voxels};
 use disyre_core::ndarray::{Array5, Axis};
-use disyre_core::rand::RngExt;
 use disyre_score::{Ensemble, RankedScores, protocols::reference};
-
-/// Scores and labels: a share of background with score 0, and 2 % lesion in the rest.
-fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
-    let mut rng = key("score").rng();
-    (0..count)
-        .map(|_| {
-            let lesion = rng.random::<f32>() < 0.02;
-            let score =
-                rng.random::<f32>() * rng.random::<f32>() + 0.3 * f32::from(u8::from(lesion));
-            if rng.random::<f32>() < background { (0.0, 0) } else { (score, u8::from(lesion)) }
-        })
-        .unzip()
-}
 
 fn metrics(c: &mut Criterion) {
     let mut group = c.benchmark_group("score");
@@ -32,12 +18,6 @@ fn metrics(c: &mut Criterion) {
                 time(b, || RankedScores::new(black_box(&scores), &labels));
             });
         }
-        let (scores, labels) = voxels(count, 0.0);
-        let ranked = RankedScores::new(&scores, &labels).expect("finite scores");
-        group
-            .bench_function(format!("ap/exact/{size}"), |b| time(b, || ranked.average_precision()));
-        group.bench_function(format!("dice/exact/{size}"), |b| time(b, || ranked.best_dice()));
-        group.bench_function(format!("auroc/exact/{size}"), |b| time(b, || ranked.auroc()));
     }
     group.finish();
 }

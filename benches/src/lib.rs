@@ -77,3 +77,16 @@ impl Restorer for Copies {
 pub fn time<T, E: Debug>(bencher: &mut Bencher<'_>, mut operation: impl FnMut() -> Result<T, E>) {
     bencher.iter(|| operation().expect("a benchmarked operation succeeds"));
 }
+
+/// Scores and labels: a share of background with score 0, and 2 % lesion in the rest.
+pub fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
+    let mut rng = key("score").rng();
+    (0..count)
+        .map(|_| {
+            let lesion = rng.random::<f32>() < 0.02;
+            let score =
+                rng.random::<f32>() * rng.random::<f32>() + 0.3 * f32::from(u8::from(lesion));
+            if rng.random::<f32>() < background { (0.0, 0) } else { (score, u8::from(lesion)) }
+        })
+        .unzip()
+}

@@ -27,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask <command>
             times bias field correction of stripped scans beside SimpleITK's; the interpreter needs SimpleITK
   bench-peers register SCAN...
             times registration of stripped scans to MNI152 beside SimpleITK's; the interpreter needs SimpleITK
+  bench-peers score
+            times average precision of 8 million voxels beside scikit-learn's; the interpreter needs scikit-learn
   cuda-env [--install DIR [--libraries]]
             the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux
   cuda-check
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["bench-peers", tool @ ("n4" | "register"), ref scans @ ..] if !scans.is_empty() => {
             peers::run_scans(&workspace, tool, scans)
         }
+        ["bench-peers", "score"] => peers::run_scores(&workspace),
         ["cuda-check"] => cuda_check::run(&workspace),
         ["cuda-env"] => cuda_env::print(),
         ["cuda-env", "--install", folder] => cuda_env::install(folder, false),

@@ -1,4 +1,5 @@
-//! The network beside the same network in PyTorch, and work on scans beside SimpleITK, in alternating runs; on Linux.
+//! The network beside the same network in PyTorch, work on scans beside SimpleITK, and
+//! ranking beside scikit-learn, in alternating runs; on Linux.
 
 mod python;
 mod row;
@@ -12,7 +13,7 @@ use std::process::Command;
 use crate::Failure;
 use crate::workspace::{Workspace, run as show};
 use row::{ROWS, Row};
-pub(crate) use scans::run as run_scans;
+pub(crate) use scans::{run as run_scans, run_scores};
 use server::Server;
 use table::{HEADING, Timing};
 

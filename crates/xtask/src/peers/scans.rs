@@ -1,4 +1,4 @@
-//! Work on one scan after another, ours beside SimpleITK's.
+//! Work on one input after another, ours beside that of a Python library.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,28 +11,58 @@ use crate::workspace::{Workspace, run as show};
 /// Timed iterations of each program.
 const ROUNDS: usize = 3;
 
-const HEADING: &str = "\
-| scan | ours, ms: median (min–max) | SimpleITK, ms: median (min–max) | SimpleITK / ours | peak MiB, ours / SimpleITK |
-| --- | --- | --- | --- | --- |";
+/// Times `target/release/<tool>` beside SimpleITK on scans.
+pub(crate) fn run(workspace: &Workspace, tool: &str, scans: &[&str]) -> Result<(), Failure> {
+    build(workspace, tool)?;
+    compare(workspace, tool, "SimpleITK", scans)
+}
+
+/// Times the ranking of 8 million voxels beside scikit-learn, on two maps that are made first.
+pub(crate) fn run_scores(workspace: &Workspace) -> Result<(), Failure> {
+    build(workspace, "score")?;
+    let folder = workspace.root().join("target/peers-scores");
+    show(Command::new(ours(workspace, "score")).arg("--write").arg(&folder))?;
+    let maps = ["distinct", "background"].map(|map| folder.join(map).display().to_string());
+    compare(workspace, "score", "scikit-learn", &maps)
+}
+
+fn build(workspace: &Workspace, tool: &str) -> Result<(), Failure> {
+    let build = format!("build --release -p disyre-benches --bin {tool} --target-dir target");
+    show(&mut workspace.cargo(&build))
+}
+
+fn ours(workspace: &Workspace, tool: &str) -> std::path::PathBuf {
+    workspace.root().join("target/release").join(tool)
+}
 
 /// Times `target/release/<tool>` beside `benches/peers/<tool>.py`, both with `--scan` and `--threads`; prints each row of
 /// the table when it is measured.
-pub(crate) fn run(workspace: &Workspace, tool: &str, scans: &[&str]) -> Result<(), Failure> {
+fn compare(
+    workspace: &Workspace,
+    tool: &str,
+    library: &'static str,
+    inputs: &[impl AsRef<str>],
+) -> Result<(), Failure> {
     let python = python::interpreter(workspace)?;
-    let build = format!("build --release -p disyre-benches --bin {tool} --target-dir target");
-    show(&mut workspace.cargo(&build))?;
-    println!("\n{tool}: {ROUNDS} alternating iterations on {} threads\n\n{HEADING}", row::THREADS);
-    for scan in scans {
-        let ours = Command::new(workspace.root().join("target/release").join(tool));
+    println!("\n{tool}: {ROUNDS} alternating iterations on {} threads\n", row::THREADS);
+    println!("{}", heading(library));
+    for input in inputs {
         let mut peer = Command::new(&python);
         peer.arg(workspace.root().join(format!("benches/peers/{tool}.py")));
-        let mut programs = vec![("ours", ours), ("SimpleITK", peer)];
+        let mut programs = vec![("ours", Command::new(ours(workspace, tool))), (library, peer)];
         for (_, program) in &mut programs {
-            program.args(["--scan", scan, "--threads", &row::THREADS.to_string()]);
+            program.args(["--scan", input.as_ref(), "--threads", &row::THREADS.to_string()]);
         }
-        println!("{}", line(scan, &measure(programs, ROUNDS)?));
+        println!("{}", line(input.as_ref(), &measure(programs, ROUNDS)?));
     }
     Ok(())
+}
+
+fn heading(library: &str) -> String {
+    format!(
+        "| input | ours, ms: median (min–max) | {library}, ms: median (min–max) | {library} / ours \
+         | peak MiB, ours / {library} |\n| --- | --- | --- | --- | --- |"
+    )
 }
 
 /// One line; the first timing is ours.
