@@ -37,8 +37,12 @@ fn all_of(ranked: &RankedScores) -> [f64; 3] {
 
 /// Few distinct scores, so that ties are common; the first voxel is lesion, the second healthy.
 fn voxels() -> impl Strategy<Value = Vec<(f32, u8)>> {
+    // Lesion voxels are many or few: their healthy ones are sorted, or counted between them.
     let voxel = (-6i8..6, 0u8..3).prop_map(|(s, l)| (f32::from(s) / 4.0, l));
-    prop::collection::vec(voxel, 2..60).prop_map(|mut voxels| {
+    let few = (-6i8..6, 0u8..30).prop_map(|(s, l)| (f32::from(s) / 4.0, l / 28));
+    let voxels =
+        prop_oneof![prop::collection::vec(voxel, 2..60), prop::collection::vec(few, 40..120)];
+    voxels.prop_map(|mut voxels| {
         (voxels[0].1, voxels[1].1) = (1, 0);
         voxels
     })

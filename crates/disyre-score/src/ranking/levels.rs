@@ -7,6 +7,7 @@
 use std::io;
 
 use super::keys::{Descent, Keys};
+use super::summary::Summary;
 
 /// Lesion and healthy voxels of one or several cases, sorted.
 #[derive(Debug)]
@@ -37,15 +38,27 @@ impl Level {
     }
 }
 
+/// Metrics of several runs together.
+pub(super) fn summarise(runs: &[Run]) -> io::Result<Summary> {
+    let positives = runs.iter().map(|run| run.positives.count()).sum();
+    let negatives = runs.iter().map(|run| run.negatives.count()).sum();
+    let mut summary = Summary::new(positives, negatives);
+    let mut levels = Levels::new(runs);
+    while let Some(level) = levels.next()? {
+        summary.add(&level);
+    }
+    Ok(summary)
+}
+
 /// Walk over the levels of several runs together, from the greatest down.
-pub(super) struct Levels<'a> {
+struct Levels<'a> {
     positives: Vec<Descent<'a>>,
     negatives: Vec<Descent<'a>>,
     predicted: (u64, u64),
 }
 
 impl<'a> Levels<'a> {
-    pub(super) fn new(runs: &'a [Run]) -> Self {
+    fn new(runs: &'a [Run]) -> Self {
         Self {
             positives: runs.iter().map(|run| run.positives.descend()).collect(),
             negatives: runs.iter().map(|run| run.negatives.descend()).collect(),
@@ -54,7 +67,7 @@ impl<'a> Levels<'a> {
     }
 
     /// The next level; none after the least.
-    pub(super) fn next(&mut self) -> io::Result<Option<Level>> {
+    fn next(&mut self) -> io::Result<Option<Level>> {
         let mut greatest = None;
         for run in &mut self.positives {
             greatest = greatest.max(run.peek()?);

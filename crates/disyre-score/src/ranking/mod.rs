@@ -1,5 +1,6 @@
 //! Exact metrics of scores beside labels, over one case or many; `disyre evaluate` calls them.
 
+mod count;
 mod keys;
 mod levels;
 mod metrics;
@@ -8,6 +9,8 @@ mod radix;
 mod split;
 mod summary;
 
+use std::io;
+
 use disyre_core::ShapeError;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,12 @@ use crate::{Confusion, ScoreError, float_order};
 use levels::Run;
 pub use metrics::{Metrics, auroc, average_precision, best_dice, metrics};
 pub use pool::{ScorePool, ScorePoolConfig};
+use split::Split;
 use summary::Summary;
+
+/// Healthy voxels for each lesion voxel from which on they are counted and not sorted: the counts then stay small beside
+/// the voxels.
+const MOST_COUNTED: usize = 8;
 
 /// Sorted scores, from which every metric is computed.
 ///
@@ -32,8 +40,32 @@ use summary::Summary;
 /// ```
 #[derive(Debug)]
 pub struct RankedScores {
-    runs: Vec<Run>,
+    voxels: Voxels,
     summary: Summary,
+}
+
+/// Voxels that can be counted at any threshold.
+#[derive(Debug)]
+enum Voxels {
+    /// All in memory: lesion voxels in ascending order, healthy ones in none.
+    Counted(Split),
+    /// All sorted, some of the runs in files.
+    Sorted(Vec<Run>),
+}
+
+impl Voxels {
+    /// Lesion and healthy voxels whose key is at least `key`.
+    fn at_least(&self, key: u32) -> io::Result<(u64, u64)> {
+        match self {
+            Self::Counted(split) => Ok(split.at_least(key)),
+            Self::Sorted(runs) => {
+                let count =
+                    |run: &Run| Ok((run.positives.at_least(key)?, run.negatives.at_least(key)?));
+                let counts: Vec<(u64, u64)> = runs.iter().map(count).collect::<io::Result<_>>()?;
+                Ok(counts.into_iter().fold((0, 0), |sum, run| (sum.0 + run.0, sum.1 + run.1)))
+            }
+        }
+    }
 }
 
 /// ⌈Dice⌉, the greatest Dice over all thresholds, and its threshold.
@@ -60,10 +92,25 @@ impl RankedScores {
         pool.rank()
     }
 
-    /// Walks over the runs once, for all metrics.
-    fn of(runs: Vec<Run>) -> Result<Self, ScoreError> {
-        let summary = Summary::of(&runs).map_err(ScoreError::spill)?;
-        Ok(Self { runs, summary })
+    /// Ranks voxels in memory.
+    fn of_split(mut split: Split) -> Result<Self, ScoreError> {
+        let (lesion, healthy) = (split.positives.len(), split.negatives.len());
+        let few = lesion <= healthy / MOST_COUNTED && u32::try_from(healthy).is_ok();
+        if !few {
+            return Self::of_runs(vec![split.into_run()]);
+        }
+        split.sort_positives();
+        let mut summary = Summary::new(lesion as u64, healthy as u64);
+        for level in count::levels(&split.positives, &split.negatives) {
+            summary.add(&level);
+        }
+        Ok(Self { voxels: Voxels::Counted(split), summary })
+    }
+
+    /// Ranks sorted runs by one walk over all of them.
+    fn of_runs(runs: Vec<Run>) -> Result<Self, ScoreError> {
+        let summary = levels::summarise(&runs).map_err(ScoreError::spill)?;
+        Ok(Self { voxels: Voxels::Sorted(runs), summary })
     }
 
     /// Number of lesion voxels.
@@ -123,11 +170,8 @@ impl RankedScores {
             return Err(ShapeError::NotFinite { array: "threshold", index: Vec::new() }.into());
         }
         let key = float_order::encode(threshold);
-        let (mut true_positives, mut false_positives) = (0, 0);
-        for run in &self.runs {
-            true_positives += run.positives.at_least(key).map_err(ScoreError::spill)?;
-            false_positives += run.negatives.at_least(key).map_err(ScoreError::spill)?;
-        }
+        let at_least = self.voxels.at_least(key).map_err(ScoreError::spill)?;
+        let (true_positives, false_positives) = at_least;
         Ok(Confusion {
             true_positives,
             false_positives,

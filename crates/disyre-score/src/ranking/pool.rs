@@ -94,11 +94,11 @@ impl ScorePool {
     /// # Errors
     /// [`ScoreError::Spill`] if a temporary file cannot be read.
     pub fn rank(mut self) -> Result<RankedScores, ScoreError> {
-        self.pending.sort();
-        let Split { positives, negatives } = self.pending;
-        let last = Run { positives: Keys::Memory(positives), negatives: Keys::Memory(negatives) };
-        self.spilled.push(last);
-        RankedScores::of(self.spilled)
+        if self.spilled.is_empty() {
+            return RankedScores::of_split(self.pending);
+        }
+        self.spilled.push(self.pending.into_run());
+        RankedScores::of_runs(self.spilled)
     }
 
     /// Writes the pending voxels to temporary files, as a sorted run.

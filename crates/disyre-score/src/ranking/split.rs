@@ -4,6 +4,8 @@ use std::mem::take;
 
 use rayon::prelude::*;
 
+use super::keys::Keys;
+use super::levels::Run;
 use super::radix;
 use crate::float_order;
 
@@ -43,10 +45,28 @@ impl Split {
         });
     }
 
-    /// Sorts both lists on all cores, with as much memory again.
-    pub(super) fn sort(&mut self) {
+    /// Sorts the lesion voxels.
+    pub(super) fn sort_positives(&mut self) {
         self.positives = radix::sort(take(&mut self.positives));
+    }
+
+    /// Sorts both lists, with as much memory again.
+    pub(super) fn sort(&mut self) {
+        self.sort_positives();
         self.negatives = radix::sort(take(&mut self.negatives));
+    }
+
+    /// Both lists sorted, in memory.
+    pub(super) fn into_run(mut self) -> Run {
+        self.sort();
+        Run { positives: Keys::Memory(self.positives), negatives: Keys::Memory(self.negatives) }
+    }
+
+    /// Lesion and healthy voxels whose key is at least `key`; the lesion voxels are sorted.
+    pub(super) fn at_least(&self, key: u32) -> (u64, u64) {
+        let lesion = self.positives.len() - self.positives.partition_point(|&k| k < key);
+        let count = |piece: &[u32]| piece.iter().map(|&k| u64::from(k >= key)).sum::<u64>();
+        (lesion as u64, self.negatives.par_chunks(PIECE).map(count).sum())
     }
 }
 

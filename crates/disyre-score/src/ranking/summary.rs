@@ -1,8 +1,6 @@
 //! AP, ⌈Dice⌉ and AUROC from one walk over the levels.
 
-use std::io;
-
-use super::levels::{Level, Levels, Run};
+use super::levels::Level;
 use crate::{BestDice, float_order};
 
 /// What the metrics need of a ranking; the sums run from the greatest score down, whatever the runs.
@@ -19,23 +17,14 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Walks over all levels.
-    pub(super) fn of(runs: &[Run]) -> io::Result<Self> {
-        let mut summary = Self {
-            positives: runs.iter().map(|run| run.positives.count()).sum(),
-            negatives: runs.iter().map(|run| run.negatives.count()).sum(),
-            precisions: 0.0,
-            best: BestDice { dice: 0.0, threshold: f32::INFINITY },
-            twice_won: 0,
-        };
-        let mut levels = Levels::new(runs);
-        while let Some(level) = levels.next()? {
-            summary.add(&level);
-        }
-        Ok(summary)
+    /// The summary before the first level.
+    pub(super) fn new(positives: u64, negatives: u64) -> Self {
+        let best = BestDice { dice: 0.0, threshold: f32::INFINITY };
+        Self { positives, negatives, precisions: 0.0, best, twice_won: 0 }
     }
 
-    fn add(&mut self, at: &Level) {
+    /// Adds the next level, from the greatest down.
+    pub(super) fn add(&mut self, at: &Level) {
         self.precisions += at.new_positives as f64 * at.positives as f64 / at.predicted() as f64;
         let dice = 2.0 * at.positives as f64 / (at.predicted() + self.positives) as f64;
         if dice > self.best.dice {
