@@ -1,7 +1,9 @@
 //! Median of a cube about each voxel.
 
-use disyre_core::ndarray::{Array3, ArrayView3, Axis};
+use disyre_core::ndarray::{Array3, ArrayView3, ArrayViewMut1, Axis};
 use rayon::prelude::*;
+
+use crate::float_order;
 
 /// The median of the `size`³ voxels about each, those beyond an edge mirrored at it.
 ///
@@ -9,26 +11,38 @@ use rayon::prelude::*;
 /// `median_filter(volume, size, mode="reflect")`.
 pub(super) fn median_filter(volume: ArrayView3<'_, f32>, size: usize) -> Array3<f32> {
     let mut filtered = Array3::zeros(volume.raw_dim());
-    let (_, rows, columns) = volume.dim();
     filtered.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut slice)| {
-        let mut cube = Vec::with_capacity(size.pow(3));
-        for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
-            collect_cube(volume, [z, y, x], size, &mut cube);
-            let middle = cube.len() / 2;
-            slice[[y, x]] = *cube.select_nth_unstable_by(middle, f32::total_cmp).1;
+        let (mut rows, mut cube) = (Vec::new(), Vec::with_capacity(size.pow(3)));
+        for (y, row) in slice.axis_iter_mut(Axis(0)).enumerate() {
+            collect_rows(volume, [z, y], size, &mut rows);
+            filter_row(row, &rows, size, &mut cube);
         }
     });
     filtered
 }
 
-fn collect_cube(volume: ArrayView3<'_, f32>, at: [usize; 3], size: usize, cube: &mut Vec<f32>) {
-    cube.clear();
-    let axis = |axis: usize| {
-        let length = volume.len_of(Axis(axis));
-        (0..size).map(move |step| mirrored(at[axis] + step, size / 2, length))
-    };
-    for (z, y) in axis(0).flat_map(|z| axis(1).map(move |y| (z, y))) {
-        cube.extend(axis(2).map(|x| volume[[z, y, x]]));
+/// The `size`² rows about one, each mirrored at both of its ends, one after another and encoded by [`float_order`].
+fn collect_rows(volume: ArrayView3<'_, f32>, at: [usize; 2], size: usize, rows: &mut Vec<u32>) {
+    let (slices, lines, columns) = volume.dim();
+    let about = |at: usize, length| (at..at + size).map(move |p| mirrored(p, size / 2, length));
+    rows.clear();
+    for (z, y) in about(at[0], slices).flat_map(|z| about(at[1], lines).map(move |y| (z, y))) {
+        let padded = (0..columns + size - 1).map(|p| mirrored(p, size / 2, columns));
+        rows.extend(padded.map(|x| float_order::encode(volume[[z, y, x]])));
+    }
+}
+
+fn filter_row(mut row: ArrayViewMut1<'_, f32>, rows: &[u32], size: usize, cube: &mut Vec<u32>) {
+    // Most rows of a volume are background, whose median needs no search.
+    if rows.iter().all(|&key| key == rows[0]) {
+        return row.fill(float_order::decode(rows[0]));
+    }
+    let length = row.len() + size - 1;
+    for (x, median) in row.into_iter().enumerate() {
+        cube.clear();
+        rows.chunks_exact(length).for_each(|line| cube.extend_from_slice(&line[x..x + size]));
+        let middle = cube.len() / 2;
+        *median = float_order::decode(*cube.select_nth_unstable(middle).1);
     }
 }
 
