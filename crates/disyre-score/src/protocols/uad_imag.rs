@@ -26,7 +26,10 @@ use crate::{RankedScores, ScoreError, ScorePool};
 /// *other* volumes with a lesion, so it needs two. The healthy threshold comes from the cases without a lesion among
 /// those measured, and is left out where there are none. The paper's grids of thresholds are set by hand for each
 /// method ([`ThresholdGrid::Steps`] takes them); the default follows the scores. Volumes are not cropped to 224²: the
-/// crop removes background alone. A case of the paper is a brain at 1 mm; the filter's 4 voxels are 4 mm there.
+/// crop removes background alone. A case of the paper is a brain at 1 mm; the filter's 4 voxels are 4 mm there. The
+/// method's map is 0 outside the brain where the mask says so; without a mask, voxels of score 0 count as they are.
+///
+/// Holds about 20 bytes for each voxel of all cases.
 ///
 /// # Source
 /// `AlexanderFrotscher/UAD-IMAG`: `utils/evaluation.py` (`evaluate`), `utils/helpers.py` (`calc_dice_scores`,

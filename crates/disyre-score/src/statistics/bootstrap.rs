@@ -71,7 +71,8 @@ impl Bootstrap {
     /// returns `None` where it is undefined. It is called once with all subjects, once for each replicate, and once
     /// without each subject, on several threads.
     ///
-    /// A single subject, or a statistic that never varies, gives an interval of length 0: the data do not tell more.
+    /// The interval of a single subject, or of a statistic that never varies, has length 0: it then says nothing about
+    /// other subjects. Print the number of subjects beside an interval.
     ///
     /// # Errors
     /// [`ScoreError::Shape`] without a subject; [`ScoreError::UndefinedStatistic`] if the statistic is undefined over

@@ -85,7 +85,9 @@ impl Correction {
     /// The percentile that stands for the one asked for: `Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z)))`.
     fn apply(self, probability: f64) -> f64 {
         let shifted = self.bias + normal::quantile(probability);
-        normal::cdf(self.bias + shifted / (1.0 - self.acceleration * shifted))
+        // As |a| ≤ 1/6, the divisor reaches 0 beyond six standard deviations alone.
+        let divisor = (1.0 - self.acceleration * shifted).max(f64::MIN_POSITIVE);
+        normal::cdf(self.bias + shifted / divisor)
     }
 }
 
