@@ -39,6 +39,20 @@ pub enum ScoreError {
         /// What the system reports.
         source: std::io::Error,
     },
+    /// Bins that a score of 32 bits does not have.
+    #[error("a histogram by {bits} leading bits has bins of infinite width, or none; use 9 to 32")]
+    HistogramBits {
+        /// Leading bits of a score that name its bin.
+        bits: u32,
+    },
+    /// The index of a case that was not added.
+    #[error("there is no case {case} among {cases}; indices begin at 0")]
+    NoSuchCase {
+        /// The index.
+        case: usize,
+        /// Number of cases.
+        cases: usize,
+    },
     /// Settings of a bootstrap that give no interval.
     #[error(
         "a bootstrap of {replicates} replicates at level {level} gives no interval; use at least 100, and a level between 0 and 1"

@@ -26,10 +26,12 @@
 //! No features. This crate holds no model, no tensor library, no tiling and no file access.
 #![forbid(unsafe_code)]
 
+mod averaging;
 mod confusion;
 mod ensemble;
 mod error;
 mod float_order;
+mod histogram;
 mod image_level;
 pub mod protocols;
 mod ranking;
@@ -38,10 +40,15 @@ pub mod regions;
 mod residual;
 pub mod statistics;
 
+pub use averaging::Averaging;
 pub use confusion::Confusion;
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
 pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;
+pub use histogram::{
+    Bounded, ChosenThreshold, LeftOut, PooledBestDice, PooledCounts, ScoreHistogram,
+    ScoreHistogramConfig,
+};
 pub use image_level::ImageLevel;
 pub use ranking::{
     BestDice, Metrics, RankedScores, ScorePool, ScorePoolConfig, auroc, average_precision,

@@ -18,7 +18,7 @@ use crate::{Confusion, ScoreError, float_order};
 use levels::Run;
 pub use metrics::{Metrics, auroc, average_precision, best_dice, metrics};
 pub use pool::{ScorePool, ScorePoolConfig};
-use split::Split;
+pub(crate) use split::Split;
 use summary::Summary;
 
 /// Healthy voxels for each lesion voxel from which on they are counted and not sorted: the counts then stay small beside

@@ -14,9 +14,9 @@ const PIECE: usize = 1 << 16;
 
 /// Keys of lesion and healthy voxels, in no order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Split {
-    pub(super) positives: Vec<u32>,
-    pub(super) negatives: Vec<u32>,
+pub(crate) struct Split {
+    pub(crate) positives: Vec<u32>,
+    pub(crate) negatives: Vec<u32>,
 }
 
 impl Split {
@@ -26,7 +26,7 @@ impl Split {
     }
 
     /// Appends finite scores with their labels, as many of them.
-    pub(super) fn append(&mut self, scores: &[f32], labels: &[u8]) {
+    pub(crate) fn append(&mut self, scores: &[f32], labels: &[u8]) {
         let count = |labels: &[u8]| labels.iter().filter(|&&label| label != 0).count();
         let positives: Vec<usize> = labels.par_chunks(PIECE).map(count).collect();
         let total: usize = positives.iter().sum();
@@ -51,7 +51,7 @@ impl Split {
     }
 
     /// Sorts both lists, with as much memory again.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.sort_positives();
         self.negatives = radix::sort(take(&mut self.negatives));
     }
