@@ -168,3 +168,58 @@ impl Sweep {
 fn bordered(line: usize, height: usize, row: usize, plane: usize) -> usize {
     (line / height + 1) * plane + (line % height + 1) * row + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LesionConfig, OverlapRule};
+    use super::*;
+    use disyre_core::ndarray::Array3;
+    use proptest::prelude::*;
+
+    const SHAPE: [usize; 3] = [3, 5, 6];
+    const VOXELS: usize = 90;
+
+    fn array<T: Clone>(values: &[T]) -> Array3<T> {
+        Array3::from_shape_vec(SHAPE, values.to_vec()).unwrap()
+    }
+
+    fn rules() -> impl Strategy<Value = OverlapRule> {
+        let share = || prop::sample::select(vec![0.1, 0.25, 0.5, 1.0]);
+        prop_oneof![
+            Just(OverlapRule::AnyVoxel),
+            share().prop_map(OverlapRule::Share),
+            share().prop_map(OverlapRule::Iou),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn counts_at_every_threshold_are_those_of_new_components(
+            overlap in rules(),
+            label in prop::collection::vec(0u8..4, VOXELS),
+            brain in prop::collection::vec(0u8..5, VOXELS),
+            score in prop::collection::vec(0u8..40, VOXELS),
+            smallest in (0.0f64..4.0, 0.0f64..4.0),
+            in_brain: bool,
+        ) {
+            let label = array(&label).mapv(|label| u8::from(label == 0));
+            let (brain, score) = (array(&brain), array(&score).mapv(f32::from));
+            let lesions = Lesions::new(label.view(), in_brain.then(|| brain.view()), [1.0; 3]).unwrap();
+            let (smallest_lesion_mm3, smallest_finding_mm3) = smallest;
+            let config =
+                LesionConfig { overlap, smallest_lesion_mm3, smallest_finding_mm3, ..LesionConfig::default() };
+            let matcher = config.build().unwrap();
+            let changes = sweep(&lesions, score.view(), matcher.tally(&lesions)).unwrap();
+            for threshold in (0..40).map(|threshold| threshold as f32) {
+                let key = float_order::encode(threshold);
+                let last = changes.iter().rev().find(|change| change.key >= key);
+                let counts = last.map_or((0, 0), |last| (last.false_findings, last.detected));
+                let prediction = lesions.predicted(score.view(), threshold).unwrap();
+                let expected = matcher.measures(&lesions, prediction.view()).unwrap();
+                let expected = (expected.false_findings as u32, expected.detected as u32);
+                prop_assert_eq!(counts, expected, "at {}", threshold);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Measures of regions against cc3d, SciPy, MONAI, anomalib and NumPy; `fixtures/make_regions.py` made the values.
+
+use disyre_score::ndarray::{Array3, ArrayView3};
+use disyre_score::regions::{
+    Components, Connectivity, LesionConfig, Lesions, OverlapRule, ProCase, froc, pro,
+    surface_distances, volume_error,
+};
+use serde_json::Value;
+
+fn fixture() -> Value {
+    serde_json::from_str(include_str!("fixtures/regions.json")).unwrap()
+}
+
+/// An integer of 32 bits for each voxel.
+fn hashed(z: usize, y: usize, x: usize, seed: usize) -> u32 {
+    let term = |value: usize, factor: u32| (value as u32).wrapping_mul(factor);
+    let mut h = term(z, 73_856_093) ^ term(y, 19_349_663) ^ term(x, 83_492_791);
+    h ^= term(seed, 2_654_435_761);
+    h ^= h >> 13;
+    h = h.wrapping_mul(0x5bd1_e995);
+    h ^ h >> 15
+}
+
+fn drawn(index: usize, what: usize, seed: usize, below: usize) -> usize {
+    hashed(index, what, 7, seed) as usize % below
+}
+
+struct Ellipsoid {
+    centre: [i64; 3],
+    radii: [i64; 3],
+}
+
+impl Ellipsoid {
+    fn draw(index: usize, seed: usize, shape: [usize; 3]) -> Self {
+        Self {
+            centre: [0, 1, 2].map(|axis| drawn(index, axis, seed, shape[axis]) as i64),
+            radii: [0, 1, 2].map(|axis| 1 + drawn(index, 3 + axis, seed, 4) as i64),
+        }
+    }
+
+    fn holds(&self, voxel: (usize, usize, usize)) -> bool {
+        let voxel = [voxel.0, voxel.1, voxel.2];
+        let [dz, dy, dx] = [0, 1, 2].map(|axis| (voxel[axis] as i64 - self.centre[axis]).pow(2));
+        let [a, b, c] = self.radii.map(|radius| radius * radius);
+        dz * b * c + dy * a * c + dx * a * b <= a * b * c
+    }
+}
+
+/// Label and score of a case of the fixture.
+fn case(shape: [usize; 3], count: usize, seed: usize) -> (Array3<u8>, Array3<f32>) {
+    let lesions: Vec<_> = (0..count).map(|index| Ellipsoid::draw(index, seed, shape)).collect();
+    let others = (0..count + 2).map(|index| Ellipsoid::draw(index, seed + 1, shape));
+    let label = Array3::from_shape_fn(shape, |voxel| {
+        u8::from(lesions.iter().any(|lesion| lesion.holds(voxel)))
+    });
+    let mut score = Array3::from_shape_fn(shape, |(z, y, x)| hashed(z, y, x, seed) % 256);
+    for (index, mut bright) in lesions.into_iter().chain(others).enumerate() {
+        if index % 3 == 2 {
+            continue;
+        }
+        for axis in 0..3 {
+            bright.centre[axis] += drawn(index, 6 + axis, seed, 3) as i64 - 1;
+        }
+        let more = 200 + drawn(index, 9, seed, 500) as u32;
+        for (voxel, score) in score.indexed_iter_mut() {
+            *score += if bright.holds(voxel) { more } else { 0 };
+        }
+    }
+    (label, score.mapv(|score| score as f32 / 1024.0))
+}
+
+/// Sum of integers, each times its position mod 97 plus 1.
+fn checksum(values: impl IntoIterator<Item = u64>) -> u64 {
+    values.into_iter().zip((1..=97).cycle()).map(|(value, factor)| value * factor).sum()
+}
+
+fn shape_of(value: &Value) -> [usize; 3] {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn number(value: &Value) -> usize {
+    value.as_u64().expect("the fixture holds a count") as usize
+}
+
+#[track_caller]
+fn assert_near(got: f64, expected: &Value, tolerance: f64) {
+    let expected = expected.as_f64().expect("the fixture holds a number");
+    assert!((got - expected).abs() <= tolerance, "{got} is not {expected}");
+}
+
+/// The cases of the fixture, their sums checked.
+fn cases(fixture: &Value) -> Vec<(&Value, Array3<u8>, Array3<f32>)> {
+    let made = fixture["cases"].as_array().unwrap().iter().map(|value| {
+        let (label, score) =
+            case(shape_of(&value["shape"]), number(&value["count"]), number(&value["seed"]));
+        let sum = checksum(label.iter().map(|&label| label.into()));
+        assert_eq!(sum, value["label_checksum"].as_u64().unwrap());
+        let sum = checksum(score.iter().map(|score| (score * 1024.0) as u64));
+        assert_eq!(sum, value["score_checksum"].as_u64().unwrap());
+        (value, label, score)
+    });
+    made.collect()
+}
+
+fn lesions(value: &Value, label: ArrayView3<'_, u8>) -> Lesions<'static> {
+    let spacing_mm: [f64; 3] = serde_json::from_value(value["spacing_mm"].clone()).unwrap();
+    Lesions::new(label, None, spacing_mm).unwrap()
+}
+
+#[test]
+fn components_are_those_of_cc3d_and_scipy() {
+    for noise in fixture()["noise"].as_array().unwrap() {
+        let every = number(&noise["every"]);
+        let mask = Array3::from_shape_fn(shape_of(&noise["shape"]), |(z, y, x)| {
+            u8::from(hashed(z, y, x, every) % every as u32 == 0)
+        });
+        assert_eq!(
+            checksum(mask.iter().map(|&inside| inside.into())),
+            noise["checksum"].as_u64().unwrap()
+        );
+        for (name, connectivity) in
+            [("faces", Connectivity::Faces), ("corners", Connectivity::Corners)]
+        {
+            let (found, expected) = (Components::new(mask.view(), connectivity), &noise[name]);
+            let sum = checksum(found.labels().iter().map(|&label| label.into()));
+            assert_eq!(sum, expected["labels_checksum"].as_u64().unwrap());
+            assert_eq!(serde_json::to_value(found.sizes()).unwrap(), expected["sizes"]);
+            for (index, component) in found.iter().enumerate() {
+                assert_eq!(component.lower, shape_of(&expected["lower"][index]));
+                assert_eq!(component.upper, shape_of(&expected["upper"][index]));
+                for (axis, centre) in component.centroid().into_iter().enumerate() {
+                    assert_near(centre, &expected["centroids"][index][axis], 1e-12);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lesions_and_findings_are_counted_as_by_isles_and_the_definitions() {
+    let fixture = fixture();
+    for (value, label, score) in cases(&fixture) {
+        let lesions = lesions(value, label.view());
+        for at in value["at"].as_array().unwrap() {
+            let threshold = at["threshold"].as_f64().unwrap() as f32;
+            let prediction = lesions.predicted(score.view(), threshold).unwrap();
+            let measure = |overlap| {
+                let config = LesionConfig { overlap, ..LesionConfig::default() };
+                config.build().unwrap().measures(&lesions, prediction.view()).unwrap()
+            };
+            let (found, expected) = (measure(OverlapRule::AnyVoxel), &at["any_voxel"]);
+            assert_eq!(found.lesions, expected["lesions"].as_u64().unwrap());
+            assert_eq!(found.detected, expected["detected"].as_u64().unwrap());
+            assert_eq!(found.false_findings, expected["false_findings"].as_u64().unwrap());
+            let findings = found.true_findings + found.false_findings;
+            assert_eq!(findings, expected["findings"].as_u64().unwrap());
+            assert_near(found.f1().unwrap(), &expected["f1"], 1e-15);
+            for (rule, name) in
+                [(OverlapRule::Iou(0.25), "iou"), (OverlapRule::Share(0.25), "share")]
+            {
+                let (found, expected) = (measure(rule), &at[name]);
+                assert_eq!(found.detected, expected["detected"].as_u64().unwrap());
+                assert_eq!(found.true_findings, expected["true_findings"].as_u64().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn surfaces_are_as_far_apart_as_in_monai_and_scipy() {
+    let fixture = fixture();
+    for (value, label, score) in cases(&fixture) {
+        let lesions = lesions(value, label.view());
+        for at in value["at"].as_array().unwrap() {
+            let threshold = at["threshold"].as_f64().unwrap() as f32;
+            let prediction = lesions.predicted(score.view(), threshold).unwrap();
+            let found = surface_distances(&lesions, prediction.view()).unwrap().unwrap();
+            let expected = &at["surface"];
+            assert_near(found.hausdorff_95_mm, &expected["scipy_hausdorff_95_mm"], 1e-12);
+            assert_near(found.mean_mm, &expected["scipy_mean_mm"], 1e-12);
+            // MONAI computes in single precision.
+            assert_near(found.hausdorff_95_mm, &expected["hausdorff_95_mm"], 1e-5);
+            assert_near(found.hausdorff_mm, &expected["hausdorff_mm"], 1e-5);
+            assert_near(found.mean_mm, &expected["mean_mm"], 1e-5);
+            let volume = volume_error(&lesions, prediction.view()).unwrap();
+            let voxels = (volume.predicted_mm3 / lesions.voxel_mm3()).round();
+            assert_eq!(voxels, at["predicted_voxels"].as_f64().unwrap());
+            assert_eq!(lesions.voxels(), value["lesion_voxels"].as_u64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn overlap_of_regions_is_that_of_mvtec_and_anomalib() {
+    let fixture = fixture();
+    let made: Vec<_> = cases(&fixture)
+        .into_iter()
+        .map(|(value, label, score)| {
+            let lesions = lesions(value, label.view());
+            (value, ProCase::new(&lesions, score.view()).unwrap())
+        })
+        .collect();
+    for (name, limit) in [("0.05", 0.05), ("0.3", 0.3), ("1.0", 1.0)] {
+        for (value, case) in &made {
+            let found = pro([case], limit).unwrap();
+            assert_near(found, &value["pro"][name], 1e-12);
+            // anomalib computes in single precision.
+            assert_near(found, &value["anomalib_pro"][name], 1e-6);
+        }
+        let pooled = pro(made.iter().map(|(_, case)| case), limit).unwrap();
+        assert_near(pooled, &fixture["pooled_pro"][name], 1e-12);
+    }
+}
+
+#[test]
+fn the_curve_is_that_of_components_found_anew_at_every_threshold() {
+    let fixture = fixture();
+    let config = LesionConfig { overlap: OverlapRule::AnyVoxel, ..LesionConfig::default() };
+    let matcher = config.build().unwrap();
+    let made: Vec<_> = cases(&fixture)
+        .into_iter()
+        .map(|(value, label, score)| {
+            matcher.froc_case(&lesions(value, label.view()), score.view()).unwrap()
+        })
+        .collect();
+    let curve = froc(&made).unwrap();
+    let found: Vec<(f64, f64, f64)> = curve
+        .points
+        .iter()
+        .map(|point| {
+            let false_findings = (point.false_positives_per_scan * 3.0).round();
+            let detected = (point.sensitivity * curve.lesions as f64).round();
+            (point.threshold.into(), false_findings, detected)
+        })
+        .collect();
+    let expected: Vec<(f64, f64, f64)> =
+        serde_json::from_value(fixture["froc_points"].clone()).unwrap();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn sensitivities_of_isolated_marks_are_those_of_monai() {
+    let fixture = fixture();
+    let marks = &fixture["marks"];
+    let matcher = LesionConfig::default().build().unwrap();
+    let made = (0..3).map(|seed| {
+        let mut label = Array3::<u8>::zeros((1, 9, 21));
+        let mut score = Array3::<f32>::zeros((1, 9, 21));
+        for index in 0..40 {
+            let at = [0, 1 + 2 * (index % 4), 1 + 2 * (index / 4)];
+            score[at] = (1 + (index * 37 + seed * 11) % 101 + seed * 101) as f32 / 512.0;
+            label[at] = u8::from(drawn(index, 1, seed, 3) == 0);
+        }
+        let sum = checksum(score.iter().map(|score| (score * 512.0) as u64));
+        assert_eq!(sum, marks["checksums"][seed].as_u64().unwrap());
+        let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
+        matcher.froc_case(&lesions, score.view()).unwrap()
+    });
+    let made: Vec<_> = made.collect();
+    let curve = froc(&made).unwrap();
+    let rates: Vec<f64> = serde_json::from_value(marks["rates"].clone()).unwrap();
+    assert_eq!(curve.lesions, marks["lesions"].as_u64().unwrap());
+    assert_near(curve.mean_sensitivity(&rates).unwrap(), &marks["mean_sensitivity"], 1e-12);
+}
