@@ -109,14 +109,17 @@ impl Sweep {
     /// The findings around a cell, each once: at most 26 are found before equal ones are left out.
     fn neighbours(&mut self, cell: usize) -> ([u32; 26], usize) {
         let (mut found, mut count) = ([0; 26], 0);
+        let mut last = OUTSIDE; // most neighbours entered the same finding
         let corner = cell - self.plane - self.row - 1;
         for start in (0..3).flat_map(|z| (0..3).map(move |y| (z, y))) {
             let start = corner + start.0 * self.plane + start.1 * self.row;
             for other in start..start + 3 {
-                if self.cells[other] & OUTSIDE != 0 {
+                let entered = self.cells[other];
+                if entered & OUTSIDE != 0 || entered == last {
                     continue;
                 }
-                let finding = self.root(self.cells[other]);
+                last = entered;
+                let finding = self.root(entered);
                 if !found[..count].contains(&finding) {
                     found[count] = finding;
                     count += 1;
