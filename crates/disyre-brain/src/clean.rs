@@ -1,112 +1,22 @@
 //! From a probability to one solid part: threshold, largest component, holes filled.
 
-use std::collections::VecDeque;
-
 use disyre_core::ndarray::{Array3, ArrayView3};
+use disyre_core::{Component, Components, Connectivity};
 
 /// Mask of the largest part where the probability reaches a threshold, holes filled; voxels connect through faces.
 ///
 /// Of equally large parts the first counts. A hole is what no path of voxels outside leads to the border of the array.
 pub(crate) fn solid(probability: ArrayView3<'_, f32>, threshold: f32) -> Array3<u8> {
-    let inside = probability.mapv(|share| share >= threshold);
-    let parts = label(&inside);
-    let Some(largest) = parts.largest() else { return Array3::zeros(inside.raw_dim()) };
-    let mut mask = parts.labels.mapv(|part| u8::from(part == largest));
-    fill_holes(&mut mask);
-    mask
+    let inside = probability.mapv(|share| u8::from(share >= threshold));
+    let parts = Components::new(inside.view(), Connectivity::Faces);
+    let Some(largest) = parts.largest() else { return inside };
+    let outside = parts.mask(|part| part == largest).mapv(|inside| 1 - inside);
+    let spaces = Components::new(outside.view(), Connectivity::Faces);
+    spaces.mask(|space| reaches_border(&spaces[space], spaces.shape())).mapv(|outside| 1 - outside)
 }
 
-/// Parts of a mask, numbered from 1; 0 outside.
-struct Parts {
-    labels: Array3<u32>,
-    voxels: Vec<usize>,
-}
-
-impl Parts {
-    fn largest(&self) -> Option<u32> {
-        let numbered = self.voxels.iter().enumerate().rev();
-        numbered.max_by_key(|(_, voxels)| **voxels).map(|(index, _)| index as u32 + 1)
-    }
-}
-
-fn label(inside: &Array3<bool>) -> Parts {
-    let mut parts = Parts { labels: Array3::zeros(inside.raw_dim()), voxels: Vec::new() };
-    let shape = shape_of(inside);
-    for start in 0..inside.len() {
-        let start = unravel(start, shape);
-        if !inside[start] || parts.labels[start] != 0 {
-            continue;
-        }
-        let part = parts.voxels.len() as u32 + 1;
-        parts.labels[start] = part;
-        let labels = &mut parts.labels;
-        let voxels = flood(VecDeque::from([start]), shape, |voxel| {
-            let joins = inside[voxel] && labels[voxel] == 0;
-            if joins {
-                labels[voxel] = part;
-            }
-            joins
-        });
-        parts.voxels.push(voxels);
-    }
-    parts
-}
-
-fn fill_holes(mask: &mut Array3<u8>) {
-    let shape = shape_of(mask);
-    let mut outside = mask.mapv(|_| false);
-    let mut queue = VecDeque::new();
-    for index in 0..mask.len() {
-        let voxel = unravel(index, shape);
-        let border = (0..3).any(|axis| voxel[axis] == 0 || voxel[axis] + 1 == shape[axis]);
-        if border && mask[voxel] == 0 {
-            outside[voxel] = true;
-            queue.push_back(voxel);
-        }
-    }
-    flood(queue, shape, |voxel| {
-        let joins = mask[voxel] == 0 && !outside[voxel];
-        outside[voxel] |= joins;
-        joins
-    });
-    mask.zip_mut_with(&outside, |inside, &outside| *inside = u8::from(!outside));
-}
-
-/// Visits face neighbours of a queue as long as they join; the number of voxels that were in the queue.
-fn flood(
-    mut queue: VecDeque<[usize; 3]>,
-    shape: [usize; 3],
-    mut joins: impl FnMut([usize; 3]) -> bool,
-) -> usize {
-    let mut visited = 0;
-    while let Some(voxel) = queue.pop_front() {
-        visited += 1;
-        for axis in 0..3 {
-            let mut neighbour = voxel;
-            if voxel[axis] > 0 {
-                neighbour[axis] = voxel[axis] - 1;
-                if joins(neighbour) {
-                    queue.push_back(neighbour);
-                }
-            }
-            if voxel[axis] + 1 < shape[axis] {
-                neighbour[axis] = voxel[axis] + 1;
-                if joins(neighbour) {
-                    queue.push_back(neighbour);
-                }
-            }
-        }
-    }
-    visited
-}
-
-/// Index along each axis of a voxel in memory order.
-fn unravel(position: usize, [_, height, width]: [usize; 3]) -> [usize; 3] {
-    [position / (height * width), position / width % height, position % width]
-}
-
-fn shape_of<T>(array: &Array3<T>) -> [usize; 3] {
-    array.dim().into()
+fn reaches_border(space: &Component, shape: [usize; 3]) -> bool {
+    (0..3).any(|axis| space.lower[axis] == 0 || space.upper[axis] == shape[axis])
 }
 
 #[cfg(test)]
