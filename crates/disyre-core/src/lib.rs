@@ -1,7 +1,7 @@
 //! The vocabulary that the disyre crates share: volumes and grids, severities, seeding keys, and the narrow traits between stages.
 //!
 //! Take this crate to implement one of the traits (your own [`Restorer`], [`TissueModel`] or [`PairSource`])
-//! without depending on the rest; take `disyre` for the whole pipeline. It holds no algorithms.
+//! without depending on the rest; take `disyre` for the whole pipeline. Its only algorithm is [`Components`].
 //!
 //! ```
 //! use disyre_core::{Grid, Key, Severity, Volume, rand::RngExt};
@@ -20,7 +20,7 @@
 //! # Ok::<(), disyre_core::SeverityError>(())
 //! ```
 //!
-//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
+//! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`], [`Components`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
 //!
 //! Feature `files` adds `write_whole`, which writes a file whole or not at all. This crate reads no files and holds no
 //! model.

@@ -1,4 +1,5 @@
 //! Components against a flood fill, on masks of any density.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! Measures of regions against cc3d, SciPy, MONAI, anomalib and NumPy; `fixtures/make_regions.py` made the values.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use disyre_score::ndarray::{Array3, ArrayView3};
 use disyre_score::regions::{
-    Components, Connectivity, LesionConfig, Lesions, OverlapRule, ProCase, froc, pro,
+    Components, Connectivity, LesionConfig, Lesions, OverlapRule, ProCase, SizeBins, froc, pro,
     surface_distances, volume_error,
 };
 use serde_json::Value;
@@ -261,4 +262,113 @@ fn sensitivities_of_isolated_marks_are_those_of_monai() {
     let rates: Vec<f64> = serde_json::from_value(marks["rates"].clone()).unwrap();
     assert_eq!(curve.lesions, marks["lesions"].as_u64().unwrap());
     assert_near(curve.mean_sensitivity(&rates).unwrap(), &marks["mean_sensitivity"], 1e-12);
+}
+
+/// Bars along x, by start and length.
+fn bars(lengths: &[(usize, usize)]) -> Array3<u8> {
+    let mut mask = Array3::zeros((1, 1, 24));
+    for &(start, length) in lengths {
+        (start..start + length).for_each(|x| mask[[0, 0, x]] = 1);
+    }
+    mask
+}
+
+#[test]
+fn lesions_are_counted_in_their_bins_and_small_ones_left_out() {
+    // Lesions of 10, 20, 30 and 40 mm³; findings on all but the third, one on nothing.
+    let label = bars(&[(1, 1), (5, 2), (10, 3), (16, 4)]);
+    let prediction = bars(&[(1, 1), (6, 1), (17, 2), (22, 1)]);
+    let lesions = Lesions::new(label.view(), None, [10.0, 1.0, 1.0]).unwrap();
+    let bins = SizeBins::new(vec![20.0, 40.0]).unwrap();
+    let measure = |smallest_lesion_mm3, smallest_finding_mm3| {
+        let overlap = OverlapRule::default();
+        let bins = bins.clone();
+        let config = LesionConfig { overlap, bins, smallest_lesion_mm3, smallest_finding_mm3 };
+        config.build().unwrap().measures(&lesions, prediction.view()).unwrap()
+    };
+    let all = measure(0.0, 0.0);
+    let by_size: Vec<_> = all.by_size.iter().map(|bin| (bin.lesions, bin.detected)).collect();
+    assert_eq!(by_size, [(1, 1), (2, 1), (1, 1)]);
+    assert_eq!((all.recall(), all.precision()), (Some(0.75), Some(0.75)));
+    assert_eq!(all.f1(), Some(6.0 / 8.0));
+    // A finding on a lesion that is too small to count is neither true nor false.
+    let greater = measure(15.0, 0.0);
+    let by_size: Vec<_> = greater.by_size.iter().map(|bin| bin.lesions).collect();
+    assert_eq!((by_size, greater.lesions, greater.detected), (vec![0, 2, 1], 3, 2));
+    assert_eq!((greater.true_findings, greater.false_findings), (2, 1));
+    // Findings of one voxel are removed, and what they found is missed.
+    let removed = measure(0.0, 15.0);
+    assert_eq!((removed.detected, removed.true_findings, removed.false_findings), (1, 1, 0));
+}
+
+#[test]
+fn nothing_predicted_or_nothing_to_find_leaves_measures_undefined() {
+    let (none, some) = (bars(&[]), bars(&[(3, 2)]));
+    let matcher = LesionConfig::default().build().unwrap();
+    let of = |label: &Array3<u8>, prediction: &Array3<u8>| {
+        let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
+        let found = matcher.measures(&lesions, prediction.view()).unwrap();
+        let distances = surface_distances(&lesions, prediction.view()).unwrap();
+        let volume = volume_error(&lesions, prediction.view()).unwrap();
+        (found.recall(), found.precision(), found.f1(), distances.is_some(), volume.relative())
+    };
+    assert_eq!(of(&none, &none), (None, None, None, false, None));
+    assert_eq!(of(&some, &none), (Some(0.0), None, Some(0.0), false, Some(-1.0)));
+    assert_eq!(of(&none, &some), (None, Some(0.0), Some(0.0), false, None));
+    assert_eq!(of(&some, &some), (Some(1.0), Some(1.0), Some(1.0), true, Some(0.0)));
+}
+
+#[test]
+fn curves_without_lesions_or_healthy_voxels_are_errors() {
+    let score = Array3::from_shape_fn((1, 1, 24), |(_, _, x)| x as f32);
+    let made = |label: &Array3<u8>| {
+        let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
+        let case = LesionConfig::default().build().unwrap();
+        let case = case.froc_case(&lesions, score.view()).unwrap();
+        (case, ProCase::new(&lesions, score.view()).unwrap())
+    };
+    let (healthy, all) = (made(&bars(&[])), made(&bars(&[(0, 24)])));
+    assert!(
+        froc([&healthy.0])
+            .unwrap_err()
+            .to_string()
+            .starts_with("FROC is undefined: none of the 24")
+    );
+    assert!(froc([]).is_err() && pro([], 0.3).is_err());
+    assert!(pro([&healthy.1], 0.3).unwrap_err().to_string().starts_with("PRO is undefined: none"));
+    assert!(pro([&all.1], 0.3).unwrap_err().to_string().starts_with("PRO is undefined: all"));
+    for limit in [0.0, -0.3, 1.1, f64::NAN] {
+        assert!(pro([&healthy.1, &all.1], limit).is_err());
+    }
+    // A healthy scan counts as a scan, and the lesions of another are found beside it.
+    assert_eq!(froc([&healthy.0, &all.0]).unwrap().scans, 2);
+}
+
+#[test]
+fn a_map_that_is_the_same_everywhere_detects_nothing() {
+    let label = bars(&[(3, 2)]);
+    let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
+    let case = LesionConfig::default().build().unwrap();
+    let case = case.froc_case(&lesions, Array3::zeros((1, 1, 24)).view()).unwrap();
+    assert_eq!(froc([&case]).unwrap().sensitivity_at(8.0), 0.0);
+}
+
+#[test]
+fn measures_are_the_same_on_any_number_of_threads() {
+    let fixture = fixture();
+    let measure = || {
+        let made = cases(&fixture).into_iter().map(|(value, label, score)| {
+            let lesions = lesions(value, label.view());
+            let prediction = lesions.predicted(score.view(), 0.25).unwrap();
+            let matcher = LesionConfig::default().build().unwrap();
+            let curve = froc([&matcher.froc_case(&lesions, score.view()).unwrap()]).unwrap();
+            let overlap = pro([&ProCase::new(&lesions, score.view()).unwrap()], 0.3).unwrap();
+            (curve, overlap, surface_distances(&lesions, prediction.view()).unwrap())
+        });
+        made.collect::<Vec<_>>()
+    };
+    let on = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(measure)
+    };
+    assert_eq!(on(1), on(5));
 }
