@@ -18,14 +18,14 @@ pub use pooled::{Bounded, PooledBestDice, PooledCounts};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreHistogramConfig {
-    /// Leading bits of a score that name its bin, 9 to 32. A bin is `2^(9 − bits)` of its score wide: at 20 bits, the
-    /// default, half a thousandth.
+    /// Leading bits of a score that name its bin, 9 to 32. A bin is `2^(9 − bits)` of its score wide: at 18 bits, the
+    /// default, 2 thousandths.
     pub bits: u32,
 }
 
 impl Default for ScoreHistogramConfig {
     fn default() -> Self {
-        Self { bits: 20 }
+        Self { bits: 18 }
     }
 }
 
@@ -47,7 +47,7 @@ impl ScoreHistogramConfig {
 ///
 /// A bin is named by the leading bits of a score, so it is narrow where scores are small. Pooled measures of any set of
 /// cases, repeats included, come with bounds ([`Bounded`]); thresholds are the lower ends of bins, where counts are
-/// exact. Takes 12 bytes for each bin of a case that holds a voxel, some 20,000 for a map of millions of voxels.
+/// exact. Takes 12 bytes for each bin of a case that holds a voxel, some 5,000 for a map of millions of voxels.
 ///
 /// ```
 /// use disyre_score::{Bootstrap, Key, ScoreHistogram};
@@ -80,7 +80,7 @@ struct Count {
     negatives: u32,
 }
 
-/// 20 bits.
+/// 18 bits.
 impl Default for ScoreHistogram {
     fn default() -> Self {
         let ScoreHistogramConfig { bits } = ScoreHistogramConfig::default();

@@ -21,9 +21,11 @@ pub use pool::{ScorePool, ScorePoolConfig};
 pub(crate) use split::Split;
 use summary::Summary;
 
-/// Healthy voxels for each lesion voxel from which on they are counted and not sorted: the counts then stay small beside
-/// the voxels.
-const MOST_COUNTED: usize = 8;
+/// Most lesion voxels between which healthy ones are counted and not sorted: the counts of more leave the cache.
+const MOST_COUNTED: usize = 1 << 19;
+
+/// Least number of healthy voxels for each lesion voxel that are counted: the counts then stay small beside the voxels.
+const LEAST_HEALTHY: usize = 8;
 
 /// Sorted scores, from which every metric is computed.
 ///
@@ -95,8 +97,8 @@ impl RankedScores {
     /// Ranks voxels in memory.
     fn of_split(mut split: Split) -> Result<Self, ScoreError> {
         let (lesion, healthy) = (split.positives.len(), split.negatives.len());
-        let few = lesion <= healthy / MOST_COUNTED && u32::try_from(healthy).is_ok();
-        if !few {
+        let counted = lesion <= MOST_COUNTED.min(healthy / LEAST_HEALTHY);
+        if !counted || u32::try_from(healthy).is_err() {
             return Self::of_runs(vec![split.into_run()]);
         }
         split.sort_positives();
