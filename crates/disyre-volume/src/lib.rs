@@ -45,7 +45,7 @@ pub use names::{
 };
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};
-pub use nifti_file::write::{write_labels, write_map, write_mask, write_volume};
+pub use nifti_file::write::{write_labels, write_map, write_mask, write_scan, write_volume};
 pub use orientation::{Orientation, to_ras};
 pub use resample::{Interpolation, resample_mask, resample_to_grid, resample_to_spacing};
 pub use voxel_box::{VoxelBox, crop, foreground_box};

@@ -125,6 +125,39 @@ impl Datatype {
             Self::Float64 => extend!(f64),
         }
     }
+
+    /// Appends voxels to `bytes` as they are stored: the number nearest to `(voxel − inter) / slope`, computed in `f64`;
+    /// beyond the range of the type, its end.
+    pub(crate) fn encode(
+        self,
+        endian: Endian,
+        (slope, inter): (f64, f64),
+        voxels: impl Iterator<Item = f32>,
+        bytes: &mut Vec<u8>,
+    ) {
+        let stored = voxels.map(|voxel| (f64::from(voxel) - inter) / slope);
+        macro_rules! extend {
+            ($type:ty, $number:expr) => {{
+                let numbers = stored.map(|value: f64| $number(value) as $type);
+                match endian {
+                    Endian::Little => bytes.extend(numbers.flat_map(<$type>::to_le_bytes)),
+                    Endian::Big => bytes.extend(numbers.flat_map(<$type>::to_be_bytes)),
+                }
+            }};
+        }
+        match self {
+            Self::Uint8 => extend!(u8, f64::round),
+            Self::Int8 => extend!(i8, f64::round),
+            Self::Uint16 => extend!(u16, f64::round),
+            Self::Int16 => extend!(i16, f64::round),
+            Self::Uint32 => extend!(u32, f64::round),
+            Self::Int32 => extend!(i32, f64::round),
+            Self::Uint64 => extend!(u64, f64::round),
+            Self::Int64 => extend!(i64, f64::round),
+            Self::Float32 => extend!(f32, std::convert::identity),
+            Self::Float64 => extend!(f64, std::convert::identity),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +170,21 @@ mod tests {
         Datatype::Int16.decode(Endian::Little, (0.5, 1.0), &[0xfe, 0xff, 4, 0], &mut voxels);
         Datatype::Int16.decode(Endian::Big, (0.5, 1.0), &[0xff, 0xfe, 0, 4], &mut voxels);
         assert_eq!(voxels, [0.0, 3.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn voxels_are_stored_as_they_were_read_and_nothing_leaves_the_range() {
+        let bytes = [0xfe, 0xff, 4, 0, 0x34, 0x12, 0, 0x80];
+        for endian in [Endian::Little, Endian::Big] {
+            let (mut voxels, mut again) = (Vec::new(), Vec::new());
+            Datatype::Int16.decode(endian, (0.37, 1.5), &bytes, &mut voxels);
+            Datatype::Int16.encode(endian, (0.37, 1.5), voxels.into_iter(), &mut again);
+            assert_eq!(again, bytes);
+        }
+        let mut stored = Vec::new();
+        let voxels = [-3.0, 1.4, 254.6, 400.0].into_iter();
+        Datatype::Uint8.encode(Endian::Little, (1.0, 0.0), voxels, &mut stored);
+        assert_eq!(stored, [0, 1, 255, 255]);
     }
 
     #[test]

@@ -54,6 +54,46 @@ pub fn write_mask(path: &Path, like: &Scan, mask: ArrayView3<'_, u8>) -> Result<
     write_file(path, &head, |out| write_bytes(out, mask))
 }
 
+/// Writes intensities as the file of `like` stores them: its header, its voxel type and its scaling.
+///
+/// What equals the scan's intensity is stored as the scan stored it, up to the precision of `f32`; integers are rounded,
+/// and stay in the range of their type.
+///
+/// # Shapes and units
+/// `data` is `(z, y, x)`, the shape of `like.volume`, in its unit. `path` ends in `.nii` or `.nii.gz`.
+///
+/// # Errors
+/// As [`write_map`].
+///
+/// ```
+/// use disyre_volume::{Grid, Scan, Volume, write_scan, write_labels};
+/// # let folder = tempfile::tempdir()?;
+/// # let [path, changed] = ["a.nii", "b.nii"].map(|name| folder.path().join(name));
+/// let grid = Grid::from_spacing([1, 1, 3], [1.0; 3]);
+/// write_labels(&path, disyre_core::ndarray::array![[[1, 2, 3]]].view(), &grid)?; // uint8
+/// let scan = Scan::read(&path)?;
+/// write_scan(&changed, &scan, (&scan.volume.data * 1.3).view())?;
+/// assert_eq!(Scan::read(&changed)?.volume.data.as_slice(), Some(&[1.0, 3.0, 4.0][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_scan(path: &Path, like: &Scan, data: ArrayView3<'_, f32>) -> Result<(), VolumeError> {
+    ensure_same_shape("data", like.volume.data.shape(), data.shape())?;
+    ensure_finite("data", &data)?;
+    let header = &like.header;
+    let mut head = header.bytes.clone();
+    single_volume(&mut head, header);
+    write_file(path, &head, |out| {
+        let mut bytes = Vec::new();
+        for plane in data.axis_iter(Axis(0)) {
+            bytes.clear();
+            let voxels = plane.iter().copied();
+            header.datatype.encode(header.endian, header.scaling, voxels, &mut bytes);
+            out.write_all(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
 /// Writes a volume to a new NIfTI-1 file of float32: little-endian, in millimetres, its affine as the sform.
 ///
 /// # Shapes and units
@@ -92,13 +132,18 @@ fn inherit(header: &ScanHeader, datatype: Datatype) -> Vec<u8> {
         Endian::Little => describe_voxels::<LittleEndian>(&mut bytes, header.version, datatype),
         Endian::Big => describe_voxels::<BigEndian>(&mut bytes, header.version, datatype),
     }
+    single_volume(&mut bytes, header);
+    bytes
+}
+
+/// Describes one volume where the input is a series.
+fn single_volume(bytes: &mut [u8], header: &ScanHeader) {
     if header.volumes() > 1 {
         match header.endian {
-            Endian::Little => keep_one_volume::<LittleEndian>(&mut bytes, header.version),
-            Endian::Big => keep_one_volume::<BigEndian>(&mut bytes, header.version),
+            Endian::Little => keep_one_volume::<LittleEndian>(bytes, header.version),
+            Endian::Big => keep_one_volume::<BigEndian>(bytes, header.version),
         }
     }
-    bytes
 }
 
 /// Voxel type and start, slope 1, offset 0, display range unset.
