@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use disyre::diffusion::DiffusionError;
+use disyre::implant::ImplantError;
 use disyre::tissue::TissueError;
 use disyre::volume::VolumeError;
 use disyre_experiment::ExperimentError;
@@ -74,6 +75,9 @@ pub(crate) enum CliError {
     /// Some runs of an experiment failed.
     #[error("{} of {total} runs failed; go on with --continue once the causes are gone:{}", failed.len(), runs(failed))]
     Runs { total: usize, failed: Vec<(String, ExperimentError)> },
+    /// A healthy scan cannot be brought to MNI space.
+    #[error("its registration is {verdict}")]
+    DoubtfulHost { verdict: String },
     /// Some of several cases failed.
     #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
     Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
@@ -105,6 +109,12 @@ impl CliError {
 
 impl From<VolumeError> for CliError {
     fn from(error: VolumeError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl From<ImplantError> for CliError {
+    fn from(error: ImplantError) -> Self {
         Self::Pipeline(error.into())
     }
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// A scan could not be registered.
     #[error(transparent)]
     Register(#[from] disyre_register::RegisterError),
+    /// Statistics of lesions, shapes or implants failed.
+    #[error(transparent)]
+    Implant(#[from] disyre_implant::ImplantError),
     /// A corruption could not be set up or applied.
     #[error(transparent)]
     Dag(#[from] disyre_dag::DagError),

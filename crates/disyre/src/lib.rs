@@ -36,6 +36,7 @@ pub use disyre_brain as brain;
 pub use disyre_core as core;
 pub use disyre_dag as dag;
 pub use disyre_diffusion as diffusion;
+pub use disyre_implant as implant;
 pub use disyre_n4 as n4;
 pub use disyre_patch as patch;
 pub use disyre_register as register;

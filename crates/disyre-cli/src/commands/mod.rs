@@ -7,6 +7,7 @@ mod detect;
 mod evaluate;
 mod experiment;
 mod gpu_check;
+mod implant;
 mod info;
 mod synth;
 mod tissue;
@@ -39,6 +40,8 @@ enum Command {
     Tissue(tissue::Tissue),
     /// Corrupt scans with synthetic anomalies: corrupted scan, mask and recipe of each sample
     Synth(synth::Synth),
+    /// Implant real lesion shapes into healthy scans, with the intensities of real lesions: test cases with labels
+    Implant(implant::Implant),
     /// Train a model on healthy scans
     Train(train::Train),
     /// Map anomalies in scans with a trained model
@@ -64,6 +67,7 @@ impl Cli {
             Command::Brain(command) => command.run(),
             Command::Tissue(command) => command.run(),
             Command::Synth(command) => command.run(),
+            Command::Implant(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Detect(command) => command.run(),
             Command::Atlas(command) => command.run(),
