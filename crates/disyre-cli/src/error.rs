@@ -40,17 +40,26 @@ pub(crate) enum CliError {
     #[error("the result {} would overwrite an input; choose another output folder", output.display())]
     Overwrites { output: PathBuf },
     /// A list of pairs could not be understood.
-    #[error("{} is not a list of pairs; expected the columns score,label or score,label,mask", path.display())]
+    #[error("{} is not a list of pairs; expected the columns score,label[,mask][,scan]", path.display())]
     Pairs { path: PathBuf, source: csv::Error },
     /// A list of pairs without pairs.
-    #[error("{} lists no pair; expected a line score,label[,mask] for each case", path.display())]
+    #[error("{} lists no pair; expected a line score,label[,mask][,scan] for each case", path.display())]
     NoPairs { path: PathBuf },
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
     NoScores { folder: PathBuf },
-    /// Several maps lack a label or mask, or have too many.
-    #[error("{} of {total} maps cannot be measured:{}", failed.len(), lines(failed))]
-    Unmatched { total: usize, failed: Vec<VolumeError> },
+    /// A lesion mask is of no map.
+    #[error("no anomaly map in {} belongs to this lesion mask; map its scan too, or move it away", scores.display())]
+    NoMap { scores: PathBuf },
+    /// A second method lacks maps.
+    #[error("{} holds no map of {} cases:{}", folder.display(), missing.len(), missing.iter().map(|map| format!("\n- {}", map.display())).collect::<String>())]
+    NotCompared { folder: PathBuf, missing: Vec<PathBuf> },
+    /// The list or the folders leave nothing to measure.
+    #[error("no map can be measured:\n{}", list(failed))]
+    NothingToMeasure { failed: Vec<(PathBuf, CliError)> },
+    /// A map lies elsewhere than its scan or the map that it is compared with.
+    #[error("{} lies on another grid than {}: {difference}; resample it", file.display(), like.display())]
+    OtherGrid { file: PathBuf, like: PathBuf, difference: String },
     /// A folder holds results of this program and masks, but no scan.
     #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
     OnlyResults { folder: PathBuf },
@@ -154,10 +163,6 @@ fn runs(failed: &[(String, ExperimentError)]) -> String {
         format!("\n- {run}: {}", with_causes(error).replace('\n', "\n  "))
     };
     failed.iter().map(line).collect()
-}
-
-fn lines(errors: &[VolumeError]) -> String {
-    errors.iter().map(|error| format!("\n- {error}")).collect()
 }
 
 #[cfg(test)]

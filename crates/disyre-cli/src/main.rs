@@ -10,10 +10,10 @@ mod each_scan;
 mod error;
 mod interrupt;
 mod map_pairs;
-mod measure_table;
 mod output_files;
 mod progress;
 mod scan_mapper;
+mod table;
 
 use std::process::ExitCode;
 

@@ -16,9 +16,20 @@ pub(crate) struct MapPair {
     pub(crate) label: PathBuf,
     #[serde(default)]
     pub(crate) mask: Option<PathBuf>,
+    /// The scan that the map was made from.
+    #[serde(default)]
+    pub(crate) scan: Option<PathBuf>,
 }
 
-/// Reads a CSV file with the columns `score,label[,mask]`; paths are relative to it.
+/// Maps with their labels, and files that lack their counterpart.
+#[derive(Debug, Default)]
+pub(crate) struct MatchedMaps {
+    pub(crate) pairs: Vec<MapPair>,
+    /// Maps without a label or mask, or with several, and labels without a map.
+    pub(crate) failed: Vec<(PathBuf, CliError)>,
+}
+
+/// Reads a CSV file with the columns `score,label[,mask][,scan]`; paths are relative to it.
 ///
 /// # Errors
 /// [`CliError::Pairs`] naming the file and the line, [`CliError::NoPairs`].
@@ -31,10 +42,12 @@ pub(crate) fn read_pairs(path: &Path) -> Result<Vec<MapPair>, CliError> {
         return Err(CliError::NoPairs { path: path.to_owned() });
     }
     let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
+    let optional = |file: Option<PathBuf>| file.filter(|file| !file.as_os_str().is_empty());
     let resolve = |pair: MapPair| MapPair {
         score: beside(pair.score),
         label: beside(pair.label),
-        mask: pair.mask.filter(|mask| !mask.as_os_str().is_empty()).map(beside),
+        mask: optional(pair.mask).map(beside),
+        scan: optional(pair.scan).map(beside),
     };
     Ok(pairs.into_iter().map(resolve).collect())
 }
@@ -51,41 +64,94 @@ pub(crate) fn write_pairs(path: &Path, pairs: &[MapPair]) -> Result<(), CliError
     write_whole(path, &bytes)
 }
 
-/// Pairs the anomaly maps of a folder with labels and masks by name. Labels without a map, and files that only seem to
-/// be maps, are warned about.
+/// Pairs the anomaly maps of a folder with labels and masks by name. Files that only seem to be maps are warned about.
 ///
 /// # Errors
-/// [`CliError::NoScores`]; for maps without label or mask, or with several,
-/// [`VolumeError`](disyre::volume::VolumeError) listing what was found, in [`CliError::Unmatched`] if it is several maps.
+/// [`CliError::NoScores`], and [`VolumeError`](disyre::volume::VolumeError) for folders that cannot be read. Maps without
+/// label or mask, or with several, and labels without a map are in [`MatchedMaps::failed`].
 pub(crate) fn match_folders(
     scores: &Path,
     labels: &Path,
     masks: Option<&Path>,
-) -> Result<Vec<MapPair>, CliError> {
+) -> Result<MatchedMaps, CliError> {
     let maps = find_maps(scores)?;
     let labels = SidecarFiles::list(labels, SidecarKind::LesionMask)?;
     let labels = labels.assign(&maps);
-    for path in labels.unused {
-        eprintln!("warning: {} belongs to no anomaly map, so it is not measured", path.display());
-    }
     let masks =
         masks.map(|folder| SidecarFiles::list(folder, SidecarKind::BrainMask)).transpose()?;
     let masks: Vec<_> = match &masks {
         Some(masks) => masks.assign(&maps).files.into_iter().map(Some).collect(),
         None => maps.iter().map(|_| None).collect(),
     };
-    let (mut pairs, mut failed) = (Vec::new(), Vec::new());
+    let mut matched = MatchedMaps::default();
     for ((score, label), mask) in maps.iter().zip(labels.files).zip(masks) {
         let both = label.and_then(|label| Ok((label, mask.transpose()?)));
         match both.map(|(label, mask)| (label.to_owned(), mask.map(Path::to_owned))) {
-            Ok((label, mask)) => pairs.push(MapPair { score: score.clone(), label, mask }),
-            Err(error) => failed.push(error),
+            Ok((label, mask)) => {
+                matched.pairs.push(MapPair { score: score.clone(), label, mask, scan: None });
+            }
+            Err(error) => matched.failed.push((score.clone(), error.into())),
         }
     }
-    match failed.len() {
-        0 => Ok(pairs),
-        1 => Err(failed.remove(0).into()),
-        _ => Err(CliError::Unmatched { total: maps.len(), failed }),
+    for label in labels.unused {
+        matched.failed.push((label.to_owned(), CliError::NoMap { scores: scores.to_owned() }));
+    }
+    Ok(matched)
+}
+
+/// Finds the scan of each map: in a folder by its name, else where the sidecar says that the map was made from.
+///
+/// # Errors
+/// [`VolumeError`](disyre::volume::VolumeError) for a folder that cannot be read.
+pub(crate) fn find_scans_of(pairs: &mut [MapPair], folder: Option<&Path>) -> Result<(), CliError> {
+    let scans = folder.map(find_scans).transpose()?.unwrap_or_default();
+    for pair in pairs.iter_mut().filter(|pair| pair.scan.is_none()) {
+        let source = ScanName::of(&pair.score).source();
+        let named = scans.iter().find(|scan| ScanName::of(scan) == source).cloned();
+        pair.scan = named.or_else(|| source_in_sidecar(&pair.score));
+    }
+    Ok(())
+}
+
+/// The scan that a map's sidecar names, if it is there.
+fn source_in_sidecar(map: &Path) -> Option<PathBuf> {
+    let folder = map.parent().unwrap_or(Path::new(""));
+    let text = std::fs::read(folder.join(ScanName::of(map).file("json"))).ok()?;
+    let sidecar: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    // One volume of a series is another scan than its file.
+    sidecar["volume_index"].is_null().then_some(())?;
+    let source = PathBuf::from(sidecar["source"].as_str()?);
+    [source.clone(), folder.join(source)].into_iter().find(|scan| scan.is_file())
+}
+
+/// The map of each case in another folder, found by the name of its scan or of the file.
+///
+/// # Errors
+/// [`CliError::NotCompared`] listing the cases without one.
+pub(crate) fn maps_to_compare(pairs: &[MapPair], folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let files = find_scans(folder)?;
+    let of_case = |pair: &MapPair| {
+        let (name, source) = (pair.score.file_name(), ScanName::of(&pair.score).source());
+        let same_name = files.iter().find(|file| file.file_name() == name);
+        let same_scan = |file: &&PathBuf| {
+            let name = ScanName::of(file);
+            name.source() == source && (name.is_output_of("anomalyscore") || !name.is_output())
+        };
+        same_name
+            .or_else(|| files.iter().find(same_scan))
+            .cloned()
+            .ok_or_else(|| pair.score.clone())
+    };
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        match of_case(pair) {
+            Ok(map) => found.push(map),
+            Err(map) => missing.push(map),
+        }
+    }
+    match missing.is_empty() {
+        true => Ok(found),
+        false => Err(CliError::NotCompared { folder: folder.to_owned(), missing }),
     }
 }
 
@@ -135,7 +201,10 @@ mod tests {
             .unwrap();
         let pairs = read_pairs(&path).unwrap();
         let at = |name: &str| folder.path().join(name);
-        assert_eq!(pairs[0], MapPair { score: at("a.nii"), label: at("l/a.nii"), mask: None });
+        assert_eq!(
+            pairs[0],
+            MapPair { score: at("a.nii"), label: at("l/a.nii"), mask: None, scan: None }
+        );
         assert_eq!(pairs[1].mask, Some(at("m/b.nii")));
         std::fs::write(&path, "score,label\na.nii,b.nii\n").unwrap();
         assert_eq!(read_pairs(&path).unwrap()[0].mask, None);
@@ -159,6 +228,7 @@ mod tests {
             score: folder.path().join("a, b.nii"),
             label: folder.path().join("c.nii"),
             mask: mask.map(|name| folder.path().join(name)),
+            scan: mask.map(|_| folder.path().join("scan.nii")),
         };
         let pairs = [pair(None), pair(Some("m.nii"))];
         write_pairs(&path, &pairs).unwrap();
@@ -177,8 +247,11 @@ mod tests {
         let scores = folder_of(&["sub-1_desc-anomalyscore_T1w.nii.gz", "sub-1_T1w_overlay.png"]);
         let label = |names: &[&str]| {
             let labels = folder_of(names);
-            match_folders(scores.path(), labels.path(), None)
-                .map(|pairs| pairs[0].label.file_name().unwrap().to_str().unwrap().to_owned())
+            let mut matched = match_folders(scores.path(), labels.path(), None).unwrap();
+            match matched.pairs.pop() {
+                Some(pair) => Ok(pair.label.file_name().unwrap().to_str().unwrap().to_owned()),
+                None => Err(matched.failed.swap_remove(0).1),
+            }
         };
         let found = label(&["sub-10_lesion.nii", "sub-1_lesion.nii"]).unwrap();
         assert_eq!(found, "sub-1_lesion.nii");
@@ -195,20 +268,67 @@ mod tests {
         let scores =
             folder_of(&["a", "b", "c"].map(|name| format!("{name}_desc-anomalyscore.nii")));
         let (labels, masks) = (folder_of(&["b_lesion.nii"]), folder_of(&["c_mask.nii"]));
-        let error = match_folders(scores.path(), labels.path(), Some(masks.path())).unwrap_err();
-        let message = error.to_string();
-        let lines: Vec<&str> = message.lines().collect();
-        assert_eq!(lines[0], "3 of 3 maps cannot be measured:");
-        for (line, start) in lines[1..].iter().zip(["no lesion", "no brain", "no lesion"]) {
-            assert!(line.starts_with(&format!("- {start} mask of ")), "{message}");
+        let matched = match_folders(scores.path(), labels.path(), Some(masks.path())).unwrap();
+        assert!(matched.pairs.is_empty());
+        let messages = matched.failed.iter().map(|(_, error)| error.to_string());
+        for (message, start) in messages.zip(["no lesion", "no brain", "no lesion"]) {
+            assert!(message.starts_with(&format!("{start} mask of ")), "{message}");
         }
-        assert_eq!(lines.len(), 4, "{message}");
+        assert_eq!(matched.failed.len(), 3);
+    }
+
+    #[test]
+    fn a_label_without_a_map_is_named() {
+        let scores = folder_of(&["a_desc-anomalyscore.nii"]);
+        let labels = folder_of(&["a_lesion.nii", "b_lesion.nii"]);
+        let matched = match_folders(scores.path(), labels.path(), None).unwrap();
+        assert_eq!(matched.pairs.len(), 1);
+        let [(label, error)] = matched.failed.as_slice() else { panic!("{matched:?}") };
+        assert!(label.ends_with("b_lesion.nii"));
+        assert!(error.to_string().starts_with("no anomaly map in "), "{error}");
+    }
+
+    #[test]
+    fn a_scan_is_found_by_name_and_by_the_sidecar_of_its_map() {
+        let scans = folder_of(&["a_T1w.nii.gz", "b_T1w.nii.gz"]);
+        let maps = folder_of(&["sub-c_desc-anomalyscore_T1w.nii.gz"]);
+        let scan = scans.path().join("a_T1w.nii.gz");
+        let sidecar = serde_json::json!({ "source": scan, "volume_index": null });
+        let json = maps.path().join("sub-c_desc-anomalyscore_T1w.json");
+        std::fs::write(json, sidecar.to_string()).unwrap();
+        let pair = |map: PathBuf| MapPair { score: map, label: "l".into(), mask: None, scan: None };
+        let mut pairs = [
+            pair("x/b_T1w_desc-anomalyscore.nii".into()),
+            pair(maps.path().join("sub-c_desc-anomalyscore_T1w.nii.gz")),
+            pair("x/unknown.nii".into()),
+        ];
+        find_scans_of(&mut pairs, Some(scans.path())).unwrap();
+        let found = pairs.map(|pair| pair.scan);
+        assert_eq!(found, [Some(scans.path().join("b_T1w.nii.gz")), Some(scan), None]);
+    }
+
+    #[test]
+    fn maps_to_compare_are_found_by_the_name_of_the_scan() {
+        let other = folder_of(&["a.nii", "sub-b_desc-anomalyscore_T1w.nii.gz"]);
+        let pair =
+            |map: &str| MapPair { score: map.into(), label: "l".into(), mask: None, scan: None };
+        let pairs =
+            [pair("m/a_desc-anomalyscore.nii"), pair("m/sub-b_desc-anomalyscore_T1w.nii.gz")];
+        let found = maps_to_compare(&pairs, other.path()).unwrap();
+        assert_eq!(found[0], other.path().join("a.nii"));
+        let error = maps_to_compare(&[pair("m/c.nii")], other.path()).unwrap_err().to_string();
+        assert!(error.contains("m/c.nii"), "{error}");
     }
 
     #[test]
     fn a_case_is_named_as_its_scan_and_two_contrasts_stay_apart() {
         let names = |maps: &[&str]| {
-            let pair = |map: &&str| MapPair { score: map.into(), label: "l".into(), mask: None };
+            let pair = |map: &&str| MapPair {
+                score: map.into(),
+                label: "l".into(),
+                mask: None,
+                scan: None,
+            };
             case_names(&maps.iter().map(pair).collect::<Vec<_>>())
         };
         let t1 = "s/sub-1_desc-anomalyscore_T1w.nii.gz";

@@ -10,13 +10,13 @@ use disyre::core::ndarray::{Array3, ArrayView3};
 use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
 use disyre::volume::{nonzero_mask, read_mask};
 use disyre::{
-    BrainMask, Case, CaseReport, Cohort, DetectRequest, LoadOptions, Measures, Model, ModelFolder,
-    PrepareConfig, Protocol, RunConfig, Scan, TissueConfig, Training, evaluate,
+    BrainMask, CaseReport, CaseTruth, Cohort, DetectRequest, EvaluateConfig, LoadOptions, Model,
+    ModelFolder, PrepareConfig, RunConfig, Scan, TissueConfig, Training,
 };
 
 use crate::{CaseTask, ExperimentError, MeasuredCase, TestCase, TrainingEnd, TrainingTask, Worker};
 
-/// Trains with [`disyre::train()`], maps with [`Model`], measures with [`evaluate()`].
+/// Trains with [`disyre::train()`], maps with [`Model`], measures with [`Evaluator`](disyre::Evaluator).
 ///
 /// The last cohort and the last model stay in memory, for the runs that share them.
 #[derive(Debug)]
@@ -103,7 +103,8 @@ impl Worker for Pipeline<'_> {
             found.save(folder)?;
         }
         let score = found.detection.score.view();
-        let report = measured(&case.name, score, label.as_ref(), &brain)?;
+        let spacing_mm = scan.volume.grid.spacing_mm();
+        let report = measured(&case.name, score, label, brain, spacing_mm)?;
         Ok(MeasuredCase { report, seconds: started.elapsed().as_secs_f64() })
     }
 }
@@ -162,23 +163,15 @@ fn brain(case: &TestCase, scan: &Scan, config: &RunConfig) -> Result<Array3<u8>,
     Ok(extracted.map_or_else(|| nonzero_mask(scan.volume.data.view()), |brain| brain.mask))
 }
 
-/// Measures of a map inside the brain. A healthy scan has none yet but the number of its voxels.
+/// Measures of a map inside the brain; of a healthy scan those that need no lesion.
 fn measured(
     name: &str,
     score: ArrayView3<'_, f32>,
-    label: Option<&Array3<u8>>,
-    brain: &Array3<u8>,
+    label: Option<Array3<u8>>,
+    brain: Array3<u8>,
+    spacing_mm: [f64; 3],
 ) -> Result<CaseReport, ExperimentError> {
-    let inside = |(index, inside): ((usize, usize, usize), &u8)| (*inside != 0).then_some(index);
-    let voxels: Vec<(usize, usize, usize)> = brain.indexed_iter().filter_map(inside).collect();
-    let scores = voxels.iter().map(|&index| score[index]).collect();
-    let labels = voxels.iter().map(|&index| label.map_or(0, |label| label[index])).collect();
-    let case = Case { name: name.to_owned(), scores, labels };
-    if case.labels.iter().all(|&label| label == 0) {
-        let measures = Measures { voxels: case.labels.len() as u64, ..Measures::default() };
-        return Ok(CaseReport { name: case.name, measures });
-    }
-    let report = evaluate(&[case], Protocol::Exact, Key::new(0))?;
-    let one = report.cases.into_iter().next();
-    Ok(one.unwrap_or_else(|| CaseReport { name: name.to_owned(), measures: report.pooled }))
+    let label = label.unwrap_or_else(|| Array3::zeros(brain.raw_dim()));
+    let truth = CaseTruth { name: name.to_owned(), label, brain: Some(brain), spacing_mm };
+    Ok(EvaluateConfig::default().build()?.measure(&truth, score)?.report)
 }

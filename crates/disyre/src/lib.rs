@@ -22,7 +22,7 @@
 //! - [`AtlasDetector`]: the baseline that learns nothing;
 //! - [`train()`], [`Cohort`], [`DagPairs`], [`RunConfig`]: training on healthy scans;
 //! - [`Synthesiser`], [`Recipe`]: scans with synthetic anomalies, and how to make them again;
-//! - [`evaluate()`], [`Case`]: maps measured against lesion masks;
+//! - [`evaluate()`], [`MethodEvaluation`], [`CaseTruth`], [`Measure`]: maps measured against lesion masks;
 //! - [`phantom`]: made-up heads for tests and demonstrations.
 //!
 //! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `cuda` runs networks on
@@ -83,7 +83,12 @@ pub use detector::{Detection, Detector};
 pub use disyre_dag::Family;
 pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use error::Error;
-pub use evaluate::{Case, CaseReport, Measure, Measures, Protocol, Report, evaluate};
+pub use evaluate::{
+    CaseFacts, CaseReport, CaseTruth, Comparison, Estimate, EvaluateConfig, EvaluationReport,
+    Evaluator, FrocSummary, ImageLevelReport, Measure, MeasuredMap, Measures, MethodEvaluation,
+    MethodReport, OperatingPoint, SecondRound, TopVoxels, compare_methods, evaluate,
+    intensity_maps, measure_by_protocol,
+};
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use hashed_file::{HashedFile, HashedFolder};
 pub use location_map::LocationMap;

@@ -225,12 +225,12 @@ fn files(output: &Path, case: &ScanName) -> [PathBuf; 4] {
     ]
 }
 
-/// The map that `disyre detect` gives to a case, with label and brain mask, relative to the output folder.
+/// The map that `disyre detect` gives to a case, with label, brain mask and scan, relative to the output folder.
 fn pair(case: &str) -> MapPair {
     let case = ScanName::of(Path::new(&format!("{case}.nii")));
-    let [_, label, mask, _] = files(Path::new(""), &case);
+    let [scan, label, mask, _] = files(Path::new(""), &case);
     let score = Path::new("maps").join(case.output("anomalyscore").file("nii.gz"));
-    MapPair { score, label, mask: Some(mask) }
+    MapPair { score, label, mask: Some(mask), scan: Some(scan) }
 }
 
 fn row(recipe: &Recipe) -> CaseRow {

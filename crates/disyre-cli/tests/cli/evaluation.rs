@@ -5,10 +5,10 @@ use std::path::Path;
 use disyre::core::ndarray::Array3;
 use disyre::core::{Grid, Volume};
 use disyre::volume::{write_labels, write_volume};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{World, disyre, fail, succeed, text};
+use crate::support::{World, disyre, fail, json, names, succeed, text};
 
 /// A map of four voxels, 0.1 0.4 0.35 0.8, whose lesion is the last two, and a mask without the first.
 fn small() -> TempDir {
@@ -28,9 +28,11 @@ fn small() -> TempDir {
     folder
 }
 
+/// The report of the maps alone, named so that folders and lists agree.
 fn measured(folder: &Path, more: &[&str]) -> Value {
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.join(name)));
-    let arguments = ["evaluate", "--json", "--scores", &scores, "--labels", &labels];
+    let arguments =
+        ["evaluate", "--json", "--name", "ours", "--scores", &scores, "--labels", &labels];
     let ran = succeed(arguments.into_iter().chain(more.iter().copied()));
     serde_json::from_str(&ran.out).unwrap()
 }
@@ -39,17 +41,27 @@ fn measured(folder: &Path, more: &[&str]) -> Value {
 fn measures_are_those_computed_by_hand() {
     let folder = small();
     let report = measured(folder.path(), &[]);
-    let pooled = &report["pooled"];
+    let ours = &report["methods"][0];
+    let pooled = |measure: &str| ours["pooled"][measure]["value"].as_f64().unwrap();
     // Ranked 0.8 lesion, 0.4 healthy, 0.35 lesion, 0.1 healthy: AP = (1 + 2/3) / 2; AUROC 3 of 4 pairs in order.
-    assert!((pooled["ap"].as_f64().unwrap() - 5.0 / 6.0).abs() < 1e-12);
-    assert_eq!(pooled["auroc"], 0.75);
-    assert_eq!(pooled["best_dice"], 0.8);
-    assert_eq!((pooled["voxels"].as_u64(), pooled["prevalence"].as_f64()), (Some(4), Some(0.5)));
-    assert_eq!(report["cases"][0]["name"], "a");
+    assert!((pooled("ap") - 5.0 / 6.0).abs() < 1e-12);
+    assert_eq!((pooled("auroc"), pooled("best_dice"), pooled("prevalence")), (0.75, 0.8, 0.5));
+    assert_eq!((&ours["name"], &ours["cases"][0]["name"]), (&json!("ours"), &json!("a")));
+    assert_eq!(
+        (&ours["cases"][0]["voxels"], &report["cases"][0]["lesion_ml"]),
+        (&json!(4), &json!(0.016))
+    );
+    // A single case has no threshold of others.
+    assert_eq!(ours["cases"][0]["others_dice"], Value::Null);
     let masks = text(&folder.path().join("masks"));
     let masked = measured(folder.path(), &["--masks", &masks]);
-    assert_eq!(masked["pooled"]["voxels"], 3);
-    assert_eq!(masked["pooled"]["auroc"], 0.5);
+    assert_eq!(masked["methods"][0]["cases"][0]["voxels"], 3);
+    assert_eq!(masked["methods"][0]["pooled"]["auroc"]["value"], 0.5);
+    // At .38: .4 and .8 are predicted, one of them lesion; the lesion's other voxel is missed.
+    let given = measured(folder.path(), &["--threshold", "0.38"]);
+    let case = &given["methods"][0]["cases"][0];
+    assert_eq!((&case["given_dice"], &case["given_recall"]), (&json!(0.5), &json!(0.5)));
+    assert_eq!(case["given_volume_error_ml"], 0.0);
 }
 
 #[test]
@@ -59,27 +71,48 @@ fn a_list_of_pairs_gives_the_same_as_folders_and_says_which_voxels_count() {
     let line = "scores/a_desc-anomalyscore.nii.gz,labels/a_lesion.nii.gz,masks/a_brain.nii.gz";
     std::fs::write(&list, format!("score,label,mask\n{line}\n")).unwrap();
     let list = text(&list);
-    let report: Value =
-        serde_json::from_str(&succeed(["evaluate", "--json", "--pairs", &list]).out).unwrap();
+    let report: Value = serde_json::from_str(
+        &succeed(["evaluate", "--json", "--name", "ours", "--pairs", &list]).out,
+    )
+    .unwrap();
     let masks = text(&folder.path().join("masks"));
-    assert_eq!(report, measured(folder.path(), &["--masks", &masks]));
+    let folders = measured(folder.path(), &["--masks", &masks]);
+    assert_eq!(report["methods"][0]["pooled"], folders["methods"][0]["pooled"]);
+    assert_eq!(report["cases"], folders["cases"]);
     let table = succeed(["evaluate", "--pairs", &list]).out;
-    assert!(
-        table.contains("voxels inside the brain masks") && table.contains("mean of cases"),
-        "{table}"
-    );
+    for part in ["voxels inside the brain masks", "AP by case", "pairs by case", "protocol exact"] {
+        assert!(table.contains(part), "{part} is missing in: {table}");
+    }
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
     let table = succeed(["evaluate", "--scores", &scores, "--labels", &labels]).out;
     assert!(table.contains("all voxels, background included"), "{table}");
 }
 
 #[test]
-fn the_reference_protocol_depends_on_its_seed() {
+fn every_protocol_names_itself_and_the_reference_one_depends_on_its_seed() {
     let folder = small();
+    let values = |report: &Value| report["methods"][0]["protocol"].clone();
+    for protocol in ["reference", "upd", "medianomaly", "uad-imag"] {
+        let report = measured(folder.path(), &["--protocol", protocol]);
+        assert_eq!(
+            (&report["protocol"], &values(&report)["protocol"]),
+            (&json!(protocol), &json!(protocol))
+        );
+        assert!(values(&report)["values"].as_array().is_some_and(|values| !values.is_empty()));
+        let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
+        let arguments =
+            ["evaluate", "--scores", &scores, "--labels", &labels, "--protocol", protocol];
+        let table = succeed(arguments).out;
+        assert!(table.contains(&format!("protocol: {protocol} (")), "{table}");
+    }
     let run = |seed| measured(folder.path(), &["--protocol", "reference", "--seed", seed]);
-    assert_eq!(run("1"), run("1"));
-    assert_ne!(run("1"), run("2"));
-    assert_eq!(run("1")["pooled"]["voxels"], 10_000);
+    assert_eq!(values(&run("1")), values(&run("1")));
+    assert_ne!(values(&run("1")), values(&run("2")));
+    fail(
+        2,
+        &["expected one of exact, reference, upd"],
+        ["evaluate", "--pairs", "x", "--protocol", "dice"],
+    );
 }
 
 #[test]
@@ -125,45 +158,147 @@ fn a_file_that_only_seems_to_be_a_map_is_warned_about() {
     assert!(warned && !ran.err.contains("a_desc"), "{}", ran.err);
 }
 
-#[test]
-fn a_case_without_a_lesion_is_named() {
-    let folder = small();
+/// The case a of [`small`] under other names, with labels of these values.
+fn with_cases(folder: &Path, cases: &[(&str, u8)]) {
     let grid = Grid::from_spacing([1, 2, 2], [2.0; 3]);
-    write_labels(
-        &folder.path().join("labels/a_lesion.nii.gz"),
-        Array3::zeros([1, 2, 2]).view(),
-        &grid,
-    )
-    .unwrap();
+    for &(name, second) in cases {
+        let map = folder.join(format!("scores/{name}_desc-anomalyscore.nii.gz"));
+        std::fs::copy(folder.join("scores/a_desc-anomalyscore.nii.gz"), map).unwrap();
+        let label = Array3::from_shape_vec([1, 2, 2], vec![0, second, 0, 0]).unwrap();
+        let path = folder.join(format!("labels/{name}_lesion.nii.gz"));
+        write_labels(&path, label.view(), &grid).unwrap();
+    }
+}
+
+#[test]
+fn a_label_without_a_lesion_is_a_healthy_case() {
+    let folder = small();
+    with_cases(folder.path(), &[("b", 1), ("c", 0), ("d", 0)]);
+    let report = measured(folder.path(), &[]);
+    let ours = &report["methods"][0];
+    assert_eq!(report["cases"][2]["lesions"], 0);
+    assert_eq!(ours["cases"][2]["ap"], Value::Null);
+    // At .35, the best of a and b together, c has the findings .4 and .35, .8: one piece.
+    assert_eq!(ours["cases"][2]["others_false_positives"], 1.0);
+    assert_eq!(ours["per_volume"]["ap"]["cases"], 2);
+    assert_eq!(ours["image_level"][1]["score"], "max_score");
+    assert_eq!(ours["image_level"][1]["auroc"]["value"], 0.5);
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
-    fail(1, &["a failed", "because: "], ["evaluate", "--scores", &scores, "--labels", &labels]);
+    let table = succeed(["evaluate", "--scores", &scores, "--labels", &labels]).out;
+    assert!(table.starts_with("2 cases with lesions, 2 healthy (no lesion voxel"), "{table}");
 }
 
 #[test]
 fn bad_cases_do_not_keep_the_others_from_being_measured() {
     let folder = small();
-    let grid = Grid::from_spacing([1, 2, 2], [2.0; 3]);
     let at = |name: &str| folder.path().join(name);
-    for name in ["b", "c"] {
-        let map = format!("scores/{name}_desc-anomalyscore.nii.gz");
-        std::fs::copy(at("scores/a_desc-anomalyscore.nii.gz"), at(&map)).unwrap();
-    }
-    // b has no lesion, c no readable label.
-    let none = Array3::zeros([1, 2, 2]);
-    write_labels(&at("labels/b_lesion.nii.gz"), none.view(), &grid).unwrap();
-    std::fs::write(at("labels/c_lesion.nii.gz"), "no scan").unwrap();
+    with_cases(folder.path(), &[("b", 1), ("c", 1)]);
+    // b has no readable label, c no label; e no map.
+    std::fs::write(at("labels/b_lesion.nii.gz"), "no scan").unwrap();
+    std::fs::rename(at("labels/c_lesion.nii.gz"), at("labels/e_lesion.nii.gz")).unwrap();
     let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
     let arguments = || ["evaluate", "--json", "--scores", &scores, "--labels", &labels];
-    fail(3, &["2 of 3 scans failed", "b failed", "c_lesion.nii.gz"], arguments());
+    let parts = [
+        "3 of 4 scans failed",
+        "b_lesion.nii.gz",
+        "no lesion mask of",
+        "e_lesion.nii.gz: no anomaly map in",
+    ];
+    fail(3, &parts, arguments());
     let report: Value = serde_json::from_str(&disyre(arguments()).out).unwrap();
     assert_eq!(report["cases"].as_array().unwrap().len(), 1);
     assert_eq!(report["cases"][0]["name"], "a");
-    assert_eq!(report["pooled"]["auroc"], 0.75);
-    let table = disyre(["evaluate", "--scores", &scores, "--labels", &labels]).out;
-    assert!(table.contains("pooled"), "{table}");
+    assert_eq!(report["methods"][0]["pooled"]["auroc"]["value"], 0.75);
     std::fs::remove_file(at("scores/a_desc-anomalyscore.nii.gz")).unwrap();
-    fail(3, &["2 of 2 scans failed"], arguments());
+    fail(3, &["4 of 4 scans failed"], arguments());
     assert_eq!(disyre(arguments()).out, "");
+}
+
+#[test]
+fn methods_are_compared_on_the_same_voxels_and_the_learning_free_ones_always_have_a_row() {
+    let folder = small();
+    let at = |name: &str| folder.path().join(name);
+    with_cases(folder.path(), &[("b", 1), ("c", 1)]);
+    let grid = Grid::from_spacing([1, 2, 2], [2.0; 3]);
+    for folder in ["scans", "other"] {
+        std::fs::create_dir(at(folder)).unwrap();
+        for name in ["a", "b", "c"] {
+            let data = Array3::from_shape_vec([1, 2, 2], vec![1.0, 9.0, 5.0, 3.0]).unwrap();
+            let volume = Volume { data, grid };
+            write_volume(&at(&format!("{folder}/{name}.nii.gz")), &volume).unwrap();
+        }
+    }
+    let other = text(&at("other"));
+    let alone = measured(folder.path(), &["--compare", &other]);
+    let names = |report: &Value| -> Vec<String> {
+        let methods = report["methods"].as_array().unwrap().iter();
+        methods.map(|method| method["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let rows = ["ours", "other", "intensity (hyper)", "intensity (hypo)", "atlas |z|"];
+    assert_eq!(names(&alone), rows);
+    let reason = |report: &Value, row: usize| report["methods"][row]["not_measured"].clone();
+    assert!(reason(&alone, 2).as_str().unwrap().contains("--scans"));
+    assert!(reason(&alone, 4).as_str().unwrap().contains("--atlas (`disyre atlas"));
+    let scans = text(&at("scans"));
+    let report = measured(folder.path(), &["--compare", &other, "--scans", &scans]);
+    assert_eq!((names(&report), reason(&report, 2)), (names(&alone), Value::Null));
+    // The brightest voxel is the lesion of b and c; the darkest is not. `other` holds the scans.
+    let ap = |row: usize, case: usize| report["methods"][row]["cases"][case]["ap"].clone();
+    assert_eq!([ap(1, 1), ap(2, 1), ap(3, 1)], [json!(1.0), json!(1.0), json!(0.25)]);
+    let comparisons = report["comparisons"].as_array().unwrap();
+    assert!(
+        comparisons
+            .iter()
+            .all(|row| row["a"] == "ours" && row["p_holm"].as_f64() >= row["p"].as_f64())
+    );
+    let precision = comparisons.iter().filter(|row| row["measure"] == "ap");
+    assert_eq!(precision.map(|row| &row["b"]).collect::<Vec<_>>(), rows[1..4].to_vec());
+    std::fs::remove_file(at("other/c.nii.gz")).unwrap();
+    let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
+    let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--compare", &other];
+    fail(1, &["holds no map of 1 cases", "c_desc-anomalyscore"], arguments);
+    // A scan on another grid is named with its map.
+    let moved =
+        Volume { data: Array3::ones([1, 2, 2]), grid: Grid::from_spacing([1, 2, 2], [3.0; 3]) };
+    write_volume(&at("scans/b.nii.gz"), &moved).unwrap();
+    let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--scans", &scans];
+    fail(
+        3,
+        &["1 of 3 scans failed", "scans/b.nii.gz lies on another grid than", "b_desc-anomalyscore"],
+        arguments,
+    );
+}
+
+#[test]
+fn files_hold_the_report_as_json_csv_and_markdown() {
+    let folder = small();
+    with_cases(folder.path(), &[("b", 1), ("c", 0)]);
+    let out = folder.path().join("out");
+    let report = measured(folder.path(), &["-o", &text(&out)]);
+    assert_eq!(names(&out), ["evaluation.csv", "evaluation.json", "evaluation.md"]);
+    assert_eq!(json(&out.join("evaluation.json")), report);
+    let mut csv = csv::Reader::from_path(out.join("evaluation.csv")).unwrap();
+    let heads = ["method", "averaging", "case", "measure", "value", "low", "high"];
+    assert_eq!(csv.headers().unwrap(), heads.to_vec());
+    let lines: Vec<csv::StringRecord> = csv.records().map(Result::unwrap).collect();
+    let value = |averaging: &str, case: &str, measure: &str| -> f64 {
+        let line = lines
+            .iter()
+            .find(|line| line[1] == *averaging && line[2] == *case && line[3] == *measure);
+        line.unwrap()[4].parse().unwrap()
+    };
+    assert!((value("case", "a", "ap") - 5.0 / 6.0).abs() < 1e-12);
+    assert_eq!(report["methods"][0]["pooled"]["ap"]["value"], value("pooled", "", "ap"));
+    assert_eq!(report["methods"][0]["per_volume"]["ap"]["value"], value("per_volume", "", "ap"));
+    let markdown = std::fs::read_to_string(out.join("evaluation.md")).unwrap();
+    for part in [
+        "# Evaluation",
+        "| method | AP pooled |",
+        "| atlas \\|z\\| | not measured",
+        "AP: Average precision",
+    ] {
+        assert!(markdown.contains(part), "{part} is missing in: {markdown}");
+    }
 }
 
 #[test]
@@ -174,13 +309,25 @@ fn the_maps_of_a_detection_are_evaluated_against_the_lesions() {
     let [patients, model, lesions, brains] =
         ["patients", "model", "lesions", "brains"].map(|name| world.path(name));
     succeed(["detect", "-i", &patients, "-o", &maps, "-m", &model]);
+    // The sidecars say where the scans are.
+    let atlas = text(&out.path().join("atlas"));
+    let [healthy, settings] = ["healthy", "tiny.toml"].map(|name| world.path(name));
+    succeed(["atlas", "--healthy", &healthy, "-o", &atlas, "--config", &settings]);
     let arguments =
         ["evaluate", "--json", "--scores", &maps, "--labels", &lesions, "--masks", &brains];
-    let report: Value = serde_json::from_str(&succeed(arguments).out).unwrap();
-    let names: Vec<&str> =
-        report["cases"].as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
-    assert_eq!(names, ["sub-1", "sub-2"]);
-    let voxels = |report: &Value| report["voxels"].as_u64().unwrap();
-    let sum: u64 = report["cases"].as_array().unwrap().iter().map(voxels).sum();
-    assert_eq!(voxels(&report["pooled"]), sum);
+    let report: Value =
+        serde_json::from_str(&succeed(arguments.into_iter().chain(["--atlas", &atlas])).out)
+            .unwrap();
+    let methods = report["methods"].as_array().unwrap();
+    assert_eq!(methods.len(), 4);
+    for method in methods {
+        assert_eq!(method["not_measured"], Value::Null, "{method}");
+        let cases = method["cases"].as_array().unwrap();
+        let names: Vec<&str> = cases.iter().filter_map(|case| case["name"].as_str()).collect();
+        assert_eq!(names, ["sub-1", "sub-2"]);
+        assert!(cases.iter().all(|case| case["ap"].as_f64().unwrap() > 0.0));
+    }
+    fail(1, &["is not empty"], ["atlas", "--healthy", &healthy, "-o", &atlas]);
+    std::fs::write(Path::new(&atlas).join("mean.nii.gz"), "damaged").unwrap();
+    fail(1, &["mean.nii.gz is damaged"], arguments.into_iter().chain(["--atlas", &atlas]));
 }

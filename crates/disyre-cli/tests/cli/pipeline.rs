@@ -250,7 +250,7 @@ fn info_shows_headers_and_models() {
 #[test]
 fn version_and_help_end_with_success() {
     assert!(succeed(["--version"]).out.contains(env!("CARGO_PKG_VERSION")));
-    for command in ["demo", "tissue", "synth", "train", "detect", "evaluate", "info"] {
+    for command in ["demo", "tissue", "synth", "train", "detect", "atlas", "evaluate", "info"] {
         assert_eq!(disyre([command, "--help"]).code, Some(0));
     }
 }
@@ -268,6 +268,6 @@ fn the_demo_leaves_a_folder_that_every_other_command_can_use() {
         serde_json::from_str(&succeed(["evaluate", "--json", "--pairs", &pairs]).out).unwrap();
     // The phantoms need no resampling, so the maps on their own grid measure as those on the working grid did.
     let table: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("pooled")).collect();
-    let ap = report["pooled"]["ap"].as_f64().unwrap();
+    let ap = report["methods"][0]["pooled"]["ap"]["value"].as_f64().unwrap();
     assert!(table[0].contains(&format!("{ap:.3}")), "{ap} is not in {}", table[0]);
 }

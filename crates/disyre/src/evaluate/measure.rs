@@ -52,6 +52,36 @@ measures! {
     BestDice, "best_dice", "⌈Dice⌉", "Greatest Dice over all thresholds, which the label itself chose: an upper limit.";
     BestDiceThreshold, "best_dice_threshold", "its threshold", "Score from which on a voxel counts as lesion at ⌈Dice⌉.";
     Auroc, "auroc", "AUROC", "Area under the ROC curve over voxels, in [0, 1].";
+    Pro, "pro", "PRO", "Mean share of each lesion that is predicted, over thresholds up to 30 % false positive voxels, in [0, 1].";
+    MeanScore, "mean_score", "mean score", "Mean score of the voxels of a scan.";
+    MaxScore, "max_score", "max. score", "Greatest score of a scan.";
+    TopScore, "top_score", "top score", "Mean of the greatest scores of a scan (1000 unless set otherwise).";
+    OthersThreshold, "others_threshold", "threshold of others", "Threshold with the best Dice over the pooled voxels of the other cases; the others_ measures are taken there.";
+    OthersDice, "others_dice", "Dice at others' threshold", "Dice at the threshold of the other cases, in [0, 1].";
+    OthersPrecision, "others_precision", "precision there", "Share of predicted voxels that are lesion, at the threshold of the other cases.";
+    OthersRecall, "others_recall", "recall there", "Share of lesion voxels that are predicted, at the threshold of the other cases.";
+    OthersHausdorff95, "others_hausdorff_95_mm", "HD95 mm there", "95 % Hausdorff distance of the surfaces of prediction and lesions in mm, at the threshold of the other cases.";
+    OthersVolumeError, "others_volume_error_ml", "volume error ml there", "Predicted volume minus that of the lesions in ml, at the threshold of the other cases.";
+    OthersLesionRecall, "others_lesion_recall", "lesion recall there", "Share of the lesions (26-connected) that are detected, at the threshold of the other cases.";
+    OthersFalsePositives, "others_false_positives", "false positives there", "Findings on no lesion in a scan, at the threshold of the other cases.";
+    GivenThreshold, "given_threshold", "given threshold", "The threshold that was given; the given_ measures are taken there.";
+    GivenDice, "given_dice", "Dice at given threshold", "Dice at the given threshold, in [0, 1].";
+    GivenPrecision, "given_precision", "precision at given threshold", "Share of predicted voxels that are lesion, at the given threshold.";
+    GivenRecall, "given_recall", "recall at given threshold", "Share of lesion voxels that are predicted, at the given threshold.";
+    GivenHausdorff95, "given_hausdorff_95_mm", "HD95 mm at given threshold", "95 % Hausdorff distance of the surfaces of prediction and lesions in mm, at the given threshold.";
+    GivenVolumeError, "given_volume_error_ml", "volume error ml at given threshold", "Predicted volume minus that of the lesions in ml, at the given threshold.";
+    GivenLesionRecall, "given_lesion_recall", "lesion recall at given threshold", "Share of the lesions (26-connected) that are detected, at the given threshold.";
+    GivenFalsePositives, "given_false_positives", "false positives at given threshold", "Findings on no lesion in a scan, at the given threshold.";
+}
+
+/// A threshold that cases are measured at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatingPoint {
+    /// Of each case, the threshold with the best Dice over the pooled voxels of the other cases.
+    OtherCases,
+    /// One threshold that was given for all.
+    Given,
 }
 
 impl fmt::Display for Measure {

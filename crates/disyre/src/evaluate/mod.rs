@@ -1,210 +1,146 @@
-//! Anomaly maps measured against lesion masks, one by one and pooled.
+//! Anomaly maps measured against lesion masks: by case, over all cases, by lesion size, and method against method.
+//!
+//! [`Evaluator::measure`] measures one map; [`MethodEvaluation`] takes the maps of a method one after another and keeps
+//! none; [`evaluate()`] does so for maps in memory. [`intensity_maps`] and [`AtlasDetector`](crate::AtlasDetector) are
+//! the methods that learn nothing.
 
+mod case_truth;
+mod comparison;
+mod evaluator;
+mod intensity;
 mod measure;
+mod method;
+mod protocol;
+mod report;
+mod score_counts;
+mod summary;
 
-use std::path::Path;
+use disyre_core::ndarray::Array3;
 
-use disyre_core::Key;
-use disyre_score::protocols::reference;
-use disyre_score::{RankedScores, ScoreError, ScorePool};
-use disyre_volume::{Scan, read_mask};
-use serde::{Deserialize, Serialize};
-
-pub use measure::{Measure, Measures};
+pub use case_truth::CaseTruth;
+pub use comparison::compare_methods;
+pub use evaluator::{EvaluateConfig, Evaluator, MeasuredMap, TopVoxels};
+pub use intensity::intensity_maps;
+pub use measure::{Measure, Measures, OperatingPoint};
+pub use method::{MethodEvaluation, SecondRound};
+pub use protocol::measure_by_protocol;
+pub use report::{
+    CaseFacts, CaseReport, Comparison, Estimate, EvaluationReport, FrocSummary, ImageLevelReport,
+    MethodReport,
+};
 
 use crate::Error;
 
-/// The voxels of one case that count: those inside the brain mask, or all.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// Name in the report.
-    pub name: String,
-    /// Anomaly scores.
-    pub scores: Vec<f32>,
-    /// Non-zero = lesion; as many as scores.
-    pub labels: Vec<u8>,
-}
-
-impl Case {
-    /// Reads the voxels of an anomaly map that count: those inside a brain mask, or all.
-    ///
-    /// # Errors
-    /// [`Error::Volume`] for files that cannot be read, and for a label or mask on another grid than the map, naming
-    /// both; [`Error::EmptyMask`].
-    pub fn read(
-        name: impl Into<String>,
-        score: &Path,
-        label: &Path,
-        mask: Option<&Path>,
-    ) -> Result<Self, Error> {
-        let map = Scan::read(score)?;
-        let label = read_mask(label, &map)?;
-        let voxels = map.volume.data.iter().copied().zip(label.iter().copied());
-        let (scores, labels): (Vec<f32>, Vec<u8>) = match mask {
-            None => voxels.unzip(),
-            Some(path) => {
-                let mask = read_mask(path, &map)?;
-                let inside = voxels.zip(&mask).filter(|(_, inside)| **inside != 0);
-                inside.map(|(voxel, _)| voxel).unzip()
-            }
-        };
-        match mask {
-            Some(path) if scores.is_empty() => Err(Error::EmptyMask { path: path.to_owned() }),
-            _ => Ok(Self { name: name.into(), scores, labels }),
-        }
-    }
-}
-
-/// Protocol of the measures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Every voxel, every distinct score as a threshold.
-    #[default]
-    Exact,
-    /// The published one: 10 000 voxels a volume drawn with replacement, 200 thresholds.
-    Reference,
-}
-
-/// Measures of one case.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CaseReport {
-    /// Its name.
-    pub name: String,
-    /// Its measures.
-    #[serde(flatten)]
-    pub measures: Measures,
-}
-
-impl CaseReport {
-    /// The value of a measure; `None` where it is undefined.
-    pub fn get(&self, measure: Measure) -> Option<f64> {
-        self.measures.get(measure)
-    }
-}
-
-/// Measures of each case and of all voxels together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// Protocol that they follow.
-    pub protocol: Protocol,
-    /// In the order of the cases. Empty under [`Protocol::Reference`], which knows no measures of single cases.
-    pub cases: Vec<CaseReport>,
-    /// Over the voxels of all cases.
-    pub pooled: Measures,
-}
-
-/// Measures anomaly maps against lesion masks.
+/// Measures the maps of one method, all in memory.
 ///
 /// ```
-/// use disyre::{Case, Measure, Protocol, core::Key, evaluate};
+/// use disyre::core::ndarray::array;
+/// use disyre::{CaseTruth, EvaluateConfig, Measure, evaluate};
 ///
-/// let case = Case { name: "sub-01".into(), scores: vec![0.1, 0.2, 0.9], labels: vec![0, 0, 1] };
-/// let report = evaluate(&[case], Protocol::Exact, Key::new(0))?;
-/// assert_eq!(report.pooled.get(Measure::Ap), Some(1.0));
+/// let label = array![[[0, 0, 1]]]; // (z, y, x)
+/// let truth = CaseTruth { name: "sub-01".into(), label, brain: None, spacing_mm: [1.0; 3] };
+/// let report = evaluate("ours", &[(truth, array![[[0.1, 0.2, 0.9]]])], &EvaluateConfig::default().build()?)?;
+/// assert_eq!(report.pooled[&Measure::Ap].value, 1.0);
+/// assert_eq!(report.cases[0].get(Measure::Pro), Some(1.0));
 /// # Ok::<(), disyre::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Case`] naming a case without a lesion voxel, without a healthy voxel, with a score that is not finite, or
-/// with more labels than scores.
+/// [`Error::Case`] naming a case with a score that is not finite, without a healthy voxel, or with a map of another shape.
 ///
 /// # Source
-/// AP and ⌈Dice⌉ as in DISYRE v2 (arXiv 2407.06635), section 3; exact by default, see [`Protocol`].
-pub fn evaluate(cases: &[Case], protocol: Protocol, key: Key) -> Result<Report, Error> {
-    match protocol {
-        Protocol::Exact => exact(cases),
-        Protocol::Reference => published(cases, key),
+/// AP and ⌈Dice⌉ as in DISYRE v2 (arXiv 2407.06635), section 3, over every voxel and every distinct score; for the
+/// published protocol see [`measure_by_protocol`].
+pub fn evaluate(
+    name: &str,
+    cases: &[(CaseTruth, Array3<f32>)],
+    evaluator: &Evaluator,
+) -> Result<MethodReport, Error> {
+    let mut first = MethodEvaluation::new(name, "maps in memory", evaluator);
+    for (truth, map) in cases {
+        let measured = evaluator.measure(truth, map.view()).map_err(Error::case(&truth.name))?;
+        first.add(measured)?;
     }
-}
-
-fn exact(cases: &[Case]) -> Result<Report, Error> {
-    let mut pool = ScorePool::default();
-    let mut reports = Vec::with_capacity(cases.len());
-    for case in cases {
-        let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
-        pool.add(&case.scores, &case.labels).map_err(of_case)?;
-        let ranked = RankedScores::new(&case.scores, &case.labels).map_err(of_case)?;
-        let measures = Measures::of(&ranked).map_err(of_case)?;
-        reports.push(CaseReport { name: case.name.clone(), measures });
+    let mut second = first.second_round()?;
+    for (truth, map) in cases {
+        second.add(truth, map.view()).map_err(Error::case(&truth.name))?;
     }
-    let pooled = Measures::of(&pool.rank()?)?;
-    Ok(Report { protocol: Protocol::Exact, cases: reports, pooled })
-}
-
-fn published(cases: &[Case], key: Key) -> Result<Report, Error> {
-    let (mut scores, mut labels) = (Vec::new(), Vec::new());
-    for case in cases {
-        let of_case = |error: ScoreError| Error::case(&case.name)(error.into());
-        let draws = key.child(case.name.as_str());
-        let (some_scores, some_labels) = reference::sample_voxels(
-            draws,
-            &case.scores,
-            &case.labels,
-            reference::VOXELS_PER_VOLUME,
-        )
-        .map_err(of_case)?;
-        scores.extend(some_scores);
-        labels.extend(some_labels);
-    }
-    let mut pooled = Measures::of(&RankedScores::new(&scores, &labels)?)?;
-    let best = reference::best_dice(&scores, &labels)?;
-    pooled.values.insert(Measure::BestDice, best.dice);
-    pooled.values.insert(Measure::BestDiceThreshold, best.threshold.into());
-    Ok(Report { protocol: Protocol::Reference, cases: Vec::new(), pooled })
-}
-
-impl Measures {
-    fn of(ranked: &RankedScores) -> Result<Self, ScoreError> {
-        let best = ranked.best_dice()?;
-        let voxels = ranked.positives() + ranked.negatives();
-        let values = [
-            (Measure::Prevalence, ranked.positives() as f64 / voxels as f64),
-            (Measure::Ap, ranked.average_precision()?),
-            (Measure::BestDice, best.dice),
-            (Measure::BestDiceThreshold, best.threshold.into()),
-            (Measure::Auroc, ranked.auroc()?),
-        ];
-        Ok(Self { voxels, values: values.into() })
-    }
+    second.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn case(name: &str, scores: &[f32], labels: &[u8]) -> Case {
-        Case { name: name.into(), scores: scores.into(), labels: labels.into() }
+    fn case(name: &str, scores: &[f32], labels: &[u8]) -> (CaseTruth, Array3<f32>) {
+        let shape = [1, 1, scores.len()];
+        let label = Array3::from_shape_vec(shape, labels.to_vec()).unwrap();
+        let truth = CaseTruth { name: name.into(), label, brain: None, spacing_mm: [1.0; 3] };
+        (truth, Array3::from_shape_vec(shape, scores.to_vec()).unwrap())
+    }
+
+    fn run(cases: &[(CaseTruth, Array3<f32>)]) -> Result<MethodReport, Error> {
+        evaluate("ours", cases, &EvaluateConfig::default().build().unwrap())
     }
 
     #[test]
     fn cases_are_measured_alone_and_together() {
         // Each case is perfect alone; together the second's lesion (0.3) ranks below the first's background (0.5).
         let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("b", &[0.1, 0.3], &[0, 1])];
-        let report = evaluate(&cases, Protocol::Exact, Key::new(0)).unwrap();
-        assert_eq!(
-            report.cases.iter().map(|c| c.get(Measure::Ap)).collect::<Vec<_>>(),
-            [Some(1.0); 2]
-        );
-        assert!((report.pooled.get(Measure::Ap).unwrap() - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
-        assert_eq!((report.pooled.get(Measure::Prevalence), report.pooled.voxels), (Some(0.5), 4));
+        let report = run(&cases).unwrap();
+        let ap: Vec<_> = report.cases.iter().map(|case| case.get(Measure::Ap)).collect();
+        assert_eq!(ap, [Some(1.0); 2]);
+        assert!((report.pooled[&Measure::Ap].value - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!(report.per_volume[&Measure::Ap].value, 1.0);
+        assert_eq!(report.pooled[&Measure::Prevalence].value, 0.5);
     }
 
     #[test]
-    fn a_case_without_lesion_is_named() {
-        let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("sub-07", &[0.1, 0.3], &[0, 0])];
-        let error = evaluate(&cases, Protocol::Exact, Key::new(0)).unwrap_err();
+    fn a_healthy_case_counts_for_false_positives_and_for_whole_scans_alone() {
+        let cases = [
+            case("a", &[0.5, 0.1, 0.9], &[0, 0, 1]),
+            case("b", &[0.1, 0.2, 0.8], &[0, 0, 1]),
+            case("healthy", &[0.1, 0.85, 0.1], &[0, 0, 0]),
+        ];
+        let report = run(&cases).unwrap();
+        let healthy = &report.cases[2];
+        assert_eq!((healthy.get(Measure::Ap), healthy.get(Measure::Prevalence)), (None, Some(0.0)));
+        assert_eq!(healthy.get(Measure::OthersFalsePositives), Some(1.0));
+        assert_eq!(report.per_volume[&Measure::Ap].cases, 2);
+        let by_max = report.image_level.iter().find(|found| found.score == Measure::MaxScore);
+        assert_eq!(by_max.unwrap().auroc.value, 0.5);
+        assert_eq!(report.lesions[&OperatingPoint::OtherCases].scans, 3);
+    }
+
+    #[test]
+    fn one_case_has_no_threshold_of_others_and_no_interval() {
+        let report = run(&[case("a", &[0.5, 0.1, 0.9], &[0, 0, 1])]).unwrap();
+        assert_eq!(report.cases[0].get(Measure::OthersDice), None);
+        let ap = report.pooled[&Measure::Ap];
+        assert_eq!((ap.value, ap.low, ap.high), (1.0, None, None));
+    }
+
+    #[test]
+    fn a_case_without_a_healthy_voxel_is_named() {
+        let cases = [case("a", &[0.5, 0.9], &[0, 1]), case("sub-07", &[0.1, 0.3], &[1, 1])];
+        let error = run(&cases).unwrap_err();
         assert!(matches!(error, Error::Case { case, .. } if case == "sub-07"));
     }
 
     #[test]
-    fn the_reference_protocol_depends_on_its_key_alone() {
-        let scores: Vec<f32> = (0..2000).map(|i| (i * 37 % 1000) as f32 / 3000.0).collect();
-        let labels: Vec<u8> = scores.iter().map(|&s| u8::from(s > 0.25)).collect();
-        let cases = [case("a", &scores, &labels)];
-        let run = |seed| evaluate(&cases, Protocol::Reference, Key::new(seed)).unwrap();
-        assert_eq!(run(1), run(1));
-        assert_ne!(run(1).pooled, run(2).pooled);
-        assert_eq!(run(1).pooled.voxels, 10_000);
+    fn intervals_depend_on_the_seed_alone() {
+        let scores = |shift: usize| -> Vec<f32> {
+            (0..60).map(|i| ((i * 37 + shift * 11) % 60) as f32 / 60.0).collect()
+        };
+        let labels: Vec<u8> = (0..60).map(|i| u8::from(i % 7 == 0)).collect();
+        let cases: Vec<_> = (0..6).map(|i| case(&i.to_string(), &scores(i), &labels)).collect();
+        let report = run(&cases).unwrap();
+        assert_eq!(report, run(&cases).unwrap());
+        let config = EvaluateConfig { seed: 1, ..EvaluateConfig::default() };
+        let other = evaluate("ours", &cases, &config.build().unwrap()).unwrap();
+        let [a, b] = [&report, &other].map(|report| report.per_volume[&Measure::Ap]);
+        assert_eq!(a.value, b.value);
+        assert_ne!((a.low, a.high), (b.low, b.high));
+        assert!(a.low.unwrap() < a.value && a.value < a.high.unwrap());
     }
 }

@@ -12,8 +12,8 @@ use disyre::dag::DagConfig;
 use disyre::diffusion::{Device, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{
-    Case, Detection, DetectionFiles, LoadOptions, Measure, Measures, Model, PrepareConfig,
-    Protocol, Report, RunConfig, SkullPolicy, Training, evaluate,
+    CaseTruth, DetectionFiles, EvaluateConfig, LoadOptions, Measure, MethodReport, Model,
+    PrepareConfig, RunConfig, SkullPolicy, Training, evaluate,
 };
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -143,10 +143,11 @@ fn config(seed: u64, steps: u64) -> RunConfig {
     config
 }
 
-/// One patient's voxels inside the brain, on the working grid, scored in two ways.
+/// One patient on the working grid, scored in two ways.
 struct ComparedCase {
-    model: Case,
-    baseline: Case,
+    truth: CaseTruth,
+    model: Array3<f32>,
+    baseline: Array3<f32>,
 }
 
 impl ComparedCase {
@@ -159,51 +160,56 @@ impl ComparedCase {
         let lesion = read_mask(&patient.lesion, &scan)?;
         let found = mapper.run(&patient.scan, None, Some(lesion.view()))?;
         let working: &Grid = &found.prepared.volume.grid;
-        let lesion = resample_mask(lesion.view(), &scan.volume.grid, working)?;
-        let difference = healthy.difference(&found.prepared.volume)?;
-        let inside = |values: &Array3<f32>| in_brain(values, &found);
-        let labels = found.prepared.mask.iter().zip(&lesion).filter(|(inside, _)| **inside != 0);
-        let labels: Vec<u8> = labels.map(|(_, &label)| label).collect();
-        let case = |scores| Case { name: patient.name.clone(), scores, labels: labels.clone() };
-        Ok(Self { model: case(inside(&found.working_score)), baseline: case(inside(&difference)) })
+        let label = resample_mask(lesion.view(), &scan.volume.grid, working)?;
+        let baseline = healthy.difference(&found.prepared.volume)?;
+        let truth = CaseTruth {
+            name: patient.name.clone(),
+            label,
+            brain: Some(found.prepared.mask),
+            spacing_mm: found.prepared.volume.grid.spacing_mm(),
+        };
+        Ok(Self { truth, model: found.working_score, baseline })
     }
-}
-
-fn in_brain(values: &Array3<f32>, found: &Detection) -> Vec<f32> {
-    let inside = values.iter().zip(&found.prepared.mask).filter(|(_, inside)| **inside != 0);
-    inside.map(|(&value, _)| value).collect()
 }
 
 /// Measures of model and baseline side by side.
 fn compare(cases: &[ComparedCase]) -> Result<String, CliError> {
-    let report = |of: fn(&ComparedCase) -> &Case| -> Result<Report, CliError> {
-        let cases: Vec<Case> = cases.iter().map(of).cloned().collect();
-        Ok(evaluate(&cases, Protocol::Exact, Key::new(0))?)
+    let evaluator = EvaluateConfig::default().build()?;
+    let report = |of: fn(&ComparedCase) -> &Array3<f32>| -> Result<MethodReport, CliError> {
+        let cases: Vec<_> =
+            cases.iter().map(|case| (case.truth.clone(), of(case).clone())).collect();
+        Ok(evaluate("demo", &cases, &evaluator)?)
     };
     let (model, baseline) = (report(|case| &case.model)?, report(|case| &case.baseline)?);
     let mut text = String::from(
         "                        model            |x - mean of healthy|\n\
          case         share      AP  best Dice       AP  best Dice\n",
     );
-    let names = model.cases.iter().map(|case| case.name.as_str()).chain(["pooled"]);
-    let of = |report: &Report| -> Vec<Measures> {
-        let cases = report.cases.iter().map(|case| case.measures.clone());
-        cases.chain([report.pooled.clone()]).collect()
-    };
-    for ((name, model), baseline) in names.zip(of(&model)).zip(of(&baseline)) {
-        let of = |measures: &Measures, measure| {
-            measures.get(measure).map_or("-".to_owned(), |value| format!("{value:.3}"))
-        };
-        let share = of(&model, Measure::Prevalence);
-        let [model, baseline] =
-            [model, baseline].map(|row| [Measure::Ap, Measure::BestDice].map(|m| of(&row, m)));
+    for (name, model, baseline) in rows(&model, &baseline) {
+        let [share, ap, dice] = model;
+        let [_, baseline_ap, baseline_dice] = baseline;
         text += &format!(
-            "{name:<11}  {share}   {}      {}    {}      {}\n",
-            model[0], model[1], baseline[0], baseline[1]
+            "{name:<11}  {share}   {ap}      {dice}    {baseline_ap}      {baseline_dice}\n"
         );
     }
     text += "share = lesion voxels of the brain, which is the AP of guessing; best Dice over all thresholds";
     Ok(text)
+}
+
+type Cells = [String; 3];
+
+/// Name, measures of the model and of the baseline: for each case and pooled.
+fn rows(model: &MethodReport, baseline: &MethodReport) -> Vec<(String, Cells, Cells)> {
+    const SHOWN: [Measure; 3] = [Measure::Prevalence, Measure::Ap, Measure::BestDice];
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+    let cases = model.cases.iter().zip(&baseline.cases).map(|(model, baseline)| {
+        let [a, b] = [model, baseline].map(|case| SHOWN.map(|shown| number(case.get(shown))));
+        (model.name.clone(), a, b)
+    });
+    let pooled = |report: &MethodReport| {
+        SHOWN.map(|shown| number(report.pooled.get(&shown).map(|estimate| estimate.value)))
+    };
+    cases.chain([("pooled".to_owned(), pooled(model), pooled(baseline))]).collect()
 }
 
 /// Writes `pairs.csv` for `disyre evaluate`.
@@ -213,6 +219,7 @@ fn write_list(folders: &Folders, patients: &[Patient]) -> Result<(), CliError> {
         score: relative(&DetectionFiles::of(&patient.scan, &folders.maps).score),
         label: relative(&patient.lesion),
         mask: Some(relative(&patient.brain)),
+        scan: Some(relative(&patient.scan)),
     };
     write_pairs(&folders.root.join("pairs.csv"), &patients.iter().map(pair).collect::<Vec<_>>())
 }

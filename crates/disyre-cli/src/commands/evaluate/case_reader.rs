@@ -1,0 +1,123 @@
+//! One case after another: its label, and its map by every method, on one grid.
+
+use std::path::{Path, PathBuf};
+
+use disyre::core::ndarray::{Array3, ArrayView3};
+use disyre::core::{Grid, Volume};
+use disyre::volume::{Scan, affine, write_volume};
+use disyre::{AtlasDetector, CaseTruth, intensity_maps};
+use tempfile::TempDir;
+
+use super::methods::{Method, Source};
+use crate::error::CliError;
+use crate::map_pairs::MapPair;
+
+/// Reads cases; maps of the atlas are made once and kept in temporary files, as every case is read twice.
+pub(super) struct CaseReader<'a> {
+    methods: &'a [Method],
+    atlas_maps: TempDir,
+}
+
+impl<'a> CaseReader<'a> {
+    pub(super) fn new(methods: &'a [Method]) -> Result<Self, CliError> {
+        let atlas_maps =
+            tempfile::tempdir().map_err(CliError::file("create", &std::env::temp_dir()))?;
+        Ok(Self { methods, atlas_maps })
+    }
+
+    /// Which methods have maps.
+    pub(super) fn measured(&self) -> Vec<bool> {
+        self.methods.iter().map(|method| method.not_measured.is_none()).collect()
+    }
+
+    /// The case of this index, and its maps by all methods that have some.
+    ///
+    /// # Errors
+    /// Those of reading, [`CliError::OtherGrid`], and those of the atlas.
+    pub(super) fn read(
+        &mut self,
+        index: usize,
+        name: &str,
+        pair: &MapPair,
+    ) -> Result<(CaseTruth, Vec<Array3<f32>>), CliError> {
+        let (truth, map) = CaseTruth::read(name, &pair.score, &pair.label, pair.mask.as_deref())?;
+        let grid = map.volume.grid;
+        let uses_scan = |method: &&Method| {
+            method.not_measured.is_none()
+                && !matches!(method.source, Source::Scores | Source::Files(_))
+        };
+        let scan = pair.scan.as_deref().filter(|_| self.methods.iter().any(|m| uses_scan(&m)));
+        let scan = scan.map(|path| read_like(path, &pair.score, &grid)).transpose()?;
+        let intensities = scan.as_ref().map(|scan| intensity_maps(&truth, scan)).transpose()?;
+        let [bright, dark] = intensities.map_or([None, None], |maps| maps.map(Some));
+        let (mut bright, mut dark, mut score) = (bright, dark, Some(map.volume.data));
+        let mut maps = Vec::with_capacity(self.methods.len());
+        for method in self.methods.iter().filter(|method| method.not_measured.is_none()) {
+            maps.extend(match &method.source {
+                Source::Scores => score.take(),
+                Source::Files(files) => Some(read_like(&files[index], &pair.score, &grid)?.data),
+                Source::Brightness => bright.take(),
+                Source::Darkness => dark.take(),
+                Source::Atlas(atlas) => match (atlas, &scan) {
+                    (Some(atlas), Some(scan)) => Some(self.atlas_map(index, atlas, &truth, scan)?),
+                    _ => None,
+                },
+            });
+        }
+        Ok((truth, maps))
+    }
+
+    fn atlas_map(
+        &self,
+        index: usize,
+        atlas: &AtlasDetector,
+        truth: &CaseTruth,
+        scan: &Volume,
+    ) -> Result<Array3<f32>, CliError> {
+        let path: PathBuf = self.atlas_maps.path().join(format!("{index}.nii"));
+        if path.is_file() {
+            return Ok(Scan::read(&path)?.volume.data);
+        }
+        let brain: Option<ArrayView3<'_, u8>> = truth.brain.as_ref().map(|brain| brain.view());
+        let found =
+            atlas.detect(scan, brain).map_err(|source| super::in_case(&truth.name, source))?;
+        if !found.registration.verdict.is_good() {
+            let (name, verdict) = (&truth.name, &found.registration.verdict);
+            eprintln!("warning: {name}: the registration to the atlas is {verdict}");
+        }
+        let map = Volume { data: found.absolute, grid: scan.grid };
+        write_volume(&path, &map)?;
+        Ok(map.data)
+    }
+}
+
+/// Reads a volume that must lie on the grid of a map.
+fn read_like(path: &Path, map: &Path, grid: &Grid) -> Result<Volume, CliError> {
+    let volume = Scan::read(path)?.volume;
+    match difference(grid, &volume.grid) {
+        None => Ok(volume),
+        Some(difference) => {
+            Err(CliError::OtherGrid { file: path.to_owned(), like: map.to_owned(), difference })
+        }
+    }
+}
+
+/// Distance of voxels that is still the same grid, as of masks.
+const TOLERANCE_VOXELS: f64 = 0.05;
+
+fn difference(expected: &Grid, got: &Grid) -> Option<String> {
+    if expected.shape != got.shape {
+        return Some(format!("shape {:?} and not {:?} (z, y, x)", got.shape, expected.shape));
+    }
+    let corners = (0..8_usize).map(|corner| {
+        let end =
+            |axis: usize| if corner >> axis & 1 == 1 { got.shape[axis] as f64 - 1.0 } else { 0.0 };
+        let voxel = [end(2), end(1), end(0)];
+        let [a, b] = [expected, got].map(|grid| affine::transform(&grid.affine, voxel));
+        (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
+    });
+    let distance_mm = corners.fold(0.0, f64::max);
+    let side = expected.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+    (distance_mm > TOLERANCE_VOXELS * side)
+        .then(|| format!("affine, up to {distance_mm:.3} mm away"))
+}

@@ -1,0 +1,72 @@
+//! Units and definitions under the tables, a line each.
+
+use disyre::score::protocols::Protocol;
+use disyre::{EvaluationReport, Measure};
+
+/// Measures of the tables that need no threshold.
+const RANKING: [Measure; 5] =
+    [Measure::Prevalence, Measure::Ap, Measure::BestDice, Measure::Auroc, Measure::Pro];
+const OF_OTHERS: [Measure; 8] = [
+    Measure::OthersThreshold,
+    Measure::OthersDice,
+    Measure::OthersPrecision,
+    Measure::OthersRecall,
+    Measure::OthersHausdorff95,
+    Measure::OthersVolumeError,
+    Measure::OthersLesionRecall,
+    Measure::OthersFalsePositives,
+];
+
+/// The lines.
+pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
+    let mut lines = vec![
+        format!("protocol: {}", in_words(report.protocol)),
+        format!("voxels: {}", report.voxels),
+    ];
+    lines.extend(
+        report.methods.iter().map(|method| format!("{}: {}", method.name, method.description)),
+    );
+    if report.protocol != Protocol::Exact {
+        return lines;
+    }
+    let level = 100.0 * report.settings.bootstrap.level;
+    lines.push("pooled: over the voxels of all cases together; per volume: mean of the values of the cases".into());
+    lines.push(format!(
+        "[low, high]: {level} % interval, BCa bootstrap over cases, {} replicates, seed {}",
+        report.settings.bootstrap.replicates, report.settings.seed
+    ));
+    let defined = RANKING.iter().chain(&OF_OTHERS);
+    lines.extend(
+        defined.map(|m| format!("{}: {}", m.heading(), m.definition().trim_end_matches('.'))),
+    );
+    let lesions = &report.settings.lesions;
+    lines.push(format!(
+        "a lesion is detected, and a finding true, by the rule: {:?}",
+        lesions.overlap
+    ));
+    lines.push(
+        "FROC: lesions of all cases detected at a mean number of false findings per scan".into(),
+    );
+    lines.push(format!(
+        "p: sign-flip test over cases, two-sided; Holm: corrected for the comparisons of one measure; top score: mean of the {} greatest",
+        report.settings.top_voxels.0
+    ));
+    lines
+}
+
+fn in_words(protocol: Protocol) -> String {
+    let words = match protocol {
+        Protocol::Exact => "every voxel, every distinct score as a threshold",
+        Protocol::Reference => "10 000 voxels a volume drawn at random, 200 thresholds",
+        Protocol::Upd => {
+            "axial slices, as in \"Unsupervised Pathology Detection: A Deep Dive Into the State of the Art\""
+        }
+        Protocol::MedIAnomaly => {
+            "axial slices, as in \"MedIAnomaly: A comparative study of anomaly detection in medical images\""
+        }
+        Protocol::UadImag => {
+            "as in \"Deep Unsupervised Anomaly Detection in Brain Imaging: Large-Scale Benchmarking and Bias Analysis\""
+        }
+    };
+    format!("{protocol} ({words})")
+}

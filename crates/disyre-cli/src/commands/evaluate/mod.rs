@@ -1,0 +1,316 @@
+//! `disyre evaluate`: anomaly maps of any method measured against lesion masks, beside methods that learn nothing.
+
+mod case_reader;
+mod definitions;
+mod long_form;
+mod methods;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::core::ndarray::Array3;
+use disyre::score::protocols::Protocol;
+use disyre::{
+    CaseFacts, CaseTruth, EvaluateConfig, EvaluationReport, Evaluator, MethodEvaluation,
+    MethodReport, compare_methods, measure_by_protocol,
+};
+
+use crate::arguments::ThreadArguments;
+use crate::error::CliError;
+use crate::map_pairs::{
+    MapPair, MatchedMaps, case_names, find_scans_of, match_folders, read_pairs,
+};
+use crate::output_files::{create_folder, to_json, write_json, write_whole};
+use case_reader::CaseReader;
+use methods::{Method, list_methods};
+
+const OUTPUTS: &str = "\
+Three methods that learn nothing are always in the table: the scan's brightness, its darkness, and the distance from the
+mean of healthy scans in standard deviations (--atlas; `disyre atlas` makes it). They need the scans: --scans, the column
+scan of --pairs, or the sidecars that `disyre detect` writes beside its maps.
+A label without a lesion voxel is a healthy case: it counts for false positives and for the detection of whole scans.
+With -o, the folder gets evaluation.json, evaluation.csv (one value a line: method, averaging, case, measure, value, low,
+high) and evaluation.md.";
+
+/// Arguments of `disyre evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = OUTPUTS)]
+pub(crate) struct Evaluate {
+    /// A CSV file with the columns score,label[,mask][,scan]; paths relative to the file
+    #[arg(long, value_name = "FILE", required_unless_present = "scores", conflicts_with_all = ["scores", "labels", "masks", "scans"])]
+    pairs: Option<PathBuf>,
+    /// Folder of anomaly maps NAME_desc-anomalyscore….nii.gz
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    scores: Option<PathBuf>,
+    /// Folder of lesion masks, one for each map, named like its scan, perhaps with _lesion, _label-lesion_mask, _mask,
+    /// _seg, _roi or the like
+    #[arg(long, value_name = "DIR", requires = "scores")]
+    labels: Option<PathBuf>,
+    /// Folder of brain masks, one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask, _brain_mask,
+    /// _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with "brain"
+    /// [default: all voxels count]
+    #[arg(long, value_name = "DIR", requires = "scores")]
+    masks: Option<PathBuf>,
+    /// Folder of the scans NAME.nii.gz that the maps were made from, for the methods that learn nothing
+    #[arg(long, value_name = "DIR", requires = "scores")]
+    scans: Option<PathBuf>,
+    /// Atlas of healthy scans that `disyre atlas` made
+    #[arg(long, value_name = "ATLAS")]
+    atlas: Option<PathBuf>,
+    /// Name of the maps in the table [default: that of their folder or list]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Folder with the maps of another method, named like the first ones or like their scans; may be given several times
+    #[arg(long, value_name = "DIR")]
+    compare: Vec<PathBuf>,
+    /// Also measure at this threshold: predicted where the score is at least as great
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    threshold: Option<f32>,
+    /// How the measures count: exact is ours, the others are those of papers
+    #[arg(long, value_name = "PROTOCOL", default_value = "exact", value_parser = parse_protocol)]
+    protocol: Protocol,
+    /// Root of the random draws of intervals, tests, and the reference protocol
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Folder for evaluation.json, evaluation.csv and evaluation.md
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+/// Cases that were measured, and files that were not.
+#[derive(Default)]
+struct Outcome {
+    pairs: Vec<MapPair>,
+    facts: Vec<CaseFacts>,
+    methods: Vec<MethodReport>,
+    failed: Vec<(PathBuf, CliError)>,
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let config =
+            EvaluateConfig { threshold: self.threshold, seed: self.seed, ..Default::default() };
+        let evaluator = config.build()?;
+        let MatchedMaps { mut pairs, mut failed } = self.pairs()?;
+        find_scans_of(&mut pairs, self.scans.as_deref())?;
+        if pairs.is_empty() {
+            return Err(only_or(failed, |failed| CliError::NothingToMeasure { failed }));
+        }
+        let total = pairs.len() + failed.len();
+        let methods = list_methods(self, &pairs)?;
+        let outcome = match self.protocol {
+            Protocol::Exact => measure_exactly(&methods, pairs, &evaluator)?,
+            protocol => measure_at_once(protocol, &methods, pairs, &evaluator)?,
+        };
+        failed.extend(outcome.failed);
+        if outcome.facts.is_empty() {
+            return Err(only_or(failed, |failed| CliError::Cases { total, failed }));
+        }
+        let report = self.report(&evaluator, &outcome.pairs, outcome.facts, outcome.methods)?;
+        self.print(&report)?;
+        if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
+    }
+
+    fn pairs(&self) -> Result<MatchedMaps, CliError> {
+        match (&self.pairs, &self.scores, &self.labels) {
+            (Some(list), _, _) => {
+                Ok(MatchedMaps { pairs: read_pairs(list)?, ..MatchedMaps::default() })
+            }
+            (None, Some(scores), Some(labels)) => {
+                match_folders(scores, labels, self.masks.as_deref())
+            }
+            // clap asks for one of the two forms before it comes to this.
+            _ => Ok(MatchedMaps::default()),
+        }
+    }
+
+    fn report(
+        &self,
+        evaluator: &Evaluator,
+        pairs: &[MapPair],
+        cases: Vec<CaseFacts>,
+        methods: Vec<MethodReport>,
+    ) -> Result<EvaluationReport, CliError> {
+        Ok(EvaluationReport {
+            generated_by: "disyre evaluate".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: self.protocol,
+            voxels: voxels_in_words(pairs),
+            settings: evaluator.config().clone(),
+            comparisons: compare_methods(evaluator, &methods)?,
+            cases,
+            methods,
+        })
+    }
+
+    fn print(&self, report: &EvaluationReport) -> Result<(), CliError> {
+        let text = tables::Tables::new(report);
+        if let Some(folder) = &self.output {
+            create_folder(folder)?;
+            write_json(&folder.join("evaluation.json"), report)?;
+            write_whole(&folder.join("evaluation.csv"), &long_form::csv(report)?)?;
+            write_whole(&folder.join("evaluation.md"), text.markdown().as_bytes())?;
+        }
+        match self.json {
+            true => println!("{}", to_json(report)),
+            false => println!("{}", text.text()),
+        }
+        Ok(())
+    }
+}
+
+/// The error of the only case, or one that lists them.
+fn only_or(
+    mut failed: Vec<(PathBuf, CliError)>,
+    several: impl FnOnce(Vec<(PathBuf, CliError)>) -> CliError,
+) -> CliError {
+    match failed.pop() {
+        Some((_, error)) if failed.is_empty() => error,
+        last => {
+            failed.extend(last);
+            several(failed)
+        }
+    }
+}
+
+/// Measures all methods on every case, one case after another, twice: see [`MethodEvaluation`].
+fn measure_exactly(
+    methods: &[Method],
+    pairs: Vec<MapPair>,
+    evaluator: &Evaluator,
+) -> Result<Outcome, CliError> {
+    let mut reader = CaseReader::new(methods)?;
+    let mut first: Vec<MethodEvaluation> = methods
+        .iter()
+        .map(|method| MethodEvaluation::new(&method.name, &method.description, evaluator))
+        .collect();
+    let (mut outcome, mut kept) = (Outcome::default(), Vec::new());
+    for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
+        let measured = reader.read(index, &name, &pair).and_then(|(truth, maps)| {
+            let measured = maps.iter().map(|map| evaluator.measure(&truth, map.view()));
+            let measured = measured.collect::<Result<Vec<_>, disyre::Error>>();
+            let measured = measured.map_err(|source| in_case(&name, source))?;
+            Ok((CaseFacts::of(&truth)?, measured))
+        });
+        match measured {
+            Ok((facts, measured)) => {
+                for (method, map) in first.iter_mut().zip(measured) {
+                    method.add(map)?;
+                }
+                kept.push((index, name));
+                outcome.facts.push(facts);
+                outcome.pairs.push(pair);
+            }
+            Err(error) => outcome.failed.push((pair.score, error)),
+        }
+    }
+    if !outcome.facts.is_empty() {
+        outcome.methods = second_round(&mut reader, first, &kept, &outcome.pairs)?;
+    }
+    add_unmeasured(&mut outcome.methods, methods);
+    Ok(outcome)
+}
+
+fn second_round(
+    reader: &mut CaseReader<'_>,
+    first: Vec<MethodEvaluation>,
+    kept: &[(usize, String)],
+    pairs: &[MapPair],
+) -> Result<Vec<MethodReport>, CliError> {
+    let measured = first.into_iter().zip(reader.measured()).filter(|(_, measured)| *measured);
+    let mut second = Vec::new();
+    for (method, _) in measured {
+        second.push(method.second_round()?);
+    }
+    for ((index, name), pair) in kept.iter().zip(pairs) {
+        let (truth, maps) = reader.read(*index, name, pair)?;
+        for (method, map) in second.iter_mut().zip(&maps) {
+            method.add(&truth, map.view()).map_err(|source| in_case(name, source))?;
+        }
+    }
+    second.into_iter().map(|method| Ok(method.finish()?)).collect()
+}
+
+/// Measures by a protocol that sees all cases at once.
+fn measure_at_once(
+    protocol: Protocol,
+    methods: &[Method],
+    pairs: Vec<MapPair>,
+    evaluator: &Evaluator,
+) -> Result<Outcome, CliError> {
+    let mut reader = CaseReader::new(methods)?;
+    let mut outcome = Outcome::default();
+    let mut of_methods: Vec<Vec<(CaseTruth, Array3<f32>)>> = Vec::new();
+    of_methods.resize_with(methods.len(), Vec::new);
+    for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
+        match reader.read(index, &name, &pair) {
+            Ok((truth, maps)) => {
+                outcome.facts.push(CaseFacts::of(&truth)?);
+                for (cases, map) in of_methods.iter_mut().zip(maps) {
+                    cases.push((truth.clone(), map));
+                }
+                outcome.pairs.push(pair);
+            }
+            Err(error) => outcome.failed.push((pair.score, error)),
+        }
+    }
+    let measured = methods.iter().filter(|method| method.not_measured.is_none());
+    for (method, cases) in measured.zip(&of_methods).filter(|_| !outcome.facts.is_empty()) {
+        let report = measure_by_protocol(protocol, &method.name, cases, evaluator)?;
+        let description = method.description.clone();
+        outcome.methods.push(MethodReport { description, ..report });
+    }
+    add_unmeasured(&mut outcome.methods, methods);
+    Ok(outcome)
+}
+
+/// Rows of the methods that could not be measured, in their places.
+fn add_unmeasured(reports: &mut Vec<MethodReport>, methods: &[Method]) {
+    for (place, method) in methods.iter().enumerate() {
+        if let Some(reason) = &method.not_measured {
+            let report = MethodReport {
+                name: method.name.clone(),
+                description: method.description.clone(),
+                not_measured: Some(reason.clone()),
+                ..MethodReport::default()
+            };
+            reports.insert(place.min(reports.len()), report);
+        }
+    }
+}
+
+fn in_case(name: &str, source: disyre::Error) -> CliError {
+    disyre::Error::Case { case: name.to_owned(), source: Box::new(source) }.into()
+}
+
+fn voxels_in_words(pairs: &[MapPair]) -> String {
+    match pairs.iter().filter(|pair| pair.mask.is_some()).count() {
+        0 => "all voxels, background included (no brain mask given)".to_owned(),
+        all if all == pairs.len() => "voxels inside the brain masks".to_owned(),
+        some => format!(
+            "inside the brain masks of {some} cases, all voxels of the {} others",
+            pairs.len() - some
+        ),
+    }
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    let named = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
+    named.ok_or_else(|| {
+        let names: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+/// The name of a folder or of a list, for the table.
+fn name_of(path: &Path) -> String {
+    let name = path.file_stem().filter(|_| path.is_file()).or_else(|| path.file_name());
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

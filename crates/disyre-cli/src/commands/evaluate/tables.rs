@@ -1,0 +1,370 @@
+//! A report as tables: methods over all cases, one against another, by case, by lesion size, whole scans.
+
+use std::collections::BTreeMap;
+
+use disyre::score::protocols::Protocol;
+use disyre::{CaseFacts, Estimate, EvaluationReport, Measure, MethodReport, OperatingPoint};
+
+use super::definitions;
+use crate::table::Table;
+
+/// All tables of a report, and the lines below them.
+#[derive(Debug)]
+pub(super) struct Tables {
+    heading: String,
+    tables: Vec<Table>,
+    notes: Vec<String>,
+}
+
+impl Tables {
+    pub(super) fn new(report: &EvaluationReport) -> Self {
+        let tables = match report.protocol {
+            Protocol::Exact => exact(report),
+            _ => vec![by_protocol(report)],
+        };
+        let tables = tables.into_iter().filter(|table| !table.is_empty()).collect();
+        Self { heading: heading(report), tables, notes: definitions::lines(report) }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let tables: Vec<String> = self.tables.iter().map(Table::to_string).collect();
+        format!("{}\n\n{}\n{}", self.heading, tables.join("\n"), self.notes.join("\n"))
+    }
+
+    pub(super) fn markdown(&self) -> String {
+        let tables: Vec<String> = self.tables.iter().map(Table::markdown).collect();
+        let notes: String = self.notes.iter().map(|note| format!("- {note}\n")).collect();
+        format!("# Evaluation\n\n{}\n\n{}\n{notes}", self.heading, tables.join("\n"))
+    }
+}
+
+fn heading(report: &EvaluationReport) -> String {
+    let healthy: Vec<&str> = report
+        .cases
+        .iter()
+        .filter(|case| case.is_healthy())
+        .map(|case| case.name.as_str())
+        .collect();
+    let ill = report.cases.len() - healthy.len();
+    let healthy = match healthy.as_slice() {
+        [] => String::new(),
+        names => format!(
+            ", {} healthy (no lesion voxel: false positives and whole scans only): {}",
+            names.len(),
+            names.join(", ")
+        ),
+    };
+    format!("{ill} cases with lesions{healthy}; protocol {}", report.protocol)
+}
+
+fn exact(report: &EvaluationReport) -> Vec<Table> {
+    let mut tables = vec![
+        summary(report),
+        at_point(report, OperatingPoint::OtherCases),
+        at_point(report, OperatingPoint::Given),
+        comparisons(report),
+        precision_by_case(report),
+    ];
+    tables.extend(report.methods.first().map(details_by_case));
+    tables.extend([by_size(report), froc(report), whole_scans(report)]);
+    tables
+}
+
+/// Methods that were measured get cells, the others their reason.
+fn add_row(table: &mut Table, method: &MethodReport, cells: impl FnOnce() -> Vec<String>) {
+    let cells = match &method.not_measured {
+        Some(reason) => vec![reason.clone()],
+        None => cells(),
+    };
+    table.add(std::iter::once(method.name.clone()).chain(cells));
+}
+
+fn summary(report: &EvaluationReport) -> Table {
+    let columns = [
+        ("AP pooled", Measure::Ap, true),
+        ("AP", Measure::Ap, false),
+        ("⌈Dice⌉", Measure::BestDice, false),
+        ("Dice at others' threshold", Measure::OthersDice, false),
+        ("AUROC", Measure::Auroc, false),
+        ("PRO", Measure::Pro, false),
+    ];
+    let prevalence = report.methods.iter().find_map(|method| {
+        let [pooled, mean] =
+            [&method.pooled, &method.per_volume].map(|m| m.get(&Measure::Prevalence));
+        Some(format!(
+            "AP of a random score: {} pooled, {} per volume",
+            plain(pooled?),
+            plain(mean?)
+        ))
+    });
+    let title = format!(
+        "methods; per volume unless pooled, with intervals over cases ({})",
+        prevalence.unwrap_or_default()
+    );
+    let mut table =
+        Table::new(title, std::iter::once("method").chain(columns.map(|(head, ..)| head)));
+    for method in &report.methods {
+        add_row(&mut table, method, || {
+            let value = |(_, measure, pooled)| {
+                let values = if pooled { &method.pooled } else { &method.per_volume };
+                with_interval(values.get(&measure))
+            };
+            columns.map(value).to_vec()
+        });
+    }
+    table
+}
+
+/// Measures at one operating point; empty where none was taken.
+fn at_point(report: &EvaluationReport, point: OperatingPoint) -> Table {
+    let (title, measures) = match point {
+        OperatingPoint::OtherCases => (
+            "at the threshold of the other cases, per volume",
+            [
+                Measure::OthersPrecision,
+                Measure::OthersRecall,
+                Measure::OthersHausdorff95,
+                Measure::OthersVolumeError,
+                Measure::OthersLesionRecall,
+                Measure::OthersFalsePositives,
+            ],
+        ),
+        OperatingPoint::Given => (
+            "at the given threshold, per volume",
+            [
+                Measure::GivenPrecision,
+                Measure::GivenRecall,
+                Measure::GivenHausdorff95,
+                Measure::GivenVolumeError,
+                Measure::GivenLesionRecall,
+                Measure::GivenFalsePositives,
+            ],
+        ),
+    };
+    let heads = [
+        "method",
+        "precision",
+        "recall",
+        "HD95 mm",
+        "volume error ml",
+        "lesion recall",
+        "false positives",
+    ];
+    let mut table = Table::new(title, heads);
+    for method in report.methods.iter().filter(|method| method.lesions.contains_key(&point)) {
+        add_row(&mut table, method, || {
+            measures.map(|measure| with_interval(method.per_volume.get(&measure))).to_vec()
+        });
+    }
+    table
+}
+
+fn comparisons(report: &EvaluationReport) -> Table {
+    let heads = ["difference of", "measure", "mean over cases", "wins : losses", "p", "p (Holm)"];
+    let mut table = Table::new("methods against each other, on the same cases", heads);
+    for comparison in &report.comparisons {
+        let paired = &comparison.paired;
+        let difference = Estimate {
+            value: paired.difference.value,
+            low: Some(paired.difference.low),
+            high: Some(paired.difference.high),
+            cases: paired.cases,
+        };
+        table.add([
+            format!("{} − {}", comparison.a, comparison.b),
+            comparison.measure.heading().to_owned(),
+            with_interval(Some(&difference)),
+            format!("{} : {}", paired.wins, paired.losses),
+            number(paired.p),
+            number(comparison.p_holm),
+        ]);
+    }
+    table
+}
+
+/// AP of every method, case by case.
+fn precision_by_case(report: &EvaluationReport) -> Table {
+    let measured: Vec<&MethodReport> =
+        report.methods.iter().filter(|method| method.not_measured.is_none()).collect();
+    let heads = ["case", "lesions", "ml", "prevalence"].map(str::to_owned);
+    let heads = heads.into_iter().chain(measured.iter().map(|method| method.name.clone()));
+    let mut table = Table::new("AP by case", heads);
+    for (index, case) in report.cases.iter().enumerate() {
+        let of = |method: &MethodReport, measure| cell(method.cases.get(index)?.get(measure));
+        let prevalence = measured.first().and_then(|method| of(method, Measure::Prevalence));
+        let facts = [case.name.clone(), case.lesions.to_string(), ml(case)];
+        let precisions = measured.iter().map(|method| of(method, Measure::Ap));
+        let cells = std::iter::once(prevalence).chain(precisions);
+        table.add(facts.into_iter().chain(cells.map(Option::unwrap_or_default)));
+    }
+    table
+}
+
+/// The other measures of the first method, case by case.
+fn details_by_case(method: &MethodReport) -> Table {
+    let columns = [
+        ("⌈Dice⌉", Measure::BestDice),
+        ("AUROC", Measure::Auroc),
+        ("PRO", Measure::Pro),
+        ("threshold", Measure::OthersThreshold),
+        ("Dice", Measure::OthersDice),
+        ("precision", Measure::OthersPrecision),
+        ("recall", Measure::OthersRecall),
+        ("HD95 mm", Measure::OthersHausdorff95),
+        ("vol. error ml", Measure::OthersVolumeError),
+        ("lesion recall", Measure::OthersLesionRecall),
+        ("false pos.", Measure::OthersFalsePositives),
+    ];
+    let title =
+        format!("{} by case; from threshold on at the threshold of the other cases", method.name);
+    let heads = std::iter::once("case").chain(columns.map(|(head, _)| head));
+    let mut table = Table::new(title, heads);
+    for case in &method.cases {
+        let value = |(_, measure)| cell(case.get(measure)).unwrap_or_else(|| "-".to_owned());
+        table.add(std::iter::once(case.name.clone()).chain(columns.map(value)));
+    }
+    table
+}
+
+/// Lesion-wise recall by the size of the lesion, at the threshold of the other cases.
+fn by_size(report: &EvaluationReport) -> Table {
+    let counts = |method: &MethodReport| method.lesions.get(&OperatingPoint::OtherCases).cloned();
+    let Some(bins) = report.methods.iter().find_map(counts) else { return Table::default() };
+    let head = |bin: &disyre::score::regions::SizeBinCount| {
+        let from = if bin.from_mm3 > 0.0 {
+            format!("{} to ", volume(bin.from_mm3))
+        } else {
+            "below ".into()
+        };
+        match bin.to_mm3 {
+            Some(to) => format!("{from}{}", volume(to)),
+            None => format!("from {}", volume(bin.from_mm3)),
+        }
+    };
+    let title = "lesions detected by size, at the threshold of the other cases (26-connected lesions of all cases)";
+    let heads = std::iter::once("method".to_owned()).chain(bins.by_size.iter().map(head));
+    let mut table = Table::new(title, heads);
+    for method in &report.methods {
+        add_row(&mut table, method, || {
+            let by_size = counts(method).map(|counts| counts.by_size).unwrap_or_default();
+            let cell = |bin: &disyre::score::regions::SizeBinCount| match bin.recall() {
+                Some(recall) => format!("{} ({} of {})", number(recall), bin.detected, bin.lesions),
+                None => "-".to_owned(),
+            };
+            by_size.iter().map(cell).collect()
+        });
+    }
+    table
+}
+
+fn froc(report: &EvaluationReport) -> Table {
+    let Some(rates) =
+        report.methods.iter().find_map(|method| Some(method.froc.as_ref()?.rates.clone()))
+    else {
+        return Table::default();
+    };
+    let heads = ["method".to_owned(), "mean".to_owned()];
+    let heads = heads.into_iter().chain(rates.iter().map(|rate| format!("{rate}")));
+    let title = "FROC: share of the lesions detected at a mean number of false positives per scan";
+    let mut table = Table::new(title, heads);
+    for method in &report.methods {
+        add_row(&mut table, method, || {
+            let Some(froc) = &method.froc else { return Vec::new() };
+            std::iter::once(froc.mean).chain(froc.sensitivities.clone()).map(number).collect()
+        });
+    }
+    table
+}
+
+fn whole_scans(report: &EvaluationReport) -> Table {
+    let first = report.methods.iter().flat_map(|method| &method.image_level).next();
+    let share = first.map_or(0.0, |found| found.with_lesion as f64 / report.cases.len() as f64);
+    let title =
+        format!("whole scans, lesion against healthy (AP of a random score: {})", number(share));
+    let mut table = Table::new(title, ["method", "score of a scan", "AUROC", "AP"]);
+    for method in &report.methods {
+        for found in &method.image_level {
+            let [auroc, ap] =
+                [&found.auroc, &found.average_precision].map(|e| with_interval(Some(e)));
+            table.add([method.name.clone(), found.score.heading().to_owned(), auroc, ap]);
+        }
+    }
+    table
+}
+
+/// Values of a protocol: a row for each, a column for each method.
+fn by_protocol(report: &EvaluationReport) -> Table {
+    let heads = std::iter::once("value").chain(report.methods.iter().map(|m| m.name.as_str()));
+    let mut table = Table::new(format!("values by the protocol {}", report.protocol), heads);
+    let mut rows: BTreeMap<usize, (String, Vec<String>)> = BTreeMap::new();
+    for method in &report.methods {
+        let values = method.protocol.iter().flat_map(|protocol| &protocol.values);
+        for (place, value) in values.enumerate() {
+            let row = rows.entry(place).or_insert_with(|| (value.name.clone(), Vec::new()));
+            row.1.push(cell(value.value).unwrap_or_else(|| "-".to_owned()));
+        }
+    }
+    for (_, (name, cells)) in rows {
+        let mut cells = cells.into_iter();
+        let cell = |method: &MethodReport| match method.not_measured {
+            Some(_) => "not measured".to_owned(),
+            None => cells.next().unwrap_or_default(),
+        };
+        table.add(std::iter::once(name).chain(report.methods.iter().map(cell)));
+    }
+    table
+}
+
+fn with_interval(estimate: Option<&Estimate>) -> String {
+    let Some(estimate) = estimate else { return "-".to_owned() };
+    match (estimate.low, estimate.high) {
+        (Some(low), Some(high)) => {
+            format!("{} [{}, {}]", plain(estimate), number(low), number(high))
+        }
+        _ => plain(estimate),
+    }
+}
+
+fn plain(estimate: &Estimate) -> String {
+    number(estimate.value)
+}
+
+fn cell(value: Option<f64>) -> Option<String> {
+    value.map(number)
+}
+
+/// Three digits: `.123`, `1.23`, `12.3`, `123`.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size < 1.0 => 3,
+        size if size < 10.0 => 2,
+        size if size < 100.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix("0.").map(|rest| format!(".{rest}")) {
+        Some(short) => short,
+        None => text
+            .strip_prefix("-0.")
+            .map_or_else(|| text.replace('-', "−"), |rest| format!("−.{rest}")),
+    }
+}
+
+fn ml(case: &CaseFacts) -> String {
+    number(case.lesion_ml)
+}
+
+fn volume(mm3: f64) -> String {
+    if mm3 < 1000.0 { format!("{mm3} mm³") } else { format!("{} ml", mm3 / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let found = [0.1234, 1.0, -0.05, 12.34, 1234.5, -3.456].map(number);
+        assert_eq!(found, [".123", "1.00", "−.050", "12.3", "1234", "−3.46"]);
+    }
+}

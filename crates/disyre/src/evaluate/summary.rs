@@ -1,0 +1,184 @@
+//! Values over all cases, with intervals of a bootstrap over cases.
+
+use std::collections::BTreeMap;
+
+use disyre_score::regions::LUNA16_RATES;
+use disyre_score::{Confusion, Interval, LesionMeasures, RankedScores, ScoreError, froc};
+
+use super::evaluator::{PointCounts, PointMeasure};
+use super::method::SecondRound;
+use super::score_counts::PooledMeasures;
+use super::{Estimate, FrocSummary, ImageLevelReport, Measure, OperatingPoint};
+use crate::Error;
+
+type Estimates = BTreeMap<Measure, Estimate>;
+
+/// The interval of a statistic over cases; without ends where there is one case, or where it is undefined in too many
+/// draws.
+fn estimate(
+    round: &SecondRound,
+    name: &str,
+    subjects: &[usize],
+    statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
+) -> Result<Option<Estimate>, Error> {
+    let key = round.evaluator.key().child(round.name.as_str()).child(name);
+    let Some(value) = statistic(subjects) else { return Ok(None) };
+    let alone = Estimate { value, low: None, high: None, cases: subjects.len() };
+    if subjects.len() < 2 {
+        return Ok(Some(alone));
+    }
+    let drawn = |indices: &[usize]| -> Vec<usize> {
+        indices.iter().map(|&index| subjects[index]).collect()
+    };
+    let interval = round
+        .evaluator
+        .bootstrap()
+        .interval(key, subjects.len(), |indices| statistic(&drawn(indices)));
+    match interval {
+        Ok(Interval { value, low, high }) => {
+            Ok(Some(Estimate { value, low: Some(low), high: Some(high), cases: subjects.len() }))
+        }
+        Err(ScoreError::UndefinedStatistic { .. }) => Ok(Some(alone)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Measures over the voxels of all cases together: exact values, intervals from counts in bins.
+pub(super) fn pooled(round: &SecondRound) -> Result<Estimates, Error> {
+    let all: Vec<usize> = (0..round.cases.len()).collect();
+    let mut found = Estimates::new();
+    let of_bins: [(Measure, fn(&PooledMeasures) -> Option<f64>); 4] = [
+        (Measure::Prevalence, |pooled| Some(pooled.prevalence)),
+        (Measure::Ap, |pooled| Some(pooled.ap)),
+        (Measure::BestDice, |pooled| Some(pooled.best_dice)),
+        (Measure::Auroc, |pooled| pooled.auroc),
+    ];
+    for (measure, value) in of_bins {
+        let statistic = |drawn: &[usize]| value(&round.table.measures(drawn.iter().copied())?);
+        let name = format!("pooled {measure}");
+        let Some(binned) = estimate(round, &name, &all, statistic)? else { continue };
+        let exact = round.pooled.get(measure).unwrap_or(binned.value);
+        // The bins' ends are moved by what the bins miss of the value.
+        let moved = |end: f64| (end + exact - binned.value).clamp(0.0, 1.0);
+        let ends = (binned.low.map(moved), binned.high.map(moved));
+        found.insert(measure, Estimate { value: exact, low: ends.0, high: ends.1, ..binned });
+    }
+    if let Some(value) = round.pooled.get(Measure::BestDiceThreshold) {
+        let threshold = Estimate { value, low: None, high: None, cases: all.len() };
+        found.insert(Measure::BestDiceThreshold, threshold);
+    }
+    for (&point, counts) in &round.counts {
+        found.extend(pooled_at(round, point, counts)?);
+    }
+    Ok(found)
+}
+
+/// Pooled measures at an operating point: counts add up.
+fn pooled_at(
+    round: &SecondRound,
+    point: OperatingPoint,
+    counts: &[Option<PointCounts>],
+) -> Result<Estimates, Error> {
+    let cases: Vec<usize> = (0..counts.len()).filter(|&case| counts[case].is_some()).collect();
+    let sum = |drawn: &[usize]| -> Confusion {
+        drawn.iter().filter_map(|&case| counts[case].as_ref()).map(|counts| counts.voxels).sum()
+    };
+    let lesions = |drawn: &[usize]| {
+        merged(drawn.iter().filter_map(|&case| counts[case].as_ref()).map(|counts| &counts.lesions))
+    };
+    type Statistic<'a> = &'a (dyn Fn(&[usize]) -> Option<f64> + Sync);
+    let statistics: [(PointMeasure, Statistic<'_>); 5] = [
+        (PointMeasure::Dice, &|drawn| sum(drawn).dice()),
+        (PointMeasure::Precision, &|drawn| sum(drawn).precision()),
+        (PointMeasure::Recall, &|drawn| sum(drawn).recall()),
+        (PointMeasure::LesionRecall, &|drawn| lesions(drawn)?.recall()),
+        (PointMeasure::FalsePositives, &|drawn| lesions(drawn)?.false_positives_per_scan()),
+    ];
+    let mut found = Estimates::new();
+    for (measure, statistic) in statistics {
+        let measure = measure.at(point);
+        let value = estimate(round, &format!("pooled {measure}"), &cases, statistic)?;
+        found.extend(value.map(|value| (measure, value)));
+    }
+    Ok(found)
+}
+
+fn merged<'a>(counts: impl Iterator<Item = &'a LesionMeasures>) -> Option<LesionMeasures> {
+    counts.fold(None, |sum: Option<LesionMeasures>, counts| match sum {
+        None => Some(counts.clone()),
+        // Counts of one evaluation have the same bins.
+        Some(mut sum) => sum.merge(counts).ok().map(|()| sum),
+    })
+}
+
+/// Means of the cases that have a value.
+pub(super) fn per_volume(round: &SecondRound) -> Result<Estimates, Error> {
+    let mut found = Estimates::new();
+    for &measure in Measure::ALL {
+        if matches!(measure, Measure::BestDiceThreshold | Measure::GivenThreshold) {
+            continue; // a mean threshold would mean nothing
+        }
+        let values: Vec<Option<f64>> = round.cases.iter().map(|case| case.get(measure)).collect();
+        let cases: Vec<usize> = (0..values.len()).filter(|&case| values[case].is_some()).collect();
+        let mean = |drawn: &[usize]| {
+            let sum: f64 = drawn.iter().filter_map(|&case| values[case]).sum();
+            (!drawn.is_empty()).then(|| sum / drawn.len() as f64)
+        };
+        let value = estimate(round, &format!("per volume {measure}"), &cases, mean)?;
+        found.extend(value.map(|value| (measure, value)));
+    }
+    Ok(found)
+}
+
+/// Lesion-wise counts of all cases at each operating point.
+pub(super) fn lesions(round: &SecondRound) -> BTreeMap<OperatingPoint, LesionMeasures> {
+    let all = round.counts.iter().filter_map(|(&point, counts)| {
+        Some((point, merged(counts.iter().flatten().map(|counts| &counts.lesions))?))
+    });
+    all.collect()
+}
+
+/// Lesion-wise counts of each case at the operating points that some case has.
+pub(super) fn case_lesions(
+    round: &SecondRound,
+) -> BTreeMap<OperatingPoint, Vec<Option<LesionMeasures>>> {
+    let taken = round.counts.iter().filter(|(_, counts)| counts.iter().any(Option::is_some));
+    let lesions = |counts: &Option<PointCounts>| Some(counts.as_ref()?.lesions.clone());
+    taken.map(|(&point, counts)| (point, counts.iter().map(lesions).collect())).collect()
+}
+
+/// Sensitivities at LUNA16's rates; `None` without a lesion.
+pub(super) fn froc_summary(round: &SecondRound) -> Option<FrocSummary> {
+    let curve = froc(&round.froc).ok()?;
+    let sensitivities = LUNA16_RATES.map(|rate| curve.sensitivity_at(rate)).to_vec();
+    let mean = curve.mean_sensitivity(&LUNA16_RATES)?;
+    Some(FrocSummary { rates: LUNA16_RATES.to_vec(), sensitivities, mean })
+}
+
+/// Detection of whole scans; empty without a healthy case or without a lesion.
+pub(super) fn image_level(round: &SecondRound) -> Result<Vec<ImageLevelReport>, Error> {
+    let labels: Vec<u8> = round.with_lesion().into_iter().map(u8::from).collect();
+    let with_lesion = labels.iter().filter(|&&label| label != 0).count();
+    if with_lesion == 0 || with_lesion == labels.len() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<usize> = (0..labels.len()).collect();
+    let mut reports = Vec::new();
+    for score in [Measure::MeanScore, Measure::MaxScore, Measure::TopScore] {
+        let scores: Vec<f32> =
+            round.cases.iter().map(|case| case.get(score).unwrap_or(0.0) as f32).collect();
+        let of = |drawn: &[usize], value: fn(&RankedScores) -> Result<f64, ScoreError>| {
+            let (scores, labels): (Vec<f32>, Vec<u8>) =
+                drawn.iter().map(|&case| (scores[case], labels[case])).unzip();
+            value(&RankedScores::new(&scores, &labels).ok()?).ok()
+        };
+        let name = |what: &str| format!("image level {score} {what}");
+        let auroc = estimate(round, &name("auroc"), &all, |drawn| of(drawn, RankedScores::auroc))?;
+        let precision =
+            estimate(round, &name("ap"), &all, |drawn| of(drawn, RankedScores::average_precision))?;
+        if let (Some(auroc), Some(average_precision)) = (auroc, precision) {
+            reports.push(ImageLevelReport { score, auroc, average_precision, with_lesion });
+        }
+    }
+    Ok(reports)
+}
