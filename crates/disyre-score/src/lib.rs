@@ -20,10 +20,12 @@
 //! ```
 //!
 //! Main types: [`Ensemble`] (severities, [`Residual`]; its [`score`](Ensemble::score) takes batches of windows),
-//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many. [`regions`] counts lesions and findings
+//! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many, [`ScoreHistogram`] for resampled cases and for
+//! thresholds chosen on other cases ([`LeftOut`]). [`regions`] counts lesions and findings
 //! ([`Lesions`], [`LesionMatcher`]), [`protocols`] count as other papers do, [`statistics`] say how sure a figure is.
 //!
-//! No features. This crate holds no model, no tensor library, no tiling and no file access.
+//! No features. This crate holds no model, no tensor library, no tiling, and no file access but the temporary files of a
+//! [`ScorePool`] beyond its budget.
 #![forbid(unsafe_code)]
 
 mod averaging;

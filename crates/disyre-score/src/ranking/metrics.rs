@@ -24,7 +24,7 @@ pub struct Metrics {
     pub auroc: f64,
 }
 
-/// AP, ⌈Dice⌉ and AUROC of one case, from one sort; for several cases see [`ScorePool`].
+/// AP, ⌈Dice⌉ and AUROC of one case, from one walk; for several cases see [`ScorePool`](crate::ScorePool).
 ///
 /// # Shapes and units
 /// One label for each score; non-zero = lesion. Any finite score, greater = more abnormal.
