@@ -8,6 +8,9 @@ use super::levels::Level;
 /// Healthy voxels that are counted as one piece.
 const PIECE: usize = 1 << 20;
 
+/// Keys of which those below all levels are dropped first, without a branch for each.
+const BATCH: usize = 1 << 10;
+
 /// Most slots of a [`LevelTable`], as a power of two: 1 MiB.
 const MOST_SLOT_BITS: u32 = 18;
 
@@ -70,30 +73,40 @@ impl LevelTable {
         Self { keys, least, shift, before }
     }
 
-    /// The greatest level that is at most `key`; none if `key` is below all.
-    fn at_most(&self, key: u32) -> Option<usize> {
-        let offset = key.checked_sub(self.least)?;
+    /// The greatest level that is at most `key`, which is not below all.
+    fn at_most(&self, key: u32) -> usize {
+        let offset = key - self.least;
         let slot = ((offset >> self.shift) as usize).min(self.before.len() - 2);
         let (first, end) = (self.before[slot] as usize, self.before[slot + 1] as usize);
         let in_slot = self.keys[first..end].partition_point(|&level| level <= key);
         // The first slot begins with the least level, so one is found.
-        Some(first + in_slot - 1)
+        first + in_slot - 1
     }
 
     /// Healthy voxels at each level. Sums of integers: any division into pieces gives the same.
     fn count(&self, negatives: &[u32]) -> Vec<Healthy> {
         let none = || vec![Healthy::default(); self.keys.len()];
         let count = |mut counts: Vec<Healthy>, piece: &[u32]| {
-            for &key in piece {
-                if let Some(level) = self.at_most(key) {
-                    let equal = self.keys[level] == key;
-                    counts[level].equal += u32::from(equal);
-                    counts[level].above += u32::from(!equal);
-                }
-            }
+            piece.chunks(BATCH).for_each(|keys| self.add(keys, &mut counts));
             counts
         };
         negatives.par_chunks(PIECE).fold(none, count).reduce(none, sum)
+    }
+
+    /// Counts a batch of keys at their levels.
+    fn add(&self, batch: &[u32], counts: &mut [Healthy]) {
+        let mut kept = [0; BATCH];
+        let mut count = 0;
+        for &key in batch {
+            kept[count] = key;
+            count += usize::from(key >= self.least);
+        }
+        for &key in &kept[..count] {
+            let level = self.at_most(key);
+            let equal = self.keys[level] == key;
+            counts[level].equal += u32::from(equal);
+            counts[level].above += u32::from(!equal);
+        }
     }
 }
 
