@@ -28,10 +28,10 @@ impl SizeBinCount {
 /// Lesions and findings counted at one threshold, over one scan or several: the counts add up.
 ///
 /// ```
-/// use disyre_score::{ndarray::array, regions::{LesionConfig, Lesions}};
+/// use disyre_score::{ndarray::arr3, regions::{LesionConfig, Lesions}};
 /// let matcher = LesionConfig::default().build()?;
 /// let count = |label: [u8; 5], prediction: [u8; 5]| {
-///     let (label, prediction) = (array![[label]], array![[prediction]]);
+///     let (label, prediction) = (arr3(&[[label]]), arr3(&[[prediction]]));
 ///     matcher.measures(&Lesions::new(label.view(), None, [1.0; 3])?, prediction.view())
 /// };
 /// let mut all = count([1, 1, 0, 0, 1], [1, 0, 0, 0, 0])?; // one of two lesions
