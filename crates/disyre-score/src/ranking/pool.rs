@@ -89,7 +89,7 @@ impl ScorePool {
         Ok(())
     }
 
-    /// Sorts and merges all voxels.
+    /// Sorts and merges all voxels. Reads half a MiB at once of each run that was written to files.
     ///
     /// # Errors
     /// [`ScoreError::Spill`] if a temporary file cannot be read.
