@@ -110,6 +110,16 @@ pub enum ScoreError {
         /// The limit.
         limit: f64,
     },
+    /// Cases whose lesion voxels are not those that were ranked.
+    #[error(
+        "{ranked} lesion voxels were ranked, the cases have {cases}; rank the voxels of the same brains"
+    )]
+    OtherVoxels {
+        /// Lesion voxels ranked.
+        ranked: u64,
+        /// Lesion voxels of the cases.
+        cases: u64,
+    },
     /// A volume with more voxels than a measure can index.
     #[error(
         "the volume has {voxels} voxels with its border, at most {limit} can be swept; crop it to the brain"

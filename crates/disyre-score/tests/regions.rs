@@ -6,6 +6,7 @@ use disyre_score::regions::{
     Components, Connectivity, LesionConfig, Lesions, OverlapRule, ProCase, SizeBins, froc, pro,
     surface_distances, volume_error,
 };
+use disyre_score::{RankedScores, ScorePoolConfig};
 use serde_json::Value;
 
 fn fixture() -> Value {
@@ -113,7 +114,7 @@ fn components_are_those_of_cc3d_and_scipy() {
     for noise in fixture()["noise"].as_array().unwrap() {
         let every = number(&noise["every"]);
         let mask = Array3::from_shape_fn(shape_of(&noise["shape"]), |(z, y, x)| {
-            u8::from(hashed(z, y, x, every) % every as u32 == 0)
+            u8::from(hashed(z, y, x, every).is_multiple_of(every as u32))
         });
         assert_eq!(
             checksum(mask.iter().map(|&inside| inside.into())),
@@ -191,24 +192,31 @@ fn surfaces_are_as_far_apart_as_in_monai_and_scipy() {
     }
 }
 
+/// PRO of cases together, their voxels ranked in a pool that holds few of them in memory.
+fn pooled_pro(cases: &[(Lesions<'_>, &Array3<u8>, &Array3<f32>)], limit: f64) -> f64 {
+    let mut pool = ScorePoolConfig { budget_bytes: 8000, folder: None }.build();
+    let of_case = |(lesions, label, score): &(Lesions<'_>, &Array3<u8>, &Array3<f32>)| {
+        pool.add(score.as_slice().unwrap(), label.as_slice().unwrap()).unwrap();
+        ProCase::new(lesions, score.view()).unwrap()
+    };
+    let made: Vec<_> = cases.iter().map(of_case).collect();
+    pro(&pool.rank().unwrap(), &made, limit).unwrap()
+}
+
 #[test]
 fn overlap_of_regions_is_that_of_mvtec_and_anomalib() {
     let fixture = fixture();
-    let made: Vec<_> = cases(&fixture)
-        .into_iter()
-        .map(|(value, label, score)| {
-            let lesions = lesions(value, label.view());
-            (value, ProCase::new(&lesions, score.view()).unwrap())
-        })
-        .collect();
+    let made = cases(&fixture);
+    let all =
+        || made.iter().map(|(value, label, score)| (lesions(value, label.view()), label, score));
     for (name, limit) in [("0.05", 0.05), ("0.3", 0.3), ("1.0", 1.0)] {
-        for (value, case) in &made {
-            let found = pro([case], limit).unwrap();
+        for (case, (value, ..)) in all().zip(&made) {
+            let found = pooled_pro(&[case], limit);
             assert_near(found, &value["pro"][name], 1e-12);
             // anomalib computes in single precision.
             assert_near(found, &value["anomalib_pro"][name], 1e-6);
         }
-        let pooled = pro(made.iter().map(|(_, case)| case), limit).unwrap();
+        let pooled = pooled_pro(&all().collect::<Vec<_>>(), limit);
         assert_near(pooled, &fixture["pooled_pro"][name], 1e-12);
     }
 }
@@ -325,20 +333,21 @@ fn curves_without_lesions_or_healthy_voxels_are_errors() {
         let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
         let case = LesionConfig::default().build().unwrap();
         let case = case.froc_case(&lesions, score.view()).unwrap();
-        (case, ProCase::new(&lesions, score.view()).unwrap())
+        let ranked = RankedScores::new(score.as_slice().unwrap(), label.as_slice().unwrap());
+        (case, ranked.unwrap(), ProCase::new(&lesions, score.view()).unwrap())
     };
     let (healthy, all) = (made(&bars(&[])), made(&bars(&[(0, 24)])));
+    let message = froc([&healthy.0]).unwrap_err().to_string();
+    assert!(message.starts_with("FROC is undefined: none of the 24"), "{message}");
+    assert!(froc([]).is_err());
+    let of = |ranked, case, limit| pro(ranked, [case], limit).unwrap_err().to_string();
+    assert!(of(&healthy.1, &healthy.2, 0.3).starts_with("PRO is undefined: none of the 24"));
+    assert!(of(&all.1, &all.2, 0.3).starts_with("PRO is undefined: all of the 24"));
     assert!(
-        froc([&healthy.0])
-            .unwrap_err()
-            .to_string()
-            .starts_with("FROC is undefined: none of the 24")
+        of(&all.1, &healthy.2, 0.3).starts_with("24 lesion voxels were ranked, the cases have 0")
     );
-    assert!(froc([]).is_err() && pro([], 0.3).is_err());
-    assert!(pro([&healthy.1], 0.3).unwrap_err().to_string().starts_with("PRO is undefined: none"));
-    assert!(pro([&all.1], 0.3).unwrap_err().to_string().starts_with("PRO is undefined: all"));
     for limit in [0.0, -0.3, 1.1, f64::NAN] {
-        assert!(pro([&healthy.1, &all.1], limit).is_err());
+        assert!(of(&all.1, &all.2, limit).starts_with("a limit of"));
     }
     // A healthy scan counts as a scan, and the lesions of another are found beside it.
     assert_eq!(froc([&healthy.0, &all.0]).unwrap().scans, 2);
@@ -362,7 +371,7 @@ fn measures_are_the_same_on_any_number_of_threads() {
             let prediction = lesions.predicted(score.view(), 0.25).unwrap();
             let matcher = LesionConfig::default().build().unwrap();
             let curve = froc([&matcher.froc_case(&lesions, score.view()).unwrap()]).unwrap();
-            let overlap = pro([&ProCase::new(&lesions, score.view()).unwrap()], 0.3).unwrap();
+            let overlap = pooled_pro(&[(lesions.clone(), &label, &score)], 0.3);
             (curve, overlap, surface_distances(&lesions, prediction.view()).unwrap())
         });
         made.collect::<Vec<_>>()

@@ -18,17 +18,17 @@ pub(super) struct Run {
 
 /// Voxels with a score of at least a lesion score, by their labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Level {
+pub(crate) struct Level {
     /// The lesion score, as [`float_order`](crate::float_order) encodes it.
-    pub(super) key: u32,
+    pub(crate) key: u32,
     /// Lesion voxels predicted.
-    pub(super) positives: u64,
+    pub(crate) positives: u64,
     /// Healthy voxels predicted.
-    pub(super) negatives: u64,
+    pub(crate) negatives: u64,
     /// Lesion voxels with exactly this score.
-    pub(super) new_positives: u64,
+    pub(crate) new_positives: u64,
     /// Healthy voxels with exactly this score.
-    pub(super) new_negatives: u64,
+    pub(crate) new_negatives: u64,
 }
 
 impl Level {
@@ -43,11 +43,17 @@ pub(super) fn summarise(runs: &[Run]) -> io::Result<Summary> {
     let positives = runs.iter().map(|run| run.positives.count()).sum();
     let negatives = runs.iter().map(|run| run.negatives.count()).sum();
     let mut summary = Summary::new(positives, negatives);
+    for_each(runs, |level| summary.add(level))?;
+    Ok(summary)
+}
+
+/// Calls `each` with the levels of several runs together, from the greatest down.
+pub(super) fn for_each(runs: &[Run], mut each: impl FnMut(&Level)) -> io::Result<()> {
     let mut levels = Levels::new(runs);
     while let Some(level) = levels.next()? {
-        summary.add(&level);
+        each(&level);
     }
-    Ok(summary)
+    Ok(())
 }
 
 /// Walk over the levels of several runs together, from the greatest down.

@@ -15,6 +15,7 @@ use disyre_core::ShapeError;
 use serde::{Deserialize, Serialize};
 
 use crate::{Confusion, ScoreError, float_order};
+pub(crate) use levels::Level;
 use levels::Run;
 pub use metrics::{Metrics, auroc, average_precision, best_dice, metrics};
 pub use pool::{ScorePool, ScorePoolConfig};
@@ -113,6 +114,17 @@ impl RankedScores {
     fn of_runs(runs: Vec<Run>) -> Result<Self, ScoreError> {
         let summary = levels::summarise(&runs).map_err(ScoreError::spill)?;
         Ok(Self { voxels: Voxels::Sorted(runs), summary })
+    }
+
+    /// Calls `each` with the distinct lesion scores, from the greatest down.
+    pub(crate) fn for_each_level(&self, each: impl FnMut(&Level)) -> Result<(), ScoreError> {
+        match &self.voxels {
+            Voxels::Counted(split) => {
+                count::levels(&split.positives, &split.negatives).iter().for_each(each);
+                Ok(())
+            }
+            Voxels::Sorted(runs) => levels::for_each(runs, each).map_err(ScoreError::spill),
+        }
     }
 
     /// Number of lesion voxels.

@@ -123,7 +123,7 @@ impl Evaluator {
         let ranked = RankedScores::new(&scores, &labels)?;
         let mut measures = voxel_measures(&ranked)?;
         if ranked.positives() > 0 {
-            let overlap = pro([&ProCase::new(&lesions, score)?], MVTEC_LIMIT)?;
+            let overlap = pro(&ranked, [&ProCase::new(&lesions, score)?], MVTEC_LIMIT)?;
             measures.values.insert(Measure::Pro, overlap);
         }
         self.add_scan_scores(&mut measures, &scores);
