@@ -75,6 +75,16 @@ fn drawn_signs_come_near_all_signs() {
 }
 
 #[test]
+fn a_drawn_p_value_is_never_zero() {
+    // Of 2^40 assignments two reach the sum that was seen: no draw does.
+    assert_eq!(sign_flip(Key::new(0), &[1.0; 40]).unwrap(), 1e-5);
+    // More cases than bits of one word of signs.
+    assert_eq!(sign_flip(Key::new(0), &[1.0; 100]).unwrap(), 1e-5);
+    let alternating: Vec<f64> = (0..100).map(|case| f64::from(case % 2) - 0.5).collect();
+    assert_eq!(sign_flip(Key::new(0), &alternating).unwrap(), 1.0);
+}
+
+#[test]
 fn unpaired_tests_agree_with_scipy() {
     for set in golden("unpaired").as_array().unwrap() {
         let [a, b] = ["a", "b"].map(|group| numbers(&set[group]));

@@ -136,7 +136,7 @@ impl Groups {
         for &rank in &self.all.ranks {
             for size in (1..counts.len()).rev() {
                 let (fewer, these) = counts.split_at_mut(size);
-                for sum in (rank..=total).rev() {
+                for sum in rank..=total {
                     these[0][sum] += fewer[size - 1][sum - rank];
                 }
             }
