@@ -105,10 +105,7 @@ impl LesionMatcher {
 
     /// A tally of the lesions by these rules, without a finding.
     pub(super) fn tally(&self, lesions: &Lesions<'_>) -> Tally {
-        let voxels = |volume_mm3: f64| volume_mm3 / lesions.voxel_mm3();
-        let LesionConfig { overlap, smallest_lesion_mm3, smallest_finding_mm3, .. } = self.config;
-        let smallest = (voxels(smallest_lesion_mm3), voxels(smallest_finding_mm3));
-        Tally::new(overlap, lesions.components(), smallest.0, smallest.1)
+        Tally::new(lesions, &self.config)
     }
 
     fn by_size(&self, lesions: &Lesions<'_>, tally: &Tally) -> Vec<SizeBinCount> {

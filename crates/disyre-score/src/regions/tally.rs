@@ -1,8 +1,6 @@
 //! Counts of detected lesions and false findings, which change one finding at a time.
 
-use disyre_core::Components;
-
-use super::OverlapRule;
+use super::{LesionConfig, Lesions, OverlapRule};
 
 /// A finding, by what it shares with lesions.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +52,8 @@ enum Verdict {
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
     rule: OverlapRule,
-    smallest_finding: f64,
+    voxel_mm3: f64,
+    smallest_finding_mm3: f64,
     lesions: Vec<LesionState>,
     greatest_lesion: u64,
     pub(super) detected: u64,
@@ -71,29 +70,26 @@ struct LesionState {
 }
 
 impl Tally {
-    /// Nothing found yet. The smallest sizes are in voxels; smaller lesions do not count.
-    pub(super) fn new(
-        rule: OverlapRule,
-        lesions: &Components,
-        smallest_lesion: f64,
-        smallest_finding: f64,
-    ) -> Self {
+    /// Nothing found yet.
+    pub(super) fn new(lesions: &Lesions<'_>, config: &LesionConfig) -> Self {
+        let voxel_mm3 = lesions.voxel_mm3();
         let state = |voxels: u64| LesionState {
             voxels,
-            counts: voxels as f64 >= smallest_lesion,
+            counts: voxels as f64 * voxel_mm3 >= config.smallest_lesion_mm3,
             covered: 0,
         };
-        let lesions: Vec<_> = lesions.iter().map(|lesion| state(lesion.voxels)).collect();
+        let found = lesions.components();
+        let lesions: Vec<_> = found.iter().map(|lesion| state(lesion.voxels)).collect();
         let greatest_lesion = lesions.iter().map(|lesion| lesion.voxels).max().unwrap_or(0);
-        let (detected, true_findings, false_findings) = (0, 0, 0);
         Self {
-            rule,
-            smallest_finding,
+            rule: config.overlap,
+            voxel_mm3,
+            smallest_finding_mm3: config.smallest_finding_mm3,
             lesions,
             greatest_lesion,
-            detected,
-            true_findings,
-            false_findings,
+            detected: 0,
+            true_findings: 0,
+            false_findings: 0,
         }
     }
 
@@ -143,7 +139,7 @@ impl Tally {
 
     /// Verdict on a finding as if it had `voxels`.
     fn judge(&self, voxels: u64, finding: &Finding) -> Verdict {
-        if (voxels as f64) < self.smallest_finding {
+        if voxels as f64 * self.voxel_mm3 < self.smallest_finding_mm3 {
             return Verdict::Dropped;
         }
         let (is_true, on_counted) = match self.rule.by_share(voxels, finding.in_lesions) {
