@@ -93,6 +93,35 @@ impl UadImag {
         cases: &[CaseView<'_>],
         maps: &[Array3<f32>],
     ) -> Result<Vec<NamedValue>, ScoreError> {
+        let Volumes { ap, with_lesion, healthy } = Volumes::new(cases, maps)?;
+        let table = DiceTable::new(&with_lesion, self.grid.thresholds(maps))?;
+        let best = table.best(None);
+        let healthy = threshold_at_rate(healthy, self.false_positive_rate);
+        let at_healthy = healthy.map(|threshold| mean_dice_above(&with_lesion, threshold));
+        let named = |name: &str, value| NamedValue::new(format!("{prefix}{name}"), value);
+        Ok(vec![
+            named("pooled_ap", Some(ap)),
+            named("per_volume_dice_at_best_threshold", best.map(|(_, dice)| dice)),
+            named("best_threshold", best.map(|(row, _)| table.thresholds[row].into())),
+            named("per_volume_dice_at_estimated_threshold", table.estimated()),
+            named("per_volume_dice_at_healthy_threshold", at_healthy.transpose()?),
+            named("healthy_threshold", healthy.map(f64::from)),
+        ])
+    }
+}
+
+/// The maps of cases, by what is measured on them.
+struct Volumes {
+    /// Average precision over all voxels of the cases with a lesion.
+    ap: f64,
+    /// Ranked voxels of each of these.
+    with_lesion: Vec<RankedScores>,
+    /// Scores in the brains of the others.
+    healthy: Vec<f32>,
+}
+
+impl Volumes {
+    fn new(cases: &[CaseView<'_>], maps: &[Array3<f32>]) -> Result<Self, ScoreError> {
         let (mut pool, mut with_lesion, mut healthy) = (ScorePool::default(), vec![], vec![]);
         for (case, map) in cases.iter().zip(maps) {
             if !case.has_lesion() {
@@ -104,25 +133,7 @@ impl UadImag {
             pool.add(&scores, &labels)?;
             with_lesion.push(RankedScores::new(&scores, &labels)?);
         }
-        let ap = pool.rank()?.average_precision()?;
-        let table = DiceTable::new(&with_lesion, self.grid.thresholds(maps))?;
-        let best = table.best(None);
-        let healthy = threshold_at_rate(healthy, self.false_positive_rate);
-        let named = |name: &str, value| NamedValue::new(format!("{prefix}{name}"), value);
-        Ok(vec![
-            named("pooled_ap", Some(ap)),
-            named("per_volume_dice_at_best_threshold", best.map(|(_, dice)| dice)),
-            named("best_threshold", best.map(|(row, _)| table.thresholds[row].into())),
-            named("per_volume_dice_at_estimated_threshold", table.estimated()),
-            named(
-                "per_volume_dice_at_healthy_threshold",
-                match healthy {
-                    Some(threshold) => Some(mean_dice_above(&with_lesion, threshold)?),
-                    None => None,
-                },
-            ),
-            named("healthy_threshold", healthy.map(f64::from)),
-        ])
+        Ok(Self { ap: pool.rank()?.average_precision()?, with_lesion, healthy })
     }
 }
 
