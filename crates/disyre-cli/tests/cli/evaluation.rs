@@ -86,6 +86,7 @@ fn a_list_of_pairs_gives_the_same_as_folders_and_says_which_voxels_count() {
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
     let table = succeed(["evaluate", "--scores", &scores, "--labels", &labels]).out;
     assert!(table.contains("all voxels, background included"), "{table}");
+    assert!(table.contains("threshold of others: none, as no other case has a lesion"), "{table}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ measures! {
     MeanScore, "mean_score", "mean score", "Mean score of the voxels of a scan.";
     MaxScore, "max_score", "max. score", "Greatest score of a scan.";
     TopScore, "top_score", "top score", "Mean of the greatest scores of a scan (1000 unless set otherwise).";
-    OthersThreshold, "others_threshold", "threshold of others", "Threshold with the best Dice over the pooled voxels of the other cases; the others_ measures are taken there.";
+    OthersThreshold, "others_threshold", "threshold of others", "Threshold with the best mean Dice per volume on the other cases; the others_ measures are taken there.";
     OthersDice, "others_dice", "Dice at others' threshold", "Dice at the threshold of the other cases, in [0, 1].";
     OthersPrecision, "others_precision", "precision there", "Share of predicted voxels that are lesion, at the threshold of the other cases.";
     OthersRecall, "others_recall", "recall there", "Share of lesion voxels that are predicted, at the threshold of the other cases.";
@@ -78,7 +78,7 @@ measures! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatingPoint {
-    /// Of each case, the threshold with the best Dice over the pooled voxels of the other cases.
+    /// Of each case, the threshold with the best mean Dice per volume on the other cases.
     OtherCases,
     /// One threshold that was given for all.
     Given,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use disyre_core::ndarray::ArrayView3;
-use disyre_score::{FrocCase, Lesions, ScorePool};
+use disyre_score::{
+    Averaging, FrocCase, LeftOut, Lesions, ScoreHistogram, ScorePool, ScorePoolConfig,
+};
 
 use super::evaluator::{PointCounts, voxel_measures};
-use super::score_counts::{CountTable, ScoreCounts};
 use super::summary;
 use super::{
     CaseReport, CaseTruth, Evaluator, Measure, MeasuredMap, Measures, MethodReport, OperatingPoint,
@@ -49,7 +50,7 @@ pub struct MethodEvaluation {
     evaluator: Evaluator,
     pool: ScorePool,
     cases: Vec<CaseReport>,
-    counts: Vec<ScoreCounts>,
+    histogram: ScoreHistogram,
     froc: Vec<FrocCase>,
 }
 
@@ -62,7 +63,7 @@ pub struct SecondRound {
     /// Over the voxels of all cases.
     pub(super) pooled: Measures,
     pub(super) cases: Vec<CaseReport>,
-    pub(super) table: CountTable,
+    pub(super) histogram: ScoreHistogram,
     pub(super) froc: Vec<FrocCase>,
     thresholds: Vec<Option<f32>>,
     /// Number of cases that were seen again.
@@ -70,6 +71,9 @@ pub struct SecondRound {
     /// Counts of each case at each operating point; `None`: the case has no threshold there.
     pub(super) counts: BTreeMap<OperatingPoint, Vec<Option<PointCounts>>>,
 }
+
+/// Memory for the pooled voxels of a method; those beyond are in temporary files.
+const POOL_BYTES: usize = 256 << 20;
 
 impl MethodEvaluation {
     /// A method without a case yet.
@@ -82,9 +86,9 @@ impl MethodEvaluation {
             name: name.into(),
             description: description.into(),
             evaluator: evaluator.clone(),
-            pool: ScorePool::default(),
+            pool: ScorePoolConfig { budget_bytes: POOL_BYTES, ..Default::default() }.build(),
             cases: Vec::new(),
-            counts: Vec::new(),
+            histogram: ScoreHistogram::default(),
             froc: Vec::new(),
         }
     }
@@ -96,7 +100,7 @@ impl MethodEvaluation {
     pub fn add(&mut self, map: MeasuredMap) -> Result<(), Error> {
         let MeasuredMap { report, scores, labels, froc } = map;
         self.pool.add(&scores, &labels)?;
-        self.counts.push(ScoreCounts::new(&scores, &labels));
+        self.histogram.add(&scores, &labels)?;
         self.cases.push(report);
         self.froc.push(froc);
         Ok(())
@@ -107,11 +111,12 @@ impl MethodEvaluation {
     /// # Errors
     /// [`Error::Score`] where the pooled voxels cannot be ranked.
     pub fn second_round(self) -> Result<SecondRound, Error> {
-        let table = CountTable::new(self.counts.iter());
+        let of_others = self.histogram.thresholds_of_others(Averaging::PerVolume);
+        let threshold = |left_out: Option<LeftOut>| Some(left_out?.of_others.threshold);
         Ok(SecondRound {
             pooled: voxel_measures(&self.pool.rank()?)?,
-            thresholds: table.thresholds_of_others(),
-            table,
+            thresholds: of_others.into_iter().map(threshold).collect(),
+            histogram: self.histogram,
             name: self.name,
             description: self.description,
             evaluator: self.evaluator,

@@ -12,7 +12,6 @@ mod measure;
 mod method;
 mod protocol;
 mod report;
-mod score_counts;
 mod summary;
 
 use disyre_core::ndarray::Array3;

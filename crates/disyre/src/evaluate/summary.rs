@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use disyre_score::regions::LUNA16_RATES;
-use disyre_score::{Confusion, Interval, LesionMeasures, RankedScores, ScoreError, froc};
+use disyre_score::{Confusion, ImageLevel, Interval, LesionMeasures, ScoreError, froc, metrics};
 
 use super::evaluator::{PointCounts, PointMeasure};
 use super::method::SecondRound;
-use super::score_counts::PooledMeasures;
-use super::{Estimate, FrocSummary, ImageLevelReport, Measure, OperatingPoint};
+use super::{CaseReport, Estimate, FrocSummary, ImageLevelReport, Measure, OperatingPoint};
 use crate::Error;
 
 type Estimates = BTreeMap<Measure, Estimate>;
+type Statistic<'a> = &'a (dyn Fn(&[usize]) -> Option<f64> + Sync);
 
 /// The interval of a statistic over cases; without ends where there is one case, or where it is undefined in too many
 /// draws.
@@ -46,19 +46,19 @@ fn estimate(
 /// Measures over the voxels of all cases together: exact values, intervals from counts in bins.
 pub(super) fn pooled(round: &SecondRound) -> Result<Estimates, Error> {
     let all: Vec<usize> = (0..round.cases.len()).collect();
-    let mut found = Estimates::new();
-    let of_bins: [(Measure, fn(&PooledMeasures) -> Option<f64>); 4] = [
-        (Measure::Prevalence, |pooled| Some(pooled.prevalence)),
-        (Measure::Ap, |pooled| Some(pooled.ap)),
-        (Measure::BestDice, |pooled| Some(pooled.best_dice)),
-        (Measure::Auroc, |pooled| pooled.auroc),
+    let counts = |drawn: &[usize]| round.histogram.pooled(drawn).ok();
+    let statistics: [(Measure, Statistic<'_>); 4] = [
+        (Measure::Prevalence, &|drawn| prevalence(round, drawn)),
+        (Measure::Ap, &|drawn| Some(counts(drawn)?.average_precision()?.value)),
+        (Measure::BestDice, &|drawn| Some(counts(drawn)?.best_dice()?.dice.value)),
+        (Measure::Auroc, &|drawn| Some(counts(drawn)?.auroc()?.value)),
     ];
-    for (measure, value) in of_bins {
-        let statistic = |drawn: &[usize]| value(&round.table.measures(drawn.iter().copied())?);
-        let name = format!("pooled {measure}");
-        let Some(binned) = estimate(round, &name, &all, statistic)? else { continue };
+    let mut found = Estimates::new();
+    for (measure, statistic) in statistics {
+        let binned = estimate(round, &format!("pooled {measure}"), &all, statistic)?;
+        let Some(binned) = binned else { continue };
         let exact = round.pooled.get(measure).unwrap_or(binned.value);
-        // The bins' ends are moved by what the bins miss of the value.
+        // The ends are moved by what the bins miss of the value: less than a thousandth.
         let moved = |end: f64| (end + exact - binned.value).clamp(0.0, 1.0);
         let ends = (binned.low.map(moved), binned.high.map(moved));
         found.insert(measure, Estimate { value: exact, low: ends.0, high: ends.1, ..binned });
@@ -71,6 +71,17 @@ pub(super) fn pooled(round: &SecondRound) -> Result<Estimates, Error> {
         found.extend(pooled_at(round, point, counts)?);
     }
     Ok(found)
+}
+
+/// Share of lesion voxels in some cases together.
+fn prevalence(round: &SecondRound, drawn: &[usize]) -> Option<f64> {
+    let mut sums = (0.0, 0.0);
+    for &case in drawn {
+        let voxels = round.cases[case].measures.voxels as f64;
+        sums.0 += voxels * round.cases[case].get(Measure::Prevalence)?;
+        sums.1 += voxels;
+    }
+    (sums.1 > 0.0).then(|| sums.0 / sums.1)
 }
 
 /// Pooled measures at an operating point: counts add up.
@@ -86,7 +97,6 @@ fn pooled_at(
     let lesions = |drawn: &[usize]| {
         merged(drawn.iter().filter_map(|&case| counts[case].as_ref()).map(|counts| &counts.lesions))
     };
-    type Statistic<'a> = &'a (dyn Fn(&[usize]) -> Option<f64> + Sync);
     let statistics: [(PointMeasure, Statistic<'_>); 5] = [
         (PointMeasure::Dice, &|drawn| sum(drawn).dice()),
         (PointMeasure::Precision, &|drawn| sum(drawn).precision()),
@@ -162,23 +172,35 @@ pub(super) fn image_level(round: &SecondRound) -> Result<Vec<ImageLevelReport>, 
     if with_lesion == 0 || with_lesion == labels.len() {
         return Ok(Vec::new());
     }
-    let all: Vec<usize> = (0..labels.len()).collect();
-    let mut reports = Vec::new();
-    for score in [Measure::MeanScore, Measure::MaxScore, Measure::TopScore] {
-        let scores: Vec<f32> =
-            round.cases.iter().map(|case| case.get(score).unwrap_or(0.0) as f32).collect();
-        let of = |drawn: &[usize], value: fn(&RankedScores) -> Result<f64, ScoreError>| {
-            let (scores, labels): (Vec<f32>, Vec<u8>) =
-                drawn.iter().map(|&case| (scores[case], labels[case])).unzip();
-            value(&RankedScores::new(&scores, &labels).ok()?).ok()
-        };
-        let name = |what: &str| format!("image level {score} {what}");
-        let auroc = estimate(round, &name("auroc"), &all, |drawn| of(drawn, RankedScores::auroc))?;
-        let precision =
-            estimate(round, &name("ap"), &all, |drawn| of(drawn, RankedScores::average_precision))?;
-        if let (Some(auroc), Some(average_precision)) = (auroc, precision) {
-            reports.push(ImageLevelReport { score, auroc, average_precision, with_lesion });
+    let reports = [Measure::MeanScore, Measure::MaxScore, Measure::TopScore].map(|score| {
+        let value = |case: &CaseReport| case.get(score).unwrap_or(0.0) as f32;
+        let scores: Vec<f32> = round.cases.iter().map(value).collect();
+        whole_scans(round, score, &scores, &labels)
+    });
+    reports.into_iter().collect()
+}
+
+fn whole_scans(
+    round: &SecondRound,
+    score: Measure,
+    scores: &[f32],
+    labels: &[u8],
+) -> Result<ImageLevelReport, Error> {
+    let key = round.evaluator.key().child(round.name.as_str()).child("whole scans");
+    let (key, bootstrap) = (key.child(score.name()), round.evaluator.bootstrap());
+    let cases = labels.len();
+    let between =
+        |Interval { value, low, high }| Estimate { value, low: Some(low), high: Some(high), cases };
+    let alone = |value| Estimate { value, low: None, high: None, cases };
+    let (auroc, average_precision) = match ImageLevel::new(key, scores, labels, bootstrap) {
+        Ok(found) => (between(found.auroc), between(found.average_precision)),
+        // Too few scans of one kind for an interval.
+        Err(ScoreError::UndefinedStatistic { .. }) => {
+            let found = metrics(scores, labels)?;
+            (alone(found.auroc), alone(found.average_precision))
         }
-    }
-    Ok(reports)
+        Err(error) => return Err(error.into()),
+    };
+    let with_lesion = labels.iter().filter(|&&label| label != 0).count();
+    Ok(ImageLevelReport { score, auroc, average_precision, with_lesion })
 }

@@ -25,11 +25,6 @@ impl<'a> CaseReader<'a> {
         Ok(Self { methods, atlas_maps })
     }
 
-    /// Which methods have maps.
-    pub(super) fn measured(&self) -> Vec<bool> {
-        self.methods.iter().map(|method| method.not_measured.is_none()).collect()
-    }
-
     /// The case of this index, and its maps by all methods that have some.
     ///
     /// # Errors

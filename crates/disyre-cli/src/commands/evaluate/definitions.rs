@@ -1,7 +1,8 @@
 //! Units and definitions under the tables, a line each.
 
+use disyre::score::OverlapRule;
 use disyre::score::protocols::Protocol;
-use disyre::{EvaluationReport, Measure};
+use disyre::{EvaluationReport, Measure, MethodReport, OperatingPoint};
 
 /// Measures of the tables that need no threshold.
 const RANKING: [Measure; 5] =
@@ -39,11 +40,12 @@ pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
     lines.extend(
         defined.map(|m| format!("{}: {}", m.heading(), m.definition().trim_end_matches('.'))),
     );
-    let lesions = &report.settings.lesions;
-    lines.push(format!(
-        "a lesion is detected, and a finding true, by the rule: {:?}",
-        lesions.overlap
-    ));
+    let has_others =
+        |method: &MethodReport| method.lesions.contains_key(&OperatingPoint::OtherCases);
+    if !report.methods.iter().any(has_others) {
+        lines.push("threshold of others: none, as no other case has a lesion".into());
+    }
+    lines.push(overlap_in_words(report.settings.lesions.overlap));
     lines.push(
         "FROC: lesions of all cases detected at a mean number of false findings per scan".into(),
     );
@@ -52,6 +54,23 @@ pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
         report.settings.top_voxels.0
     ));
     lines
+}
+
+fn overlap_in_words(rule: OverlapRule) -> String {
+    let percent = |share: f64| format!("{} %", 100.0 * share);
+    match rule {
+        OverlapRule::AnyVoxel => {
+            "a finding is true with any voxel in a lesion, a lesion detected with any voxel predicted"
+                .to_owned()
+        }
+        OverlapRule::Share(least) => format!(
+            "a finding (26-connected) is true if {0} of it lie in lesions, a lesion detected if {0} of it lie in true findings",
+            percent(least)
+        ),
+        OverlapRule::Iou(least) => {
+            format!("a finding and a lesion match if both have {} of the voxels of either", percent(least))
+        }
+    }
 }
 
 fn in_words(protocol: Protocol) -> String {

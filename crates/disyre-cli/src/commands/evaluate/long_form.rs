@@ -1,6 +1,6 @@
 //! A report as CSV in the long form: one value a line.
 
-use disyre::{EvaluationReport, MethodReport, OperatingPoint};
+use disyre::{Estimate, EvaluationReport, MethodReport, OperatingPoint};
 
 use crate::error::CliError;
 
@@ -30,54 +30,60 @@ pub(super) fn csv(report: &EvaluationReport) -> Result<Vec<u8>, CliError> {
 fn lines(method: &MethodReport) -> Vec<Line> {
     let line = |averaging: &str, case: &str, measure: &str, value: f64, ends: [Option<f64>; 2]| {
         let [low, high] = ends.map(|end| end.map_or_else(String::new, |end| end.to_string()));
-        let text = |text: &str| text.to_owned();
-        [
-            text(&method.name),
-            text(averaging),
-            text(case),
-            text(measure),
-            value.to_string(),
-            low,
-            high,
-        ]
+        let [method, averaging, case, measure] =
+            [&method.name, averaging, case, measure].map(str::to_owned);
+        [method, averaging, case, measure, value.to_string(), low, high]
     };
-    let mut lines = Vec::new();
-    for case in &method.cases {
+    let by_case = method.cases.iter().flat_map(|case| {
         let values = case.measures.values.iter();
-        lines
-            .extend(values.map(|(m, &value)| line("case", &case.name, m.name(), value, [None; 2])));
-    }
-    for (averaging, estimates) in [("pooled", &method.pooled), ("per_volume", &method.per_volume)] {
-        let values = estimates.iter();
-        lines.extend(values.map(|(m, e)| line(averaging, "", m.name(), e.value, [e.low, e.high])));
-    }
-    for found in &method.image_level {
-        for (name, e) in [("auroc", found.auroc), ("ap", found.average_precision)] {
-            let measure = format!("{name}_by_{}", found.score);
-            lines.push(line("image_level", "", &measure, e.value, [e.low, e.high]));
-        }
-    }
+        values.map(|(measure, &value)| line("case", &case.name, measure.name(), value, [None; 2]))
+    });
+    let over_cases = over_cases(method).into_iter().map(|(averaging, measure, estimate)| {
+        line(averaging, "", &measure, estimate.value, [estimate.low, estimate.high])
+    });
+    let others = without_interval(method).into_iter();
+    let others = others.map(|(kind, measure, value)| line(kind, "", &measure, value, [None; 2]));
+    by_case.chain(over_cases).chain(others).collect()
+}
+
+/// Averaging, measure and value over all cases.
+fn over_cases(method: &MethodReport) -> Vec<(&'static str, String, Estimate)> {
+    let averaged = [("pooled", &method.pooled), ("per_volume", &method.per_volume)];
+    let averaged = averaged.into_iter().flat_map(|(averaging, estimates)| {
+        estimates.iter().map(move |(measure, &found)| (averaging, measure.name().to_owned(), found))
+    });
+    let whole_scans = method.image_level.iter().flat_map(|found| {
+        let by = found.score;
+        [
+            ("image_level", format!("auroc_by_{by}"), found.auroc),
+            ("image_level", format!("ap_by_{by}"), found.average_precision),
+        ]
+    });
+    averaged.chain(whole_scans).collect()
+}
+
+/// Kind, measure and value of what has no interval.
+fn without_interval(method: &MethodReport) -> Vec<(&'static str, String, f64)> {
+    let mut values = Vec::new();
     for (point, counts) in &method.lesions {
         let point = match point {
             OperatingPoint::OtherCases => "others",
             OperatingPoint::Given => "given",
         };
-        for bin in counts.by_size.iter().filter(|bin| bin.lesions > 0) {
+        for bin in &counts.by_size {
             let end = bin.to_mm3.map_or("up".to_owned(), |end| end.to_string());
             let measure = format!("{point}_lesion_recall_{}_{end}_mm3", bin.from_mm3);
-            lines.extend(
-                bin.recall().map(|recall| line("lesion_size", "", &measure, recall, [None; 2])),
-            );
+            values.extend(bin.recall().map(|recall| ("lesion_size", measure, recall)));
         }
     }
     if let Some(froc) = &method.froc {
-        for (rate, &value) in froc.rates.iter().zip(&froc.sensitivities) {
-            lines.push(line("froc", "", &format!("sensitivity_at_{rate}_fp"), value, [None; 2]));
-        }
-        lines.push(line("froc", "", "mean_sensitivity", froc.mean, [None; 2]));
+        let rates = froc.rates.iter().zip(&froc.sensitivities);
+        let rates =
+            rates.map(|(rate, &value)| ("froc", format!("sensitivity_at_{rate}_fp"), value));
+        values.extend(rates.chain([("froc", "mean_sensitivity".to_owned(), froc.mean)]));
     }
     for value in method.protocol.iter().flat_map(|protocol| &protocol.values) {
-        lines.extend(value.value.map(|v| line("protocol", "", &value.name, v, [None; 2])));
+        values.extend(value.value.map(|number| ("protocol", value.name.clone(), number)));
     }
-    lines
+    values
 }

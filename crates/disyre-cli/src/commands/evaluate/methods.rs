@@ -1,6 +1,6 @@
 //! The rows of the table: the maps, those to compare with, and the methods that learn nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use disyre::AtlasDetector;
 
@@ -67,43 +67,37 @@ pub(super) fn list_methods(
 fn learning_free(arguments: &Evaluate, pairs: &[MapPair]) -> Result<[Method; 3], CliError> {
     let without = pairs.iter().filter(|pair| pair.scan.is_none()).count();
     let no_scans = (without > 0).then(|| {
-        format!(
-            "not measured: give --scans (the scans of {without} of {} maps are not found)",
-            pairs.len()
-        )
+        let all = pairs.len();
+        format!("not measured: give --scans (the scans of {without} of {all} maps are not found)")
     });
-    let atlas = arguments.atlas.as_deref().map(AtlasDetector::load).transpose()?;
-    let no_atlas = || "not measured: give --atlas (`disyre atlas --healthy DIR -o ATLAS` makes it)";
-    let description = match &atlas {
-        Some(atlas) => format!(
-            "distance from the mean of {} healthy scans in standard deviations, in the template",
-            atlas.atlas().scans()
-        ),
-        None => "distance from the mean of healthy scans in standard deviations".to_owned(),
-    };
-    let no_atlas = atlas.is_none().then(|| no_atlas().to_owned());
-    let row = |name: &str, description: &str, source, not_measured| Method {
+    let row = |name: &str, description: &str, source| Method {
         name: name.to_owned(),
-        description: description.to_owned(),
+        description: format!(
+            "{description} of the scan; percentiles 2 and 98 of the brain become 0 and 1"
+        ),
         source,
-        not_measured,
+        not_measured: no_scans.clone(),
     };
-    let scaled = "the brain's percentiles 2 and 98 become 0 and 1";
     Ok([
-        row(
-            "intensity (hyper)",
-            &format!("brightness of the scan; {scaled}"),
-            Source::Brightness,
-            no_scans.clone(),
-        ),
-        row(
-            "intensity (hypo)",
-            &format!("darkness of the scan: the negative brightness; {scaled}"),
-            Source::Darkness,
-            no_scans.clone(),
-        ),
-        row("atlas |z|", &description, Source::Atlas(atlas.map(Box::new)), no_atlas.or(no_scans)),
+        row("intensity (hyper)", "brightness", Source::Brightness),
+        row("intensity (hypo)", "darkness, the negative brightness,", Source::Darkness),
+        atlas_row(arguments.atlas.as_deref(), no_scans.clone())?,
     ])
+}
+
+fn atlas_row(folder: Option<&Path>, no_scans: Option<String>) -> Result<Method, CliError> {
+    let atlas = folder.map(AtlasDetector::load).transpose()?;
+    let scans = atlas.as_ref().map(|atlas| format!("{} ", atlas.atlas().scans()));
+    let no_atlas = || "not measured: give --atlas (`disyre atlas --healthy DIR -o ATLAS` makes it)";
+    Ok(Method {
+        name: "atlas |z|".to_owned(),
+        description: format!(
+            "distance from the mean of {}healthy scans in standard deviations, in the template",
+            scans.unwrap_or_default()
+        ),
+        not_measured: atlas.is_none().then(|| no_atlas().to_owned()).or(no_scans),
+        source: Source::Atlas(atlas.map(Box::new)),
+    })
 }
 
 /// Two methods of one name would be one row for readers.

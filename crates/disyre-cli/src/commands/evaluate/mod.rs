@@ -12,8 +12,8 @@ use clap::Args;
 use disyre::core::ndarray::Array3;
 use disyre::score::protocols::Protocol;
 use disyre::{
-    CaseFacts, CaseTruth, EvaluateConfig, EvaluationReport, Evaluator, MethodEvaluation,
-    MethodReport, compare_methods, measure_by_protocol,
+    CaseFacts, CaseTruth, EvaluateConfig, EvaluationReport, Evaluator, MeasuredMap,
+    MethodEvaluation, MethodReport, compare_methods, measure_by_protocol,
 };
 
 use crate::arguments::ThreadArguments;
@@ -187,19 +187,13 @@ fn measure_exactly(
     evaluator: &Evaluator,
 ) -> Result<Outcome, CliError> {
     let mut reader = CaseReader::new(methods)?;
-    let mut first: Vec<MethodEvaluation> = methods
-        .iter()
-        .map(|method| MethodEvaluation::new(&method.name, &method.description, evaluator))
-        .collect();
+    let measured = methods.iter().filter(|method| method.not_measured.is_none());
+    let evaluation =
+        |method: &Method| MethodEvaluation::new(&method.name, &method.description, evaluator);
+    let mut first: Vec<MethodEvaluation> = measured.map(evaluation).collect();
     let (mut outcome, mut kept) = (Outcome::default(), Vec::new());
     for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
-        let measured = reader.read(index, &name, &pair).and_then(|(truth, maps)| {
-            let measured = maps.iter().map(|map| evaluator.measure(&truth, map.view()));
-            let measured = measured.collect::<Result<Vec<_>, disyre::Error>>();
-            let measured = measured.map_err(|source| in_case(&name, source))?;
-            Ok((CaseFacts::of(&truth)?, measured))
-        });
-        match measured {
+        match measure_case(&mut reader, evaluator, index, &name, &pair) {
             Ok((facts, measured)) => {
                 for (method, map) in first.iter_mut().zip(measured) {
                     method.add(map)?;
@@ -218,17 +212,29 @@ fn measure_exactly(
     Ok(outcome)
 }
 
+/// The first round of one case, by all methods or by none.
+fn measure_case(
+    reader: &mut CaseReader<'_>,
+    evaluator: &Evaluator,
+    index: usize,
+    name: &str,
+    pair: &MapPair,
+) -> Result<(CaseFacts, Vec<MeasuredMap>), CliError> {
+    let (truth, maps) = reader.read(index, name, pair)?;
+    let measured = maps.iter().map(|map| evaluator.measure(&truth, map.view()));
+    let measured = measured.collect::<Result<Vec<_>, disyre::Error>>();
+    let measured = measured.map_err(|source| in_case(name, source))?;
+    Ok((CaseFacts::of(&truth)?, measured))
+}
+
 fn second_round(
     reader: &mut CaseReader<'_>,
     first: Vec<MethodEvaluation>,
     kept: &[(usize, String)],
     pairs: &[MapPair],
 ) -> Result<Vec<MethodReport>, CliError> {
-    let measured = first.into_iter().zip(reader.measured()).filter(|(_, measured)| *measured);
-    let mut second = Vec::new();
-    for (method, _) in measured {
-        second.push(method.second_round()?);
-    }
+    let second = first.into_iter().map(MethodEvaluation::second_round);
+    let mut second = second.collect::<Result<Vec<_>, disyre::Error>>()?;
     for ((index, name), pair) in kept.iter().zip(pairs) {
         let (truth, maps) = reader.read(*index, name, pair)?;
         for (method, map) in second.iter_mut().zip(&maps) {
@@ -247,8 +253,7 @@ fn measure_at_once(
 ) -> Result<Outcome, CliError> {
     let mut reader = CaseReader::new(methods)?;
     let mut outcome = Outcome::default();
-    let mut of_methods: Vec<Vec<(CaseTruth, Array3<f32>)>> = Vec::new();
-    of_methods.resize_with(methods.len(), Vec::new);
+    let mut of_methods: Vec<Vec<(CaseTruth, Array3<f32>)>> = vec![Vec::new(); methods.len()];
     for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
         match reader.read(index, &name, &pair) {
             Ok((truth, maps)) => {

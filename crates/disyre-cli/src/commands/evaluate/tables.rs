@@ -115,34 +115,29 @@ fn summary(report: &EvaluationReport) -> Table {
     table
 }
 
+/// Measures of the table of an operating point.
+const AT_OTHERS: [Measure; 6] = [
+    Measure::OthersPrecision,
+    Measure::OthersRecall,
+    Measure::OthersHausdorff95,
+    Measure::OthersVolumeError,
+    Measure::OthersLesionRecall,
+    Measure::OthersFalsePositives,
+];
+const AT_GIVEN: [Measure; 7] = [
+    Measure::GivenDice,
+    Measure::GivenPrecision,
+    Measure::GivenRecall,
+    Measure::GivenHausdorff95,
+    Measure::GivenVolumeError,
+    Measure::GivenLesionRecall,
+    Measure::GivenFalsePositives,
+];
+
 /// Measures at one operating point; empty where none was taken.
 fn at_point(report: &EvaluationReport, point: OperatingPoint) -> Table {
-    let (title, measures) = match point {
-        OperatingPoint::OtherCases => (
-            "at the threshold of the other cases, per volume",
-            [
-                Measure::OthersPrecision,
-                Measure::OthersRecall,
-                Measure::OthersHausdorff95,
-                Measure::OthersVolumeError,
-                Measure::OthersLesionRecall,
-                Measure::OthersFalsePositives,
-            ],
-        ),
-        OperatingPoint::Given => (
-            "at the given threshold, per volume",
-            [
-                Measure::GivenPrecision,
-                Measure::GivenRecall,
-                Measure::GivenHausdorff95,
-                Measure::GivenVolumeError,
-                Measure::GivenLesionRecall,
-                Measure::GivenFalsePositives,
-            ],
-        ),
-    };
-    let heads = [
-        "method",
+    const HEADS: [&str; 7] = [
+        "Dice",
         "precision",
         "recall",
         "HD95 mm",
@@ -150,10 +145,21 @@ fn at_point(report: &EvaluationReport, point: OperatingPoint) -> Table {
         "lesion recall",
         "false positives",
     ];
-    let mut table = Table::new(title, heads);
+    let (title, heads, measures) = match point {
+        OperatingPoint::OtherCases => {
+            ("at the threshold of the other cases, per volume", &HEADS[1..], &AT_OTHERS[..])
+        }
+        OperatingPoint::Given => (
+            "at the given threshold, per volume (methods differ in scale)",
+            &HEADS[..],
+            &AT_GIVEN[..],
+        ),
+    };
+    let mut table = Table::new(title, ["method"].iter().chain(heads).copied());
     for method in report.methods.iter().filter(|method| method.lesions.contains_key(&point)) {
         add_row(&mut table, method, || {
-            measures.map(|measure| with_interval(method.per_volume.get(&measure))).to_vec()
+            let value = |measure| with_interval(method.per_volume.get(measure));
+            measures.iter().map(value).collect()
         });
     }
     table
