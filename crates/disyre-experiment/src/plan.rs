@@ -174,6 +174,7 @@ fn reference(file: &ExperimentFile, rows: &[Row]) -> Result<usize, ExperimentErr
 /// The label of a row as a name of a folder.
 pub(crate) fn folder_name(label: &str) -> String {
     let keep = |c: char| if c.is_alphanumeric() || "=._+".contains(c) { c } else { '-' };
+    let label = label.replace(" = ", "=");
     let mut name: String = label.chars().filter(|c| !"[](){}\"'".contains(*c)).map(keep).collect();
     while name.contains("--") {
         name = name.replace("--", "-");

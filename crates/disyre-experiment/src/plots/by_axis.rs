@@ -28,7 +28,7 @@ pub(super) fn draw(measured: &MeasureResult, plan: &Plan, axis: usize, set: &str
     .map(Some)
 }
 
-/// The lines along an axis of numbers; `None` for another axis, or with fewer than two points on every line.
+/// The lines along an axis, of its values that are numbers; `None` with fewer than two points on every line.
 fn lines(measured: &MeasureResult, plan: &Plan, axis: usize) -> Option<Vec<Line>> {
     let others = |row: &Row| -> Vec<Value> {
         let values = row.values.iter().enumerate().filter(|(index, _)| *index != axis);
@@ -36,7 +36,7 @@ fn lines(measured: &MeasureResult, plan: &Plan, axis: usize) -> Option<Vec<Line>
     };
     let mut lines: Vec<(Vec<Value>, Line)> = Vec::new();
     for row in &plan.rows {
-        let x = number(row.values.get(axis)?)?;
+        let Some(x) = row.values.get(axis).and_then(number) else { continue };
         let found = measured.rows.iter().find(|result| result.row == row.label);
         let Some(y) = found.and_then(|result| result.per_volume) else { continue };
         let others = others(row);
@@ -65,7 +65,11 @@ fn line_name(row: &Row, plan: &Plan, axis: usize) -> String {
     others.collect::<Vec<_>>().join(", ")
 }
 
+/// A number, or the only one of a list.
 fn number(value: &Value) -> Option<f64> {
+    if let Some([value]) = value.as_array().map(Vec::as_slice) {
+        return number(value);
+    }
     value.as_float().or(value.as_integer().map(|value| value as f64))
 }
 
