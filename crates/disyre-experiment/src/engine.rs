@@ -214,6 +214,6 @@ impl Engine<'_> {
                 return Err(ExperimentError::Stopped { run, progress });
             }
         }
-        Ok(SetMeasures { name: set.name.clone(), cases })
+        SetMeasures::new(&set.name, cases)
     }
 }

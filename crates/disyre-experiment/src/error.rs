@@ -92,6 +92,14 @@ pub enum ExperimentError {
         /// Labels of the rows.
         rows: Vec<String>,
     },
+    /// A measure that experiments do not take.
+    #[error("measures has {measure}, which experiments do not take; choose among {}", taken.join(", "))]
+    NotTaken {
+        /// The measure.
+        measure: disyre::Measure,
+        /// Names of those that are taken.
+        taken: Vec<&'static str>,
+    },
     /// A list of cases could not be understood.
     #[error("{} is not a list of cases; expected the columns scan,label or scan,label,mask", path.display())]
     Cases {

@@ -51,7 +51,7 @@ pub use pipeline::Pipeline;
 pub use plan::{ModelSource, Plan, Provenance, Run};
 pub use plots::Plot;
 pub use results::{
-    CaseInfo, Comparison, MeasureResult, Results, RowInfo, RowResult, SeedMean, SetResult,
+    CaseInfo, Comparison, MeasureResult, Pooled, Results, RowInfo, RowResult, SeedMean, SetResult,
 };
 pub use store::{RunState, Store};
 pub use worker::{CaseTask, TrainingEnd, TrainingTask, Worker};

@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use disyre::core::Key;
-use disyre::core::ndarray::{Array3, ArrayView3};
+use disyre::core::ndarray::Array3;
 use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
 use disyre::volume::{nonzero_mask, read_mask};
 use disyre::{
-    BrainMask, CaseReport, CaseTruth, Cohort, DetectRequest, EvaluateConfig, LoadOptions, Model,
+    BrainFinder, BrainMask, CaseTruth, Cohort, DetectRequest, EvaluateConfig, LoadOptions, Model,
     ModelFolder, PrepareConfig, RunConfig, Scan, TissueConfig, Training,
 };
 
+use crate::measures::BINS;
 use crate::{CaseTask, ExperimentError, MeasuredCase, TestCase, TrainingEnd, TrainingTask, Worker};
 
 /// Trains with [`disyre::train()`], maps with [`Model`], measures with [`Evaluator`](disyre::Evaluator).
@@ -25,12 +26,13 @@ pub struct Pipeline<'a> {
     stop: Option<&'a AtomicBool>,
     cohort: Option<(CohortSettings, Cohort)>,
     model: Option<(PathBuf, Engine, Model)>,
+    brains: BrainFinder,
 }
 
 impl<'a> Pipeline<'a> {
     /// Networks on a device; `stop` ends a training as [`Training::stop`] says.
     pub fn new(device: Device, stop: Option<&'a AtomicBool>) -> Self {
-        Self { device, stop, cohort: None, model: None }
+        Self { device, stop, cohort: None, model: None, brains: BrainFinder::default() }
     }
 }
 
@@ -87,9 +89,10 @@ impl Worker for Pipeline<'_> {
     fn measure(&mut self, task: &CaseTask<'_>) -> Result<MeasuredCase, ExperimentError> {
         let started = Instant::now();
         let CaseTask { config, model, case, maps } = *task;
+        let brains = self.brains.clone();
         let model = self.model(model, config.detect.engine)?;
         let scan = Scan::read(&case.scan).map_err(disyre::Error::from)?;
-        let brain = brain(case, &scan, config)?;
+        let brain = brain(case, &scan, config, &brains)?;
         let request = DetectRequest {
             options: Some(config.detect_options()),
             brain: Some(BrainMask { voxels: brain.view(), path: case.mask.as_deref() }),
@@ -103,9 +106,16 @@ impl Worker for Pipeline<'_> {
             found.save(folder)?;
         }
         let score = found.detection.score.view();
+        let name = case.name.clone();
+        let label = label.unwrap_or_else(|| Array3::zeros(brain.raw_dim()));
         let spacing_mm = scan.volume.grid.spacing_mm();
-        let report = measured(&case.name, score, label, brain, spacing_mm)?;
-        Ok(MeasuredCase { report, seconds: started.elapsed().as_secs_f64() })
+        let truth = CaseTruth { name, label, brain: Some(brain), spacing_mm };
+        let report = EvaluateConfig::default().build()?.measure(&truth, score)?.report;
+        let (scores, labels) = truth.voxels(score)?;
+        let mut counts = BINS.build()?;
+        counts.add(&scores, &labels)?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(MeasuredCase { report, seconds, counts: Some(counts) })
     }
 }
 
@@ -155,23 +165,15 @@ fn clear_unless_resumable(folder: &Path) -> Result<(), ExperimentError> {
 }
 
 /// Brain of a case on its scan's grid: its mask, what the skull policy extracts, or where the scan is not 0.
-fn brain(case: &TestCase, scan: &Scan, config: &RunConfig) -> Result<Array3<u8>, ExperimentError> {
+fn brain(
+    case: &TestCase,
+    scan: &Scan,
+    config: &RunConfig,
+    brains: &BrainFinder,
+) -> Result<Array3<u8>, ExperimentError> {
     if let Some(path) = &case.mask {
         return Ok(read_mask(path, scan).map_err(disyre::Error::from)?);
     }
-    let extracted = config.prepare.skull.brain_of(&scan.volume)?;
+    let extracted = brains.brain_of(config.prepare.skull, &scan.volume)?;
     Ok(extracted.map_or_else(|| nonzero_mask(scan.volume.data.view()), |brain| brain.mask))
-}
-
-/// Measures of a map inside the brain; of a healthy scan those that need no lesion.
-fn measured(
-    name: &str,
-    score: ArrayView3<'_, f32>,
-    label: Option<Array3<u8>>,
-    brain: Array3<u8>,
-    spacing_mm: [f64; 3],
-) -> Result<CaseReport, ExperimentError> {
-    let label = label.unwrap_or_else(|| Array3::zeros(brain.raw_dim()));
-    let truth = CaseTruth { name: name.to_owned(), label, brain: Some(brain), spacing_mm };
-    Ok(EvaluateConfig::default().build()?.measure(&truth, score)?.report)
 }

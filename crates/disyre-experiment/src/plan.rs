@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use disyre::diffusion::sha256_of;
-use disyre::{DetectConfig, HashedFile, HashedFolder, ModelFolder, RunConfig, TissueKind};
+use disyre::{DetectConfig, HashedFile, HashedFolder, Measure, ModelFolder, RunConfig, TissueKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::grid::changed;
+use crate::measures::TAKEN;
 use crate::{Base, Data, ExperimentError, ExperimentFile, Row, TestSet};
 
 /// All runs of an experiment: each row with each seed.
@@ -88,6 +89,7 @@ impl Plan {
     /// [`ExperimentError`] naming the key or the row.
     pub fn new(file: ExperimentFile) -> Result<Self, ExperimentError> {
         let rows = Row::all(&file)?;
+        ensure_taken(&file.measures)?;
         ensure_folders_differ(&rows)?;
         let base = base_config(&file.base)?;
         let seeds = seeds(&file, base.seed)?;
@@ -180,6 +182,17 @@ pub(crate) fn folder_name(label: &str) -> String {
         name = name.replace("--", "-");
     }
     name.trim_matches(['-', '.']).to_owned()
+}
+
+fn ensure_taken(measures: &[Measure]) -> Result<(), ExperimentError> {
+    match measures.iter().find(|measure| !TAKEN.contains(measure)) {
+        None if measures.is_empty() => Err(key("measures", "at least one")),
+        None => Ok(()),
+        Some(measure) => {
+            let (measure, taken) = (*measure, TAKEN.map(Measure::name).to_vec());
+            Err(ExperimentError::NotTaken { measure, taken })
+        }
+    }
 }
 
 fn ensure_folders_differ(rows: &[Row]) -> Result<(), ExperimentError> {

@@ -4,7 +4,7 @@
 //! OUT/models/ID/                 trained models, each for all runs that train alike
 //! OUT/runs/NAME/settings.toml    every setting of a run
 //! OUT/runs/NAME/provenance.json  what its measures depend on
-//! OUT/runs/NAME/cases/SET/CASE.json   one case measured
+//! OUT/runs/NAME/cases/SET/CASE.json   one case measured, until the run is finished
 //! OUT/runs/NAME/measures.json    all of them; written last: where it is, the run is finished
 //! OUT/runs/NAME/maps/SET/        maps, if they are kept
 //! OUT/results.{md,json}, OUT/plots/   after each run
@@ -128,12 +128,19 @@ impl Store {
         write_json(&path, case)
     }
 
-    /// Finishes a run.
+    /// Finishes a run: all measures in one file, in place of one for each case.
     ///
     /// # Errors
     /// [`ExperimentError::Io`].
     pub fn finish(&self, run: &Run, measures: &RunMeasures) -> Result<(), ExperimentError> {
-        write_json(&self.run(run).join("measures.json"), measures)
+        write_json(&self.run(run).join("measures.json"), measures)?;
+        let cases = self.run(run).join("cases");
+        match fs::remove_dir_all(&cases) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(ExperimentError::io("remove", &cases)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes a file of the results.
@@ -186,14 +193,19 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ExperimentError> {
     write_whole(path, |file| file.write_all(bytes)).map_err(ExperimentError::io("write", path))
 }
 
+/// A value as indented JSON.
+///
 /// # Panics
 /// Never for the plain values of results: numbers, texts, lists, and maps with text keys.
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("results are plain values") + "\n"
 }
 
+/// # Panics
+/// As [`to_json`].
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ExperimentError> {
-    write(path, to_json(value).as_bytes())
+    let json = serde_json::to_vec(value).expect("measures are plain values");
+    write(path, &json)
 }
 
 /// A file's value; `None` where there is no file.

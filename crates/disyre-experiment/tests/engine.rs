@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disyre::diffusion::TrainEvent;
+use disyre::score::{ScoreHistogram, ScoreHistogramConfig};
 use disyre::{CaseReport, Measure, Measures};
 use disyre_experiment::{
     CaseTask, Change, Engine, ExperimentError, ExperimentFile, MeasuredCase, Outcome, Plan,
@@ -19,7 +20,7 @@ const GRID: &str = r#"
 title = "Grid"
 question = "Which?"
 seeds = [1, 2]
-measures = ["ap"]
+measures = ["ap", "others_recall"]
 [data]
 healthy = [{ folder = "healthy" }]
 test_sets.real = "cases.csv"
@@ -94,7 +95,7 @@ impl Worker for Quick {
         self.cases += 1;
         let steps: u64 = fs::read_to_string(task.model.join("step")).unwrap().parse().unwrap();
         assert_eq!(steps, task.config.train.steps, "measured with another model");
-        Ok(MeasuredCase { report: report(task, steps), seconds: 0.0 })
+        Ok(MeasuredCase { report: report(task, steps), seconds: 0.0, counts: Some(counts(task)) })
     }
 }
 
@@ -106,6 +107,15 @@ fn report(task: &CaseTask<'_>, steps: u64) -> CaseReport {
     let values = task.case.label.iter().map(|_| (Measure::Ap, ap));
     let measures = Measures { voxels: 10, values: values.collect::<BTreeMap<_, _>>() };
     CaseReport { name: task.case.name.clone(), measures }
+}
+
+/// A lesion voxel below one of two healthy voxels in the first case, above both in the second, none in the third.
+fn counts(task: &CaseTask<'_>) -> ScoreHistogram {
+    let mut counts = ScoreHistogramConfig { bits: 16 }.build().unwrap();
+    let lesion = u8::from(task.case.label.is_some());
+    let score = if task.case.name == "c2" { 0.9 } else { 0.5 };
+    counts.add(&[0.25, score, 0.75], &[0, lesion, 0]).unwrap();
+    counts
 }
 
 fn run(folder: &Path, go_on: bool, worker: &mut Quick) -> Result<Outcome, ExperimentError> {
@@ -126,7 +136,7 @@ fn rows_are_averaged_over_seeds_and_cases_and_compared_with_the_reference() {
     assert!(failed.is_empty() && results.unfinished.is_empty());
     // Rows that differ in detection share a training.
     assert_eq!((worker.steps, worker.cases), (2 * (10 + 20), 8 * 3));
-    let [ap] = &results.test_sets[0].measures[..] else { panic!("one measure") };
+    let [ap, recall] = &results.test_sets[0].measures[..] else { panic!("two measures") };
     let row = |index: usize| &ap.rows[index];
     assert_eq!(row(3).row, "steps=20, batch=3");
     // Seeds 1 and 2 add .0015 on average; the healthy case has no AP.
@@ -138,6 +148,13 @@ fn rows_are_averaged_over_seeds_and_cases_and_compared_with_the_reference() {
     near(row(0).seeds[1].mean.unwrap(), 0.302);
     near(row(0).seed_deviation.unwrap(), 0.001 / 2f64.sqrt());
     assert_eq!(row(0).against_reference, None);
+    // From the top: .9 (lesion), .75 three times, .5 twice, one of them lesion: AP = (1/1 + 2/6) / 2.
+    let pooled = row(0).pooled.unwrap();
+    near(pooled.interval.value, 2.0 / 3.0);
+    assert!(pooled.least <= 2.0 / 3.0 && 2.0 / 3.0 <= pooled.greatest);
+    // At .9, the threshold of the second case, the first has no hit; at .5, that of the first, the second has.
+    let of_others = |case: usize| recall.rows[0].cases[case];
+    assert_eq!([of_others(0), of_others(1), of_others(2)], [Some(0.0), Some(1.0), None]);
     let paired = &row(3).against_reference.as_ref().unwrap().paired;
     near(paired.difference.value, 0.1 + 0.2);
     assert_eq!((paired.cases, paired.wins, paired.losses), (2, 2, 0));
@@ -229,7 +246,10 @@ fn a_run_of_other_settings_data_or_version_is_refused_before_any_work() {
         change.clone()
     };
     let setting = |key: &str| Change::Setting(key.into());
-    assert_eq!(changed(&format!("{GRID}\n[base.settings]\ndag.window = [1, 16, 16]")), setting("dag.window"));
+    assert_eq!(
+        changed(&format!("{GRID}\n[base.settings]\ndag.window = [1, 16, 16]")),
+        setting("dag.window")
+    );
     assert_eq!(changed(&GRID.replace("seeds", "keep_maps = true\nseeds")), Change::Maps);
     fs::write(world.path().join("healthy/c.nii"), "new").unwrap();
     assert_eq!(changed(GRID), Change::Model);
@@ -271,7 +291,7 @@ fn a_folder_serves_one_program_at_a_time_and_damage_is_named() {
     fs::remove_file(&measures).unwrap();
     let mut worker = Quick::default();
     run(world.path(), true, &mut worker).unwrap();
-    assert_eq!(worker.cases, 0, "its cases are there");
+    assert_eq!(worker.cases, 3);
 }
 
 #[test]
@@ -285,5 +305,10 @@ fn results_are_tables_and_plots_that_can_be_read_again() {
     assert!(text.contains("| c3 | – | – | – | – |"), "{text}");
     let line = fs::read_to_string(world.path().join("out/plots/real_ap_train.steps.svg")).unwrap();
     assert!(line.starts_with("<svg") && line.contains("batch=3") && line.contains("train.steps"));
-    assert_eq!(ExperimentFile::parse(GRID).unwrap().measures, [Measure::Ap]);
+    let file = ExperimentFile::parse(&GRID.replace("others_recall", "given_dice")).unwrap();
+    let message = Plan::new(file).unwrap_err().to_string();
+    assert!(
+        message.starts_with("measures has given_dice, which experiments do not take"),
+        "{message}"
+    );
 }

@@ -45,6 +45,11 @@ pub enum ScoreError {
         /// Leading bits of a score that name its bin.
         bits: u32,
     },
+    /// Histograms that cannot be joined.
+    #[error(
+        "the histogram is damaged or has other bits than the one that it is added to; count both with the same bits"
+    )]
+    Histograms,
     /// The index of a case that was not added.
     #[error("there is no case {case} among {cases}; indices begin at 0")]
     NoSuchCase {

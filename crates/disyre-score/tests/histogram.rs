@@ -73,6 +73,21 @@ fn search(cases: &[Case], left_out: usize, averaging: Averaging) -> Option<(f32,
 
 proptest! {
     #[test]
+    fn cases_counted_apart_and_read_from_files_are_pooled(
+        cases in prop::collection::vec(case(), 1..5),
+        bits in 9u32..20,
+    ) {
+        let mut joined = ScoreHistogramConfig { bits }.build().unwrap();
+        for case in &cases {
+            let one = serde_json::to_string(&histogram(std::slice::from_ref(case), bits)).unwrap();
+            joined.append(&serde_json::from_str(&one).unwrap()).unwrap();
+        }
+        prop_assert_eq!(&joined, &histogram(&cases, bits));
+        let other = ScoreHistogramConfig { bits: bits + 1 }.build().unwrap();
+        prop_assert!(joined.append(&other).is_err());
+    }
+
+    #[test]
     fn exact_measures_of_any_draw_lie_within_the_bounds(
         cases in prop::collection::vec(case(), 1..5),
         draw in prop::collection::vec(0usize..1000, 1..6),

@@ -5,7 +5,9 @@ use std::ops::Range;
 use plotters::prelude::*;
 use toml::Value;
 
-use super::canvas::{Drawn, FAINT, Fault, GRID, TEXT, colour, picture, range, short, text, tick};
+use super::canvas::{
+    Area, Drawn, FAINT, Fault, GRID, TEXT, beside, colour, picture, range, short, text, tick,
+};
 use crate::score::Interval;
 use crate::{MeasureResult, Plan, Row};
 
@@ -73,24 +75,19 @@ fn number(value: &Value) -> Option<f64> {
     value.as_float().or(value.as_integer().map(|value| value as f64))
 }
 
-fn name_lines(area: &super::canvas::Area<'_>, lines: &[Line]) -> Result<(), Fault> {
+fn name_lines(area: &Area<'_>, lines: &[Line]) -> Result<(), Fault> {
     for (index, line) in lines.iter().enumerate().filter(|_| lines.len() > 1) {
         let y = 10 + 18 * index as i32;
         area.draw(&PathElement::new([(16, y), (32, y)], colour(index).stroke_width(2)))?;
-        area.draw(&Text::new(short(&line.name), (40, y - 7), text(TEXT, &BLACK)))?;
+        area.draw(&Text::new(short(&line.name), (40, y), beside()))?;
     }
     Ok(())
 }
 
-fn chart(
-    area: &super::canvas::Area<'_>,
-    lines: &[Line],
-    heading: &str,
-    key: &str,
-) -> Result<(), Fault> {
+fn chart(area: &Area<'_>, lines: &[Line], heading: &str, key: &str) -> Result<(), Fault> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let x = range_of_axis(points().map(|(x, _)| *x));
-    let y = range(points().flat_map(|(_, y)| [y.low, y.high]).collect::<Vec<_>>().into_iter());
+    let y = range(points().flat_map(|(_, y)| [y.low, y.high]));
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(24)
@@ -108,22 +105,18 @@ fn chart(
         .y_label_formatter(&tick(&y))
         .label_style(text(TEXT, &BLACK))
         .draw()?;
-    let shift = (x.end - x.start) * 0.006;
     for (index, line) in lines.iter().enumerate() {
         // Lines side by side, so that their intervals do not hide each other.
-        let aside = shift * (index as f64 - (lines.len() - 1) as f64 / 2.0);
+        let aside = 0.006 * (x.end - x.start) * (index as f64 - (lines.len() - 1) as f64 / 2.0);
         let at = |(x, y): &(f64, Interval)| (x + aside, y.value);
-        let style = colour(index).stroke_width(2);
-        chart.draw_series([PathElement::new(
-            line.points.iter().map(at).collect::<Vec<_>>(),
-            style,
-        )])?;
-        let bars = line.points.iter().map(|(x, y)| {
-            let ends = [(x + aside, y.low), (x + aside, y.high)];
+        let bar = |(x, y): &(f64, Interval)| {
+            let ends = [y.low, y.high].map(|y| (x + aside, y));
             PathElement::new(ends, colour(index).stroke_width(1))
-        });
-        chart.draw_series(bars)?;
+        };
         let dot = |point| Circle::new(at(point), 4, colour(index).filled());
+        let path: Vec<(f64, f64)> = line.points.iter().map(at).collect();
+        chart.draw_series([PathElement::new(path, colour(index).stroke_width(2))])?;
+        chart.draw_series(line.points.iter().map(bar))?;
         chart.draw_series(line.points.iter().map(dot))?;
     }
     Ok(())

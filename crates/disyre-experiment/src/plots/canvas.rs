@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::SegmentedCoord;
+use plotters::coord::types::{RangedCoordf64, RangedCoordi32};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -13,6 +15,12 @@ pub(super) type Drawn = Result<Option<String>, Box<dyn StdError + Send + Sync>>;
 pub(super) type Fault = Box<dyn StdError + Send + Sync>;
 /// Where plots are drawn.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A chart with names along y.
+pub(super) type NamedRows<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, SegmentedCoord<RangedCoordi32>>>;
+/// Height along y of the n-th name from the top, of so many.
+pub(super) type Height = SegmentValue<i32>;
 
 /// Sizes in pixels.
 pub(super) const WIDTH: u32 = 860;
@@ -69,6 +77,11 @@ pub(super) fn text<'a>(size: i32, colour: &RGBColor) -> TextStyle<'a> {
     ("sans-serif", size).into_font().color(colour)
 }
 
+/// Style of text that stands right of a mark, at its height.
+pub(super) fn beside<'a>() -> TextStyle<'a> {
+    text(TEXT, &BLACK).pos(Pos::new(HPos::Left, VPos::Center))
+}
+
 /// A label that fits beside an axis.
 pub(super) fn short(label: &str) -> String {
     if label.chars().count() <= LONGEST_LABEL {
@@ -84,9 +97,9 @@ pub(super) fn room<'a>(labels: impl Iterator<Item = &'a str>) -> u32 {
 }
 
 /// Range that holds all values with a margin; measures in [0, 1] do not leave it.
-pub(super) fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
-    let low = values.clone().fold(f64::INFINITY, f64::min);
-    let high = values.fold(f64::NEG_INFINITY, f64::max);
+pub(super) fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let wider = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), wider);
     let margin = ((high - low) * 0.08).max(0.005 * high.abs()).max(1e-6);
     let inside = low >= 0.0 && high <= 1.0;
     let clamp = |value: f64| if inside { value.clamp(0.0, 1.0) } else { value };
@@ -97,4 +110,44 @@ pub(super) fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
 pub(super) fn tick(range: &Range<f64>) -> impl Fn(&f64) -> String + use<> {
     let digits = (1.0 - (range.end - range.start).max(1e-9).log10()).ceil().clamp(0.0, 6.0);
     move |value| format!("{value:.*}", digits as usize)
+}
+
+/// Height of a chart with so many names that are so far apart.
+pub(super) fn height(names: usize, apart: u32) -> u32 {
+    40 + 56 + apart * names as u32
+}
+
+/// Draws axes with names along y, from the top down, and what `draw` adds: it gets the height of each name.
+pub(super) fn named_rows<'b>(
+    area: &Area<'b>,
+    names: &[&str],
+    x: Range<f64>,
+    x_name: &str,
+    draw: impl FnOnce(&mut NamedRows<'_, 'b>, &dyn Fn(usize) -> Height) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let last = names.len().saturating_sub(1) as i32;
+    let upwards: Vec<String> = names.iter().rev().map(|name| short(name)).collect();
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .margin_right(24)
+        .x_label_area_size(44)
+        .y_label_area_size(room(names.iter().copied()))
+        .build_cartesian_2d(x.clone(), (0..last).into_segmented())?;
+    let name = |height: &Height| match height {
+        SegmentValue::CenterOf(row) => upwards.get(*row as usize).cloned().unwrap_or_default(),
+        _ => String::new(),
+    };
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(FAINT)
+        .x_desc(x_name)
+        .x_label_formatter(&tick(&x))
+        .y_labels(names.len())
+        .y_label_formatter(&name)
+        .label_style(text(TEXT, &BLACK))
+        .draw()?;
+    draw(&mut chart, &|row| SegmentValue::CenterOf(last - row as i32))
 }

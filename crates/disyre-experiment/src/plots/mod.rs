@@ -1,9 +1,11 @@
-//! Plots of results as SVG, drawn by `plotters`: rows with intervals, cases by row, a measure along a numeric axis.
+//! Plots of results as SVG, drawn by `plotters`: rows with intervals, differences to the
+//! reference, cases by row, a measure along a numeric axis.
 
 mod by_axis;
 mod by_case;
 mod by_row;
 mod canvas;
+mod difference;
 
 use std::path::PathBuf;
 
@@ -52,6 +54,8 @@ pub(crate) fn draw(results: &Results, plan: &Plan) -> Result<Vec<Plot>, Experime
             let heading = measure.heading();
             let caption = format!("{heading} per volume, {}: rows with intervals", set.name);
             add(name("rows"), caption, by_row::draw(measured, results, &set.name))?;
+            let caption = format!("{heading}, {}: difference to the reference", set.name);
+            add(name("differences"), caption, difference::draw(measured, results, &set.name))?;
             if set.cases.len() <= GREATEST_CASES {
                 let caption = format!("{heading}, {}: each case by row", set.name);
                 add(name("cases"), caption, by_case::draw(measured, set))?;

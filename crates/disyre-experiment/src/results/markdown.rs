@@ -59,8 +59,8 @@ impl Results {
         if rows.is_empty() {
             return text + "No row is finished.\n\n";
         }
-        text += "| row | per volume | seeds | difference to the reference | p | p (Holm) | greater / less |\n";
-        text += "| --- | --- | --- | --- | --- | --- | --- |\n";
+        text += "| row | per volume | pooled | seeds | difference to the reference | p | p (Holm) | greater / less |\n";
+        text += "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for row in rows {
             text += &self.line(row);
         }
@@ -73,6 +73,7 @@ impl Results {
 
     fn line(&self, row: &RowResult) -> String {
         let mean = row.per_volume.map_or("undefined".to_owned(), interval);
+        let pooled = row.pooled.map_or("–".to_owned(), |pooled| interval(pooled.interval));
         let seeds = row.seed_deviation.map_or("–".to_owned(), |sd| format!("± {sd:.4}"));
         let compared = match &row.against_reference {
             None if row.row == self.reference => "reference | | |".to_owned(),
@@ -89,7 +90,7 @@ impl Results {
                 )
             }
         };
-        format!("| {} | {mean} | {seeds} | {compared} |\n", cell(&row.row))
+        format!("| {} | {mean} | {pooled} | {seeds} | {compared} |\n", cell(&row.row))
     }
 
     fn rows(&self) -> String {
@@ -106,18 +107,32 @@ impl Results {
 
     /// How the numbers are made.
     fn reading(&self) -> String {
-        let level = 100.0 * self.bootstrap.level;
+        let (level, doubt) = (100.0 * self.bootstrap.level, self.doubt());
         format!(
             "## Reading the tables\n\n\
              Measures count voxels inside the brain. **Per volume**: the mean over seeds within a case, then the mean \
              over cases, with its {level:.0} % interval (BCa bootstrap over cases, {} replicates); a case in which a \
-             measure is undefined is left out. The interval says how much the cases vary, not the trainings: **seeds** \
+             measure is undefined is left out. **Pooled**: the voxels of all cases together, the mean over seeds, from \
+             counts in bins of scores: exact values differ by {doubt:.4} at most. The interval says how much the cases vary, not the trainings: **seeds** \
              has the standard deviation of the mean over cases from seed to seed. **Difference**: row minus reference \
              on the same cases and seeds, its interval by bootstrap over cases; **p**: sign-flip permutation test over \
              cases, two-sided; **Holm**: corrected for the rows of the table. **Greater / less**: number of cases. \
              Every case of every run is in `results.json`, with the SHA-256 of its files. Version {}.\n",
             self.bootstrap.replicates, self.version
         )
+    }
+}
+
+impl Results {
+    /// Greatest possible error of a pooled value.
+    fn doubt(&self) -> f64 {
+        let measures = self.test_sets.iter().flat_map(|set| &set.measures);
+        let pooled = measures.flat_map(|measured| &measured.rows).filter_map(|row| row.pooled);
+        let doubt = pooled.map(|of| {
+            let value = of.interval.value;
+            (of.greatest - value).max(value - of.least)
+        });
+        doubt.fold(0.0, f64::max)
     }
 }
 

@@ -7,7 +7,7 @@ use disyre::score::BootstrapConfig;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-pub use summary::{Comparison, MeasureResult, RowResult, SeedMean};
+pub use summary::{Comparison, MeasureResult, Pooled, RowResult, SeedMean};
 
 use crate::store::to_json;
 use crate::{CaseHashes, ExperimentError, Plan, Run, RunMeasures, Store, plots};
@@ -102,7 +102,7 @@ impl Results {
             rows: rows.collect(),
             test_sets,
             healthy_scans: plan.data.healthy.len(),
-            runs,
+            runs: runs.into_iter().map(RunMeasures::without_counts).collect(),
         })
     }
 

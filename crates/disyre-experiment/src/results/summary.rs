@@ -1,12 +1,16 @@
 //! Summaries of a measure by row: mean over seeds within a case, then over cases; compared on the same cases.
 
 use disyre::core::Key;
-use disyre::score::{Bootstrap, BootstrapConfig, Interval, PairedComparison, compare_paired, holm};
+use disyre::score::{
+    Bootstrap, BootstrapConfig, Bounded, Interval, PairedComparison, PooledCounts, ScoreError,
+    ScoreHistogram, compare_paired, holm,
+};
 use disyre::{CaseReport, Measure};
 use serde::{Deserialize, Serialize};
 
 use super::{CaseInfo, SetResult};
-use crate::{ExperimentError, Plan, RunMeasures, TestSet};
+use crate::measures::BINS;
+use crate::{ExperimentError, Plan, RunMeasures, SetMeasures, TestSet};
 
 /// A measure over the cases of a test set, by row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,12 +32,26 @@ pub struct RowResult {
     pub cases: Vec<Option<f64>>,
     /// Mean of these, with its interval over cases; `None` where all are undefined.
     pub per_volume: Option<Interval>,
+    /// The measure of the voxels of all cases together; `None` for measures that are not pooled, or undefined ones.
+    pub pooled: Option<Pooled>,
     /// Mean over cases for each seed.
     pub seeds: Vec<SeedMean>,
     /// Standard deviation of these; `None` for a single seed.
     pub seed_deviation: Option<f64>,
     /// Difference to the reference; `None` for the reference itself, and until it is finished.
     pub against_reference: Option<Comparison>,
+}
+
+/// A measure of the voxels of all cases together, the mean over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pooled {
+    /// The measure, with its interval over cases.
+    pub interval: Interval,
+    /// The exact value is at least this: voxels are counted in bins of their scores.
+    pub least: f64,
+    /// The exact value is at most this.
+    pub greatest: f64,
 }
 
 /// Mean over cases with one seed.
@@ -125,14 +143,61 @@ impl Summary<'_> {
         let seeds = seeds.map(|(&seed, values)| SeedMean { seed, mean: mean_of(values) });
         let seeds: Vec<SeedMean> = seeds.collect();
         let seed_deviation = deviation(&seeds.iter().filter_map(|s| s.mean).collect::<Vec<_>>());
-        let (row, against_reference) = (label.to_owned(), None);
-        Ok(Some(RowResult { row, cases, per_volume, seeds, seed_deviation, against_reference }))
+        let pooled = self.pooled(label)?;
+        Ok(Some(RowResult {
+            row: label.to_owned(),
+            cases,
+            per_volume,
+            pooled,
+            seeds,
+            seed_deviation,
+            against_reference: None,
+        }))
+    }
+
+    /// The measure of the voxels of all cases together.
+    fn pooled(&self, label: &str) -> Result<Option<Pooled>, ExperimentError> {
+        let seeds = self.plan.seeds.iter().map(|&seed| self.histogram(label, seed));
+        let seeds: Option<Vec<ScoreHistogram>> = seeds.collect::<Result<_, _>>()?;
+        let Some(seeds) = seeds else { return Ok(None) };
+        let of = |drawn: &[usize], part: fn(&Bounded) -> f64| -> Option<f64> {
+            let value = |seed: &ScoreHistogram| {
+                Some(part(&of_voxels(&seed.pooled(drawn).ok()?, self.measure)?))
+            };
+            mean(&seeds.iter().map(value).collect::<Option<Vec<f64>>>()?)
+        };
+        let all: Vec<usize> = (0..self.set.cases.len()).collect();
+        let bounds = (of(&all, |bounded| bounded.least), of(&all, |bounded| bounded.greatest));
+        let (Some(least), Some(greatest)) = bounds else { return Ok(None) };
+        let key = self.key().child("pooled");
+        match self.bootstrap.interval(key, all.len(), |drawn| of(drawn, |bounded| bounded.value)) {
+            Ok(interval) => Ok(Some(Pooled { interval, least, greatest })),
+            // Too few cases have a lesion.
+            Err(ScoreError::UndefinedStatistic { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Voxels of all cases of a finished run; `None` where they were not counted.
+    fn histogram(&self, label: &str, seed: u64) -> Result<Option<ScoreHistogram>, ExperimentError> {
+        let Some(set) = self.finished(label, seed) else { return Ok(None) };
+        let mut all = BINS.build()?;
+        for case in &set.cases {
+            let Some(counts) = &case.counts else { return Ok(None) };
+            all.append(counts)?;
+        }
+        Ok(Some(all))
+    }
+
+    /// The measures of a finished run.
+    fn finished(&self, label: &str, seed: u64) -> Option<&SetMeasures> {
+        let run = self.runs.iter().find(|run| run.row == label && run.seed == seed)?;
+        run.test_sets.iter().find(|set| set.name == self.set.name)
     }
 
     /// Values of a finished run, in the order of the set.
     fn by_case(&self, label: &str, seed: u64) -> Option<Vec<Option<f64>>> {
-        let run = self.runs.iter().find(|run| run.row == label && run.seed == seed)?;
-        let set = run.test_sets.iter().find(|set| set.name == self.set.name)?;
+        let set = self.finished(label, seed)?;
         let value = |report: &CaseReport| report.get(self.measure);
         Some(set.cases.iter().map(|case| value(&case.report)).collect())
     }
@@ -159,6 +224,16 @@ impl Summary<'_> {
             row.against_reference = Some(Comparison { paired, p_holm });
         }
         Ok(())
+    }
+}
+
+/// A measure of pooled voxels; `None` for measures that are not pooled here, or undefined ones.
+fn of_voxels(counts: &PooledCounts<'_>, measure: Measure) -> Option<Bounded> {
+    match measure {
+        Measure::Ap => counts.average_precision(),
+        Measure::Auroc => counts.auroc(),
+        Measure::BestDice => Some(counts.best_dice()?.dice),
+        _ => None,
     }
 }
 

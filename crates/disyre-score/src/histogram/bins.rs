@@ -1,11 +1,14 @@
 //! The bins of one case, and their union over cases.
 
+use serde::{Deserialize, Serialize};
+
 use super::Count;
 use crate::float_order;
 use crate::ranking::Split;
 
-/// Scores with the same leading bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Scores with the same leading bits. In files: a list of its three numbers, since there are thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u32; 3]", into = "[u32; 3]")]
 pub(super) struct Bin {
     /// The leading bits of the encoded scores.
     pub(super) prefix: u32,
@@ -13,6 +16,18 @@ pub(super) struct Bin {
     pub(super) least: u32,
     /// Greatest encoded score of any case.
     pub(super) greatest: u32,
+}
+
+impl From<[u32; 3]> for Bin {
+    fn from([prefix, least, greatest]: [u32; 3]) -> Self {
+        Self { prefix, least, greatest }
+    }
+}
+
+impl From<Bin> for [u32; 3] {
+    fn from(Bin { prefix, least, greatest }: Bin) -> Self {
+        [prefix, least, greatest]
+    }
 }
 
 impl Bin {

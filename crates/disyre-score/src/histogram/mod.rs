@@ -63,7 +63,8 @@ impl ScoreHistogramConfig {
 ///
 /// # Source
 /// Ours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScoreHistogram {
     shift: u32,
     /// Bins that hold a voxel of any case, ascending.
@@ -71,13 +72,26 @@ pub struct ScoreHistogram {
     cases: Vec<Vec<Count>>,
 }
 
-/// Voxels of a case in a bin; those of a case are ascending.
-#[derive(Debug, Clone, Copy)]
+/// Voxels of a case in a bin; those of a case are ascending. In files: a list of its three numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u32; 3]", into = "[u32; 3]")]
 struct Count {
     /// Index of the bin.
     bin: u32,
     positives: u32,
     negatives: u32,
+}
+
+impl From<[u32; 3]> for Count {
+    fn from([bin, positives, negatives]: [u32; 3]) -> Self {
+        Self { bin, positives, negatives }
+    }
+}
+
+impl From<Count> for [u32; 3] {
+    fn from(Count { bin, positives, negatives }: Count) -> Self {
+        [bin, positives, negatives]
+    }
 }
 
 /// 18 bits.
@@ -107,13 +121,38 @@ impl ScoreHistogram {
         voxels.append(scores, labels);
         voxels.sort();
         let case = CaseBins::of(&voxels, self.shift);
-        if let Some(moved) = bins::merge(&mut self.bins, case.bins()) {
+        self.hold(case.bins());
+        self.cases.push(case.counts(&self.bins));
+        Ok(())
+    }
+
+    /// Adds the cases of another histogram after its own: cases counted apart, or read from files, are pooled.
+    ///
+    /// # Errors
+    /// [`ScoreError::Histograms`] if the other has other bits or names bins that it does not hold; this one is then
+    /// unchanged.
+    pub fn append(&mut self, other: &Self) -> Result<(), ScoreError> {
+        let whole = |count: &Count| (count.bin as usize) < other.bins.len();
+        if self.shift != other.shift || !other.cases.iter().flatten().all(whole) {
+            return Err(ScoreError::Histograms);
+        }
+        self.hold(other.bins.iter().copied());
+        let index = |bin: &Bin| self.bins.partition_point(|own| own.prefix < bin.prefix) as u32;
+        let moved: Vec<u32> = other.bins.iter().map(index).collect();
+        for case in &other.cases {
+            let count = |count: &Count| Count { bin: moved[count.bin as usize], ..*count };
+            self.cases.push(case.iter().map(count).collect());
+        }
+        Ok(())
+    }
+
+    /// Makes room for bins, and names those of its cases anew.
+    fn hold(&mut self, bins: impl Iterator<Item = Bin>) {
+        if let Some(moved) = bins::merge(&mut self.bins, bins) {
             for count in self.cases.iter_mut().flatten() {
                 count.bin = moved[count.bin as usize];
             }
         }
-        self.cases.push(case.counts(&self.bins));
-        Ok(())
     }
 
     /// Number of cases.
