@@ -92,7 +92,7 @@ impl Engine<'_> {
                 Ok(measures) => {
                     self.store.finish(run, &measures)?;
                     states[index] = RunState::Finished(measures);
-                    self.results(&states)?.write(self.plan, self.store)?;
+                    self.write_results(&states)?;
                 }
                 Err(error @ ExperimentError::Stopped { .. }) => return Err(error),
                 Err(error) => {
@@ -101,17 +101,18 @@ impl Engine<'_> {
                 }
             }
         }
-        let results = self.results(&states)?;
-        results.write(self.plan, self.store)?;
-        Ok(Outcome { results, failed })
+        Ok(Outcome { results: self.write_results(&states)?, failed })
     }
 
-    fn results(&self, states: &[RunState]) -> Result<Results, ExperimentError> {
+    /// Summarises the runs that are finished.
+    fn write_results(&self, states: &[RunState]) -> Result<Results, ExperimentError> {
         let measures = states.iter().filter_map(|state| match state {
             RunState::Finished(measures) => Some(measures.clone()),
             RunState::Open => None,
         });
-        Results::new(self.plan, measures.collect())
+        let results = Results::new(self.plan, measures.collect())?;
+        results.write(self.plan, self.store)?;
+        Ok(results)
     }
 
     /// Trains, if its model is not there, then maps and measures the cases. `trainings` are those that failed, by name
@@ -197,12 +198,12 @@ impl Engine<'_> {
         let maps = self.plan.file.keep_maps.then(|| self.store.maps(run, &set.name));
         let mut cases = Vec::with_capacity(set.cases.len());
         for case in &set.cases {
-            let measured = match self.store.case(run, &set.name, &case.name)? {
+            let kept = self.store.case(run, &set.name, &case.name)?;
+            let measured = match kept {
                 Some(measured) => measured,
                 None => {
-                    let maps = maps.as_deref();
-                    let task = CaseTask { config: &run.config, model, case, maps };
-                    let measured = worker.measure(&task)?;
+                    let (config, maps) = (&run.config, maps.as_deref());
+                    let measured = worker.measure(&CaseTask { config, model, case, maps })?;
                     self.store.keep_case(run, &set.name, &measured)?;
                     measured
                 }

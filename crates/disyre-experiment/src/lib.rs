@@ -48,7 +48,7 @@ pub use file::{Axis, Base, DataFiles, ExperimentFile, HealthyFolder, Preset, Row
 pub use grid::Row;
 pub use measures::{MeasuredCase, RunMeasures, SetMeasures};
 pub use pipeline::Pipeline;
-pub use plan::{ModelSource, Plan, Provenance, Run};
+pub use plan::{FinishedModel, ModelSource, Plan, Provenance, Run};
 pub use plots::Plot;
 pub use results::{
     CaseInfo, Comparison, MeasureResult, Pooled, Results, RowInfo, RowResult, SeedMean, SetResult,

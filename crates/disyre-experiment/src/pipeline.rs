@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use disyre::core::Key;
-use disyre::core::ndarray::Array3;
+use disyre::core::ndarray::{Array3, ArrayView3};
 use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
+use disyre::score::ScoreHistogram;
 use disyre::volume::{nonzero_mask, read_mask};
 use disyre::{
-    BrainFinder, BrainMask, CaseTruth, Cohort, DetectRequest, EvaluateConfig, LoadOptions, Model,
-    ModelFolder, PrepareConfig, RunConfig, Scan, TissueConfig, Training,
+    BrainFinder, BrainMask, CaseReport, CaseTruth, Cohort, DetectRequest, EvaluateConfig,
+    LoadOptions, Model, ModelFolder, PrepareConfig, RunConfig, Scan, TissueConfig, Training,
 };
 
 use crate::measures::BINS;
@@ -92,28 +93,19 @@ impl Worker for Pipeline<'_> {
         let brains = self.brains.clone();
         let model = self.model(model, config.detect.engine)?;
         let scan = Scan::read(&case.scan).map_err(disyre::Error::from)?;
-        let brain = brain(case, &scan, config, &brains)?;
+        let truth = truth(case, &scan, config, &brains)?;
+        let voxels = truth.brain.as_ref().map(|brain| brain.view());
         let request = DetectRequest {
             options: Some(config.detect_options()),
-            brain: Some(BrainMask { voxels: brain.view(), path: case.mask.as_deref() }),
+            brain: voxels.map(|voxels| BrainMask { voxels, path: case.mask.as_deref() }),
             skull: config.prepare.skull,
             started: Some(started),
         };
         let found = model.detect_with(&scan, &request, &mut |_, _| ())?;
-        let label = case.label.as_deref().map(|path| read_mask(path, &scan)).transpose();
-        let label = label.map_err(disyre::Error::from)?;
         if let Some(folder) = maps {
             found.save(folder)?;
         }
-        let score = found.detection.score.view();
-        let name = case.name.clone();
-        let label = label.unwrap_or_else(|| Array3::zeros(brain.raw_dim()));
-        let spacing_mm = scan.volume.grid.spacing_mm();
-        let truth = CaseTruth { name, label, brain: Some(brain), spacing_mm };
-        let report = EvaluateConfig::default().build()?.measure(&truth, score)?.report;
-        let (scores, labels) = truth.voxels(score)?;
-        let mut counts = BINS.build()?;
-        counts.add(&scores, &labels)?;
+        let (report, counts) = measured(&truth, found.detection.score.view())?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(MeasuredCase { report, seconds, counts: Some(counts) })
     }
@@ -164,16 +156,39 @@ fn clear_unless_resumable(folder: &Path) -> Result<(), ExperimentError> {
     Ok(())
 }
 
-/// Brain of a case on its scan's grid: its mask, what the skull policy extracts, or where the scan is not 0.
-fn brain(
+/// What the map of a case is held against, on its scan's grid. The brain is its mask, what the skull policy extracts, or
+/// where the scan is not 0; without a label, no voxel is lesion.
+fn truth(
     case: &TestCase,
     scan: &Scan,
     config: &RunConfig,
     brains: &BrainFinder,
-) -> Result<Array3<u8>, ExperimentError> {
-    if let Some(path) = &case.mask {
-        return Ok(read_mask(path, scan).map_err(disyre::Error::from)?);
-    }
-    let extracted = brains.brain_of(config.prepare.skull, &scan.volume)?;
-    Ok(extracted.map_or_else(|| nonzero_mask(scan.volume.data.view()), |brain| brain.mask))
+) -> Result<CaseTruth, ExperimentError> {
+    let read = |path: &PathBuf| read_mask(path, scan).map_err(disyre::Error::from);
+    let brain = match &case.mask {
+        Some(path) => read(path)?,
+        None => match brains.brain_of(config.prepare.skull, &scan.volume)? {
+            Some(brain) => brain.mask,
+            None => nonzero_mask(scan.volume.data.view()),
+        },
+    };
+    let label = case.label.as_ref().map(read).transpose()?;
+    Ok(CaseTruth {
+        name: case.name.clone(),
+        label: label.unwrap_or_else(|| Array3::zeros(brain.raw_dim())),
+        brain: Some(brain),
+        spacing_mm: scan.volume.grid.spacing_mm(),
+    })
+}
+
+/// Measures of a map, and its voxels by score.
+fn measured(
+    truth: &CaseTruth,
+    score: ArrayView3<'_, f32>,
+) -> Result<(CaseReport, ScoreHistogram), ExperimentError> {
+    let report = EvaluateConfig::default().build()?.measure(truth, score)?.report;
+    let (scores, labels) = truth.voxels(score)?;
+    let mut counts = BINS.build()?;
+    counts.add(&scores, &labels)?;
+    Ok((report, counts))
 }

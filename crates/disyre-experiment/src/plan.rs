@@ -22,10 +22,24 @@ pub struct Plan {
     pub rows: Vec<Row>,
     /// Index of the row that the others are compared with.
     pub reference: usize,
+    /// The finished model of all rows; `None` where models are trained.
+    pub model: Option<FinishedModel>,
     /// Seeds of each row.
     pub seeds: Vec<u64>,
     /// The runs, by seed and then by row: what all rows need of a seed is prepared once.
     pub runs: Vec<Run>,
+}
+
+/// A model that was trained before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishedModel {
+    /// SHA-256 of its weights.
+    pub weights_sha256: String,
+    /// Steps of its training so far; `None`: there is no record.
+    pub steps: Option<u64>,
+    /// Steps of its whole training.
+    pub steps_asked: u64,
 }
 
 /// A row with a seed.
@@ -106,7 +120,19 @@ impl Plan {
                 runs.push(hashes.run(index, &folder_name(&row.label), config)?);
             }
         }
-        Ok(Self { file, data, rows, reference, seeds, runs })
+        let model = file.base.model.as_deref().map(FinishedModel::of).transpose()?;
+        Ok(Self { file, data, rows, reference, model, seeds, runs })
+    }
+}
+
+impl FinishedModel {
+    fn of(folder: &Path) -> Result<Self, ExperimentError> {
+        let model = ModelFolder::open(folder)?;
+        Ok(Self {
+            weights_sha256: model.weights_sha256().to_owned(),
+            steps: model.report()?.map(|report| report.steps),
+            steps_asked: model.config().train.steps,
+        })
     }
 }
 

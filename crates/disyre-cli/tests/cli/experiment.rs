@@ -59,7 +59,7 @@ fn a_grid_is_trained_measured_and_compared_and_nothing_is_done_twice() {
     for plot in names(&out.join("plots")) {
         assert!(markdown.contains(&format!("(plots/{plot})")), "{plot}");
     }
-    assert_eq!(names(&out.join("plots")).len(), 9, "three of each measure");
+    assert_eq!(names(&out.join("plots")).len(), 12, "four of each measure");
     // A model is that of `disyre train` with the same settings.
     let settings = text(&out.join("runs/steps=4-two_seed-2/settings.toml"));
     let (healthy, alone) = (World::get().path("healthy"), text(&out.join("alone")));

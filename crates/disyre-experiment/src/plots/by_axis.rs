@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use toml::Value;
 
@@ -10,6 +11,10 @@ use super::canvas::{
 };
 use crate::score::Interval;
 use crate::{MeasureResult, Plan, Row};
+
+/// A chart with numbers along both axes.
+type Numbers<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// A line: its name, and its points in ascending order.
 struct Line {
@@ -108,17 +113,27 @@ fn chart(area: &Area<'_>, lines: &[Line], heading: &str, key: &str) -> Result<()
     for (index, line) in lines.iter().enumerate() {
         // Lines side by side, so that their intervals do not hide each other.
         let aside = 0.006 * (x.end - x.start) * (index as f64 - (lines.len() - 1) as f64 / 2.0);
-        let at = |(x, y): &(f64, Interval)| (x + aside, y.value);
-        let bar = |(x, y): &(f64, Interval)| {
-            let ends = [y.low, y.high].map(|y| (x + aside, y));
-            PathElement::new(ends, colour(index).stroke_width(1))
-        };
-        let dot = |point| Circle::new(at(point), 4, colour(index).filled());
-        let path: Vec<(f64, f64)> = line.points.iter().map(at).collect();
-        chart.draw_series([PathElement::new(path, colour(index).stroke_width(2))])?;
-        chart.draw_series(line.points.iter().map(bar))?;
-        chart.draw_series(line.points.iter().map(dot))?;
+        add(&mut chart, line, colour(index), aside)?;
     }
+    Ok(())
+}
+
+/// Adds a line with its dots and intervals, moved aside along x.
+fn add(
+    chart: &mut Numbers<'_, '_>,
+    line: &Line,
+    colour: RGBColor,
+    aside: f64,
+) -> Result<(), Fault> {
+    let at = |(x, y): &(f64, Interval)| (x + aside, y.value);
+    let bar = |(x, y): &(f64, Interval)| {
+        PathElement::new([y.low, y.high].map(|y| (x + aside, y)), colour.stroke_width(1))
+    };
+    let dot = |point| Circle::new(at(point), 4, colour.filled());
+    let path: Vec<(f64, f64)> = line.points.iter().map(at).collect();
+    chart.draw_series([PathElement::new(path, colour.stroke_width(2))])?;
+    chart.draw_series(line.points.iter().map(bar))?;
+    chart.draw_series(line.points.iter().map(dot))?;
     Ok(())
 }
 

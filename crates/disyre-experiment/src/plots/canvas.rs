@@ -151,3 +151,44 @@ pub(super) fn named_rows<'b>(
         .draw()?;
     draw(&mut chart, &|row| SegmentValue::CenterOf(last - row as i32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_hold_all_values_and_measures_stay_between_0_and_1() {
+        assert_eq!(range([0.0, 1.0].into_iter()), 0.0..1.0);
+        let wide = range([-1.0, 1.0].into_iter());
+        assert!(wide.start < -1.0 && wide.end > 1.0);
+        let single = range([0.5].into_iter());
+        assert!(single.start < 0.5 && 0.5 < single.end);
+    }
+
+    #[test]
+    fn ticks_have_the_decimals_that_tell_them_apart() {
+        assert_eq!(tick(&(0.0..1.0))(&0.2), "0.2");
+        assert_eq!(tick(&(0.0..0.2))(&0.05), "0.05");
+        assert_eq!(tick(&(0.0..30.0))(&5.0), "5");
+    }
+
+    #[test]
+    fn long_labels_end_in_an_ellipsis() {
+        assert_eq!(short("a label"), "a label");
+        let label = short(&"x".repeat(80));
+        assert!(label.ends_with('…') && label.chars().count() == LONGEST_LABEL);
+    }
+
+    #[test]
+    fn a_single_name_is_drawn_too() {
+        let svg = picture(200, "title & more", |area| {
+            named_rows(area, &["only <one>"], 0.0..1.0, "x", |chart, height| {
+                chart.draw_series([Circle::new((0.5, height(0)), 4, BLACK.filled())])?;
+                Ok(())
+            })
+        })
+        .unwrap();
+        assert!(svg.contains("only &lt;one&gt;") && svg.contains("title &amp; more"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 1);
+    }
+}

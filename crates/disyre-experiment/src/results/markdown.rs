@@ -5,6 +5,7 @@ use std::fmt::Write;
 use disyre::score::Interval;
 
 use super::{MeasureResult, Results, RowResult, SetResult};
+use crate::FinishedModel;
 use crate::plots::Plot;
 
 /// Greatest number of cases and of rows that a table by case has; more stand in `results.json` alone.
@@ -37,9 +38,9 @@ impl Results {
             seeds.join(", "),
             self.reference
         );
-        text += &match self.healthy_scans {
-            0 => "a finished model.".to_owned(),
-            scans => format!("{scans} healthy scans train and validate."),
+        text += &match &self.model {
+            Some(model) => described(model),
+            None => format!("{} healthy scans train and validate.", self.healthy_scans),
         };
         if !self.unfinished.is_empty() {
             let names = self.unfinished.join(", ");
@@ -148,6 +149,13 @@ fn by_case(rows: &[RowResult], set: &SetResult) -> String {
         let _ = writeln!(text, "| {} | {} |", cell(&case.name), values.join(" | "));
     }
     text + "\n"
+}
+
+/// A finished model in words.
+fn described(model: &FinishedModel) -> String {
+    let (sha256, asked) = (&model.weights_sha256, model.steps_asked);
+    let steps = model.steps.map_or("unknown".to_owned(), |steps| steps.to_string());
+    format!("a finished model: {steps} of {asked} steps, weights with SHA-256 `{sha256}`.")
 }
 
 fn interval(of: Interval) -> String {

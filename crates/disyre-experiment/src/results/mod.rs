@@ -10,7 +10,7 @@ use toml::Table;
 pub use summary::{Comparison, MeasureResult, Pooled, RowResult, SeedMean};
 
 use crate::store::to_json;
-use crate::{CaseHashes, ExperimentError, Plan, Run, RunMeasures, Store, plots};
+use crate::{CaseHashes, ExperimentError, FinishedModel, Plan, Run, RunMeasures, Store, plots};
 
 /// Results of an experiment so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Results {
     pub test_sets: Vec<SetResult>,
     /// Number of healthy scans that train or validate; 0 for a finished model.
     pub healthy_scans: usize,
+    /// The finished model of all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<FinishedModel>,
     /// Every finished run, by case.
     pub runs: Vec<RunMeasures>,
 }
@@ -102,6 +105,7 @@ impl Results {
             rows: rows.collect(),
             test_sets,
             healthy_scans: plan.data.healthy.len(),
+            model: plan.model.clone(),
             runs: runs.into_iter().map(RunMeasures::without_counts).collect(),
         })
     }

@@ -126,21 +126,17 @@ impl Summary<'_> {
         let seeds = self.plan.seeds.iter();
         let values: Option<Vec<_>> = seeds.map(|&seed| self.by_case(label, seed)).collect();
         let Some(by_seed) = values else { return Ok(None) };
-        let cases: Vec<Option<f64>> = (0..self.set.cases.len())
-            .map(|case| {
-                let values: Option<Vec<f64>> = by_seed.iter().map(|values| values[case]).collect();
-                values.and_then(|values| mean(&values))
-            })
-            .collect();
-        let defined: Vec<f64> = cases.iter().flatten().copied().collect();
-        let per_volume = match defined.is_empty() {
-            true => None,
-            false => Some(self.bootstrap.mean(self.key(), &defined)?),
+        let over_seeds = |case: usize| {
+            let values: Option<Vec<f64>> = by_seed.iter().map(|values| values[case]).collect();
+            values.and_then(|values| mean(&values))
         };
-        let mean_of =
-            |values: &Vec<Option<f64>>| mean(&values.iter().flatten().copied().collect::<Vec<_>>());
+        let cases: Vec<Option<f64>> = (0..self.set.cases.len()).map(over_seeds).collect();
+        let per_volume = match defined(&cases) {
+            values if values.is_empty() => None,
+            values => Some(self.bootstrap.mean(self.key(), &values)?),
+        };
         let seeds = self.plan.seeds.iter().zip(&by_seed);
-        let seeds = seeds.map(|(&seed, values)| SeedMean { seed, mean: mean_of(values) });
+        let seeds = seeds.map(|(&seed, values)| SeedMean { seed, mean: mean(&defined(values)) });
         let seeds: Vec<SeedMean> = seeds.collect();
         let seed_deviation = deviation(&seeds.iter().filter_map(|s| s.mean).collect::<Vec<_>>());
         let pooled = self.pooled(label)?;
@@ -235,6 +231,10 @@ fn of_voxels(counts: &PooledCounts<'_>, measure: Measure) -> Option<Bounded> {
         Measure::BestDice => Some(counts.best_dice()?.dice),
         _ => None,
     }
+}
+
+fn defined(values: &[Option<f64>]) -> Vec<f64> {
+    values.iter().flatten().copied().collect()
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
