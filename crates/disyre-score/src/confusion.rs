@@ -1,6 +1,11 @@
 //! Voxels by label and prediction at one threshold: the counts behind Dice, precision and recall.
 
+use disyre_core::ndarray::ArrayView1;
+use disyre_core::{ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
+
+use crate::ScoreError;
+use crate::arithmetic::share;
 
 /// Counts of voxels at a threshold: predicted where `score ≥ threshold`, lesion where the label is non-zero.
 ///
@@ -28,6 +33,39 @@ pub struct Confusion {
 }
 
 impl Confusion {
+    /// Counts voxels at one threshold, without sorting them; for several see
+    /// [`RankedScores::at`](crate::RankedScores::at).
+    ///
+    /// ```
+    /// use disyre_score::Confusion;
+    /// let at = Confusion::new(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1], 0.35)?;
+    /// assert_eq!((at.true_positives, at.false_positives), (2, 1));
+    /// # Ok::<(), disyre_score::ScoreError>(())
+    /// ```
+    ///
+    /// # Shapes and units
+    /// One label for each score; non-zero = lesion. Any finite score, greater = more abnormal.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] if the lengths differ or a score is not finite, [`ScoreError::Threshold`] if the threshold
+    /// is not a number (it may be infinite).
+    pub fn new(scores: &[f32], labels: &[u8], threshold: f32) -> Result<Self, ScoreError> {
+        ensure_same_shape("labels", &[scores.len()], &[labels.len()])?;
+        ensure_finite("scores", &ArrayView1::from(scores))?;
+        ensure_threshold(threshold)?;
+        let mut counts = Self::default();
+        for (&score, &label) in scores.iter().zip(labels) {
+            let count = match (score >= threshold, label != 0) {
+                (true, true) => &mut counts.true_positives,
+                (true, false) => &mut counts.false_positives,
+                (false, true) => &mut counts.false_negatives,
+                (false, false) => &mut counts.true_negatives,
+            };
+            *count += 1;
+        }
+        Ok(counts)
+    }
+
     /// `2 TP / (2 TP + FP + FN)`, in `[0, 1]`; none if no voxel is lesion or predicted.
     ///
     /// # Source
@@ -67,13 +105,32 @@ impl std::iter::Sum for Confusion {
     }
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
+/// Refuses a threshold that is not a number; infinite ones predict all voxels or none.
+pub(crate) fn ensure_threshold(threshold: f32) -> Result<(), ScoreError> {
+    if threshold.is_nan() { Err(ScoreError::Threshold) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counting_is_ranking_at_every_threshold_and_refuses_the_same() {
+        let (scores, labels) = ([0.5, -0.0, 0.25, 0.5, -1.0], [1, 0, 1, 0, 0]);
+        let ranked = crate::RankedScores::new(&scores, &labels).unwrap();
+        for threshold in [f32::NEG_INFINITY, -1.0, 0.0, 0.3, 0.5, 0.6, f32::INFINITY] {
+            let counted = Confusion::new(&scores, &labels, threshold).unwrap();
+            assert_eq!(counted, ranked.at(threshold).unwrap());
+        }
+        let message = |threshold| {
+            let counted = Confusion::new(&scores, &labels, threshold).unwrap_err().to_string();
+            assert_eq!(counted, ranked.at(threshold).unwrap_err().to_string());
+            counted
+        };
+        assert!(message(f32::NAN).starts_with("the threshold is not a number"));
+        assert!(Confusion::new(&scores, &labels[1..], 0.5).is_err());
+        assert!(Confusion::new(&[f32::NAN], &[0], 0.5).is_err());
+    }
 
     #[test]
     fn shares_of_nothing_are_undefined() {

@@ -15,16 +15,18 @@ pub enum ScoreError {
     /// An ensemble without a severity.
     #[error("the ensemble has no severity to restore at; give at least one")]
     NoSeverities,
-    /// A metric that needs lesion voxels, without any.
-    #[error("{metric} is undefined: none of the {voxels} labels is positive; leave this case out")]
+    /// A metric that needs lesion voxels (or scans with a lesion), without any.
+    #[error("{metric} is undefined: none of the {voxels} labels is positive; it needs a lesion")]
     NoPositives {
         /// Name of the metric.
         metric: &'static str,
         /// Number of labels.
         voxels: u64,
     },
-    /// A metric that needs healthy voxels, without any.
-    #[error("{metric} is undefined: all of the {voxels} labels are positive; leave this case out")]
+    /// A metric that needs healthy voxels (or scans), without any.
+    #[error(
+        "{metric} is undefined: all of the {voxels} labels are positive; it needs healthy ones"
+    )]
     NoNegatives {
         /// Name of the metric.
         metric: &'static str,
@@ -33,11 +35,30 @@ pub enum ScoreError {
     },
     /// A temporary file of sorted scores that cannot be written or read.
     #[error(
-        "cannot keep scores in a temporary file; free space in its folder, choose another, or raise the budget of memory"
+        "cannot keep scores in a temporary file ({source}); free space in its folder, choose another, or raise the budget of memory"
     )]
     Spill {
-        /// What the system reports.
+        /// Reason that the system reports.
         source: std::io::Error,
+    },
+    /// A threshold that is not a number.
+    #[error("the threshold is not a number; use a score, or an infinite one")]
+    Threshold,
+    /// A setting out of its range.
+    #[error("`{field}` is out of range; use {expected}")]
+    Setting {
+        /// Name of the field.
+        field: &'static str,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// A brain mask without a voxel, where voxels are drawn from each brain.
+    #[error(
+        "the brain mask of case {case} (the first is 0) has no voxel; mend it, or leave this case out"
+    )]
+    EmptyBrain {
+        /// Index of the case.
+        case: usize,
     },
     /// Bins that a score of 32 bits does not have.
     #[error("a histogram by {bits} leading bits has bins of infinite width, or none; use 9 to 32")]
@@ -138,6 +159,15 @@ pub enum ScoreError {
 }
 
 impl ScoreError {
+    /// Refuses a setting unless it is in its range.
+    pub(crate) fn check(
+        in_range: bool,
+        field: &'static str,
+        expected: &'static str,
+    ) -> Result<(), Self> {
+        if in_range { Ok(()) } else { Err(Self::Setting { field, expected }) }
+    }
+
     pub(crate) fn spill(source: std::io::Error) -> Self {
         Self::Spill { source }
     }

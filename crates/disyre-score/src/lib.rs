@@ -28,6 +28,7 @@
 //! [`ScorePool`] beyond its budget.
 #![forbid(unsafe_code)]
 
+mod arithmetic;
 mod averaging;
 mod confusion;
 mod ensemble;

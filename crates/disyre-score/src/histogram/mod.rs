@@ -8,6 +8,7 @@ use disyre_core::ndarray::ArrayView1;
 use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
+use crate::confusion::ensure_threshold;
 use crate::ranking::Split;
 use crate::{Confusion, ScoreError, float_order};
 use bins::{Bin, CaseBins};
@@ -185,8 +186,10 @@ impl ScoreHistogram {
     /// end of a bin. Any other threshold counts as the lower end of its bin.
     ///
     /// # Errors
-    /// [`ScoreError::NoSuchCase`] for an index that is not below [`cases`](Self::cases).
+    /// [`ScoreError::NoSuchCase`] for an index that is not below [`cases`](Self::cases), [`ScoreError::Threshold`] if
+    /// the threshold is not a number (it may be infinite).
     pub fn at(&self, case: usize, threshold: f32) -> Result<Confusion, ScoreError> {
+        ensure_threshold(threshold)?;
         let cases = self.cases.len();
         let counts = self.cases.get(case).ok_or(ScoreError::NoSuchCase { case, cases })?;
         let prefix = float_order::encode(threshold) >> self.shift;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Keys that are read from a file at once: 256 KiB for each list of each run.
 const BLOCK: usize = 1 << 16;
@@ -18,30 +18,38 @@ const BYTES: usize = size_of::<u32>();
 pub(super) enum Keys {
     /// In memory.
     Memory(Vec<u32>),
-    /// In a file, which the system deletes when it is closed.
+    /// In a file, which the system deletes when both lists of its run are dropped.
     File(KeyFile),
 }
 
-/// An unnamed temporary file of keys.
+/// Keys in an unnamed temporary file, which the other list of their run shares.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     // Reading moves the position of the file.
-    file: Mutex<File>,
+    file: Arc<Mutex<File>>,
+    /// Keys before these in the file.
+    start: u64,
     count: u64,
 }
 
 impl Keys {
-    /// Writes keys to a temporary file in `folder`, or in the system's folder of temporary files.
-    pub(super) fn spill(keys: &[u32], folder: Option<&Path>) -> io::Result<Self> {
+    /// Writes the two lists of a run to one temporary file in `folder`, or in the system's folder of temporary files. An
+    /// empty list needs none.
+    pub(super) fn spill(lists: [&[u32]; 2], folder: Option<&Path>) -> io::Result<[Self; 2]> {
         let mut file = match folder {
             Some(folder) => tempfile::tempfile_in(folder)?,
             None => tempfile::tempfile()?,
         };
-        for block in keys.chunks(BLOCK) {
+        for block in lists.into_iter().flat_map(|keys| keys.chunks(BLOCK)) {
             let bytes: Vec<u8> = block.iter().flat_map(|key| key.to_le_bytes()).collect();
             file.write_all(&bytes)?;
         }
-        Ok(Self::File(KeyFile { file: Mutex::new(file), count: keys.len() as u64 }))
+        let file = Arc::new(Mutex::new(file));
+        let [first, count] = [lists[0].len() as u64, lists[1].len() as u64];
+        Ok([(0, first), (first, count)].map(|(start, count)| match count {
+            0 => Self::Memory(Vec::new()),
+            _ => Self::File(KeyFile { file: Arc::clone(&file), start, count }),
+        }))
     }
 
     /// Number of keys.
@@ -78,7 +86,7 @@ impl KeyFile {
     fn read(&self, keys: Range<u64>) -> io::Result<Vec<u32>> {
         let mut bytes = vec![0; (keys.end - keys.start) as usize * BYTES];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(keys.start * BYTES as u64))?;
+        file.seek(SeekFrom::Start((self.start + keys.start) * BYTES as u64))?;
         file.read_exact(&mut bytes)?;
         Ok(bytes.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect())
     }
@@ -158,7 +166,9 @@ mod tests {
     use super::*;
 
     fn both(keys: Vec<u32>) -> [Keys; 2] {
-        [Keys::spill(&keys, None).unwrap(), Keys::Memory(keys)]
+        // Behind another list in the file.
+        let [_, file] = Keys::spill([&[7, 8, 9], &keys], None).unwrap();
+        [file, Keys::Memory(keys)]
     }
 
     #[test]
@@ -168,6 +178,20 @@ mod tests {
             assert_eq!(counts, [4, 4, 3, 3, 1, 1, 0]);
             assert_eq!(keys.count(), 4);
         }
+    }
+
+    #[test]
+    fn lists_share_a_file_and_empty_ones_have_none() {
+        let [Keys::File(first), Keys::File(second)] = Keys::spill([&[1], &[2, 3]], None).unwrap()
+        else {
+            panic!("both lists are in a file")
+        };
+        assert!(Arc::ptr_eq(&first.file, &second.file));
+        assert_eq!((first.read(0..1).unwrap(), second.read(0..2).unwrap()), (vec![1], vec![2, 3]));
+        let [lesion, healthy] = Keys::spill([&[], &[5]], None).unwrap();
+        assert!(
+            matches!((lesion, healthy), (Keys::Memory(keys), Keys::File(_)) if keys.is_empty())
+        );
     }
 
     #[test]

@@ -11,9 +11,9 @@ mod summary;
 
 use std::io;
 
-use disyre_core::ShapeError;
 use serde::{Deserialize, Serialize};
 
+use crate::confusion::ensure_threshold;
 use crate::{Confusion, ScoreError, float_order};
 pub(crate) use levels::Level;
 use levels::Run;
@@ -116,6 +116,12 @@ impl RankedScores {
         Ok(Self { voxels: Voxels::Sorted(runs), summary })
     }
 
+    /// The same ranking with all voxels sorted, so that [`at`](Self::at) is a binary search: for many thresholds.
+    pub(crate) fn into_sorted(self) -> Self {
+        let Voxels::Counted(split) = self.voxels else { return self };
+        Self { voxels: Voxels::Sorted(vec![split.into_run()]), ..self }
+    }
+
     /// Calls `each` with the distinct lesion scores, from the greatest down.
     pub(crate) fn for_each_level(&self, each: impl FnMut(&Level)) -> Result<(), ScoreError> {
         match &self.voxels {
@@ -177,12 +183,10 @@ impl RankedScores {
     /// Voxels by label and prediction at a threshold: predicted where `score ≥ threshold`.
     ///
     /// # Errors
-    /// [`ScoreError::Shape`] if the threshold is not a number (it may be infinite); [`ScoreError::Spill`] if a temporary
+    /// [`ScoreError::Threshold`] if the threshold is not a number (it may be infinite); [`ScoreError::Spill`] if a temporary
     /// file cannot be read.
     pub fn at(&self, threshold: f32) -> Result<Confusion, ScoreError> {
-        if threshold.is_nan() {
-            return Err(ShapeError::NotFinite { array: "threshold", index: Vec::new() }.into());
-        }
+        ensure_threshold(threshold)?;
         let key = float_order::encode(threshold);
         let at_least = self.voxels.at_least(key).map_err(ScoreError::spill)?;
         let (true_positives, false_positives) = at_least;
@@ -254,14 +258,14 @@ mod tests {
         let healthy = RankedScores::new(&[0.1, 0.2], &[0, 0]).unwrap();
         assert_eq!(
             healthy.average_precision().unwrap_err().to_string(),
-            "average precision is undefined: none of the 2 labels is positive; leave this case out"
+            "average precision is undefined: none of the 2 labels is positive; it needs a lesion"
         );
         assert!(healthy.best_dice().is_err());
         let lesion = RankedScores::new(&[0.1, 0.2], &[1, 1]).unwrap();
         assert_eq!(lesion.average_precision().unwrap(), 1.0);
         assert_eq!(
             lesion.auroc().unwrap_err().to_string(),
-            "AUROC is undefined: all of the 2 labels are positive; leave this case out"
+            "AUROC is undefined: all of the 2 labels are positive; it needs healthy ones"
         );
     }
 }

@@ -27,7 +27,7 @@ const BYTES_PER_VOXEL: usize = 2 * size_of::<u32>();
 #[serde(deny_unknown_fields, default)]
 pub struct ScorePoolConfig {
     /// Memory for voxels, in bytes: 8 for each, of which 4 are needed while they are sorted. Voxels beyond it are sorted
-    /// and written to temporary files, 4 bytes each. A single case takes 8 bytes a voxel in any event.
+    /// and written to temporary files, 4 bytes each; every file stays open until the ranking is dropped. A single case takes 8 bytes a voxel in any event.
     pub budget_bytes: usize,
     /// Folder of the temporary files, which have no name there; default: that of the system.
     pub folder: Option<PathBuf>,
@@ -101,15 +101,12 @@ impl ScorePool {
         RankedScores::of_runs(self.spilled)
     }
 
-    /// Writes the pending voxels to temporary files, as a sorted run.
+    /// Writes the pending voxels to a temporary file, as a sorted run.
     fn spill(&mut self) -> Result<(), ScoreError> {
         self.pending.sort();
-        let write = |keys: &[u32]| {
-            let folder = self.config.folder.as_deref();
-            Keys::spill(keys, folder).map_err(ScoreError::spill)
-        };
-        let positives = write(&self.pending.positives)?;
-        let negatives = write(&self.pending.negatives)?;
+        let lists = [&self.pending.positives[..], &self.pending.negatives[..]];
+        let spilled = Keys::spill(lists, self.config.folder.as_deref());
+        let [positives, negatives] = spilled.map_err(ScoreError::spill)?;
         self.spilled.push(Run { positives, negatives });
         self.pending = Split::default();
         Ok(())
@@ -139,7 +136,7 @@ mod tests {
         let mut pool = ScorePoolConfig { budget_bytes: 8, folder }.build();
         pool.add(&[0.5], &[1]).unwrap();
         let error = pool.add(&[0.25], &[0]).unwrap_err();
-        assert!(error.to_string().contains("temporary file"), "{error}");
+        assert!(error.to_string().contains("temporary file (No such"), "{error}");
         let ranked = pool.rank().unwrap();
         assert_eq!((ranked.positives(), ranked.negatives()), (1, 0));
     }

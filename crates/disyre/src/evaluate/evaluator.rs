@@ -155,7 +155,7 @@ impl Evaluator {
     ) -> Result<(Vec<(PointMeasure, f64)>, PointCounts), Error> {
         let prediction = lesions.predicted(score, threshold)?;
         let (scores, labels) = truth.voxels(score)?;
-        let voxels = confusion(&scores, &labels, threshold);
+        let voxels = Confusion::new(&scores, &labels, threshold)?;
         let found = self.matcher.measures(lesions, prediction.view())?;
         let volume = volume_error(lesions, prediction.view())?;
         let has_lesion = lesions.voxels() > 0;
@@ -211,21 +211,6 @@ impl PointMeasure {
             (Self::FalsePositives, Given) => Measure::GivenFalsePositives,
         }
     }
-}
-
-/// Counts at one threshold need no sorting.
-fn confusion(scores: &[f32], labels: &[u8], threshold: f32) -> Confusion {
-    let mut counts = Confusion::default();
-    for (&score, &label) in scores.iter().zip(labels) {
-        let count = match (score >= threshold, label != 0) {
-            (true, true) => &mut counts.true_positives,
-            (true, false) => &mut counts.false_positives,
-            (false, true) => &mut counts.false_negatives,
-            (false, false) => &mut counts.true_negatives,
-        };
-        *count += 1;
-    }
-    counts
 }
 
 /// AP, ⌈Dice⌉ and AUROC where there is a lesion; the prevalence always.
