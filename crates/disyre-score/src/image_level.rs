@@ -33,15 +33,14 @@ pub struct ImageLevel {
 
 impl ImageLevel {
     /// Measures scans by one score each, such as a [`Reduction`](crate::Reduction) of the scores in the brain; the
-    /// intervals are those of a bootstrap over scans.
+    /// intervals are those of a bootstrap over the scans of each kind, whose numbers stay as they are.
     ///
     /// # Shapes and units
     /// One label for each score; non-zero = the scan has a lesion.
     ///
     /// # Errors
     /// [`ScoreError::Shape`] if the lengths differ, there is no scan, or a score is not finite;
-    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all labels are the same;
-    /// [`ScoreError::UndefinedStatistic`] if a tenth of the resampled sets has only one label.
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all labels are the same.
     pub fn new(
         key: Key,
         scores: &[f32],
@@ -51,8 +50,9 @@ impl ImageLevel {
         ensure_same_shape("labels", &[scores.len()], &[labels.len()])?;
         // Names what is missing, where the bootstrap could only say that the measure is undefined.
         RankedScores::new(scores, labels)?.metrics()?;
+        let kinds: Vec<usize> = labels.iter().map(|&label| usize::from(label != 0)).collect();
         let interval = |name: &str, measure: fn(&RankedScores) -> Result<f64, ScoreError>| {
-            bootstrap.interval(key.child(name), scores.len(), |drawn| {
+            bootstrap.interval_in_groups(key.child(name), &kinds, |drawn| {
                 let (scores, labels): (Vec<f32>, Vec<u8>) =
                     drawn.iter().map(|&scan| (scores[scan], labels[scan])).unzip();
                 measure(&RankedScores::new(&scores, &labels).ok()?).ok()
@@ -78,8 +78,19 @@ mod tests {
         };
         assert!(matches!(run(&[0, 0]), ScoreError::NoPositives { .. }));
         assert!(matches!(run(&[1, 1]), ScoreError::NoNegatives { .. }));
-        // Half of the draws of two scans hold one kind.
-        assert!(matches!(run(&[0, 1]), ScoreError::UndefinedStatistic { .. }));
+    }
+
+    #[test]
+    fn one_scan_of_a_kind_is_enough() {
+        let scores = [0.1, 0.3, 0.5, 0.2, 0.35];
+        let found =
+            ImageLevel::new(Key::new(0), &scores, &[0, 0, 0, 0, 1], &Bootstrap::default()).unwrap();
+        assert_eq!((found.auroc.value, found.with_lesion), (0.75, 1));
+        // The scan with a lesion beats all healthy ones or, drawn four times, the same one none.
+        assert!(found.auroc.low < 0.75 && found.auroc.high == 1.0, "{}", found.auroc);
+        let two =
+            ImageLevel::new(Key::new(0), &scores[..2], &[0, 1], &Bootstrap::default()).unwrap();
+        assert_eq!((two.auroc.value, two.auroc.low, two.auroc.high), (1.0, 1.0, 1.0));
     }
 
     #[test]

@@ -34,9 +34,9 @@ fn bca_intervals_of_the_same_replicates_are_those_of_scipy() {
     let sets = golden("bca");
     for set in sets.as_array().unwrap() {
         let [replicates, jackknife] = ["replicates", "jackknife"].map(|of| numbers(&set[of]));
-        let found = Replicates::new(number(&set["value"]), replicates, Some(jackknife));
+        let found = Replicates::new(number(&set["value"]), replicates, Some(jackknife)).unwrap();
         assert_eq!(found.method(), IntervalMethod::Bca);
-        let interval = found.interval(number(&set["level"]));
+        let interval = found.interval(number(&set["level"])).unwrap();
         assert_near(interval.low, number(&set["low"]), 1e-9);
         assert_near(interval.high, number(&set["high"]), 1e-9);
     }

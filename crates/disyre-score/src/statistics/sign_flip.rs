@@ -36,7 +36,10 @@ const DRAWS_OF_A_TASK: usize = 1000;
 /// ```
 pub fn sign_flip(key: Key, differences: &[f64]) -> Result<f64, ScoreError> {
     ensure_values("differences", differences)?;
-    let moved: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
+    // In units of the greatest, so that no sum overflows.
+    let greatest = differences.iter().fold(0.0_f64, |greatest, d| greatest.max(d.abs()));
+    let moved = differences.iter().filter(|&&d| d != 0.0).map(|d| d / greatest);
+    let moved: Vec<f64> = moved.collect();
     // Sums of the same numbers in another order may differ in the last bits.
     let rounding = 1e-12 * moved.iter().map(|d| d.abs()).sum::<f64>();
     let least = moved.iter().sum::<f64>().abs() - rounding;
@@ -71,4 +74,18 @@ fn flipped_sum(differences: &[f64], signs: &[u64]) -> f64 {
 fn flipped_sum_of_word(differences: &[f64], bits: u64) -> f64 {
     let signed = |(index, &d): (usize, &f64)| if bits >> index & 1 == 1 { -d } else { d };
     differences.iter().enumerate().map(signed).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_great_nor_small_differences_change_their_test() {
+        let p = |unit: f64| sign_flip(Key::new(0), &[unit, unit, -0.5 * unit]).unwrap();
+        for unit in [1e308, 1.0, 1e-308] {
+            assert_eq!(p(unit), 4.0 / 8.0);
+        }
+        assert_eq!(sign_flip(Key::new(0), &[1e308, 1e308]).unwrap(), 2.0 / 4.0);
+    }
 }

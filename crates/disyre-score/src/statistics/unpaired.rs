@@ -42,11 +42,10 @@ pub struct UnpairedComparison {
 /// Compares two groups of subjects, such as the healthy scans of two scanners, by one value for each.
 ///
 /// # Errors
-/// [`ScoreError::Shape`] if a group is empty or a value is not finite; [`ScoreError::UndefinedStatistic`] if one group
-/// is so small that more than a tenth of the bootstrap's draws have none of it.
+/// [`ScoreError::Shape`] if a group is empty or a value is not finite.
 ///
 /// # Source
-/// Ours: [`mann_whitney`], and a bootstrap over the subjects of both groups together.
+/// Ours: [`mann_whitney`], and a bootstrap over the subjects of each group ([`Bootstrap::interval_in_groups`]).
 ///
 /// ```
 /// use disyre_score::{Bootstrap, Key, statistics::{Alternative, compare_unpaired}};
@@ -66,12 +65,14 @@ pub fn compare_unpaired(
     bootstrap: &Bootstrap,
 ) -> Result<UnpairedComparison, ScoreError> {
     let p = mann_whitney(a, b, alternative)?;
-    let superiority = bootstrap.interval(key, a.len() + b.len(), |drawn| {
-        let (of_a, of_b): (Vec<usize>, Vec<usize>) = drawn.iter().partition(|&&i| i < a.len());
-        let of_a: Vec<f64> = of_a.into_iter().map(|subject| a[subject]).collect();
-        let of_b: Vec<f64> = of_b.into_iter().map(|subject| b[subject - a.len()]).collect();
-        let pairs = (of_a.len() * of_b.len()) as f64;
-        (pairs > 0.0).then(|| Groups::new(&of_a, &of_b).wins() / pairs)
+    let values = [a, b].concat();
+    let groups = [vec![0; a.len()], vec![1; b.len()]].concat();
+    let superiority = bootstrap.interval_in_groups(key, &groups, |drawn| {
+        let drawn_values: Vec<f64> = drawn.iter().map(|&subject| values[subject]).collect();
+        // Drawn subjects are in the order of the groups; without one, the groups are smaller.
+        let of_a = drawn.partition_point(|&subject| subject < a.len());
+        let (a, b) = drawn_values.split_at(of_a);
+        Some(Groups::new(a, b).wins() / (a.len() * b.len()) as f64)
     })?;
     Ok(UnpairedComparison { superiority, p, alternative, subjects_a: a.len(), subjects_b: b.len() })
 }
