@@ -85,7 +85,7 @@ proptest! {
             .into_iter()
             .map(|((first, second), voxels)| Overlap { first, second, voxels })
             .collect();
-        prop_assert_eq!(a.overlaps(&b), expected);
+        prop_assert_eq!(a.overlaps(&b).unwrap(), expected);
     }
 }
 

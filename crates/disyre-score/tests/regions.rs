@@ -310,6 +310,38 @@ fn lesions_are_counted_in_their_bins_and_small_ones_left_out() {
 }
 
 #[test]
+fn a_finding_of_more_than_ten_times_its_lesion_is_false_and_the_lesion_missed() {
+    let label = bars(&[(5, 1)]);
+    let lesions = Lesions::new(label.view(), None, [1.0; 3]).unwrap();
+    let measure = |overlap, length| {
+        let config = LesionConfig { overlap, ..LesionConfig::default() };
+        let prediction = bars(&[(2, length)]);
+        let found = config.build().unwrap().measures(&lesions, prediction.view()).unwrap();
+        (found.detected, found.true_findings, found.false_findings)
+    };
+    assert_eq!(measure(OverlapRule::Share(0.1), 10), (1, 1, 0));
+    assert_eq!(measure(OverlapRule::Share(0.1), 11), (0, 0, 1));
+    assert_eq!(measure(OverlapRule::AnyVoxel, 11), (1, 1, 0));
+}
+
+#[test]
+fn a_smallest_volume_of_ten_voxels_keeps_ten_voxels() {
+    let mask = bars(&[(1, 10), (14, 9)]);
+    let matcher = |smallest_lesion_mm3, smallest_finding_mm3| {
+        let rules = LesionConfig::default();
+        let config = LesionConfig { smallest_lesion_mm3, smallest_finding_mm3, ..rules };
+        config.build().unwrap()
+    };
+    for edge_mm in [0.7, f64::from(0.7_f32)] {
+        let lesions = Lesions::new(mask.view(), None, [edge_mm; 3]).unwrap();
+        let found = matcher(3.43, 0.0).measures(&lesions, mask.view()).unwrap();
+        assert_eq!((found.lesions, found.detected, found.true_findings), (1, 1, 1));
+        let found = matcher(0.0, 3.43).measures(&lesions, mask.view()).unwrap();
+        assert_eq!((found.lesions, found.detected, found.true_findings), (2, 1, 1));
+    }
+}
+
+#[test]
 fn nothing_predicted_or_nothing_to_find_leaves_measures_undefined() {
     let (none, some) = (bars(&[]), bars(&[(3, 2)]));
     let matcher = LesionConfig::default().build().unwrap();

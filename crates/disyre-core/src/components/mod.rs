@@ -7,6 +7,7 @@ use std::ops::Range;
 use ndarray::{Array3, ArrayView3};
 
 use self::runs::{Run, connect_rows, find_runs};
+use crate::{ShapeError, ensure_same_shape};
 
 /// Which voxels are neighbours.
 ///
@@ -169,10 +170,10 @@ impl Components {
 
     /// Pairs of components of two masks that share voxels, ordered by the first and then the second.
     ///
-    /// # Panics
-    /// If the masks have different shapes.
-    pub fn overlaps(&self, other: &Self) -> Vec<Overlap> {
-        assert_eq!(self.shape, other.shape, "both masks have one shape");
+    /// # Errors
+    /// [`ShapeError`] if the masks have different shapes.
+    pub fn overlaps(&self, other: &Self) -> Result<Vec<Overlap>, ShapeError> {
+        ensure_same_shape("the other mask", &self.shape, &other.shape)?;
         let mut shared = Vec::new();
         for (own, others) in self.rows.windows(2).zip(other.rows.windows(2)) {
             let (own, others) = (&self.runs[own[0]..own[1]], &other.runs[others[0]..others[1]]);
@@ -188,7 +189,7 @@ impl Components {
             }
             same
         });
-        shared
+        Ok(shared)
     }
 
     fn paint<T: Copy>(&self, out: &mut Array3<T>, value: impl Fn(usize) -> T) {

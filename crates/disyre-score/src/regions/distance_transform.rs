@@ -18,6 +18,8 @@ pub(super) struct SliceDistances {
 impl SliceDistances {
     /// Distances to the non-zero voxels. `spacing_mm` is along `(z, y, x)`.
     pub(super) fn new(set: ArrayView3<'_, u8>, [z_mm, y_mm, x_mm]: [f64; 3]) -> Self {
+        // Rows of the standard layout are slices.
+        let set = set.as_standard_layout();
         let mut squared = set.mapv(|inside| if inside != 0 { 0.0 } else { f64::INFINITY });
         squared.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut slice| {
             for mut row in slice.rows_mut() {
@@ -126,7 +128,9 @@ mod tests {
         ) {
             let mut bits = bits.into_iter();
             let set = Array3::from_shape_simple_fn(shape, || u8::from(bits.next() == Some(0)));
-            let found = SliceDistances::new(set.view(), spacing_mm);
+            // The same set in another layout: x slowest.
+            let turned = set.t().as_standard_layout().into_owned();
+            let found = SliceDistances::new(turned.t(), spacing_mm);
             let distance = |a: [usize; 3], b: (usize, usize, usize)| {
                 let b = [b.0, b.1, b.2];
                 let squared = |axis: usize| (a[axis].abs_diff(b[axis]) as f64 * spacing_mm[axis]).powi(2);

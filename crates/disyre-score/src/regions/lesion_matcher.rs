@@ -1,7 +1,7 @@
 //! Lesions matched with findings at one threshold.
 
-use disyre_core::Components;
 use disyre_core::ndarray::ArrayView3;
+use disyre_core::{Components, ShapeError};
 use serde::{Deserialize, Serialize};
 
 use super::tally::Tally;
@@ -91,7 +91,7 @@ impl LesionMatcher {
     ) -> Result<LesionMeasures, ScoreError> {
         let findings = lesions.findings(prediction)?;
         let mut tally = self.tally(lesions);
-        add_all(&mut tally, lesions.components(), &findings);
+        add_all(&mut tally, lesions.components(), &findings)?;
         let by_size = self.by_size(lesions, &tally);
         Ok(LesionMeasures {
             scans: 1,
@@ -125,8 +125,12 @@ impl LesionMatcher {
 }
 
 /// Adds every finding to a tally.
-fn add_all(tally: &mut Tally, lesions: &Components, findings: &Components) {
-    let shared = findings.overlaps(lesions);
+fn add_all(
+    tally: &mut Tally,
+    lesions: &Components,
+    findings: &Components,
+) -> Result<(), ShapeError> {
+    let shared = findings.overlaps(lesions)?;
     let mut shared = shared.as_slice();
     for (index, component) in findings.iter().enumerate() {
         let own = shared.partition_point(|pair| pair.first <= index);
@@ -139,4 +143,5 @@ fn add_all(tally: &mut Tally, lesions: &Components, findings: &Components) {
         }
         tally.add(&finding);
     }
+    Ok(())
 }

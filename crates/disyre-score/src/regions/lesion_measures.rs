@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ScoreError;
+use crate::arithmetic::share;
 
 /// Lesions of a bin of volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub struct SizeBinCount {
 impl SizeBinCount {
     /// Lesion-wise recall of the bin, in `[0, 1]`; none without a lesion.
     pub fn recall(&self) -> Option<f64> {
-        ratio(self.detected, self.lesions)
+        share(self.detected, self.lesions)
     }
 }
 
@@ -60,12 +61,12 @@ pub struct LesionMeasures {
 impl LesionMeasures {
     /// Lesion-wise recall: detected lesions of all, in `[0, 1]`; none without a lesion.
     pub fn recall(&self) -> Option<f64> {
-        ratio(self.detected, self.lesions)
+        share(self.detected, self.lesions)
     }
 
     /// Precision over findings: true ones of all, in `[0, 1]`; none without a finding.
     pub fn precision(&self) -> Option<f64> {
-        ratio(self.true_findings, self.true_findings + self.false_findings)
+        share(self.true_findings, self.true_findings + self.false_findings)
     }
 
     /// Lesion-wise F1: `2 TP / (2 TP + FP + FN)` of detected lesions, false findings and missed lesions, in `[0, 1]`;
@@ -74,12 +75,12 @@ impl LesionMeasures {
     /// # Source
     /// ISLES 2022 (Hernandez Petzsche et al. 2022), evaluation code; there it is 1 where this is none.
     pub fn f1(&self) -> Option<f64> {
-        ratio(2 * self.detected, self.detected + self.lesions + self.false_findings)
+        share(2 * self.detected, self.detected + self.lesions + self.false_findings)
     }
 
     /// Mean number of false findings of a scan; none without a scan.
     pub fn false_positives_per_scan(&self) -> Option<f64> {
-        ratio(self.false_findings, self.scans)
+        share(self.false_findings, self.scans)
     }
 
     /// Adds the counts of other scans.
@@ -104,8 +105,4 @@ impl LesionMeasures {
         }
         Ok(())
     }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }

@@ -5,6 +5,7 @@ use disyre_core::{Component, Components, ShapeError, ensure_finite, ensure_same_
 
 use super::components;
 use crate::ScoreError;
+use crate::confusion::ensure_threshold;
 
 /// The lesions of a case: 26-connected components of its label, with the brain and the spacing of the grid.
 ///
@@ -91,14 +92,15 @@ impl<'a> Lesions<'a> {
     /// The prediction `score ≥ threshold` inside the brain.
     ///
     /// # Errors
-    /// [`ScoreError::Shape`] if the shape differs, or a score or the threshold is not finite.
+    /// [`ScoreError::Shape`] if the shape differs or a score is not finite, [`ScoreError::Threshold`] if the threshold is
+    /// not a number (it may be infinite).
     pub fn predicted(
         &self,
         score: ArrayView3<'_, f32>,
         threshold: f32,
     ) -> Result<Array3<u8>, ScoreError> {
         self.check_score(score)?;
-        ensure_finite("threshold", &disyre_core::ndarray::arr0(threshold).view())?;
+        ensure_threshold(threshold)?;
         let over = score.mapv(|score| u8::from(score >= threshold));
         Ok(self.inside(over.view()).unwrap_or(over))
     }
@@ -175,6 +177,8 @@ mod tests {
         let lesions = Lesions::new(array![[[1, 0]]].view(), None, [1.0; 3]).unwrap();
         assert!(lesions.predicted(array![[[0.5, f32::NAN]]].view(), 0.5).is_err());
         assert!(lesions.predicted(array![[[0.5, 0.1]]].view(), f32::NAN).is_err());
+        let all = lesions.predicted(array![[[0.5, 0.1]]].view(), f32::NEG_INFINITY).unwrap();
+        assert_eq!(all, array![[[1, 1]]]);
         assert!(lesions.predicted(array![[[0.5]]].view(), 0.5).is_err());
         assert!(lesions.findings(array![[[1]]].view()).is_err());
     }

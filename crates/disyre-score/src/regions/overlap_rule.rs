@@ -29,6 +29,10 @@ pub enum OverlapRule {
     /// # Source
     /// After the MS segmentation challenge of 2016 (Commowick et al. 2018): a lesion needs 10 % of overlap, by findings
     /// that do not spread far beyond it. One share for both is ours; the challenge has three.
+    ///
+    /// A lesion inside a finding of more than 1 / share times its volume is missed and the finding false: under the
+    /// default a lesion of 1 voxel in a finding of 11. This is meant for findings that spread, and is hard on lesions of
+    /// a few voxels; [`AnyVoxel`](Self::AnyVoxel) is not.
     Share(f64),
     /// A lesion and a finding match if voxels in both / voxels in either reach this; one match makes the lesion
     /// detected and the finding true. In `(0, 1]`.

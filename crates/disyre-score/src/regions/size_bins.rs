@@ -52,7 +52,7 @@ impl SizeBins {
 
     /// Bin of a volume in mm³.
     pub fn index(&self, volume_mm3: f64) -> usize {
-        self.limits_mm3.partition_point(|&limit| limit <= volume_mm3)
+        self.limits_mm3.partition_point(|&limit| reaches(volume_mm3, limit))
     }
 
     /// Least volume of a bin and the least of the next, in mm³; the last has no end.
@@ -60,6 +60,15 @@ impl SizeBins {
         let low = bin.checked_sub(1).and_then(|index| self.limits_mm3.get(index));
         (low.copied().unwrap_or(0.0), self.limits_mm3.get(bin).copied())
     }
+}
+
+/// Share of a limit by which a volume may fall short of it: a spacing of 32 bits is off by 6e-8, its cube by three times
+/// as much.
+const SLACK: f64 = 1e-6;
+
+/// Whether a volume is at least a limit, but for rounding.
+pub(super) fn reaches(volume_mm3: f64, limit_mm3: f64) -> bool {
+    volume_mm3 >= limit_mm3 * (1.0 - SLACK)
 }
 
 impl TryFrom<Vec<f64>> for SizeBins {
@@ -79,6 +88,17 @@ impl From<SizeBins> for Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ten_voxels_reach_the_volume_of_ten_voxels_at_any_spacing() {
+        let cubes = [0.7, f64::from(0.7_f32), 0.9, f64::from(1.1_f32), 3.0];
+        for (edge_mm, limit_mm3) in cubes.into_iter().zip([3.43, 3.43, 7.29, 13.31, 270.0]) {
+            let bins = SizeBins::new(vec![limit_mm3]).unwrap();
+            let voxel_mm3: f64 = [edge_mm; 3].iter().product();
+            assert_eq!(bins.index(10.0 * voxel_mm3), 1, "{edge_mm}");
+            assert_eq!(bins.index(9.0 * voxel_mm3), 0, "{edge_mm}");
+        }
+    }
 
     #[test]
     fn limits_that_do_not_ascend_are_refused_in_files_too() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Lesions;
 use super::distance_transform::SliceDistances;
 use crate::ScoreError;
+use crate::arithmetic::quantile;
 
 /// Distances between two surfaces, in mm.
 ///
@@ -24,7 +25,8 @@ pub struct SurfaceDistances {
     pub mean_mm: f64,
 }
 
-/// Hausdorff 95 in mm between a prediction and the lesions; see [`surface_distances`].
+/// Hausdorff 95 in mm between a prediction and the lesions; see [`surface_distances`], also for what a mean over cases
+/// leaves out.
 ///
 /// # Errors
 /// Those of [`surface_distances`].
@@ -45,6 +47,9 @@ pub fn hausdorff_95_mm(
 
 /// Distances between the surface of a prediction and that of all lesions together, inside the brain; none if either
 /// has no voxel.
+///
+/// A case without a prediction has no distance, so a mean over cases leaves out the worst misses: print the number of
+/// cases beside it.
 ///
 /// # Shapes and units
 /// `prediction` is `(z, y, x)` on the grid of the lesions, non-zero = predicted.
@@ -81,7 +86,7 @@ pub fn surface_distances(
     if to_lesions.is_empty() || to_prediction.is_empty() {
         return Ok(None);
     }
-    let greatest = |quantile| at(&to_lesions, quantile).max(at(&to_prediction, quantile));
+    let greatest = |share| quantile(&to_lesions, share).max(quantile(&to_prediction, share));
     let voxels = (to_lesions.len() + to_prediction.len()) as f64;
     let sum: f64 = to_lesions.iter().sum::<f64>() + to_prediction.iter().sum::<f64>();
     Ok(Some(SurfaceDistances {
@@ -133,11 +138,4 @@ fn distances_mm(from: &Array3<u8>, to: &Array3<u8>, spacing_mm: [f64; 3]) -> Vec
     distances.retain(|distance| distance.is_finite());
     distances.sort_unstable_by(f64::total_cmp);
     distances
-}
-
-/// Quantile of ascending values, linear between ranks, as NumPy and PyTorch compute it.
-fn at(ascending: &[f64], quantile: f64) -> f64 {
-    let rank = quantile * (ascending.len() - 1) as f64;
-    let (low, high) = (ascending[rank.floor() as usize], ascending[rank.ceil() as usize]);
-    low + (high - low) * rank.fract()
 }

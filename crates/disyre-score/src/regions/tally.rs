@@ -1,5 +1,6 @@
 //! Counts of detected lesions and false findings, which change one finding at a time.
 
+use super::size_bins::reaches;
 use super::{LesionConfig, Lesions, OverlapRule};
 
 /// A finding, by what it shares with lesions.
@@ -37,7 +38,7 @@ impl Finding {
     }
 }
 
-/// What a finding counts as.
+/// Verdict on a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// Below the least size.
@@ -75,7 +76,7 @@ impl Tally {
         let voxel_mm3 = lesions.voxel_mm3();
         let state = |voxels: u64| LesionState {
             voxels,
-            counts: voxels as f64 * voxel_mm3 >= config.smallest_lesion_mm3,
+            counts: reaches(voxels as f64 * voxel_mm3, config.smallest_lesion_mm3),
             covered: 0,
         };
         let found = lesions.components();
@@ -139,7 +140,7 @@ impl Tally {
 
     /// Verdict on a finding as if it had `voxels`.
     fn judge(&self, voxels: u64, finding: &Finding) -> Verdict {
-        if voxels as f64 * self.voxel_mm3 < self.smallest_finding_mm3 {
+        if !reaches(voxels as f64 * self.voxel_mm3, self.smallest_finding_mm3) {
             return Verdict::Dropped;
         }
         let (is_true, on_counted) = match self.rule.by_share(voxels, finding.in_lesions) {
