@@ -3,7 +3,7 @@
 
 use disyre_score::ndarray::{Array3, array};
 use disyre_score::protocols::{
-    CaseView, NamedValue, Protocol, Reference, ThresholdGrid, UadImag, Upd,
+    CaseView, MedIAnomaly, NamedValue, Protocol, Reference, ThresholdGrid, UadImag, Upd,
 };
 use disyre_score::{Key, ScoreError};
 use serde_json::Value;
@@ -156,5 +156,50 @@ fn arrays_that_do_not_fit_are_refused() {
     let none = Array3::zeros((0, 2, 2));
     assert!(CaseView::new(none.view(), Array3::zeros((0, 2, 2)).view(), None).is_err());
     let case = CaseView::new(scores.view(), labels.view(), None).unwrap();
-    assert!(Upd { thresholds: 0 }.measure(&[case]).is_ok());
+    assert!(Upd { thresholds: 2 }.measure(&[case]).is_ok());
+}
+
+#[test]
+fn settings_out_of_range_are_errors_that_name_the_field() {
+    let cases = cases();
+    let refused = |settings: &str| {
+        let settings: UadImag = serde_json::from_str(settings).unwrap();
+        match settings.measure(&views(&cases)) {
+            Err(ScoreError::Setting { field, .. }) => field,
+            other => panic!("{settings:?} gave {other:?}"),
+        }
+    };
+    let median = |voxels: usize| refused(&format!(r#"{{"median_voxels": {voxels}}}"#));
+    assert!([0, 33, usize::MAX].map(median).iter().all(|&field| field == "median_voxels"));
+    let rate = |rate: f64| refused(&format!(r#"{{"false_positive_rate": {rate}}}"#));
+    assert!([0.0, 1.0, -0.1].map(rate).iter().all(|&field| field == "false_positive_rate"));
+    let grid = |start: f64, end: f64, step: f64| {
+        let steps = format!(r#"{{"start": {start}, "end": {end}, "step": {step}}}"#);
+        refused(&format!(r#"{{"grid": {{"steps": {steps}}}}}"#))
+    };
+    assert_eq!([grid(0.0, 1.0, 0.0), grid(0.0, 1.0, -0.1), grid(0.0, 1.0, 1e-9)], ["grid.step"; 3]);
+    assert_eq!([grid(1.0, 1.0, 0.1), grid(1.0, 0.0, -0.1)], ["grid"; 2]);
+    let nan = ThresholdGrid::Steps { start: 0.0, end: 1.0, step: f64::NAN };
+    assert!(UadImag { grid: nan, ..UadImag::default() }.check().is_err());
+    for thresholds in [0, 1, usize::MAX] {
+        let error = Upd { thresholds }.measure(&views(&cases)).unwrap_err();
+        assert!(matches!(error, ScoreError::Setting { field: "thresholds", .. }));
+    }
+    assert!(MedIAnomaly { thresholds: 0 }.measure(&views(&cases)).is_err());
+    assert!(Reference { voxels: 0 }.measure(Key::new(0), &views(&cases)).is_err());
+}
+
+#[test]
+fn a_case_without_brain_is_named_and_one_that_is_all_lesion_counts() {
+    let (scores, labels) = (array![[[0.1, 0.2, 0.3]]], array![[[0, 1, 1]]]);
+    let (none, lesion) = (array![[[0, 0, 0]]], array![[[0, 1, 1]]]);
+    let case = |brain| CaseView::new(scores.view(), labels.view(), brain).unwrap();
+    let error = Reference::default()
+        .measure(Key::new(0), &[case(None), case(Some(none.view()))])
+        .unwrap_err();
+    assert!(error.to_string().starts_with("the brain mask of case 1 "), "{error}");
+    let cases = [case(Some(lesion.view())), case(None)];
+    let report = Protocol::Exact.measure(Key::new(0), &cases).unwrap();
+    assert_eq!(report.get("per_volume_ap"), Some(1.0));
+    assert_eq!(report.get("per_volume_auroc"), Some(1.0));
 }

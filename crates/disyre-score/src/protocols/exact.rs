@@ -7,7 +7,9 @@ use crate::{RankedScores, ScoreError, ScorePool};
 ///
 /// Values: `pooled_ap`, `pooled_best_dice` and `pooled_auroc` over the voxels of all cases together, and
 /// `per_volume_ap`, `per_volume_best_dice` and `per_volume_auroc`, the means of the cases that have a lesion, each with
-/// its own best threshold.
+/// its own best threshold. A case without a healthy voxel has no AUROC and is left out of its mean alone.
+///
+/// Holds one case, and as much of the others as the budget of a [`ScorePool`] says; the rest is in temporary files.
 ///
 /// # Source
 /// Ours: nothing is sampled, resized or filtered.
@@ -21,24 +23,32 @@ impl Exact {
     /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels of the brains have one label.
     pub fn measure(self, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
         let mut pool = ScorePool::default();
-        let mut of_cases = Vec::new();
+        let (mut aps, mut dices, mut aurocs) = (vec![], vec![], vec![]);
         for case in cases {
             let (scores, labels) = case.brain_voxels();
             pool.add(&scores, &labels)?;
-            of_cases.extend(RankedScores::new(&scores, &labels)?.metrics().ok());
+            let ranked = RankedScores::new(&scores, &labels)?;
+            if ranked.positives() > 0 {
+                aps.push(ranked.average_precision()?);
+                dices.push(ranked.best_dice()?.dice);
+            }
+            if ranked.positives() > 0 && ranked.negatives() > 0 {
+                aurocs.push(ranked.auroc()?);
+            }
         }
         let pooled = pool.rank()?.metrics()?;
-        let mean = |value: fn(&crate::Metrics) -> f64| {
-            let sum: f64 = of_cases.iter().map(value).sum();
-            (!of_cases.is_empty()).then(|| sum / of_cases.len() as f64)
-        };
         Ok(vec![
             NamedValue::new("pooled_ap", pooled.average_precision),
             NamedValue::new("pooled_best_dice", pooled.best_dice.dice),
             NamedValue::new("pooled_auroc", pooled.auroc),
-            NamedValue::new("per_volume_ap", mean(|m| m.average_precision)),
-            NamedValue::new("per_volume_best_dice", mean(|m| m.best_dice.dice)),
-            NamedValue::new("per_volume_auroc", mean(|m| m.auroc)),
+            NamedValue::new("per_volume_ap", mean(&aps)),
+            NamedValue::new("per_volume_best_dice", mean(&dices)),
+            NamedValue::new("per_volume_auroc", mean(&aurocs)),
         ])
     }
+}
+
+/// The mean; none of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

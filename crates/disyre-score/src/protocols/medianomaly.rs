@@ -1,5 +1,7 @@
 //! The protocol of "MedIAnomaly".
 
+use serde::{Deserialize, Serialize};
+
 use super::slices::{SliceScores, reduce_whole};
 use super::{CaseView, NamedValue, best_dice_above};
 use crate::{RankedScores, Reduction, ScoreError};
@@ -18,12 +20,15 @@ use crate::{RankedScores, Reduction, ScoreError};
 /// nearest neighbour. A map is measured on the grid that it has, over its slices with brain (all, without a mask). Maps
 /// here are 0 outside the brain; those of the paper hold whatever the network left there.
 ///
+/// Holds about 13 bytes for each pixel of all cases.
+///
 /// # Source
 /// `caiyu6666/MedIAnomaly`: `reconstruction/utils/ae_worker.py` (`AEWorker.evaluate`), `reconstruction/utils/util.py`
 /// (`compute_best_dice`, `compute_dice`), `reconstruction/dataloaders/dataload.py` (`BraTSAD`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MedIAnomaly {
-    /// Thresholds tried for the best Dice, at least 1; all scores where there are fewer.
+    /// Thresholds tried for the best Dice, 1 to 100 000; all scores where there are fewer.
     pub thresholds: usize,
 }
 
@@ -38,8 +43,10 @@ impl MedIAnomaly {
     /// Measures cases.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels of slices with brain have one label.
+    /// [`ScoreError::Setting`] if the number of thresholds is out of range; [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels of slices with brain have one label.
     pub fn measure(self, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
+        let in_range = (1..=100_000).contains(&self.thresholds);
+        ScoreError::check(in_range, "thresholds", "1 to 100 000")?;
         let slices =
             SliceScores::new("slice", cases, |slice| reduce_whole(slice, Reduction::Mean))?;
         let (mut scores, mut labels) = (Vec::new(), Vec::new());
@@ -47,7 +54,7 @@ impl MedIAnomaly {
             scores.extend(slice.masked_scores());
             labels.extend(slice.all_labels());
         }
-        let ranked = RankedScores::new(&scores, &labels)?;
+        let ranked = RankedScores::new(&scores, &labels)?.into_sorted();
         Ok(vec![
             slices.auroc(),
             slices.average_precision(),
@@ -59,7 +66,7 @@ impl MedIAnomaly {
 
     fn best_dice(self, ranked: &RankedScores, mut scores: Vec<f32>) -> Result<f64, ScoreError> {
         scores.sort_unstable_by(f32::total_cmp);
-        let step = (scores.len() / self.thresholds.max(1)).max(1);
+        let step = (scores.len() / self.thresholds).max(1);
         Ok(best_dice_above(ranked, scores.into_iter().step_by(step))?.dice)
     }
 }

@@ -72,11 +72,13 @@ impl Protocol {
         }
     }
 
-    /// Measures cases as the protocol counts, with its published settings. Only [`Protocol::Reference`] draws from the
-    /// key.
+    /// Measures cases as the protocol counts, with the default settings of its type: the published ones, but for the
+    /// thresholds of [`UadImag`], which are set by hand for each method there and follow the scores here. Only
+    /// [`Protocol::Reference`] draws from the key.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels that count have one label.
+    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels that count have one label,
+    /// [`ScoreError::EmptyBrain`] if [`Protocol::Reference`] finds no voxel to draw in a case.
     pub fn measure(self, key: Key, cases: &[CaseView<'_>]) -> Result<ProtocolReport, ScoreError> {
         let values = match self {
             Self::Exact => Exact.measure(cases),
@@ -116,7 +118,9 @@ impl ProtocolReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedValue {
-    /// Its name, with the averaging in front: `pooled_`, `per_volume_` or `slice_`.
+    /// Its name. That of a measure says over what it is taken: `pooled_` (all voxels together), `per_volume_` (a mean
+    /// of volumes) or `slice_` (slices as images); `median_` in front: after the filter of [`UadImag`]. Thresholds have
+    /// no averaging.
     pub name: String,
     /// The value; none where it is undefined, such as AUROC over slices without a healthy one.
     pub value: Option<f64>,

@@ -12,6 +12,7 @@
 
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, ShapeError, ensure_same_shape};
+use serde::{Deserialize, Serialize};
 
 use super::slices::{SliceScores, reduce_whole};
 use super::{CaseView, NamedValue, best_dice_above};
@@ -40,9 +41,12 @@ pub const THRESHOLDS: usize = 200;
 ///
 /// Values: `pooled_ap`, `pooled_best_dice`, `pooled_auroc`; `slice_mean_ap`, `slice_mean_best_dice`, `slice_mean_auroc`,
 /// and the same with `slice_max_` and `slice_top_`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Holds the drawn voxels of all cases, 5 bytes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Reference {
-    /// Voxels drawn from each volume.
+    /// Voxels drawn from each volume, 1 to 100 million.
     pub voxels: usize,
 }
 
@@ -57,11 +61,18 @@ impl Reference {
     /// Measures cases. Case i draws from the i-th child of the key.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels drawn have one label.
+    /// [`ScoreError::Setting`] if the number of voxels is out of range, [`ScoreError::EmptyBrain`] that names a case
+    /// whose mask has no voxel, [`ScoreError::NoPositives`] or [`ScoreError::NoNegatives`] if all voxels drawn have one
+    /// label.
     pub fn measure(self, key: Key, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
+        let in_range = (1..=100_000_000).contains(&self.voxels);
+        ScoreError::check(in_range, "voxels", "1 to 100 million")?;
         let (mut scores, mut labels) = (Vec::new(), Vec::new());
         for (index, case) in cases.iter().enumerate() {
             let (of_case, truth) = case.brain_voxels();
+            if of_case.is_empty() {
+                return Err(ScoreError::EmptyBrain { case: index });
+            }
             let drawn = sample_voxels(key.child(index), &of_case, &truth, self.voxels)?;
             scores.extend(drawn.0);
             labels.extend(drawn.1);

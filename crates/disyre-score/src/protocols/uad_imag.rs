@@ -1,11 +1,18 @@
 //! The protocol of the benchmark UAD-IMAG.
 
 use disyre_core::ndarray::Array3;
+use rayon::slice::ParallelSliceMut;
 use serde::{Deserialize, Serialize};
 
 use super::median_filter::median_filter;
 use super::{CaseView, NamedValue};
 use crate::{RankedScores, ScoreError, ScorePool};
+
+/// Greatest edge of a median filter's cube: 32³ values are searched for each voxel.
+const MOST_MEDIAN_VOXELS: usize = 32;
+
+/// Most thresholds of a grid that is set by hand; the published ones have some hundreds.
+const MOST_STEPS: f64 = 100_000.0;
 
 /// As Frotscher, Baumgartner and Wolfers count in "Deep Unsupervised Anomaly Detection in Brain Imaging: Large-Scale
 /// Benchmarking and Bias Analysis" (2025).
@@ -29,7 +36,11 @@ use crate::{RankedScores, ScoreError, ScorePool};
 /// crop removes background alone. A case of the paper is a brain at 1 mm; the filter's 4 voxels are 4 mm there. The
 /// method's map is 0 outside the brain where the mask says so; without a mask, voxels of score 0 count as they are.
 ///
-/// Holds about 20 bytes for each voxel of all cases.
+/// The published call of scikit-learn's `roc_curve` drops points within straight parts of the curve, and of healthy
+/// voxels alone all parts are straight. Here every score of a healthy voxel may be the healthy threshold, and the values
+/// that the tests compare with are those of the published functions with `drop_intermediate=False`.
+///
+/// Holds the voxels of all cases in memory, about 20 bytes each.
 ///
 /// # Source
 /// `AlexanderFrotscher/UAD-IMAG`: `utils/evaluation.py` (`evaluate`), `utils/helpers.py` (`calc_dice_scores`,
@@ -38,7 +49,7 @@ use crate::{RankedScores, ScoreError, ScorePool};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UadImag {
-    /// Edge of the median filter's cube, voxels, at least 1.
+    /// Edge of the median filter's cube, 1 to 32 voxels.
     pub median_voxels: usize,
     /// Share of healthy brain voxels above the healthy threshold, in `(0, 1)`.
     pub false_positive_rate: f64,
@@ -55,11 +66,11 @@ pub enum ThresholdGrid {
     Scores,
     /// `start`, `start + step`, … below `end`.
     Steps {
-        /// First threshold.
+        /// First threshold, finite.
         start: f64,
-        /// End, itself left out.
+        /// End, itself left out; finite, above the start.
         end: f64,
-        /// Distance of neighbours, above 0.
+        /// Distance of neighbours, above 0; at most 100 000 fit between start and end.
         step: f64,
     },
 }
@@ -75,15 +86,28 @@ impl UadImag {
     /// Measures cases.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] if no case has a lesion.
+    /// Those of [`check`](Self::check); [`ScoreError::NoPositives`] if no case has a lesion.
     pub fn measure(&self, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
+        self.check()?;
         let mut maps: Vec<Array3<f32>> = cases.iter().map(CaseView::masked_scores).collect();
         let mut values = self.of_maps("", cases, &maps)?;
         for map in &mut maps {
-            *map = median_filter(map.view(), self.median_voxels.max(1));
+            *map = median_filter(map.view(), self.median_voxels);
         }
         values.extend(self.of_maps("median_", cases, &maps)?);
         Ok(values)
+    }
+
+    /// Checks every setting; [`measure`](Self::measure) begins with it.
+    ///
+    /// # Errors
+    /// [`ScoreError::Setting`] that names the field.
+    pub fn check(&self) -> Result<(), ScoreError> {
+        let cube = (1..=MOST_MEDIAN_VOXELS).contains(&self.median_voxels);
+        ScoreError::check(cube, "median_voxels", "1 to 32 voxels")?;
+        let rate = self.false_positive_rate > 0.0 && self.false_positive_rate < 1.0;
+        ScoreError::check(rate, "false_positive_rate", "a number between 0 and 1")?;
+        self.grid.check()
     }
 
     /// The values of maps, filtered or not.
@@ -131,36 +155,49 @@ impl Volumes {
             let scores: Vec<f32> = map.iter().copied().collect();
             let labels: Vec<u8> = case.all_labels().collect();
             pool.add(&scores, &labels)?;
-            with_lesion.push(RankedScores::new(&scores, &labels)?);
+            // More than a thousand thresholds follow.
+            with_lesion.push(RankedScores::new(&scores, &labels)?.into_sorted());
         }
         Ok(Self { ap: pool.rank()?.average_precision()?, with_lesion, healthy })
     }
 }
 
 impl ThresholdGrid {
+    fn check(self) -> Result<(), ScoreError> {
+        let Self::Steps { start, end, step } = self else { return Ok(()) };
+        let limits = start.is_finite() && end.is_finite() && end > start;
+        ScoreError::check(limits, "grid", "finite `start` and `end`, the end above the start")?;
+        // Of a step that is not a number neither comparison holds.
+        let steps = (end - start) / step > 0.0 && (end - start) / step <= MOST_STEPS;
+        ScoreError::check(steps, "grid.step", "a step above 0 of at most 100 000 to the end")
+    }
+
     fn thresholds(self, maps: &[Array3<f32>]) -> Vec<f32> {
         match self {
             Self::Steps { start, end, step } => {
-                let count = ((end - start) / step).ceil().max(0.0) as usize;
+                let count = ((end - start) / step).ceil() as usize;
                 // Rounded to seven decimals as published.
                 let round = |value: f64| (value * 1e7).round() / 1e7;
                 (0..count).map(|index| round(start + index as f64 * step) as f32).collect()
             }
-            Self::Scores => {
-                let mut scores: Vec<f32> = maps.iter().flatten().copied().collect();
-                scores.sort_unstable_by(|a, b| b.total_cmp(a));
-                let mut thresholds = Vec::new();
-                let mut place = 1;
-                while place < scores.len() {
-                    thresholds.push(scores[place]);
-                    place += (place / 100).max(1);
-                }
-                thresholds.reverse();
-                thresholds.dedup();
-                thresholds
-            }
+            Self::Scores => thresholds_of_scores(maps),
         }
     }
+}
+
+/// Scores that occur, ascending: each predicts 1 % more voxels than the one after.
+fn thresholds_of_scores(maps: &[Array3<f32>]) -> Vec<f32> {
+    let mut scores: Vec<f32> = maps.iter().flatten().copied().collect();
+    scores.par_sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut thresholds = Vec::new();
+    let mut place = 1;
+    while place < scores.len() {
+        thresholds.push(scores[place]);
+        place += (place / 100).max(1);
+    }
+    thresholds.reverse();
+    thresholds.dedup();
+    thresholds
 }
 
 /// Dice of every case at every threshold.

@@ -1,5 +1,7 @@
 //! The protocol of "Unsupervised Pathology Detection".
 
+use serde::{Deserialize, Serialize};
+
 use super::slices::SliceScores;
 use super::{CaseView, NamedValue, best_dice_above};
 use crate::{RankedScores, Reduction, ScoreError, ScorePool};
@@ -19,14 +21,17 @@ use crate::{RankedScores, Reduction, ScoreError, ScorePool};
 /// 128²; these are choices of the image before its map exists, so a map is measured on the grid that it has, over all
 /// of its slices with brain. Without a brain mask, all pixels count as brain.
 ///
+/// Holds 4 bytes for each pixel of all cases, in temporary files beyond the budget of a [`ScorePool`].
+///
 /// # Source
 /// `iolag/UPD_study`: `UPD_study/utilities/evaluate.py` (`evaluate`), `UPD_study/utilities/utils.py` (`metrics`),
 /// `Utilities/metrics.py` (`compute_best_dice`, 100 thresholds), `UPD_study/data/dataloaders/MRI.py`
 /// (`get_dataloaders`: slices with brain) and `mri_preprocessing.py` (`load_nii_nn`, `load_segmentation`), the trainers'
 /// `val_step` (mask and greatest score).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Upd {
-    /// Thresholds tried for the best Dice, at least 2.
+    /// Thresholds tried for the best Dice, 2 to 100 000.
     pub thresholds: usize,
 }
 
@@ -41,8 +46,10 @@ impl Upd {
     /// Measures cases.
     ///
     /// # Errors
-    /// [`ScoreError::NoPositives`] if no voxel of a slice with brain is lesion.
+    /// [`ScoreError::Setting`] if the number of thresholds is out of range, [`ScoreError::NoPositives`] if no voxel of a slice with brain is lesion.
     pub fn measure(self, cases: &[CaseView<'_>]) -> Result<Vec<NamedValue>, ScoreError> {
+        let in_range = (2..=100_000).contains(&self.thresholds);
+        ScoreError::check(in_range, "thresholds", "2 to 100 000")?;
         let slices = SliceScores::new("slice", cases, |slice| slice.reduce_brain(Reduction::Max))?;
         let mut pool = ScorePool::default();
         let mut ends = (f32::INFINITY, f32::NEG_INFINITY);
@@ -52,7 +59,7 @@ impl Upd {
             ends = scores.iter().fold(ends, |(low, high), &s| (low.min(s), high.max(s)));
             pool.add(&scores, &labels)?;
         }
-        let ranked = pool.rank()?;
+        let ranked = pool.rank()?.into_sorted();
         Ok(vec![
             slices.average_precision(),
             slices.auroc(),
@@ -63,7 +70,7 @@ impl Upd {
 
     fn best_dice(self, ranked: &RankedScores, ends: (f32, f32)) -> Result<f64, ScoreError> {
         let (least, greatest) = (f64::from(ends.0), f64::from(ends.1));
-        let last = self.thresholds.max(2) - 1;
+        let last = self.thresholds - 1;
         let step = (least - greatest) / last as f64;
         // The last is the least score itself, whatever the rounding.
         let inner = (0..last).map(|index| (greatest + step * index as f64) as f32);
