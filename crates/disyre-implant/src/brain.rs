@@ -62,6 +62,15 @@ pub(crate) struct Brain {
     pub(crate) spacing_mm: [f64; 3],
 }
 
+/// Where a lesion may change a brain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Grey and white matter.
+    Tissue,
+    /// Those, and the fluid of sulci between them.
+    TissueAndSulci,
+}
+
 impl Brain {
     /// Estimates shading and levels from the voxels of the brain outside of `lesion`.
     pub(crate) fn new(
@@ -85,6 +94,29 @@ impl Brain {
         let levels = levels(&flat, &denoised, &healthy, &depth_mm)
             .ok_or_else(|| ImplantError::NoTissue { name: name.to_owned() })?;
         Ok(Self { mask, field, flat, denoised, depth_mm, levels, spacing_mm })
+    }
+
+    /// Share of each voxel that a lesion may change, 0 to 1.
+    ///
+    /// Sulci are fluid at most 3 mm from tissue and 4 to 15 mm below the surface: no rim of the brain, no ventricle and no
+    /// wide cistern (ours).
+    pub(crate) fn ground(&self, ground: Ground) -> Array3<f32> {
+        let share = |level: f32| self.levels.tissue_share(f64::from(level)) as f32;
+        let mut shares = self.flat.mapv(share);
+        if ground == Ground::TissueAndSulci {
+            let least = self.levels.least_tissue() as f32;
+            let tissue = self.denoised.mapv(|value| u8::from(value >= least));
+            let from_tissue = distance_mm(tissue.view(), self.spacing_mm);
+            Zip::from(&mut shares).and(&from_tissue).and(&self.depth_mm).for_each(
+                |share, &from_tissue, &depth| {
+                    if from_tissue <= 3.0 && (4.0..=15.0).contains(&depth) {
+                        *share = 1.0;
+                    }
+                },
+            );
+        }
+        shares.zip_mut_with(&self.mask, |share, &inside| *share *= f32::from(inside));
+        shares
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use disyre_core::ndarray::Array3;
 use disyre_n4::N4Config;
 use disyre_register::{RegisterConfig, Registration, Template, Verdict};
 use disyre_volume::{Scan, nonzero_mask};
 
-use crate::brain::Brain;
+use crate::brain::{Brain, Ground};
 use crate::{HashedFile, ImplantError, TissueLevels};
 
 /// A healthy, skull-stripped, T1-weighted scan with its shading, its tissues and its place in MNI space.
@@ -15,6 +16,9 @@ pub struct Host {
     pub(crate) scan: Scan,
     pub(crate) file: HashedFile,
     pub(crate) brain: Brain,
+    /// Share of each voxel that most lesions may change, and that tumours may.
+    pub(crate) tissue: Array3<f32>,
+    pub(crate) tissue_and_sulci: Array3<f32>,
     registration: Registration,
 }
 
@@ -34,7 +38,9 @@ impl Host {
             return Err(ImplantError::NotStripped { path: path.to_owned() });
         }
         let brain = Brain::new(scan.name().as_str(), &scan.volume, mask, None, n4)?;
-        Ok(Self { scan, file, brain, registration })
+        let tissue = brain.ground(Ground::Tissue);
+        let tissue_and_sulci = brain.ground(Ground::TissueAndSulci);
+        Ok(Self { scan, file, brain, tissue, tissue_and_sulci, registration })
     }
 
     /// The scan as its file holds it.

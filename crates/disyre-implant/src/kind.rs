@@ -57,6 +57,11 @@ impl LesionKind {
         }
     }
 
+    /// Whether it takes the place of the fluid in sulci too, as a growing mass does.
+    pub(crate) fn fills_sulci(self) -> bool {
+        self == Self::Tumour
+    }
+
     /// Whether a row of the table lends its intensities to this kind.
     pub(crate) fn suits(self, row: &LesionMeasurement) -> bool {
         let pathology = row.pathology.to_ascii_lowercase();

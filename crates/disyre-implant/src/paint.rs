@@ -61,24 +61,21 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Where a placed shape changes the tissue of a host: Φ(distance / edge) times the share of tissue in the voxel.
+    /// Where a placed shape changes a host: Φ(distance / edge) times the share of tissue in the voxel.
     ///
     /// The edge is widened by the variance of a voxel's own extent, whose square is spacing² / 12.
-    pub(crate) fn new(placed: Placed, edge_mm: f64, brain: &Brain) -> Self {
-        let Placed { region, signed_mm } = placed;
+    pub(crate) fn new(placed: Placed, params: &LesionParams, host: &Host) -> Self {
+        let (Placed { region, signed_mm }, brain) = (placed, &host.brain);
         let squares = brain.spacing_mm.iter().map(|spacing| spacing * spacing).sum::<f64>() / 3.0;
-        let edge = (edge_mm * edge_mm + squares / 12.0).sqrt();
+        let edge = (params.appearance.edge_mm.powi(2) + squares / 12.0).sqrt();
         let inside = signed_mm.mapv(|signed| gaussian_share(f64::from(signed) / edge) as f32);
-        let mut weight = Array3::zeros(inside.raw_dim());
-        Zip::from(&mut weight)
-            .and(&inside)
-            .and(region.view_of(brain.flat.view()))
-            .and(region.view_of(brain.mask.view()))
-            .for_each(|weight, &inside, &flat, &brain_here| {
-                if brain_here != 0 && inside > 1e-3 {
-                    *weight = inside * brain.levels.tissue_share(f64::from(flat)) as f32;
-                }
-            });
+        let ground = match params.kind.fills_sulci() {
+            true => region.view_of(host.tissue_and_sulci.view()),
+            false => region.view_of(host.tissue.view()),
+        };
+        let mut weight = &inside * &ground;
+        // What can't be seen is not changed, so that a lesion ends.
+        weight.mapv_inplace(|weight| if weight > 1e-3 { weight } else { 0.0 });
         let shape = inside.iter().filter(|&&inside| inside >= 0.5).count();
         let label = weight.iter().filter(|&&weight| weight >= 0.5).count();
         let least_white = brain.levels.least_white() as f32;
@@ -230,8 +227,8 @@ fn brightness(
 /// Quantiles of the lesion's intensities, as shares of the way to fluid, with which it *measures* as the drawn ones.
 ///
 /// What was there shines through the soft edge, so a lesion drawn with the drawn quantiles would be milder. A few
-/// corrections by the difference bring what is measured, 1 mm inside the border, to what was drawn; nothing becomes darker
-/// than fluid.
+/// corrections by the difference bring what is measured, 1 mm inside the border, nearer to what was drawn. A correction at
+/// most doubles a contrast, and nothing becomes darker than fluid.
 fn calibrated(
     look: &Appearance,
     extent: &Extent,
@@ -259,7 +256,9 @@ fn calibrated(
         for knot in 0..QUANTILES {
             // The share falls as brightness rises.
             let got = quantile(&found, 1.0 - quantile_share(knot));
-            shares[knot] = (shares[knot] + wanted[knot] - got).min(1.0);
+            let (near, far) = (wanted[knot], 2.0 * wanted[knot]);
+            let corrected = shares[knot] + wanted[knot] - got;
+            shares[knot] = corrected.clamp(near.min(far), near.max(far)).min(1.0);
         }
         (1..QUANTILES).for_each(|knot| shares[knot] = shares[knot].min(shares[knot - 1]));
     }
@@ -292,5 +291,5 @@ pub(crate) fn extent(
     let grid = &host.scan.volume.grid;
     let map = &host.registration().scan_from_template;
     let placed = params.placement.place(shape, grid, map)?;
-    Ok(placed.map(|placed| Extent::new(placed, params.appearance.edge_mm, &host.brain)))
+    Ok(placed.map(|placed| Extent::new(placed, params, host)))
 }
