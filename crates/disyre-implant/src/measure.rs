@@ -107,35 +107,12 @@ impl LesionScan<'_> {
         let region = region(component, labels.dim().into(), self.brain.spacing_mm);
         let own = region.view_of(labels.view()).mapv(|l| u8::from(l == label));
         let local = Local::new(self, region, &own)?;
-        let inside = local.inside();
-        let interior = local.interior();
-        let around = local.shell();
-        let log: Vec<f32> = inside.iter().map(|&i| local.log[i]).collect();
-        let depth: Vec<f32> = inside.iter().map(|&i| local.signed[i]).collect();
-        let values = sorted(interior.iter().map(|&i| local.log[i]));
-        let brain = self.brain;
-        let bright = log.iter().filter(|&&log| log > 0.0).count();
-        let noise = robust_deviation(inside.iter().map(|&i| local.noise[i]));
-        let surroundings: Vec<f32> = around.iter().map(|&i| local.log[i]).collect();
-        Some(LesionMeasurement {
-            case: self.case.to_owned(),
-            pathology: self.pathology.to_owned(),
-            volume_ml: rounded(volume_ml),
-            quantiles: (0..QUANTILES)
-                .map(|i| rounded(quantile(&values, quantile_share(i))))
-                .collect(),
-            fluid_log_ratio: rounded((brain.levels.fluid / local.level).ln()),
-            bright_share: rounded(bright as f64 / log.len() as f64),
-            deviation: rounded(deviation(&log)),
-            tissue_deviation: rounded(deviation(&surroundings)),
-            noise_ratio: rounded(noise / brain.levels.noise),
-            profile: local.profile(),
-            depth_correlation: rank_correlation(&depth, &log).map(rounded),
-            anatomy_correlation: local.anatomy(&inside, &around).map(rounded),
-            correlation_mm: local.correlation_mm(brain.spacing_mm).map(rounded),
-            edge_mm: edge_width_mm(&local.edge_samples()).map(rounded),
-        })
+        Some(local.measurement(self, volume_ml))
     }
+}
+
+fn quantiles(sorted: &[f32]) -> Vec<f64> {
+    (0..QUANTILES).map(|index| rounded(quantile(sorted, quantile_share(index)))).collect()
 }
 
 /// To four decimals: beyond, a table only grows.
@@ -199,14 +176,41 @@ impl Local {
             tissue,
             level: 0.0,
         };
-        let around = sorted(local.shell().into_iter().map(|i| local.log[i]));
-        if around.len() < 20 || local.inside().is_empty() {
-            return None;
+        local.relate_to_tissue().then_some(local)
+    }
+
+    /// Turns intensities into log ratios; false where there is too little tissue around to know its level.
+    fn relate_to_tissue(&mut self) -> bool {
+        let around = sorted(self.shell().into_iter().map(|i| self.log[i]));
+        self.level = quantile(&around, 0.5);
+        let level = self.level as f32;
+        self.log.iter_mut().for_each(|value| *value = (*value / level).ln());
+        around.len() >= 20 && !self.inside().is_empty()
+    }
+
+    fn measurement(&self, scan: &LesionScan<'_>, volume_ml: f64) -> LesionMeasurement {
+        let (inside, around, brain) = (self.inside(), self.shell(), scan.brain);
+        let log_of = |voxels: &[usize]| voxels.iter().map(|&i| self.log[i]).collect::<Vec<f32>>();
+        let (log, depth) =
+            (log_of(&inside), inside.iter().map(|&i| self.signed[i]).collect::<Vec<_>>());
+        let bright = log.iter().filter(|&&log| log > 0.0).count();
+        let noise = robust_deviation(inside.iter().map(|&i| self.noise[i]));
+        LesionMeasurement {
+            case: scan.case.to_owned(),
+            pathology: scan.pathology.to_owned(),
+            volume_ml: rounded(volume_ml),
+            quantiles: quantiles(&sorted(log_of(&self.interior()))),
+            fluid_log_ratio: rounded((brain.levels.fluid / self.level).ln()),
+            bright_share: rounded(bright as f64 / log.len() as f64),
+            deviation: rounded(deviation(&log)),
+            tissue_deviation: rounded(deviation(&log_of(&around))),
+            noise_ratio: rounded(noise / brain.levels.noise),
+            profile: self.profile(),
+            depth_correlation: rank_correlation(&depth, &log).map(rounded),
+            anatomy_correlation: self.anatomy(&inside, &around).map(rounded),
+            correlation_mm: self.correlation_mm(brain.spacing_mm).map(rounded),
+            edge_mm: edge_width_mm(&self.edge_samples()).map(rounded),
         }
-        local.level = quantile(&around, 0.5);
-        let level = local.level as f32;
-        local.log.iter_mut().for_each(|value| *value = (*value / level).ln());
-        Some(local)
     }
 
     fn select(&self, keep: impl Fn(usize) -> bool) -> Vec<usize> {
@@ -276,13 +280,7 @@ impl Local {
         if (inside.len() as f64) * spacing_mm.iter().product::<f64>() < 1000.0 {
             return None;
         }
-        let mut residual = vec![f32::NAN; self.log.len()];
-        let profile = self.profile();
-        for &i in &inside {
-            let middle = f64::from(self.signed[i].floor()) + 0.5;
-            let mean = profile.iter().find(|step| step.distance_mm == middle)?.log_ratio;
-            residual[i] = self.log[i] - mean as f32;
-        }
+        let residual = self.residual(&inside);
         let variance = self.covariance(&residual, 0, 0).0;
         let mut earlier = (0.0, 1.0);
         let least = spacing_mm.into_iter().fold(f64::INFINITY, f64::min);
@@ -303,6 +301,19 @@ impl Local {
             earlier = (lag_mm, mean);
         }
         None
+    }
+
+    /// Log ratio less its mean at each depth; NaN outside of the lesion.
+    fn residual(&self, inside: &[usize]) -> Vec<f32> {
+        let mut residual = vec![f32::NAN; self.log.len()];
+        let profile = self.profile();
+        for &i in inside {
+            let middle = f64::from(self.signed[i].floor()) + 0.5;
+            if let Some(step) = profile.iter().find(|step| step.distance_mm == middle) {
+                residual[i] = self.log[i] - step.log_ratio as f32;
+            }
+        }
+        residual
     }
 
     /// Mean product of pairs of residuals that lie `lag` voxels apart along an axis, and their number.

@@ -239,13 +239,7 @@ fn calibrated(
     const CORRECTIONS: usize = 5;
     let wanted: Vec<f64> =
         (0..QUANTILES).map(|knot| look.fluid_share(quantile_share(knot))).collect();
-    let deepest = extent.signed_mm.iter().copied().fold(0.0, f32::max);
-    let least = (0.5 * deepest).min(1.0);
-    let voxels = extent.signed_mm.iter().zip(&extent.weight).zip(before.iter().zip(ranks));
-    let interior: Vec<[f64; 3]> = voxels
-        .filter(|((signed, weight), _)| **signed >= least && **weight >= 0.5)
-        .map(|((_, &weight), (&before, &rank))| [weight, before, rank].map(f64::from))
-        .collect();
+    let interior = interior(extent, before, ranks);
     let mut shares = wanted.clone();
     for _ in 0..CORRECTIONS {
         let darkness = |[weight, before, rank]: &[f64; 3]| {
@@ -263,6 +257,15 @@ fn calibrated(
         (1..QUANTILES).for_each(|knot| shares[knot] = shares[knot].min(shares[knot - 1]));
     }
     shares
+}
+
+/// Weight, intensity before and rank of the voxels that are measured: 1 mm inside, or half of the greatest depth.
+fn interior(extent: &Extent, before: &Array3<f32>, ranks: &Array3<f32>) -> Vec<[f64; 3]> {
+    let deepest = extent.signed_mm.iter().copied().fold(0.0, f32::max);
+    let least = (0.5 * deepest).min(1.0);
+    let voxels = extent.signed_mm.iter().zip(&extent.weight).zip(before.iter().zip(ranks));
+    let inside = voxels.filter(|((signed, weight), _)| **signed >= least && **weight >= 0.5);
+    inside.map(|((_, &weight), (&before, &rank))| [weight, before, rank].map(f64::from)).collect()
 }
 
 /// Values of an array in the label of a lesion.

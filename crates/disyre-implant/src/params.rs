@@ -3,9 +3,9 @@
 use disyre_core::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::LesionKind;
 use crate::placement::Placement;
 use crate::shapes::ShapeSource;
-use crate::{LesionKind, LesionMeasurement};
 
 /// The numbers of one lesion. With its host and its shape they give the same voxels again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Appearance {
     pub rows: [(String, f64); 2],
     /// Share of the second row, 0 to 1.
     pub second: f64,
-    /// Quantiles, those of [`LesionMeasurement::quantiles`], as shares of the way from the local tissue (0) to fluid (1), falling.
+    /// Quantiles, those of [`LesionMeasurement::quantiles`](crate::LesionMeasurement::quantiles), as shares of the way from the local tissue (0) to fluid (1), falling.
     pub fluid_shares: Vec<f64>,
     /// Cavity, if there is one.
     pub cavity: Option<Cavity>,
@@ -78,19 +78,6 @@ pub(crate) fn between(values: &[f64], rank: f64) -> f64 {
     let at = rank.clamp(0.0, 1.0) * last as f64;
     let (low, part) = (at.floor() as usize, at.fract());
     values[low] + part * (values[(low + 1).min(last)] - values[low])
-}
-
-/// Options of a row, or those of others where it has none.
-pub(crate) fn known(
-    row: &LesionMeasurement,
-    others: &[&LesionMeasurement],
-    value: impl Fn(&LesionMeasurement) -> Option<f64>,
-) -> Option<f64> {
-    value(row).or_else(|| {
-        let values =
-            crate::samples::sorted(others.iter().filter_map(|row| value(row)).map(|v| v as f32));
-        (!values.is_empty()).then(|| crate::samples::quantile(&values, 0.5))
-    })
 }
 
 #[cfg(test)]
