@@ -14,8 +14,8 @@ pub enum LesionKind {
     /// median is 5 to 35 % of the way from tissue to fluid.
     AcuteStroke,
     /// A whole mask of a chronic stroke: a cavity near fluid, 70 to 100 % of the way, that fills 30 to 80 % of it from
-    /// the core, and a rim as mild as an acute stroke. The table has no such lesion: the cavity is an assumption; the
-    /// darkest twentieths of its lesions reach 54 to 77 %.
+    /// the core, and a rim as mild as an acute stroke. The table has no such lesion: the cavity is an assumption. The
+    /// darkest twentieth of the table's six darkest lesions above .3 ml lies 64 to 79 % of the way.
     ChronicStroke,
     /// The greatest component of a mask, if it is compact, with the intensities of gliomas.
     Tumour,
