@@ -1,9 +1,10 @@
 """The methods of `disyre evaluate` that learn nothing, by NumPy, SciPy and scikit-learn: average precision in the brain.
 
-usage: learning_free.py PAIRS HEALTHY CASES
+usage: learning_free.py PAIRS [HEALTHY CASES]
 PAIRS: the list that `disyre evaluate --pairs` gets, with mask and scan. HEALTHY, CASES: folders that the example
 `prepared_scans` wrote from the healthy scans of an atlas and from the scans of PAIRS. Prints for each case the
-prevalence and the AP of brightness, darkness and atlas |z| on the grid of the scan, and of |z| on that of the template.
+prevalence, the AP of brightness and darkness and, with these folders, of atlas |z| on the grid of the scan and in the
+template.
 """
 import csv
 import glob
@@ -45,28 +46,33 @@ def to_grid(values, affine, shape, target):
     return ndi.affine_transform(values, matrix[:3, :3], matrix[:3, 3], shape, order=1)
 
 
-def main(pairs, healthy, cases):
-    mean, deviation, common = fit_atlas(healthy)
+def atlas_precisions(cases, name, healthy, grid, label, brain):
+    """AP of |z| on the grid of the scan and on that of the template."""
+    mean, deviation, common = healthy
+    small, inside, affine = prepared(cases, name)
+    z = (ndi.gaussian_filter(small.astype(np.float64), 0.7) - mean) / deviation
+    z = ndi.gaussian_filter(abs(z), 1.0) * (inside & common)
+    share = to_grid(inside.astype(np.float64), affine, label.shape, grid)
+    on_scan = to_grid(z, affine, label.shape, grid) / np.where(share > 1e-3, share, np.inf)
+    lesion, known = load(f"{cases}/{name}_label.nii.gz")[0] > 0, inside & common
+    on_scan = average_precision_score(label[brain], on_scan[brain])
+    return on_scan, average_precision_score(lesion[known], z[known])
+
+
+def main(pairs, healthy=None, cases=None):
+    healthy = healthy and fit_atlas(healthy)
     base = os.path.dirname(pairs)
     for line in csv.DictReader(open(pairs)):
         path = {key: os.path.join(base, value) for key, value in line.items()}
         name = os.path.basename(path["scan"])[: -len(".nii.gz")]
         scan, grid = load(path["scan"])
         label, brain = load(path["label"])[0] > 0, load(path["mask"])[0] > 0
-        small, inside, affine = prepared(cases, name)
-        z = (ndi.gaussian_filter(small.astype(np.float64), 0.7) - mean) / deviation
-        z = ndi.gaussian_filter(abs(z), 1.0) * (inside & common)
-        share = to_grid(inside.astype(np.float64), affine, scan.shape, grid)
-        on_scan = to_grid(z * inside, affine, scan.shape, grid) / np.where(share > 1e-3, share, np.inf)
-        precision = lambda score: average_precision_score(label[brain], score[brain])
-        lesion = load(f"{cases}/{name}_label.nii.gz")[0] > 0
-        known = inside & common
-        template = average_precision_score(lesion[known], z[known])
-        print(
-            f"{name:18s} prevalence {label[brain].mean():.4f}  bright {precision(scan):.4f}  dark {precision(-scan):.4f}"
-            f"  |z| {precision(on_scan):.4f}  |z| in the template {template:.4f}",
-            flush=True,
-        )
+        bright, dark = [average_precision_score(label[brain], sign * scan[brain]) for sign in (1, -1)]
+        print(f"{name:18s} prevalence {label[brain].mean():.4f}  bright {bright:.4f}  dark {dark:.4f}", end="")
+        if healthy:
+            on_scan, template = atlas_precisions(cases, name, healthy, grid, label, brain)
+            print(f"  |z| {on_scan:.4f}  |z| in the template {template:.4f}", end="")
+        print(flush=True)
 
 
 main(*sys.argv[1:])
