@@ -105,6 +105,47 @@ fn unpaired_tests_agree_with_scipy() {
 }
 
 #[test]
+fn intervals_of_superiority_are_those_of_scipy() {
+    for set in golden("superiority").as_array().unwrap() {
+        let [a, b] = ["a", "b"].map(|group| numbers(&set[group]));
+        let config = BootstrapConfig { replicates: 50_000, level: number(&set["level"]) };
+        let bootstrap = config.build().unwrap();
+        let found =
+            compare_unpaired(Key::new(0), &a, &b, Alternative::TwoSided, &bootstrap).unwrap();
+        // One pair more or less is the least step; both draw.
+        let step = 1.001 / (a.len() * b.len()) as f64;
+        assert_near(found.superiority.low, number(&set["low"]), step);
+        assert_near(found.superiority.high, number(&set["high"]), step);
+    }
+    // Without steps: the ratio of two means.
+    let set = golden("ratio");
+    let [a, b] = ["a", "b"].map(|group| numbers(&set[group]));
+    let values = [&a[..], &b[..]].concat();
+    let groups = [vec![0; a.len()], vec![1; b.len()]].concat();
+    let config = BootstrapConfig { replicates: 50_000, level: number(&set["level"]) };
+    let mean = |drawn: &[usize]| {
+        drawn.iter().map(|&subject| values[subject]).sum::<f64>() / drawn.len() as f64
+    };
+    let ratio = |drawn: &[usize]| {
+        let (of_a, of_b) = drawn.split_at(drawn.partition_point(|&subject| subject < a.len()));
+        Some(mean(of_a) / mean(of_b))
+    };
+    let found = config.build().unwrap().interval_in_groups(Key::new(0), &groups, ratio).unwrap();
+    assert_near(found.low, number(&set["low"]), 0.015);
+    assert_near(found.high, number(&set["high"]), 0.015);
+}
+
+#[test]
+fn one_subject_of_a_group_is_enough_for_an_interval() {
+    let b = [0.1, 0.2, 0.3, 0.4];
+    let found =
+        compare_unpaired(Key::new(0), &[0.25], &b, Alternative::TwoSided, &Bootstrap::default())
+            .unwrap();
+    assert_eq!((found.superiority.value, found.p), (0.5, 1.0));
+    assert_eq!((found.superiority.low, found.superiority.high), (0.0, 1.0));
+}
+
+#[test]
 fn corrections_agree_with_statsmodels_and_scipy() {
     let p = numbers(&golden("p"));
     for (got, expected) in holm(&p).into_iter().zip(numbers(&golden("holm"))) {
@@ -120,18 +161,29 @@ fn corrections_agree_with_statsmodels_and_scipy() {
 }
 
 #[test]
-fn intervals_of_skewed_samples_cover_the_mean_as_often_as_they_say() {
+fn of_skewed_samples_bca_covers_nearer_to_its_level_than_percentiles() {
     let bootstrap = BootstrapConfig { replicates: 1000, level: 0.9 }.build().unwrap();
-    let experiments = 600;
-    let covered = (0..experiments).filter(|&experiment| {
-        let key = Key::new(7).child("coverage").child(experiment as u64);
-        // Exponential: the mean is 1 and the skewness 2.
-        let sample = exponential(key.child("sample"), 30);
-        bootstrap.mean(key, &sample).unwrap().contains(1.0)
-    });
-    let share = covered.count() as f64 / f64::from(experiments);
-    // BCa falls a little short at 30 subjects; a standard deviation is .012.
-    assert!((0.85..0.93).contains(&share), "{share}");
+    let experiments = 400;
+    let covered = |experiment: u64, bca: bool| {
+        let key = Key::new(7).child("coverage").child(experiment);
+        // Exponential: the variance is 1, and its estimates are skewed.
+        let sample = exponential(key.child("sample"), 40);
+        let variance = |drawn: &[usize]| {
+            // Undefined without one subject, the statistic has percentiles of the same draws.
+            let defined = bca || drawn.len() == sample.len();
+            let mean = drawn.iter().map(|&i| sample[i]).sum::<f64>() / drawn.len() as f64;
+            let squares = drawn.iter().map(|&i| (sample[i] - mean).powi(2)).sum::<f64>();
+            defined.then(|| squares / (drawn.len() - 1) as f64)
+        };
+        bootstrap.interval(key, sample.len(), variance).unwrap().contains(1.0)
+    };
+    let share = |bca| {
+        let count = (0..experiments).filter(|&experiment| covered(experiment, bca)).count();
+        count as f64 / experiments as f64
+    };
+    let (bca, percentile) = (share(true), share(false));
+    println!("{bca} {percentile}");
+    assert!((bca - 0.9).abs() < (percentile - 0.9).abs() - 0.02, "{bca} and {percentile}");
 }
 
 fn exponential(key: Key, count: usize) -> Vec<f64> {

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 /// A value and the ends of its confidence interval, in the value's own unit.
 ///
+/// The level is that of the [`BootstrapConfig`](crate::BootstrapConfig), and the method BCa where it is defined, else
+/// plain percentiles; neither is kept here. [`Replicates::method`](super::Replicates::method) says which method applies.
+/// Percentiles replace BCa where all replicates lie on one side of the value, the statistic never varies, or it is
+/// undefined without one of the subjects.
+///
 /// ```
 /// use disyre_score::Interval;
 /// let ap = Interval { value: 0.42, low: 0.31, high: 0.56 };
