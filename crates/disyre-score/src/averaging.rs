@@ -5,6 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Averaging of a measure over cases; no measure of several cases is named without it.
+///
+/// A mean over slices is a value of [`Exact`](crate::protocols::Exact) (`per_slice_`), for comparison with papers that
+/// print it; no threshold is chosen by it, since it weighs a lesion by the number of slices that it crosses, which depends
+/// on their thickness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Averaging {

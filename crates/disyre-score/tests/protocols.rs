@@ -1,7 +1,7 @@
 //! Protocols against the benchmarks' own functions, on four cases made by `fixtures/make_protocols.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use disyre_score::ndarray::{Array3, array};
+use disyre_score::ndarray::{Array3, Axis, Slice, array};
 use disyre_score::protocols::{
     CaseView, MedIAnomaly, NamedValue, Protocol, Reference, ThresholdGrid, UadImag, Upd,
 };
@@ -86,8 +86,14 @@ fn every_protocol_names_itself_and_says_what_it_averages_over() {
         let text = serde_json::to_value(&report).unwrap();
         assert_eq!(text["protocol"], protocol.name());
         for NamedValue { name, value } in &report.values {
-            let averaging =
-                ["pooled_", "per_volume_", "slice_", "best_threshold", "healthy_threshold"];
+            let averaging = [
+                "pooled_",
+                "per_volume_",
+                "per_slice_",
+                "slice_",
+                "best_threshold",
+                "healthy_threshold",
+            ];
             let plain = name.strip_prefix("median_").unwrap_or(name);
             assert!(averaging.iter().any(|start| plain.starts_with(start)), "{protocol}: {name}");
             assert!(value.is_none_or(f64::is_finite));
@@ -114,6 +120,33 @@ fn exact_counts_inside_the_brain_alone() {
     assert_eq!(report.get("pooled_ap"), Some(1.0));
     let whole = CaseView::new(scores.view(), labels.view(), None).unwrap();
     assert_eq!(Protocol::Upd.measure(Key::new(0), &[whole]).unwrap().get("pooled_ap"), Some(0.5));
+}
+
+#[test]
+fn means_over_slices_are_those_of_slices_as_volumes() {
+    let cases = cases();
+    let views = views(&cases);
+    let report = Protocol::Exact.measure(Key::new(0), &views).unwrap();
+    // Every slice as a case of its own.
+    let slices: Vec<_> = cases
+        .iter()
+        .flat_map(|(scores, labels, brain)| {
+            let cut = |z: usize| Slice::from(z..=z);
+            (0..scores.dim().0).map(move |z| {
+                let scores = scores.slice_axis(Axis(0), cut(z));
+                let labels = labels.slice_axis(Axis(0), cut(z));
+                let brain = brain.slice_axis(Axis(0), cut(z));
+                CaseView::new(scores, labels, Some(brain)).unwrap()
+            })
+        })
+        .collect();
+    let of_slices = Protocol::Exact.measure(Key::new(0), &slices).unwrap();
+    for name in ["ap", "best_dice"] {
+        let [per_slice, per_volume] =
+            ["per_slice_", "per_volume_"].map(|averaging| format!("{averaging}{name}"));
+        assert_eq!(report.get(&per_slice), of_slices.get(&per_volume));
+        assert_ne!(report.get(&per_slice), report.get(&per_volume));
+    }
 }
 
 #[test]

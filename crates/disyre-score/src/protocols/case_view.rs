@@ -1,4 +1,4 @@
-//! What a protocol sees of a case.
+//! Arrays of a case, as protocols count them.
 
 use disyre_core::ndarray::{Array3, ArrayView3, Axis, Zip};
 use disyre_core::{ShapeError, ensure_finite, ensure_same_shape};

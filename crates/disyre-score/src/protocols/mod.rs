@@ -118,8 +118,8 @@ impl ProtocolReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedValue {
-    /// Its name. That of a measure says over what it is taken: `pooled_` (all voxels together), `per_volume_` (a mean
-    /// of volumes) or `slice_` (slices as images); `median_` in front: after the filter of [`UadImag`]. Thresholds have
+    /// Its name. That of a measure says over what it is taken: `pooled_` (all voxels together), `per_volume_` or
+    /// `per_slice_` (a mean) or `slice_` (slices as images); `median_` in front: after the filter of [`UadImag`]. Thresholds have
     /// no averaging.
     pub name: String,
     /// The value; none where it is undefined, such as AUROC over slices without a healthy one.
