@@ -24,6 +24,13 @@
 //! thresholds chosen on other cases ([`LeftOut`]). [`regions`] counts lesions and findings
 //! ([`Lesions`], [`LesionMatcher`]), [`protocols`] count as other papers do, [`statistics`] say how sure a figure is.
 //!
+//! Memory: pooled AP, ⌈Dice⌉ and AUROC of any number of cases take as much as [`ScorePoolConfig`] says, a
+//! [`ScoreHistogram`] some 60 kB a case. FROC keeps every threshold at which a count changes, PRO the scores of all lesion
+//! voxels, and the protocols other than `exact`, `upd` and `reference` all voxels of all cases.
+//!
+//! Names at the root are those of types and functions that most evaluations call; the parts of [`statistics`],
+//! [`regions`] and [`protocols`] that few call stay in their modules.
+//!
 //! No features. This crate holds no model, no tensor library, no tiling, and no file access but the temporary files of a
 //! [`ScorePool`] beyond its budget.
 #![forbid(unsafe_code)]

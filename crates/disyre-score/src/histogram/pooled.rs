@@ -51,7 +51,7 @@ pub struct PooledCounts<'a> {
     negatives: f64,
 }
 
-/// What a bin with lesion voxels looks like from above.
+/// Bin with lesion voxels, and the voxels above it.
 struct Place<'a> {
     bin: &'a Bin,
     /// Lesion and healthy voxels in the bins above.

@@ -1,5 +1,5 @@
-//! Levels without sorting the healthy voxels: each is counted between two of the sorted lesion scores, which takes a
-//! third of the time of sorting it.
+//! Levels without sorting the healthy voxels: each is counted between two of the sorted lesion scores. The bench
+//! `score/rank` has maps of both kinds: 2 % lesion is counted, 15 % is sorted.
 
 use rayon::prelude::*;
 

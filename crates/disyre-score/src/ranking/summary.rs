@@ -3,7 +3,7 @@
 use super::levels::Level;
 use crate::{BestDice, float_order};
 
-/// What the metrics need of a ranking; the sums run from the greatest score down, whatever the runs.
+/// Sums and counts of a ranking from which the metrics follow; the sums run from the greatest score down, whatever the runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     pub(super) positives: u64,

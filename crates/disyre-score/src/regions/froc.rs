@@ -18,7 +18,9 @@ pub const LUNA16_RATES: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 /// One scan's part of a FROC curve: detected lesions and false findings at every threshold.
 ///
-/// Memory: 12 bytes for each threshold at which a count changes.
+/// Memory: 12 bytes for each threshold at which a count changes, up to one for each distinct score: 12 bytes a voxel of a
+/// noisy map. Counting holds some 20 bytes a voxel of one case. The pooled curve has a point for each change of a rate, so
+/// FROC is not bounded as a [`ScorePool`](crate::ScorePool) is.
 #[derive(Debug, Clone)]
 pub struct FrocCase {
     changes: Vec<Change>,

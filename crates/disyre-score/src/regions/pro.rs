@@ -16,7 +16,7 @@ pub const MVTEC_LIMIT: f64 = 0.3;
 
 /// The scores of a case's lesion voxels, by lesion, for [`pro`].
 ///
-/// Memory: 8 bytes a lesion voxel.
+/// Memory: 8 bytes a lesion voxel, of all cases together for the pooled value.
 #[derive(Debug, Clone)]
 pub struct ProCase {
     /// Encoded scores, ascending, with the index of their lesion.
