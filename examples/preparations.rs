@@ -132,7 +132,7 @@ fn measure(
     let (space, unfitted) = (TemplateSpace::mni152()?, Preparation::unfitted(&config)?);
     let align = |subject: &Subject| {
         let brain = subject.brain.as_ref().map(|brain| brain.view());
-        unfitted.align_to(&space, &subject.scan, brain)
+        Ok(unfitted.align_to(&space, &subject.scan, brain)?.0)
     };
     let [healthy, aligned] = [healthy, cases]
         .map(|subjects| subjects.par_iter().map(align).collect::<Result<Vec<Unscaled>, Error>>());

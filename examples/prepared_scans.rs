@@ -35,7 +35,7 @@ fn prepare(
     let brain = files.next().map(|mask| read_mask(mask, &scan)).transpose()?;
     let label = files.next().map(|label| read_mask(label, &scan)).transpose()?;
     let brain: Option<ArrayView3<'_, u8>> = brain.as_ref().map(|brain| brain.view());
-    let aligned = atlas.preparation().align_to(space, &scan.volume, brain)?;
+    let (aligned, _) = atlas.preparation().align_to(space, &scan.volume, brain)?;
     let prepared = atlas.preparation().scale(&aligned)?;
     let name = ScanName::of(path);
     let file = |kind: &str| out.join(format!("{name}_{kind}.nii.gz"));

@@ -98,7 +98,15 @@ pub enum Error {
         /// SHA-256 of the file.
         got: String,
     },
-    /// Maps of an atlas are on another grid than this version's template.
+    /// Files of an atlas contradict each other, or the template.
+    #[error("{} contradicts the rest of the atlas: {reason}; make the atlas anew (`disyre atlas`)", path.display())]
+    AtlasContradiction {
+        /// The file.
+        path: PathBuf,
+        /// The contradiction.
+        reason: &'static str,
+    },
+    /// Maps of an atlas have another shape than this version's template.
     #[error("{} has shape {got:?}, expected the template's {expected:?}; make the atlas anew (`disyre atlas`)", path.display())]
     AtlasGrid {
         /// The file.

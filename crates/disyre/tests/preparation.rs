@@ -434,7 +434,13 @@ fn saved_and_loaded(detector: &AtlasDetector) -> AtlasDetector {
         assert!(matches!(error, Error::NotAnAtlas { missing, .. } if missing == file));
         std::fs::write(&path, whole).unwrap();
     }
-    std::fs::write(folder.path().join("atlas.json"), "{").unwrap();
+    let record = folder.path().join("atlas.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert!(text.contains("\"count\": 3,"));
+    std::fs::write(&record, text.replace("\"count\": 3,", "\"count\": 4,")).unwrap();
+    let error = AtlasDetector::load(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::AtlasContradiction { path, .. } if path == record));
+    std::fs::write(&record, "{").unwrap();
     assert!(matches!(AtlasDetector::load(folder.path()), Err(Error::Config { .. })));
     loaded
 }

@@ -14,7 +14,7 @@ use crate::output_files::holds_files;
 const OUTPUTS: &str = "\
 The folder gets mean.nii.gz, deviation.nii.gz and count.nii.gz on the grid of the MNI152 template (2 mm),
 preparation.json (settings, and what was fitted to the scans) and atlas.json (settings, scans and SHA-256 of each file).
-`disyre evaluate --atlas ATLAS` reads it.";
+Scans whose registration is doubtful are left out, named, and listed there. `disyre evaluate --atlas ATLAS` reads it.";
 
 /// Arguments of `disyre atlas`.
 #[derive(Debug, Args)]
@@ -48,14 +48,13 @@ impl MakeAtlas {
         let scans = healthy_scans(&self.healthy)?;
         eprintln!("preparing and registering {} healthy scans", scans.len());
         let detector = AtlasDetector::fit(&scans, preparation, AtlasConfig::default())?;
-        for scan in detector.scans().iter().filter(|scan| !scan.registration.is_good()) {
+        for scan in detector.left_out() {
             let (name, verdict) = (&scan.file.name, &scan.registration);
-            eprintln!(
-                "warning: {name}: the registration is {verdict}; look at it, or leave the scan out"
-            );
+            eprintln!("left out: {name}: its registration is {verdict}");
         }
         detector.save(&self.output)?;
-        println!("atlas of {} scans → {}", scans.len(), self.output.display());
+        let (used, given) = (detector.scans().len(), scans.len());
+        println!("atlas of {used} of {given} scans → {}", self.output.display());
         Ok(())
     }
 

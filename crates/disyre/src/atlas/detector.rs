@@ -32,6 +32,7 @@ pub struct AtlasDetector {
     pub(super) preparation: Preparation,
     pub(super) atlas: Atlas,
     pub(super) scans: Vec<AtlasScan>,
+    pub(super) left_out: Vec<AtlasScan>,
 }
 
 /// A healthy scan of an atlas.
@@ -40,7 +41,7 @@ pub struct AtlasDetector {
 pub struct AtlasScan {
     /// Its file.
     pub file: HashedFile,
-    /// Whether its registration can be trusted; a doubtful one counts too.
+    /// Whether its registration can be trusted; scans with a doubtful one are left out.
     pub registration: Verdict,
 }
 
@@ -63,8 +64,9 @@ pub struct AtlasDetection {
 impl AtlasDetector {
     /// Reads, prepares and registers healthy scans, several at a time, and takes mean and deviation.
     ///
-    /// The spacing is the template's, 2 mm, and so are the axes, whatever the settings say. What the preparation needs of
-    /// a cohort is fitted to these scans, unless it is fitted already.
+    /// The spacing is the template's, 2 mm, and so are the axes, whatever the settings say. Scans whose registration is
+    /// doubtful are left out: see [`left_out`](Self::left_out). What the preparation needs of a cohort is fitted to the
+    /// others, unless it is fitted already.
     ///
     /// # Errors
     /// [`Error::Case`] naming the first scan that cannot be used, and those of [`Atlas::fit`].
@@ -76,19 +78,27 @@ impl AtlasDetector {
         let space = TemplateSpace::mni152()?;
         let align = |path: &PathBuf| align(path, &preparation, &space);
         let aligned = healthy.par_iter().map(align).collect::<Result<Vec<_>, Error>>()?;
-        let (scans, aligned): (Vec<AtlasScan>, Vec<Unscaled>) = aligned.into_iter().unzip();
+        let (good, doubtful): (Vec<_>, Vec<_>) =
+            aligned.into_iter().partition(|(scan, _)| scan.registration.is_good());
+        let left_out = doubtful.into_iter().map(|(scan, _)| scan).collect();
+        let (scans, aligned): (Vec<AtlasScan>, Vec<Unscaled>) = good.into_iter().unzip();
         let preparation = match preparation.is_fitted() {
             true => preparation,
             false => preparation.fit(&aligned)?,
         };
         let scaled = aligned.par_iter().map(|scan| preparation.scale(scan));
         let atlas = Atlas::fit(config, &scaled.collect::<Result<Vec<_>, _>>()?)?;
-        Ok(Self { space, preparation, atlas, scans })
+        Ok(Self { space, preparation, atlas, scans, left_out })
     }
 
     /// The healthy scans.
     pub fn scans(&self) -> &[AtlasScan] {
         &self.scans
+    }
+
+    /// Scans that were given but do not count, as their registration is doubtful.
+    pub fn left_out(&self) -> &[AtlasScan] {
+        &self.left_out
     }
 
     /// The preparation of scans, fitted.
@@ -119,7 +129,7 @@ impl AtlasDetector {
             None => self.preparation.brain_of(scan)?,
         };
         let brain = brain.or_else(|| extracted.as_ref().map(|found| found.mask.view()));
-        let aligned = self.preparation.align_to(&self.space, scan, brain)?;
+        let (aligned, registration) = self.preparation.align_to(&self.space, scan, brain)?;
         let prepared = self.preparation.scale(&aligned)?;
         let scores = self.atlas.scores(&prepared)?;
         let to_scan = |map: &Array3<f32>| {
@@ -127,8 +137,6 @@ impl AtlasDetector {
             prepared.to_scan(known, scan, brain)
         };
         let (absolute, signed) = (to_scan(&scores.absolute)?, to_scan(&scores.signed)?);
-        let registration = aligned.registration().cloned();
-        let registration = registration.expect("the place in the template is a registration's");
         Ok(AtlasDetection { absolute, signed, scores, prepared, registration })
     }
 }
@@ -143,8 +151,6 @@ fn align(
     let case = || Error::case(&path.display().to_string());
     let brain = preparation.brain_of(&scan).map_err(case())?;
     let brain = brain.as_ref().map(|brain| brain.mask.view());
-    let aligned = preparation.align_to(space, &scan, brain).map_err(case())?;
-    let registration = aligned.registration().map(|found| found.verdict.clone());
-    let registration = registration.expect("the place in the template is a registration's");
-    Ok((AtlasScan { file: HashedFile::of(path)?, registration }, aligned))
+    let (aligned, found) = preparation.align_to(space, &scan, brain).map_err(case())?;
+    Ok((AtlasScan { file: HashedFile::of(path)?, registration: found.verdict }, aligned))
 }

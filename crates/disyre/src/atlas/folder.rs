@@ -27,11 +27,14 @@ struct AtlasRecord {
     generated_by: String,
     version: String,
     settings: AtlasConfig,
-    /// Number of healthy scans.
+    /// Number of healthy scans that count.
     count: usize,
     /// SHA-256 of each other file.
     sha256: BTreeMap<String, String>,
     scans: Vec<AtlasScan>,
+    /// Scans that were given but do not count, as their registration is doubtful.
+    #[serde(default)]
+    left_out: Vec<AtlasScan>,
 }
 
 impl AtlasDetector {
@@ -60,6 +63,7 @@ impl AtlasDetector {
             count: self.atlas.scans,
             sha256: sha256.collect::<Result<_, Error>>()?,
             scans: self.scans.clone(),
+            left_out: self.left_out.clone(),
         };
         write_json(&record, &contents)
     }
@@ -68,7 +72,8 @@ impl AtlasDetector {
     ///
     /// # Errors
     /// [`Error::NotAnAtlas`] naming a missing file, [`Error::DamagedAtlas`] naming one that has changed,
-    /// [`Error::AtlasGrid`] for maps on another grid than the template's, and those of reading.
+    /// [`Error::AtlasGrid`] for maps of another shape than the template's, [`Error::AtlasContradiction`] for another affine
+    /// and where maps and record do not fit each other, and those of reading.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let record = read_record(folder)?;
         for file in MAP_FILES.into_iter().chain([PREPARATION_FILE]) {
@@ -77,15 +82,14 @@ impl AtlasDetector {
         let space = TemplateSpace::mni152()?;
         let grid = space.template().volume.grid;
         let [mean, deviation, count] = MAP_FILES.map(|file| read_map(&folder.join(file), &grid));
-        let atlas = Atlas {
-            config: record.settings,
-            scans: record.count,
-            mean: mean?,
-            deviation: deviation?,
-            count: count?.mapv(|count| count as u32),
-        };
+        let (mean, deviation, count) = (mean?, deviation?, count?);
+        ensure_consistent(folder, &record, &deviation, &count)?;
+        let count = count.mapv(|count| count as u32);
+        let (config, scans) = (record.settings, record.count);
+        let atlas = Atlas { config, scans, mean, deviation, count };
         let preparation = Preparation::load(&folder.join(PREPARATION_FILE))?;
-        Ok(Self { space, preparation, atlas, scans: record.scans })
+        let AtlasRecord { scans, left_out, .. } = record;
+        Ok(Self { space, preparation, atlas, scans, left_out })
     }
 }
 
@@ -125,13 +129,45 @@ fn ensure_whole(folder: &Path, file: &'static str, record: &AtlasRecord) -> Resu
 }
 
 fn read_map(path: &Path, template: &Grid) -> Result<Array3<f32>, Error> {
-    let map = Scan::read(path)?.volume;
-    match map.grid.shape == template.shape {
-        true => Ok(map.data),
-        false => Err(Error::AtlasGrid {
-            path: path.to_owned(),
-            expected: template.shape,
-            got: map.grid.shape,
-        }),
+    let Volume { data, grid } = Scan::read(path)?.volume;
+    if grid.shape != template.shape {
+        let (expected, got) = (template.shape, grid.shape);
+        return Err(Error::AtlasGrid { path: path.to_owned(), expected, got });
+    }
+    let entries = grid.affine.iter().flatten().zip(template.affine.iter().flatten());
+    let same = entries.into_iter().all(|(got, expected)| (got - expected).abs() < TOLERANCE_MM);
+    contradiction_unless(same, path, "its affine is not the template's")?;
+    Ok(data)
+}
+
+/// Difference of two entries of an affine that rounding in a header explains.
+const TOLERANCE_MM: f64 = 1e-3;
+
+fn ensure_consistent(
+    folder: &Path,
+    record: &AtlasRecord,
+    deviation: &Array3<f32>,
+    count: &Array3<f32>,
+) -> Result<(), Error> {
+    let [_, deviation_file, count_file] = MAP_FILES.map(|file| folder.join(file));
+    let is_count = |n: &f32| n.fract() == 0.0 && (0.0..=record.count as f32).contains(n);
+    let rules = [
+        (
+            record.count == record.scans.len(),
+            folder.join(RECORD_FILE),
+            "`count` is not the number of its scans",
+        ),
+        (count.iter().all(is_count), count_file, "a voxel has more brains than there are scans"),
+        (deviation.iter().all(|&value| value > 0.0), deviation_file, "a deviation is not above 0"),
+    ];
+    rules
+        .into_iter()
+        .try_for_each(|(holds, path, reason)| contradiction_unless(holds, &path, reason))
+}
+
+fn contradiction_unless(holds: bool, path: &Path, reason: &'static str) -> Result<(), Error> {
+    match holds {
+        true => Ok(()),
+        false => Err(Error::AtlasContradiction { path: path.to_owned(), reason }),
     }
 }

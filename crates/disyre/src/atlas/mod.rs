@@ -70,33 +70,14 @@ impl Atlas {
         if scans.len() < 2 {
             return Err(Error::CohortTooSmall { got: scans.len(), needed: 2 });
         }
-        let shape = scans[0].volume.data.raw_dim();
-        let [mut sum, mut squares] = [(); 2].map(|()| Array3::<f64>::zeros(shape));
-        let mut count = Array3::<u32>::zeros(shape);
-        let smoothed = scans.par_iter().map(|scan| config.smoothed(scan));
-        for (scan, smooth) in scans.iter().zip(smoothed.collect::<Result<Vec<_>, _>>()?) {
-            ensure_same_shape("healthy scan", count.shape(), smooth.shape())?;
-            Zip::from(&mut sum)
-                .and(&mut squares)
-                .and(&mut count)
-                .and(&smooth)
-                .and(&scan.mask)
-                .par_for_each(|sum, squares, count, &value, &inside| {
-                    if inside != 0 {
-                        let value = f64::from(value);
-                        (*sum, *squares, *count) =
-                            (*sum + value, *squares + value * value, *count + 1);
-                    }
-                });
-        }
-        let mean =
-            Zip::from(&sum).and(&count).map_collect(|sum, &n| (sum / f64::from(n.max(1))) as f32);
-        let deviation =
-            Zip::from(&sum).and(&squares).and(&count).map_collect(|sum, squares, &n| {
-                let (n, floor) = (f64::from(n.max(1)), config.deviation_floor);
-                ((squares / n - (sum / n).powi(2)).max(LEAST_VARIANCE).sqrt() + floor) as f32
-            });
-        Ok(Self { config, scans: scans.len(), mean, deviation, count })
+        let sums = Sums::of(config, scans)?;
+        let Sums { sum, squares, count } = &sums;
+        let mean = Zip::from(sum).and(count).map_collect(|sum, &n| (sum / known(n)) as f32);
+        let deviation = Zip::from(sum).and(squares).and(count).map_collect(|sum, squares, &n| {
+            let variance = squares / known(n) - (sum / known(n)).powi(2);
+            (variance.max(LEAST_VARIANCE).sqrt() + config.deviation_floor) as f32
+        });
+        Ok(Self { config, scans: scans.len(), mean, deviation, count: sums.count })
     }
 
     /// Number of healthy scans.
@@ -149,6 +130,43 @@ impl Atlas {
 
 /// Of a voxel that all scans share.
 const LEAST_VARIANCE: f64 = 1e-6;
+
+/// Sums of smoothed intensities over the scans that have brain at a voxel.
+struct Sums {
+    sum: Array3<f64>,
+    squares: Array3<f64>,
+    count: Array3<u32>,
+}
+
+impl Sums {
+    /// Of at least one scan.
+    fn of(config: AtlasConfig, scans: &[Prepared]) -> Result<Self, Error> {
+        let shape = scans[0].volume.data.raw_dim();
+        let [mut sum, mut squares] = [(); 2].map(|()| Array3::<f64>::zeros(shape));
+        let mut count = Array3::<u32>::zeros(shape);
+        let smoothed = scans.par_iter().map(|scan| config.smoothed(scan));
+        for (scan, smooth) in scans.iter().zip(smoothed.collect::<Result<Vec<_>, _>>()?) {
+            ensure_same_shape("healthy scan", count.shape(), smooth.shape())?;
+            let voxels = Zip::from(&mut sum).and(&mut squares).and(&mut count);
+            voxels.and(&smooth).and(&scan.mask).par_for_each(
+                |sum, squares, count, &value, &inside| {
+                    if inside != 0 {
+                        let value = f64::from(value);
+                        *sum += value;
+                        *squares += value * value;
+                        *count += 1;
+                    }
+                },
+            );
+        }
+        Ok(Self { sum, squares, count })
+    }
+}
+
+/// A number of scans to divide by.
+fn known(count: u32) -> f64 {
+    f64::from(count.max(1))
+}
 
 impl AtlasConfig {
     fn check(&self) -> Result<(), Error> {

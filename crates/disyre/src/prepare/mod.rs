@@ -13,6 +13,7 @@ use std::sync::Arc;
 use disyre_brain::BrainMask;
 use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
+use disyre_register::Registration;
 use disyre_volume::{IntensityReference, VolumeError};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,6 @@ pub use unscaled::Unscaled;
 
 use crate::write_files::write_json;
 use crate::{BrainFinder, Error};
-use unscaled::Place;
 
 /// The preparation of scans: its settings, and what was fitted to a cohort.
 ///
@@ -212,13 +212,11 @@ impl Preparation {
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Unscaled, Error> {
-        let place = Place::Working(self.space.as_deref());
-        Unscaled::new(&self.config, scan, brain, place)
+        Unscaled::on_working_grid(&self.config, scan, brain, self.space.as_deref())
     }
 
     /// [`align`](Self::align) on the voxels of the template, by an affine registration and whatever the settings say
-    /// about axes and spacing; not cropped. A doubtful registration is used too: see
-    /// [`registration`](Unscaled::registration).
+    /// about axes and spacing; not cropped. Returns the registration too, which is used even where it is doubtful.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
@@ -227,8 +225,8 @@ impl Preparation {
         space: &TemplateSpace,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
-    ) -> Result<Unscaled, Error> {
-        Unscaled::new(&self.config, scan, brain, Place::Template(space))
+    ) -> Result<(Unscaled, Registration), Error> {
+        Unscaled::on_template(&self.config, scan, brain, space)
     }
 
     /// The rest of [`prepare`](Self::prepare): intensities to `[0, 1]`.

@@ -28,51 +28,39 @@ pub struct Unscaled {
     pub(super) registration: Option<Registration>,
 }
 
-/// Where an aligned scan lies.
-pub(super) enum Place<'a> {
-    /// On the working grid of the settings, cropped to the brain in the end.
-    Working(Option<&'a TemplateSpace>),
-    /// On all voxels of the template.
-    Template(&'a TemplateSpace),
+/// A scan without its bias field, on its own grid.
+struct Corrected {
+    masked: Volume,
+    mask: Array3<u8>,
+    field: Option<ScanField>,
 }
 
 impl Unscaled {
-    /// The order is fixed: the field belongs to the scanner's voxels, and neither places nor intensities compare well
-    /// with it; so it comes first, then registration, then one resampling, then the scaling.
-    pub(super) fn new(
+    /// On the working grid of the settings, cropped to the brain in the end.
+    pub(super) fn on_working_grid(
         config: &PrepareConfig,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
-        place: Place<'_>,
+        space: Option<&TemplateSpace>,
     ) -> Result<Self, Error> {
-        ensure_finite("scan", &scan.data.view())?;
-        let mask = brain_on_grid(scan, brain)?;
-        ensure_magnitudes(&scan.data, &mask)?;
-        let mut masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
-        let field = ScanField::estimate(&config.bias, &masked, &mask)?;
-        if let Some(field) = &field {
-            field.divide(&mut masked.data);
-        }
-        let registration = place.register(&masked, &mask)?;
-        let target = place.target(registration.as_ref(), &masked.grid, &mask, config.spacing_mm);
-        let resample = |volume: &Volume| match target {
-            Some(grid) => resample_to_grid(volume, &grid, Interpolation::Area),
-            None => {
-                let spacing_mm = [config.spacing_mm; 3];
-                resample_to_spacing(&to_ras(volume), spacing_mm, Interpolation::Area)
-            }
-        };
-        let brain = Volume { data: share(&mask), grid: scan.grid };
-        let (masked, brain) = rayon::join(|| resample(&masked), || resample(&brain));
-        let (masked, brain) = (masked?, brain?);
-        let mask = Zip::from(&brain.data).par_map_collect(|&share| u8::from(share >= 0.5));
-        let region = foreground_box(mask.view()).ok_or_else(empty_brain)?;
-        let region = match place {
-            Place::Working(_) => region,
-            Place::Template(_) => VoxelBox { start: [0; 3], end: masked.grid.shape },
-        };
-        let volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
-        Ok(Self { volume, mask, region, field, registration })
+        let corrected = Corrected::new(config, scan, brain)?;
+        let registration = space.map(|space| corrected.register(space)).transpose()?;
+        let target = corrected.turned_grid(space, registration.as_ref(), config.spacing_mm);
+        Ok(Self { registration, ..corrected.resample(target, config.spacing_mm)? })
+    }
+
+    /// On all voxels of the template.
+    pub(super) fn on_template(
+        config: &PrepareConfig,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+        space: &TemplateSpace,
+    ) -> Result<(Self, Registration), Error> {
+        let corrected = Corrected::new(config, scan, brain)?;
+        let found = corrected.register(space)?;
+        let aligned = corrected.resample(Some(space.grid_of(&found)), config.spacing_mm)?;
+        let region = VoxelBox { start: [0; 3], end: aligned.volume.grid.shape };
+        Ok((Self { region, registration: Some(found.clone()), ..aligned }, found))
     }
 
     /// The registration to the template, where the place of the scan depends on one.
@@ -109,32 +97,55 @@ impl Unscaled {
     }
 }
 
-impl Place<'_> {
-    fn register(&self, masked: &Volume, mask: &Array3<u8>) -> Result<Option<Registration>, Error> {
-        match self {
-            Self::Working(None) => Ok(None),
-            Self::Working(Some(space)) | Self::Template(space) => {
-                Ok(Some(space.register(masked, Some(mask.view()))?))
-            }
+/// The order is fixed: the field belongs to the scanner's voxels, and neither places nor intensities compare well with it;
+/// so it comes first, then registration, then one resampling, then the scaling.
+impl Corrected {
+    fn new(
+        config: &PrepareConfig,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+    ) -> Result<Self, Error> {
+        ensure_finite("scan", &scan.data.view())?;
+        let mask = brain_on_grid(scan, brain)?;
+        ensure_magnitudes(&scan.data, &mask)?;
+        let mut masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
+        let field = ScanField::estimate(&config.bias, &masked, &mask)?;
+        if let Some(field) = &field {
+            field.divide(&mut masked.data);
         }
+        Ok(Self { masked, mask, field })
     }
 
-    /// The grid to resample onto; `None`: the scan's own axes at the working spacing, also where the registration is
-    /// doubtful.
-    fn target(
+    fn register(&self, space: &TemplateSpace) -> Result<Registration, Error> {
+        Ok(space.register(&self.masked, Some(self.mask.view()))?)
+    }
+
+    /// The grid along the axes of the template; `None`: the scan's own axes at the working spacing, also where the
+    /// registration is doubtful.
+    fn turned_grid(
         &self,
+        space: Option<&TemplateSpace>,
         registration: Option<&Registration>,
-        scan: &Grid,
-        mask: &Array3<u8>,
         spacing_mm: f64,
     ) -> Option<Grid> {
-        match self {
-            Self::Working(space) => {
-                let good = registration.filter(|found| found.verdict == Verdict::Good)?;
-                (*space)?.turned_grid(good, scan, foreground_box(mask.view())?, spacing_mm)
-            }
-            Self::Template(space) => registration.map(|found| space.grid_of(found)),
-        }
+        let good = registration.filter(|found| found.verdict == Verdict::Good)?;
+        space?.turned_grid(good, &self.masked.grid, foreground_box(self.mask.view())?, spacing_mm)
+    }
+
+    /// Onto a grid, or along the scan's own axes at a spacing; cropped to the brain, not registered.
+    fn resample(self, target: Option<Grid>, spacing_mm: f64) -> Result<Unscaled, Error> {
+        let Self { masked, mask, field } = self;
+        let resample = |volume: &Volume| match target {
+            Some(grid) => resample_to_grid(volume, &grid, Interpolation::Area),
+            None => resample_to_spacing(&to_ras(volume), [spacing_mm; 3], Interpolation::Area),
+        };
+        let brain = Volume { data: share(&mask), grid: masked.grid };
+        let (masked, brain) = rayon::join(|| resample(&masked), || resample(&brain));
+        let (masked, brain) = (masked?, brain?);
+        let mask = Zip::from(&brain.data).par_map_collect(|&share| u8::from(share >= 0.5));
+        let region = foreground_box(mask.view()).ok_or_else(empty_brain)?;
+        let volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
+        Ok(Unscaled { volume, mask, region, field, registration: None })
     }
 }
 
