@@ -40,10 +40,10 @@ pub(crate) enum CliError {
     #[error("the result {} would overwrite an input; choose another output folder", output.display())]
     Overwrites { output: PathBuf },
     /// A list of pairs could not be understood.
-    #[error("{} is not a list of pairs; expected the columns score,label[,mask][,scan]", path.display())]
+    #[error("{} is not a list of pairs; expected the columns score,label[,mask][,scan][,subject]", path.display())]
     Pairs { path: PathBuf, source: csv::Error },
     /// A list of pairs without pairs.
-    #[error("{} lists no pair; expected a line score,label[,mask][,scan] for each case", path.display())]
+    #[error("{} lists no pair; expected a line score,label[,mask][,scan][,subject] for each case", path.display())]
     NoPairs { path: PathBuf },
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
@@ -54,6 +54,9 @@ pub(crate) enum CliError {
     /// A second method lacks maps.
     #[error("{} holds no map of {} cases:{}", folder.display(), missing.len(), missing.iter().map(|map| format!("\n- {}", map.display())).collect::<String>())]
     NotCompared { folder: PathBuf, missing: Vec<PathBuf> },
+    /// A map of a second method would stand for several cases.
+    #[error("{} would be the map of {} cases; name each map after its scan:{}", map.display(), cases.len(), cases.iter().map(|case| format!("\n- {}", case.display())).collect::<String>())]
+    SharedMap { map: PathBuf, cases: Vec<PathBuf> },
     /// The list or the folders leave nothing to measure.
     #[error("no map can be measured:\n{}", list(failed))]
     NothingToMeasure { failed: Vec<(PathBuf, CliError)> },

@@ -19,6 +19,9 @@ pub(crate) struct MapPair {
     /// The scan that the map was made from.
     #[serde(default)]
     pub(crate) scan: Option<PathBuf>,
+    /// Whose scan it is, where its name does not say so.
+    #[serde(default)]
+    pub(crate) subject: Option<String>,
 }
 
 /// Maps with their labels, and files that lack their counterpart.
@@ -29,7 +32,7 @@ pub(crate) struct MatchedMaps {
     pub(crate) failed: Vec<(PathBuf, CliError)>,
 }
 
-/// Reads a CSV file with the columns `score,label[,mask][,scan]`; paths are relative to it.
+/// Reads a CSV file with the columns `score,label[,mask][,scan][,subject]`; paths are relative to it.
 ///
 /// # Errors
 /// [`CliError::Pairs`] naming the file and the line, [`CliError::NoPairs`].
@@ -48,6 +51,7 @@ pub(crate) fn read_pairs(path: &Path) -> Result<Vec<MapPair>, CliError> {
         label: beside(pair.label),
         mask: optional(pair.mask).map(beside),
         scan: optional(pair.scan).map(beside),
+        subject: pair.subject.filter(|subject| !subject.is_empty()),
     };
     Ok(pairs.into_iter().map(resolve).collect())
 }
@@ -88,7 +92,8 @@ pub(crate) fn match_folders(
         let both = label.and_then(|label| Ok((label, mask.transpose()?)));
         match both.map(|(label, mask)| (label.to_owned(), mask.map(Path::to_owned))) {
             Ok((label, mask)) => {
-                matched.pairs.push(MapPair { score: score.clone(), label, mask, scan: None });
+                let score = score.clone();
+                matched.pairs.push(MapPair { score, label, mask, scan: None, subject: None });
             }
             Err(error) => matched.failed.push((score.clone(), error.into())),
         }
@@ -127,7 +132,7 @@ fn source_in_sidecar(map: &Path) -> Option<PathBuf> {
 /// The map of each case in another folder, found by the name of its scan or of the file.
 ///
 /// # Errors
-/// [`CliError::NotCompared`] listing the cases without one.
+/// [`CliError::NotCompared`] listing the cases without one, [`CliError::SharedMap`] for a map that several would share.
 pub(crate) fn maps_to_compare(pairs: &[MapPair], folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let files = find_scans(folder)?;
     let of_case = |pair: &MapPair| {
@@ -149,10 +154,13 @@ pub(crate) fn maps_to_compare(pairs: &[MapPair], folder: &Path) -> Result<Vec<Pa
             Err(map) => missing.push(map),
         }
     }
-    match missing.is_empty() {
-        true => Ok(found),
-        false => Err(CliError::NotCompared { folder: folder.to_owned(), missing }),
+    if !missing.is_empty() {
+        return Err(CliError::NotCompared { folder: folder.to_owned(), missing });
     }
+    let shared = (1..found.len()).find(|&index| found[..index].contains(&found[index]));
+    let Some(map) = shared.map(|index| found[index].clone()) else { return Ok(found) };
+    let cases = pairs.iter().zip(&found).filter(|(_, other)| **other == map);
+    Err(CliError::SharedMap { cases: cases.map(|(pair, _)| pair.score.clone()).collect(), map })
 }
 
 /// The anomaly maps of a folder; warns of files that only seem to be some.
@@ -173,7 +181,7 @@ fn find_maps(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 /// Names of the cases, in order: those of their scans, for maps of `disyre detect` without the suffix unless several
-/// would share a name then.
+/// would share a name then. Equal names get the folders of their maps in front, as many as tell them apart.
 pub(crate) fn case_names(pairs: &[MapPair]) -> Vec<String> {
     let maps = || pairs.iter().map(|pair| ScanName::of(&pair.score));
     let scans: Vec<String> = maps().map(|map| map.source().to_string()).collect();
@@ -186,7 +194,23 @@ pub(crate) fn case_names(pairs: &[MapPair]) -> Vec<String> {
     let names: Vec<String> = maps().map(short).collect();
     let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
     let name = |(scan, name): (&String, &String)| if shared(name) { scan } else { name }.clone();
-    scans.iter().zip(&names).map(name).collect()
+    let mut names = scans.iter().zip(&names).map(name).collect();
+    add_folders(&mut names, pairs);
+    names
+}
+
+fn add_folders(names: &mut Vec<String>, pairs: &[MapPair]) {
+    let longest = pairs.iter().map(|pair| pair.score.components().count()).max().unwrap_or(0);
+    for depth in 1..longest {
+        let before = names.clone();
+        let is_shared = |name: &String| before.iter().filter(|other| *other == name).count() > 1;
+        for (name, pair) in names.iter_mut().zip(pairs).filter(|(name, _)| is_shared(name)) {
+            let folder = pair.score.ancestors().nth(depth).and_then(Path::file_name);
+            if let Some(folder) = folder {
+                *name = format!("{}/{name}", folder.to_string_lossy());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +227,13 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         assert_eq!(
             pairs[0],
-            MapPair { score: at("a.nii"), label: at("l/a.nii"), mask: None, scan: None }
+            MapPair {
+                score: at("a.nii"),
+                label: at("l/a.nii"),
+                mask: None,
+                scan: None,
+                subject: None
+            }
         );
         assert_eq!(pairs[1].mask, Some(at("m/b.nii")));
         std::fs::write(&path, "score,label\na.nii,b.nii\n").unwrap();
@@ -229,6 +259,7 @@ mod tests {
             label: folder.path().join("c.nii"),
             mask: mask.map(|name| folder.path().join(name)),
             scan: mask.map(|_| folder.path().join("scan.nii")),
+            subject: mask.map(|_| "sub-1".to_owned()),
         };
         let pairs = [pair(None), pair(Some("m.nii"))];
         write_pairs(&path, &pairs).unwrap();
@@ -296,7 +327,13 @@ mod tests {
         let sidecar = serde_json::json!({ "source": scan, "volume_index": null });
         let json = maps.path().join("sub-c_desc-anomalyscore_T1w.json");
         std::fs::write(json, sidecar.to_string()).unwrap();
-        let pair = |map: PathBuf| MapPair { score: map, label: "l".into(), mask: None, scan: None };
+        let pair = |score: PathBuf| MapPair {
+            score,
+            label: "l".into(),
+            mask: None,
+            scan: None,
+            subject: None,
+        };
         let mut pairs = [
             pair("x/b_T1w_desc-anomalyscore.nii".into()),
             pair(maps.path().join("sub-c_desc-anomalyscore_T1w.nii.gz")),
@@ -310,14 +347,23 @@ mod tests {
     #[test]
     fn maps_to_compare_are_found_by_the_name_of_the_scan() {
         let other = folder_of(&["a.nii", "sub-b_desc-anomalyscore_T1w.nii.gz"]);
-        let pair =
-            |map: &str| MapPair { score: map.into(), label: "l".into(), mask: None, scan: None };
+        let pair = |map: &str| MapPair {
+            score: map.into(),
+            label: "l".into(),
+            mask: None,
+            scan: None,
+            subject: None,
+        };
         let pairs =
             [pair("m/a_desc-anomalyscore.nii"), pair("m/sub-b_desc-anomalyscore_T1w.nii.gz")];
         let found = maps_to_compare(&pairs, other.path()).unwrap();
         assert_eq!(found[0], other.path().join("a.nii"));
         let error = maps_to_compare(&[pair("m/c.nii")], other.path()).unwrap_err().to_string();
         assert!(error.contains("m/c.nii"), "{error}");
+        // The same file name in two folders is not the same case.
+        let same = [pair("case1/a.nii"), pair("case2/a.nii")];
+        let error = maps_to_compare(&same, other.path()).unwrap_err().to_string();
+        assert!(error.contains("a.nii would be the map of 2 cases"), "{error}");
     }
 
     #[test]
@@ -328,6 +374,7 @@ mod tests {
                 label: "l".into(),
                 mask: None,
                 scan: None,
+                subject: None,
             };
             case_names(&maps.iter().map(pair).collect::<Vec<_>>())
         };
@@ -336,5 +383,7 @@ mod tests {
         let flair = "s/sub-1_desc-anomalyscore_FLAIR.nii.gz";
         assert_eq!(names(&[t1, flair]), ["sub-1_T1w", "sub-1_FLAIR"]);
         assert_eq!(names(&["list/any.nii", "list/sub-1_T1w.nii"]), ["any", "sub-1_T1w"]);
+        let same = ["x/1/a/score.nii", "x/2/a/score.nii", "x/1/b/score.nii"];
+        assert_eq!(names(&same), ["1/a/score", "2/a/score", "b/score"]);
     }
 }

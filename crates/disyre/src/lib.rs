@@ -85,9 +85,9 @@ pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use error::Error;
 pub use evaluate::{
     CaseFacts, CaseReport, CaseTruth, Comparison, Estimate, EvaluateConfig, EvaluationReport,
-    Evaluator, FrocSummary, ImageLevelReport, Measure, MeasuredMap, Measures, MethodEvaluation,
-    MethodReport, OperatingPoint, SecondRound, TopVoxels, compare_methods, evaluate,
-    intensity_maps, measure_by_protocol,
+    Evaluator, FailedCase, FrocSummary, ImageLevelReport, Measure, MeasuredMap, Measures,
+    MethodEvaluation, MethodReport, OperatingPoint, SecondRound, TopVoxels, compare_methods,
+    evaluate, intensity_maps, measure_by_protocol,
 };
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use hashed_file::{HashedFile, HashedFolder};

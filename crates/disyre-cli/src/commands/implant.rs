@@ -188,7 +188,7 @@ impl Implant {
                 Err(error) => failed.push((path, error)),
             }
         }
-        let pairs: Vec<MapPair> = rows.iter().map(|row| pair(&row.case)).collect();
+        let pairs: Vec<MapPair> = rows.iter().map(pair).collect();
         write_pairs(&self.output.join("pairs.csv"), &pairs)?;
         write_rows(&self.output.join("cases.csv"), &rows)?;
         println!("{} of {count} cases → {}", rows.len(), self.output.display());
@@ -225,12 +225,14 @@ fn files(output: &Path, case: &ScanName) -> [PathBuf; 4] {
     ]
 }
 
-/// The map that `disyre detect` gives to a case, with label, brain mask and scan, relative to the output folder.
-fn pair(case: &str) -> MapPair {
-    let case = ScanName::of(Path::new(&format!("{case}.nii")));
+/// The map that `disyre detect` gives to a case, with label, brain mask, scan and host, relative to the output folder.
+fn pair(row: &CaseRow) -> MapPair {
+    let case = ScanName::of(Path::new(&format!("{}.nii", row.case)));
     let [scan, label, mask, _] = files(Path::new(""), &case);
     let score = Path::new("maps").join(case.output("anomalyscore").file("nii.gz"));
-    MapPair { score, label, mask: Some(mask), scan: Some(scan) }
+    // Cases of one host are one subject.
+    let subject = Some(ScanName::of(Path::new(&row.host)).subject().to_owned());
+    MapPair { score, label, mask: Some(mask), scan: Some(scan), subject }
 }
 
 fn row(recipe: &Recipe) -> CaseRow {

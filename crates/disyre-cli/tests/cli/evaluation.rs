@@ -71,6 +71,8 @@ fn a_list_of_pairs_gives_the_same_as_folders_and_says_which_voxels_count() {
     let line = "scores/a_desc-anomalyscore.nii.gz,labels/a_lesion.nii.gz,masks/a_brain.nii.gz";
     std::fs::write(&list, format!("score,label,mask\n{line}\n")).unwrap();
     let list = text(&list);
+    let advice = "not measured: fill the column scan of --pairs";
+    assert!(succeed(["evaluate", "--pairs", &list]).out.contains(advice));
     let report: Value = serde_json::from_str(
         &succeed(["evaluate", "--json", "--name", "ours", "--pairs", &list]).out,
     )
@@ -210,6 +212,10 @@ fn bad_cases_do_not_keep_the_others_from_being_measured() {
     assert_eq!(report["cases"].as_array().unwrap().len(), 1);
     assert_eq!(report["cases"][0]["name"], "a");
     assert_eq!(report["methods"][0]["pooled"]["auroc"]["value"], 0.75);
+    assert_eq!(report["failed"].as_array().unwrap().len(), 3);
+    let table = disyre(["evaluate", "--scores", &scores, "--labels", &labels]).out;
+    assert!(table.contains("3 failed, listed below"), "{table}");
+    assert!(table.contains("failed: ") && table.contains("no lesion mask of"), "{table}");
     std::fs::remove_file(at("scores/a_desc-anomalyscore.nii.gz")).unwrap();
     fail(3, &["4 of 4 scans failed"], arguments());
     assert_eq!(disyre(arguments()).out, "");
@@ -254,6 +260,25 @@ fn methods_are_compared_on_the_same_voxels_and_the_learning_free_ones_always_hav
     );
     let precision = comparisons.iter().filter(|row| row["measure"] == "ap");
     assert_eq!(precision.map(|row| &row["b"]).collect::<Vec<_>>(), rows[1..4].to_vec());
+    // Two scans of one subject are one unit of the tests, as the list says or by their names.
+    let row = |name: &str, subject: &str| {
+        format!(
+            "scores/{name}_desc-anomalyscore.nii.gz,labels/{name}_lesion.nii.gz,scans/{name}.nii.gz,{subject}\n"
+        )
+    };
+    let rows = [row("a", "x"), row("b", "x"), row("c", "")].concat();
+    std::fs::write(at("pairs.csv"), format!("score,label,scan,subject\n{rows}")).unwrap();
+    let list = text(&at("pairs.csv"));
+    let grouped = succeed(["evaluate", "--json", "--pairs", &list]).out;
+    let grouped: Value = serde_json::from_str(&grouped).unwrap();
+    assert_eq!(
+        (&grouped["cases"][1]["subject"], &grouped["cases"][2]["subject"]),
+        (&json!("x"), &json!("c"))
+    );
+    assert_eq!(
+        (&grouped["comparisons"][0]["cases"], &comparisons[0]["cases"]),
+        (&json!(2), &json!(3))
+    );
     std::fs::remove_file(at("other/c.nii.gz")).unwrap();
     let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
     let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--compare", &other];
@@ -279,7 +304,7 @@ fn files_hold_the_report_as_json_csv_and_markdown() {
     assert_eq!(names(&out), ["evaluation.csv", "evaluation.json", "evaluation.md"]);
     assert_eq!(json(&out.join("evaluation.json")), report);
     let mut csv = csv::Reader::from_path(out.join("evaluation.csv")).unwrap();
-    let heads = ["method", "averaging", "case", "measure", "value", "low", "high"];
+    let heads = ["method", "averaging", "case", "measure", "value", "low", "high", "cases"];
     assert_eq!(csv.headers().unwrap(), heads.to_vec());
     let lines: Vec<csv::StringRecord> = csv.records().map(Result::unwrap).collect();
     let value = |averaging: &str, case: &str, measure: &str| -> f64 {
@@ -328,6 +353,27 @@ fn the_maps_of_a_detection_are_evaluated_against_the_lesions() {
         assert_eq!(names, ["sub-1", "sub-2"]);
         assert!(cases.iter().all(|case| case["ap"].as_f64().unwrap() > 0.0));
     }
+    // A scan that the atlas was made from is named.
+    let from_atlas = succeed([
+        "evaluate", "--scores", &maps, "--labels", &lesions, "--masks", &brains, "--atlas", &atlas,
+    ]);
+    assert!(!from_atlas.err.contains("atlas was made from"), "{}", from_atlas.err);
+    let record = Path::new(&atlas).join("atlas.json");
+    let whole = std::fs::read_to_string(&record).unwrap();
+    let scan = Path::new(&patients).join("sub-1_T1w.nii.gz");
+    let [known, own] = [
+        json(&record)["scans"][0]["file"]["sha256"].as_str().unwrap().to_owned(),
+        disyre::HashedFile::of(&scan).unwrap().sha256,
+    ];
+    std::fs::write(&record, whole.replace(&known, &own)).unwrap();
+    let warned = succeed([
+        "evaluate", "--scores", &maps, "--labels", &lesions, "--masks", &brains, "--atlas", &atlas,
+    ]);
+    assert!(
+        warned.err.contains("the atlas was made from scans that are measured: sub-"),
+        "{}",
+        warned.err
+    );
     fail(1, &["is not empty"], ["atlas", "--healthy", &healthy, "-o", &atlas]);
     std::fs::write(Path::new(&atlas).join("mean.nii.gz"), "damaged").unwrap();
     fail(1, &["mean.nii.gz is damaged"], arguments.into_iter().chain(["--atlas", &atlas]));

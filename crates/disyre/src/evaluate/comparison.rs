@@ -2,13 +2,13 @@
 
 use disyre_score::{compare_paired, holm};
 
-use super::{Comparison, Evaluator, Measure, MethodReport};
+use super::{CaseReport, Comparison, Evaluator, Measure, MethodReport};
 use crate::Error;
 
 /// Measures that methods are compared by: one family of tests each.
 const COMPARED: [Measure; 3] = [Measure::Ap, Measure::BestDice, Measure::OthersDice];
 
-/// Compares the first method with the others that were measured, by cases that have a value of both.
+/// Compares the first method with the others that were measured, by subjects with a case that has a value of both.
 ///
 /// # Errors
 /// [`Error::Score`]: none but of values that are not finite.
@@ -21,14 +21,11 @@ pub fn compare_methods(
     for measure in COMPARED {
         let mut family = Vec::new();
         for other in others.iter().filter(|other| other.not_measured.is_none()) {
-            let cases = first.cases.iter().zip(&other.cases);
-            let pairs = cases.filter_map(|(a, b)| Some((a.get(measure)?, b.get(measure)?)));
-            let (a, b): (Vec<f64>, Vec<f64>) = pairs.unzip();
+            let (a, b) = by_subject(evaluator, measure, first, other);
             if a.len() < 2 {
                 continue;
             }
-            let key = evaluator.key().child("comparison").child(other.name.as_str());
-            let key = key.child(measure.name());
+            let key = evaluator.key().child("comparison").child(measure.name());
             let paired = compare_paired(key, &a, &b, evaluator.bootstrap())?;
             let (a, b) = (first.name.clone(), other.name.clone());
             family.push(Comparison { a, b, measure, paired, p_holm: 1.0 });
@@ -40,4 +37,24 @@ pub fn compare_methods(
         all.extend(family);
     }
     Ok(all)
+}
+
+/// The mean of both methods over the cases of each subject.
+fn by_subject(
+    evaluator: &Evaluator,
+    measure: Measure,
+    a: &MethodReport,
+    b: &MethodReport,
+) -> (Vec<f64>, Vec<f64>) {
+    let cases = a.cases.iter().zip(&b.cases);
+    let pair = |(a, b): (&CaseReport, &CaseReport)| Some((a.get(measure)?, b.get(measure)?));
+    let pairs: Vec<Option<(f64, f64)>> = cases.map(pair).collect();
+    let both = (0..pairs.len()).filter(|&case| pairs[case].is_some());
+    let named = both.map(|case| (case, a.cases[case].name.as_str()));
+    let mean = |cases: Vec<usize>| {
+        let values = cases.iter().filter_map(|&case| pairs[case]);
+        let (a, b) = values.fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
+        (a / cases.len() as f64, b / cases.len() as f64)
+    };
+    evaluator.config().by_subject(named).into_iter().map(mean).unzip()
 }

@@ -1,5 +1,7 @@
 //! [`Evaluator`]: the settings of an evaluation, and the measures of one map of one case.
 
+use std::collections::BTreeMap;
+
 use disyre_core::Key;
 use disyre_core::ndarray::ArrayView3;
 use disyre_score::regions::MVTEC_LIMIT;
@@ -24,6 +26,8 @@ pub struct EvaluateConfig {
     pub bootstrap: BootstrapConfig,
     /// Number of greatest scores whose mean is a scan's `top_score`.
     pub top_voxels: TopVoxels,
+    /// Subject of a case by the case's name; of others the name says it, see [`subject_of`](Self::subject_of).
+    pub subjects: BTreeMap<String, String>,
     /// Root of the random draws of intervals and tests.
     pub seed: u64,
 }
@@ -78,6 +82,35 @@ pub(super) struct PointCounts {
 }
 
 impl EvaluateConfig {
+    /// Subject of a case: as set, else the entity `sub-…` of the case's name or of a folder in it, else the name itself.
+    ///
+    /// ```
+    /// let config = disyre::EvaluateConfig::default();
+    /// assert_eq!(config.subject_of("sub-01_ses-2_T1w"), "sub-01");
+    /// assert_eq!(config.subject_of("case7_t1"), "case7_t1");
+    /// ```
+    pub fn subject_of<'a>(&'a self, case: &'a str) -> &'a str {
+        let mut parts = case.split(['/', '_']);
+        let entity = parts.find(|part| part.len() > 4 && part.starts_with("sub-"));
+        self.subjects.get(case).map(String::as_str).or(entity).unwrap_or(case)
+    }
+
+    /// Cases of each subject by their indices; subjects in the order of their first case.
+    pub(super) fn by_subject<'a>(
+        &self,
+        cases: impl IntoIterator<Item = (usize, &'a str)>,
+    ) -> Vec<Vec<usize>> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (case, name) in cases {
+            let subject = self.subject_of(name);
+            match groups.iter_mut().find(|(known, _)| known == subject) {
+                Some((_, cases)) => cases.push(case),
+                None => groups.push((subject.to_owned(), vec![case])),
+            }
+        }
+        groups.into_iter().map(|(_, cases)| cases).collect()
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -217,7 +250,7 @@ impl PointMeasure {
 pub(super) fn voxel_measures(ranked: &RankedScores) -> Result<Measures, Error> {
     let voxels = ranked.positives() + ranked.negatives();
     let prevalence = ranked.positives() as f64 / voxels.max(1) as f64;
-    let mut values = std::collections::BTreeMap::from([(Measure::Prevalence, prevalence)]);
+    let mut values = BTreeMap::from([(Measure::Prevalence, prevalence)]);
     if ranked.positives() > 0 {
         let best = ranked.best_dice()?;
         values.insert(Measure::Ap, ranked.average_precision()?);

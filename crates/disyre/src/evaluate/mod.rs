@@ -24,8 +24,8 @@ pub use measure::{Measure, Measures, OperatingPoint};
 pub use method::{MethodEvaluation, SecondRound};
 pub use protocol::measure_by_protocol;
 pub use report::{
-    CaseFacts, CaseReport, Comparison, Estimate, EvaluationReport, FrocSummary, ImageLevelReport,
-    MethodReport,
+    CaseFacts, CaseReport, Comparison, Estimate, EvaluationReport, FailedCase, FrocSummary,
+    ImageLevelReport, MethodReport,
 };
 
 use crate::Error;
@@ -126,14 +126,40 @@ mod tests {
         assert!(matches!(error, Error::Case { case, .. } if case == "sub-07"));
     }
 
-    #[test]
-    fn intervals_depend_on_the_seed_alone() {
+    /// Six cases that differ; scores are 64ths, whose means are exact.
+    fn six_cases(name: impl Fn(usize) -> String) -> Vec<(CaseTruth, Array3<f32>)> {
         let scores = |shift: usize| -> Vec<f32> {
-            (0..60).map(|i| ((i * 37 + shift * 11) % 60) as f32 / 60.0).collect()
+            (0..60).map(|i| ((i * 37 + shift * 11) % 60 + shift) as f32 / 64.0).collect()
         };
         let labels: Vec<u8> = (0..60).map(|i| u8::from(i % 7 == 0)).collect();
-        let cases: Vec<_> = (0..6).map(|i| case(&i.to_string(), &scores(i), &labels)).collect();
+        (0..6).map(|i| case(&name(i), &scores(i), &labels)).collect()
+    }
+
+    #[test]
+    fn cases_of_one_subject_are_drawn_together() {
+        // Two equal sessions of each subject tell nothing more than one.
+        let once = six_cases(|i| format!("sub-{i}"));
+        let twice = [1, 2].map(|session| six_cases(|i| format!("sub-{i}_ses-{session}"))).concat();
+        let (alone, both) = (run(&once).unwrap(), run(&twice).unwrap());
+        let [a, b] = [&alone, &both].map(|report| report.per_volume[&Measure::MaxScore]);
+        assert!(a.low < Some(a.value) && Some(a.value) < a.high);
+        assert_eq!((a.value, a.low, a.high), (b.value, b.low, b.high));
+        assert_eq!((a.cases, b.cases), (6, 12));
+        let darker: Vec<_> =
+            twice.iter().map(|(truth, map)| (truth.clone(), map.mapv(|value| -value))).collect();
+        let evaluator = EvaluateConfig::default().build().unwrap();
+        let others = run(&darker).unwrap();
+        let compared = compare_methods(&evaluator, &[both, others]).unwrap();
+        assert_eq!(compared[0].paired.cases, 6);
+    }
+
+    #[test]
+    fn intervals_depend_on_the_seed_and_not_on_the_name_of_the_method() {
+        let cases = six_cases(|i| i.to_string());
         let report = run(&cases).unwrap();
+        let renamed = evaluate("theirs", &cases, &EvaluateConfig::default().build().unwrap());
+        let renamed = renamed.unwrap();
+        assert_eq!((&report.pooled, &report.per_volume), (&renamed.pooled, &renamed.per_volume));
         assert_eq!(report, run(&cases).unwrap());
         let config = EvaluateConfig { seed: 1, ..EvaluateConfig::default() };
         let other = evaluate("ours", &cases, &config.build().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! The protocols of other papers, which see all cases at once.
 
+use disyre_core::ensure_same_shape;
 use disyre_core::ndarray::Array3;
 use disyre_score::protocols::{CaseView, Protocol};
 
@@ -8,7 +9,11 @@ use crate::Error;
 
 /// Measures the maps of one method as a paper counts; [`MethodReport::protocol`] has its values.
 ///
-/// All maps are in memory at once: 5 bytes a voxel, 6 with brain masks.
+/// All cases and their maps by this method are in memory at once: 5 bytes a voxel, 6 with brain masks. A protocol that
+/// pools voxels gathers 5 bytes a voxel beside them, [`Protocol::UadImag`] 8.
+///
+/// # Shapes and units
+/// One map for each case, in the same order, on its grid; `(z, y, x)`.
 ///
 /// ```
 /// use disyre::core::ndarray::array;
@@ -17,22 +22,24 @@ use crate::Error;
 ///
 /// let label = array![[[0, 0, 1]]]; // (z, y, x)
 /// let truth = CaseTruth { name: "sub-01".into(), label, brain: None, spacing_mm: [1.0; 3] };
-/// let cases = [(truth, array![[[0.1, 0.2, 0.9]]])];
+/// let (truths, maps) = ([truth], [array![[[0.1, 0.2, 0.9]]]]);
 /// let evaluator = EvaluateConfig::default().build()?;
-/// let report = measure_by_protocol(Protocol::Reference, "ours", &cases, &evaluator)?;
+/// let report = measure_by_protocol(Protocol::Reference, "ours", &truths, &maps, &evaluator)?;
 /// assert_eq!(report.protocol.map(|values| values.protocol.name()), Some("reference"));
 /// # Ok::<(), disyre::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Case`] naming a case whose arrays do not fit; [`Error::Score`] where the protocol is undefined for the cases.
+/// [`Error::Shape`] unless there is a map for each case; [`Error::Case`] naming a case whose arrays do not fit; [`Error::Score`] where the protocol is undefined for the cases.
 pub fn measure_by_protocol(
     protocol: Protocol,
     name: &str,
-    cases: &[(CaseTruth, Array3<f32>)],
+    truths: &[CaseTruth],
+    maps: &[Array3<f32>],
     evaluator: &Evaluator,
 ) -> Result<MethodReport, Error> {
-    let views = cases.iter().map(|(truth, map)| {
+    ensure_same_shape("maps", &[truths.len()], &[maps.len()])?;
+    let views = truths.iter().zip(maps).map(|(truth, map)| {
         let brain = truth.brain.as_ref().map(|brain| brain.view());
         let view = CaseView::new(map.view(), truth.label.view(), brain);
         view.map_err(|error| Error::case(&truth.name)(error.into()))

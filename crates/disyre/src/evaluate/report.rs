@@ -1,6 +1,7 @@
-//! What an evaluation finds: by case, over all cases with intervals, by lesion size, and methods against each other.
+//! Results of an evaluation: by case, over all cases with intervals, by lesion size, and methods against each other.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use disyre_score::protocols::{Protocol, ProtocolReport};
 use disyre_score::{LesionMeasures, PairedComparison};
@@ -24,17 +25,31 @@ pub struct EvaluationReport {
     pub settings: EvaluateConfig,
     /// The cases, in order.
     pub cases: Vec<CaseFacts>,
+    /// Files of cases that could not be measured, by any method.
+    #[serde(default)]
+    pub failed: Vec<FailedCase>,
     /// The methods: the maps first, the learning-free ones last.
     pub methods: Vec<MethodReport>,
     /// The maps against every other method.
     pub comparisons: Vec<Comparison>,
 }
 
-/// What a case is, whatever the maps.
+/// A case that was not measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCase {
+    /// Its map, or the label that has no map.
+    pub file: PathBuf,
+    /// Why, with all causes.
+    pub reason: String,
+}
+
+/// Facts about a case that hold for every map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseFacts {
     /// Its name.
     pub name: String,
+    /// Whose scan it is: cases of one subject are drawn together.
+    pub subject: String,
     /// Voxels that count.
     pub voxels: u64,
     /// Number of lesions, 26-connected.
@@ -83,7 +98,7 @@ pub struct MethodReport {
     pub protocol: Option<ProtocolReport>,
 }
 
-/// A value over several cases, with the interval of a bootstrap over cases where there is one.
+/// A value over several cases, with the interval of a bootstrap over their subjects where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The value.
@@ -129,7 +144,8 @@ pub struct Comparison {
     pub b: String,
     /// Measure of the cases.
     pub measure: Measure,
-    /// Mean of a − b over cases, its interval and p-value.
+    /// Mean of a − b over subjects, its interval and p-value. The cases of one subject are averaged first: its `cases`,
+    /// `wins` and `losses` count subjects.
     #[serde(flatten)]
     pub paired: PairedComparison,
     /// p-value corrected by Holm's method for all comparisons of this measure.
@@ -144,17 +160,18 @@ impl CaseReport {
 }
 
 impl CaseFacts {
-    /// The facts of a case.
+    /// The facts of a case; the settings may say whose scan it is.
     ///
     /// # Errors
     /// As [`CaseTruth::lesions`].
-    pub fn of(truth: &CaseTruth) -> Result<Self, Error> {
+    pub fn of(truth: &CaseTruth, config: &EvaluateConfig) -> Result<Self, Error> {
         let lesions = truth.lesions()?;
         let all = truth.label.len();
         let brain = truth.brain.as_ref();
         let inside = brain.map_or(all, |brain| brain.iter().filter(|&&inside| inside != 0).count());
         Ok(Self {
             name: truth.name.clone(),
+            subject: config.subject_of(&truth.name).to_owned(),
             voxels: inside as u64,
             lesions: lesions.components().len() as u64,
             lesion_ml: lesions.voxels() as f64 * lesions.voxel_mm3() / 1000.0,

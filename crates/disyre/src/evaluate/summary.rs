@@ -1,9 +1,9 @@
-//! Values over all cases, with intervals of a bootstrap over cases.
+//! Values over all cases, with intervals of a bootstrap over subjects.
 
 use std::collections::BTreeMap;
 
 use disyre_score::regions::LUNA16_RATES;
-use disyre_score::{Confusion, ImageLevel, Interval, LesionMeasures, ScoreError, froc, metrics};
+use disyre_score::{Confusion, Interval, LesionMeasures, RankedScores, ScoreError, froc};
 
 use super::evaluator::{PointCounts, PointMeasure};
 use super::method::SecondRound;
@@ -13,30 +13,41 @@ use crate::Error;
 type Estimates = BTreeMap<Measure, Estimate>;
 type Statistic<'a> = &'a (dyn Fn(&[usize]) -> Option<f64> + Sync);
 
-/// The interval of a statistic over cases; without ends where there is one case, or where it is undefined in too many
-/// draws.
+/// The interval of a statistic over cases, their subjects drawn; without ends where there is one subject, or where it is
+/// undefined in too many draws. The draws depend on the name and the subjects, so that methods share them.
 fn estimate(
     round: &SecondRound,
     name: &str,
-    subjects: &[usize],
+    cases: &[usize],
     statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
 ) -> Result<Option<Estimate>, Error> {
-    let key = round.evaluator.key().child(round.name.as_str()).child(name);
-    let Some(value) = statistic(subjects) else { return Ok(None) };
-    let alone = Estimate { value, low: None, high: None, cases: subjects.len() };
+    estimate_by_kind(round, name, cases, |_| 0, statistic)
+}
+
+/// The same where each draw has as many subjects of each kind as there are: the greatest kind of a subject's cases.
+fn estimate_by_kind(
+    round: &SecondRound,
+    name: &str,
+    cases: &[usize],
+    kind: impl Fn(usize) -> usize,
+    statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
+) -> Result<Option<Estimate>, Error> {
+    let Some(value) = statistic(cases) else { return Ok(None) };
+    let alone = Estimate { value, low: None, high: None, cases: cases.len() };
+    let named = cases.iter().map(|&case| (case, round.cases[case].name.as_str()));
+    let subjects = round.evaluator.config().by_subject(named);
     if subjects.len() < 2 {
         return Ok(Some(alone));
     }
     let drawn = |indices: &[usize]| -> Vec<usize> {
-        indices.iter().map(|&index| subjects[index]).collect()
+        indices.iter().flat_map(|&index| subjects[index].iter().copied()).collect()
     };
-    let interval = round
-        .evaluator
-        .bootstrap()
-        .interval(key, subjects.len(), |indices| statistic(&drawn(indices)));
-    match interval {
-        Ok(Interval { value, low, high }) => {
-            Ok(Some(Estimate { value, low: Some(low), high: Some(high), cases: subjects.len() }))
+    let kind_of = |cases: &Vec<usize>| cases.iter().map(|&case| kind(case)).max().unwrap_or(0);
+    let kinds: Vec<usize> = subjects.iter().map(kind_of).collect();
+    let (bootstrap, key) = (round.evaluator.bootstrap(), round.evaluator.key().child(name));
+    match bootstrap.interval_in_groups(key, &kinds, |indices| statistic(&drawn(indices))) {
+        Ok(Interval { low, high, .. }) => {
+            Ok(Some(Estimate { low: Some(low), high: Some(high), ..alone }))
         }
         Err(ScoreError::UndefinedStatistic { .. }) => Ok(Some(alone)),
         Err(error) => Err(error.into()),
@@ -168,39 +179,35 @@ pub(super) fn froc_summary(round: &SecondRound) -> Option<FrocSummary> {
 /// Detection of whole scans; empty without a healthy case or without a lesion.
 pub(super) fn image_level(round: &SecondRound) -> Result<Vec<ImageLevelReport>, Error> {
     let labels: Vec<u8> = round.with_lesion().into_iter().map(u8::from).collect();
-    let with_lesion = labels.iter().filter(|&&label| label != 0).count();
-    if with_lesion == 0 || with_lesion == labels.len() {
-        return Ok(Vec::new());
+    let mut reports = Vec::new();
+    for score in [Measure::MeanScore, Measure::MaxScore, Measure::TopScore] {
+        let of_case = |case: &CaseReport| case.get(score).unwrap_or(0.0) as f32;
+        let scores: Vec<f32> = round.cases.iter().map(of_case).collect();
+        let auroc = whole_scans(round, score, "auroc", &scores, &labels, RankedScores::auroc)?;
+        let precision = RankedScores::average_precision;
+        let average_precision = whole_scans(round, score, "ap", &scores, &labels, precision)?;
+        let with_lesion = labels.iter().filter(|&&label| label != 0).count();
+        if let (Some(auroc), Some(average_precision)) = (auroc, average_precision) {
+            // Where all scans are of one kind AP is defined, and says nothing.
+            reports.push(ImageLevelReport { score, auroc, average_precision, with_lesion });
+        }
     }
-    let reports = [Measure::MeanScore, Measure::MaxScore, Measure::TopScore].map(|score| {
-        let value = |case: &CaseReport| case.get(score).unwrap_or(0.0) as f32;
-        let scores: Vec<f32> = round.cases.iter().map(value).collect();
-        whole_scans(round, score, &scores, &labels)
-    });
-    reports.into_iter().collect()
+    Ok(reports)
 }
 
 fn whole_scans(
     round: &SecondRound,
     score: Measure,
+    name: &str,
     scores: &[f32],
     labels: &[u8],
-) -> Result<ImageLevelReport, Error> {
-    let key = round.evaluator.key().child(round.name.as_str()).child("whole scans");
-    let (key, bootstrap) = (key.child(score.name()), round.evaluator.bootstrap());
-    let cases = labels.len();
-    let between =
-        |Interval { value, low, high }| Estimate { value, low: Some(low), high: Some(high), cases };
-    let alone = |value| Estimate { value, low: None, high: None, cases };
-    let (auroc, average_precision) = match ImageLevel::new(key, scores, labels, bootstrap) {
-        Ok(found) => (between(found.auroc), between(found.average_precision)),
-        // Too few scans of one kind for an interval.
-        Err(ScoreError::UndefinedStatistic { .. }) => {
-            let found = metrics(scores, labels)?;
-            (alone(found.auroc), alone(found.average_precision))
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let with_lesion = labels.iter().filter(|&&label| label != 0).count();
-    Ok(ImageLevelReport { score, auroc, average_precision, with_lesion })
+    measure: fn(&RankedScores) -> Result<f64, ScoreError>,
+) -> Result<Option<Estimate>, Error> {
+    let all: Vec<usize> = (0..scores.len()).collect();
+    let kind = |case: usize| usize::from(labels[case] != 0);
+    estimate_by_kind(round, &format!("whole scans {score} {name}"), &all, kind, |drawn| {
+        let (scores, labels): (Vec<f32>, Vec<u8>) =
+            drawn.iter().map(|&case| (scores[case], labels[case])).unzip();
+        measure(&RankedScores::new(&scores, &labels).ok()?).ok()
+    })
 }

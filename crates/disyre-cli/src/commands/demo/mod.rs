@@ -220,6 +220,7 @@ fn write_list(folders: &Folders, patients: &[Patient]) -> Result<(), CliError> {
         label: relative(&patient.lesion),
         mask: Some(relative(&patient.brain)),
         scan: Some(relative(&patient.scan)),
+        subject: None,
     };
     write_pairs(&folders.root.join("pairs.csv"), &patients.iter().map(pair).collect::<Vec<_>>())
 }

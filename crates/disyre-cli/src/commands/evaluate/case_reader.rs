@@ -12,49 +12,62 @@ use super::methods::{Method, Source};
 use crate::error::CliError;
 use crate::map_pairs::MapPair;
 
-/// Reads cases; maps of the atlas are made once and kept in temporary files, as every case is read twice.
-pub(super) struct CaseReader<'a> {
-    methods: &'a [Method],
-    atlas_maps: TempDir,
+/// A case to measure.
+#[derive(Debug)]
+pub(super) struct CaseFiles {
+    /// Place among the files of [`Source::Files`].
+    pub(super) index: usize,
+    pub(super) name: String,
+    pub(super) pair: MapPair,
 }
 
-impl<'a> CaseReader<'a> {
-    pub(super) fn new(methods: &'a [Method]) -> Result<Self, CliError> {
+/// Reads cases; maps of the atlas are made once and kept in temporary files, as every case is read twice.
+pub(super) struct CaseReader {
+    atlas_maps: TempDir,
+    /// Cases whose registration to the atlas is doubtful.
+    pub(super) doubtful: Vec<String>,
+}
+
+impl CaseReader {
+    pub(super) fn new() -> Result<Self, CliError> {
         let atlas_maps =
             tempfile::tempdir().map_err(CliError::file("create", &std::env::temp_dir()))?;
-        Ok(Self { methods, atlas_maps })
+        Ok(Self { atlas_maps, doubtful: Vec::new() })
     }
 
-    /// The case of this index, and its maps by all methods that have some.
+    /// A case, and its maps by these methods, all of which have some.
     ///
     /// # Errors
     /// Those of reading, [`CliError::OtherGrid`], and those of the atlas.
     pub(super) fn read(
         &mut self,
-        index: usize,
-        name: &str,
-        pair: &MapPair,
+        methods: &[&Method],
+        case: &CaseFiles,
     ) -> Result<(CaseTruth, Vec<Array3<f32>>), CliError> {
-        let (truth, map) = CaseTruth::read(name, &pair.score, &pair.label, pair.mask.as_deref())?;
+        let pair = &case.pair;
+        let (truth, map) =
+            CaseTruth::read(&case.name, &pair.score, &pair.label, pair.mask.as_deref())?;
         let grid = map.volume.grid;
-        let uses_scan = |method: &&Method| {
-            method.not_measured.is_none()
-                && !matches!(method.source, Source::Scores | Source::Files(_))
-        };
-        let scan = pair.scan.as_deref().filter(|_| self.methods.iter().any(|m| uses_scan(&m)));
+        let uses_scan =
+            |method: &&Method| !matches!(method.source, Source::Scores | Source::Files(_));
+        let scan = pair.scan.as_deref().filter(|_| methods.iter().any(uses_scan));
         let scan = scan.map(|path| read_like(path, &pair.score, &grid)).transpose()?;
         let intensities = scan.as_ref().map(|scan| intensity_maps(&truth, scan)).transpose()?;
-        let [bright, dark] = intensities.map_or([None, None], |maps| maps.map(Some));
-        let (mut bright, mut dark, mut score) = (bright, dark, Some(map.volume.data));
-        let mut maps = Vec::with_capacity(self.methods.len());
-        for method in self.methods.iter().filter(|method| method.not_measured.is_none()) {
+        let [mut bright, mut dark] = intensities.map_or([None, None], |maps| maps.map(Some));
+        let mut score = Some(map.volume.data);
+        let mut maps = Vec::with_capacity(methods.len());
+        for method in methods {
             maps.extend(match &method.source {
                 Source::Scores => score.take(),
-                Source::Files(files) => Some(read_like(&files[index], &pair.score, &grid)?.data),
+                Source::Files(files) => {
+                    Some(read_like(&files[case.index], &pair.score, &grid)?.data)
+                }
                 Source::Brightness => bright.take(),
                 Source::Darkness => dark.take(),
                 Source::Atlas(atlas) => match (atlas, &scan) {
-                    (Some(atlas), Some(scan)) => Some(self.atlas_map(index, atlas, &truth, scan)?),
+                    (Some(atlas), Some(scan)) => {
+                        Some(self.atlas_map(case.index, atlas, &truth, scan)?)
+                    }
                     _ => None,
                 },
             });
@@ -63,7 +76,7 @@ impl<'a> CaseReader<'a> {
     }
 
     fn atlas_map(
-        &self,
+        &mut self,
         index: usize,
         atlas: &AtlasDetector,
         truth: &CaseTruth,
@@ -79,6 +92,7 @@ impl<'a> CaseReader<'a> {
         if !found.registration.verdict.is_good() {
             let (name, verdict) = (&truth.name, &found.registration.verdict);
             eprintln!("warning: {name}: the registration to the atlas is {verdict}");
+            self.doubtful.push(name.clone());
         }
         let map = Volume { data: found.absolute, grid: scan.grid };
         write_volume(&path, &map)?;

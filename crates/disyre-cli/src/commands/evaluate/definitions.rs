@@ -27,33 +27,56 @@ pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
     lines.extend(
         report.methods.iter().map(|method| format!("{}: {}", method.name, method.description)),
     );
-    if report.protocol != Protocol::Exact {
-        return lines;
+    if report.protocol == Protocol::Exact {
+        lines.extend(averaging(report));
+        lines.extend(measures(report));
+        lines.extend(lesions_and_tests(report));
     }
-    let level = 100.0 * report.settings.bootstrap.level;
-    lines.push("pooled: over the voxels of all cases together; per volume: mean of the values of the cases".into());
-    lines.push(format!(
-        "[low, high]: {level} % interval, BCa bootstrap over cases, {} replicates, seed {}",
-        report.settings.bootstrap.replicates, report.settings.seed
-    ));
+    lines
+}
+
+fn averaging(report: &EvaluationReport) -> [String; 3] {
+    let bootstrap = report.settings.bootstrap;
+    let mut subjects: Vec<&str> = report.cases.iter().map(|case| case.subject.as_str()).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    [
+        "pooled: over the voxels of all cases together; per volume: mean of the values of the cases"
+            .to_owned(),
+        format!(
+            "[low, high]: {} % interval, BCa bootstrap over {} subjects, {} replicates, seed {}",
+            100.0 * bootstrap.level,
+            subjects.len(),
+            bootstrap.replicates,
+            report.settings.seed
+        ),
+        "(n of N): n cases have the measure, N have a lesion; HD95 and precision need a prediction"
+            .to_owned(),
+    ]
+}
+
+fn measures(report: &EvaluationReport) -> Vec<String> {
     let defined = RANKING.iter().chain(&OF_OTHERS);
-    lines.extend(
-        defined.map(|m| format!("{}: {}", m.heading(), m.definition().trim_end_matches('.'))),
-    );
+    let define = |m: &Measure| format!("{}: {}", m.heading(), m.definition().trim_end_matches('.'));
+    let mut lines: Vec<String> = defined.map(define).collect();
     let has_others =
         |method: &MethodReport| method.lesions.contains_key(&OperatingPoint::OtherCases);
     if !report.methods.iter().any(has_others) {
         lines.push("threshold of others: none, as no other case has a lesion".into());
     }
-    lines.push(overlap_in_words(report.settings.lesions.overlap));
-    lines.push(
-        "FROC: lesions of all cases detected at a mean number of false findings per scan".into(),
-    );
-    lines.push(format!(
-        "p: sign-flip test over cases, two-sided; Holm: corrected for the comparisons of one measure; top score: mean of the {} greatest",
-        report.settings.top_voxels.0
-    ));
     lines
+}
+
+fn lesions_and_tests(report: &EvaluationReport) -> [String; 3] {
+    let settings = &report.settings;
+    [
+        overlap_in_words(settings.lesions.overlap),
+        "FROC: lesions of all cases detected at a mean number of false findings per scan".into(),
+        format!(
+            "p: sign-flip test over subjects, two-sided; Holm: corrected for the comparisons of one measure; top score: mean of the {} greatest",
+            settings.top_voxels.0
+        ),
+    ]
 }
 
 fn overlap_in_words(rule: OverlapRule) -> String {

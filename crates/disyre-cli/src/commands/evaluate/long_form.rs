@@ -5,9 +5,9 @@ use disyre::{Estimate, EvaluationReport, MethodReport, OperatingPoint};
 use crate::error::CliError;
 
 /// Columns of a line; empty where they do not apply.
-type Line = [String; 7];
+type Line = [String; 8];
 
-const HEAD: [&str; 7] = ["method", "averaging", "case", "measure", "value", "low", "high"];
+const HEAD: [&str; 8] = ["method", "averaging", "case", "measure", "value", "low", "high", "cases"];
 
 /// The report's values. `averaging` is `case`, `pooled`, `per_volume`, `image_level`, `lesion_size`, `froc` or `protocol`.
 ///
@@ -28,21 +28,25 @@ pub(super) fn csv(report: &EvaluationReport) -> Result<Vec<u8>, CliError> {
 }
 
 fn lines(method: &MethodReport) -> Vec<Line> {
-    let line = |averaging: &str, case: &str, measure: &str, value: f64, ends: [Option<f64>; 2]| {
-        let [low, high] = ends.map(|end| end.map_or_else(String::new, |end| end.to_string()));
+    let line = |averaging: &str, case: &str, measure: &str, rest: [String; 4]| {
         let [method, averaging, case, measure] =
             [&method.name, averaging, case, measure].map(str::to_owned);
-        [method, averaging, case, measure, value.to_string(), low, high]
+        let [value, low, high, cases] = rest;
+        [method, averaging, case, measure, value, low, high, cases]
     };
+    let alone = |value: f64| [value.to_string(), String::new(), String::new(), String::new()];
     let by_case = method.cases.iter().flat_map(|case| {
         let values = case.measures.values.iter();
-        values.map(|(measure, &value)| line("case", &case.name, measure.name(), value, [None; 2]))
+        values.map(|(measure, &value)| line("case", &case.name, measure.name(), alone(value)))
     });
     let over_cases = over_cases(method).into_iter().map(|(averaging, measure, estimate)| {
-        line(averaging, "", &measure, estimate.value, [estimate.low, estimate.high])
+        let [low, high] = [estimate.low, estimate.high]
+            .map(|end| end.map_or_else(String::new, |end| end.to_string()));
+        let rest = [estimate.value.to_string(), low, high, estimate.cases.to_string()];
+        line(averaging, "", &measure, rest)
     });
     let others = without_interval(method).into_iter();
-    let others = others.map(|(kind, measure, value)| line(kind, "", &measure, value, [None; 2]));
+    let others = others.map(|(kind, measure, value)| line(kind, "", &measure, alone(value)));
     by_case.chain(over_cases).chain(others).collect()
 }
 

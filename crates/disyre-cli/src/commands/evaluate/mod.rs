@@ -1,6 +1,7 @@
 //! `disyre evaluate`: anomaly maps of any method measured against lesion masks, beside methods that learn nothing.
 
 mod case_reader;
+mod cells;
 mod definitions;
 mod long_form;
 mod methods;
@@ -9,35 +10,35 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disyre::core::ndarray::Array3;
 use disyre::score::protocols::Protocol;
 use disyre::{
-    CaseFacts, CaseTruth, EvaluateConfig, EvaluationReport, Evaluator, MeasuredMap,
+    CaseFacts, EvaluateConfig, EvaluationReport, Evaluator, FailedCase, MeasuredMap,
     MethodEvaluation, MethodReport, compare_methods, measure_by_protocol,
 };
 
 use crate::arguments::ThreadArguments;
-use crate::error::CliError;
+use crate::error::{CliError, with_causes};
 use crate::map_pairs::{
     MapPair, MatchedMaps, case_names, find_scans_of, match_folders, read_pairs,
 };
 use crate::output_files::{create_folder, to_json, write_json, write_whole};
-use case_reader::CaseReader;
-use methods::{Method, list_methods};
+use case_reader::{CaseFiles, CaseReader};
+use methods::{Method, Source, list_methods};
 
 const OUTPUTS: &str = "\
 Three methods that learn nothing are always in the table: the scan's brightness, its darkness, and the distance from the
 mean of healthy scans in standard deviations (--atlas; `disyre atlas` makes it). They need the scans: --scans, the column
 scan of --pairs, or the sidecars that `disyre detect` writes beside its maps.
 A label without a lesion voxel is a healthy case: it counts for false positives and for the detection of whole scans.
+Intervals and tests draw subjects: the column subject of --pairs, else the sub-… of a name, else each case is its own.
 With -o, the folder gets evaluation.json, evaluation.csv (one value a line: method, averaging, case, measure, value, low,
-high) and evaluation.md.";
+high, cases) and evaluation.md.";
 
 /// Arguments of `disyre evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = OUTPUTS)]
 pub(crate) struct Evaluate {
-    /// A CSV file with the columns score,label[,mask][,scan]; paths relative to the file
+    /// A CSV file with the columns score,label[,mask][,scan][,subject]; paths relative to the file
     #[arg(long, value_name = "FILE", required_unless_present = "scores", conflicts_with_all = ["scores", "labels", "masks", "scans"])]
     pairs: Option<PathBuf>,
     /// Folder of anomaly maps NAME_desc-anomalyscore….nii.gz
@@ -86,7 +87,7 @@ pub(crate) struct Evaluate {
 /// Cases that were measured, and files that were not.
 #[derive(Default)]
 struct Outcome {
-    pairs: Vec<MapPair>,
+    cases: Vec<CaseFiles>,
     facts: Vec<CaseFacts>,
     methods: Vec<MethodReport>,
     failed: Vec<(PathBuf, CliError)>,
@@ -95,27 +96,35 @@ struct Outcome {
 impl Evaluate {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let config =
-            EvaluateConfig { threshold: self.threshold, seed: self.seed, ..Default::default() };
-        let evaluator = config.build()?;
         let MatchedMaps { mut pairs, mut failed } = self.pairs()?;
         find_scans_of(&mut pairs, self.scans.as_deref())?;
         if pairs.is_empty() {
             return Err(only_or(failed, |failed| CliError::NothingToMeasure { failed }));
         }
         let total = pairs.len() + failed.len();
-        let methods = list_methods(self, &pairs)?;
-        let outcome = match self.protocol {
-            Protocol::Exact => measure_exactly(&methods, pairs, &evaluator)?,
-            protocol => measure_at_once(protocol, &methods, pairs, &evaluator)?,
+        let names = case_names(&pairs);
+        let evaluator = self.config(&names, &pairs).build()?;
+        let methods = list_methods(self, &names, &pairs)?;
+        let named = names.into_iter().zip(pairs).enumerate();
+        let cases = named.map(|(index, (name, pair))| CaseFiles { index, name, pair }).collect();
+        let mut outcome = match self.protocol {
+            Protocol::Exact => measure_exactly(&methods, cases, &evaluator)?,
+            protocol => measure_at_once(protocol, &methods, cases, &evaluator)?,
         };
-        failed.extend(outcome.failed);
+        failed.append(&mut outcome.failed);
         if outcome.facts.is_empty() {
             return Err(only_or(failed, |failed| CliError::Cases { total, failed }));
         }
-        let report = self.report(&evaluator, &outcome.pairs, outcome.facts, outcome.methods)?;
-        self.print(&report)?;
+        self.print(&self.report(&evaluator, outcome, &failed)?)?;
         if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
+    }
+
+    fn config(&self, names: &[String], pairs: &[MapPair]) -> EvaluateConfig {
+        let subject =
+            |(name, pair): (&String, &MapPair)| Some((name.clone(), pair.subject.clone()?));
+        let subjects = names.iter().zip(pairs).filter_map(subject).collect();
+        let (threshold, seed) = (self.threshold, self.seed);
+        EvaluateConfig { threshold, seed, subjects, ..Default::default() }
     }
 
     fn pairs(&self) -> Result<MatchedMaps, CliError> {
@@ -134,19 +143,22 @@ impl Evaluate {
     fn report(
         &self,
         evaluator: &Evaluator,
-        pairs: &[MapPair],
-        cases: Vec<CaseFacts>,
-        methods: Vec<MethodReport>,
+        outcome: Outcome,
+        failed: &[(PathBuf, CliError)],
     ) -> Result<EvaluationReport, CliError> {
+        let failed = failed.iter();
+        let failed = failed
+            .map(|(file, error)| FailedCase { file: file.clone(), reason: with_causes(error) });
         Ok(EvaluationReport {
             generated_by: "disyre evaluate".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: self.protocol,
-            voxels: voxels_in_words(pairs),
+            voxels: voxels_in_words(&outcome.cases),
             settings: evaluator.config().clone(),
-            comparisons: compare_methods(evaluator, &methods)?,
-            cases,
-            methods,
+            comparisons: compare_methods(evaluator, &outcome.methods)?,
+            cases: outcome.facts,
+            failed: failed.collect(),
+            methods: outcome.methods,
         })
     }
 
@@ -180,113 +192,125 @@ fn only_or(
     }
 }
 
+/// Methods that can be measured.
+fn measurable(methods: &[Method]) -> Vec<&Method> {
+    methods.iter().filter(|method| method.not_measured.is_none()).collect()
+}
+
 /// Measures all methods on every case, one case after another, twice: see [`MethodEvaluation`].
 fn measure_exactly(
     methods: &[Method],
-    pairs: Vec<MapPair>,
+    cases: Vec<CaseFiles>,
     evaluator: &Evaluator,
 ) -> Result<Outcome, CliError> {
-    let mut reader = CaseReader::new(methods)?;
-    let measured = methods.iter().filter(|method| method.not_measured.is_none());
+    let (mut reader, measured) = (CaseReader::new()?, measurable(methods));
     let evaluation =
-        |method: &Method| MethodEvaluation::new(&method.name, &method.description, evaluator);
-    let mut first: Vec<MethodEvaluation> = measured.map(evaluation).collect();
-    let (mut outcome, mut kept) = (Outcome::default(), Vec::new());
-    for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
-        match measure_case(&mut reader, evaluator, index, &name, &pair) {
-            Ok((facts, measured)) => {
-                for (method, map) in first.iter_mut().zip(measured) {
+        |method: &&Method| MethodEvaluation::new(&method.name, &method.description, evaluator);
+    let mut first: Vec<MethodEvaluation> = measured.iter().map(evaluation).collect();
+    let mut outcome = Outcome::default();
+    for case in cases {
+        match measure_case(&mut reader, &measured, evaluator, &case) {
+            Ok((facts, maps)) => {
+                for (method, map) in first.iter_mut().zip(maps) {
                     method.add(map)?;
                 }
-                kept.push((index, name));
                 outcome.facts.push(facts);
-                outcome.pairs.push(pair);
+                outcome.cases.push(case);
             }
-            Err(error) => outcome.failed.push((pair.score, error)),
+            Err(error) => outcome.failed.push((case.pair.score, error)),
         }
     }
     if !outcome.facts.is_empty() {
-        outcome.methods = second_round(&mut reader, first, &kept, &outcome.pairs)?;
+        outcome.methods = second_round(&mut reader, &measured, first, &outcome.cases)?;
     }
-    add_unmeasured(&mut outcome.methods, methods);
+    complete(&mut outcome.methods, methods, &reader.doubtful);
     Ok(outcome)
 }
 
 /// The first round of one case, by all methods or by none.
 fn measure_case(
-    reader: &mut CaseReader<'_>,
+    reader: &mut CaseReader,
+    methods: &[&Method],
     evaluator: &Evaluator,
-    index: usize,
-    name: &str,
-    pair: &MapPair,
+    case: &CaseFiles,
 ) -> Result<(CaseFacts, Vec<MeasuredMap>), CliError> {
-    let (truth, maps) = reader.read(index, name, pair)?;
+    let (truth, maps) = reader.read(methods, case)?;
     let measured = maps.iter().map(|map| evaluator.measure(&truth, map.view()));
     let measured = measured.collect::<Result<Vec<_>, disyre::Error>>();
-    let measured = measured.map_err(|source| in_case(name, source))?;
-    Ok((CaseFacts::of(&truth)?, measured))
+    let measured = measured.map_err(|source| in_case(&case.name, source))?;
+    Ok((CaseFacts::of(&truth, evaluator.config())?, measured))
 }
 
 fn second_round(
-    reader: &mut CaseReader<'_>,
+    reader: &mut CaseReader,
+    methods: &[&Method],
     first: Vec<MethodEvaluation>,
-    kept: &[(usize, String)],
-    pairs: &[MapPair],
+    cases: &[CaseFiles],
 ) -> Result<Vec<MethodReport>, CliError> {
     let second = first.into_iter().map(MethodEvaluation::second_round);
     let mut second = second.collect::<Result<Vec<_>, disyre::Error>>()?;
-    for ((index, name), pair) in kept.iter().zip(pairs) {
-        let (truth, maps) = reader.read(*index, name, pair)?;
+    for case in cases {
+        let (truth, maps) = reader.read(methods, case)?;
         for (method, map) in second.iter_mut().zip(&maps) {
-            method.add(&truth, map.view()).map_err(|source| in_case(name, source))?;
+            method.add(&truth, map.view()).map_err(|source| in_case(&case.name, source))?;
         }
     }
     second.into_iter().map(|method| Ok(method.finish()?)).collect()
 }
 
-/// Measures by a protocol that sees all cases at once.
+/// Measures by a protocol that sees all cases at once; the maps of one method after another are in memory.
 fn measure_at_once(
     protocol: Protocol,
     methods: &[Method],
-    pairs: Vec<MapPair>,
+    cases: Vec<CaseFiles>,
     evaluator: &Evaluator,
 ) -> Result<Outcome, CliError> {
-    let mut reader = CaseReader::new(methods)?;
-    let mut outcome = Outcome::default();
-    let mut of_methods: Vec<Vec<(CaseTruth, Array3<f32>)>> = vec![Vec::new(); methods.len()];
-    for (index, (name, pair)) in case_names(&pairs).into_iter().zip(pairs).enumerate() {
-        match reader.read(index, &name, &pair) {
-            Ok((truth, maps)) => {
-                outcome.facts.push(CaseFacts::of(&truth)?);
-                for (cases, map) in of_methods.iter_mut().zip(maps) {
-                    cases.push((truth.clone(), map));
-                }
-                outcome.pairs.push(pair);
+    let (mut reader, measured) = (CaseReader::new()?, measurable(methods));
+    let (mut outcome, mut truths) = (Outcome::default(), Vec::new());
+    for case in cases {
+        // All maps are read before any is measured: a case counts for all methods or for none.
+        match reader.read(&measured, &case) {
+            Ok((truth, _)) => {
+                outcome.facts.push(CaseFacts::of(&truth, evaluator.config())?);
+                outcome.cases.push(case);
+                truths.push(truth);
             }
-            Err(error) => outcome.failed.push((pair.score, error)),
+            Err(error) => outcome.failed.push((case.pair.score, error)),
         }
     }
-    let measured = methods.iter().filter(|method| method.not_measured.is_none());
-    for (method, cases) in measured.zip(&of_methods).filter(|_| !outcome.facts.is_empty()) {
-        let report = measure_by_protocol(protocol, &method.name, cases, evaluator)?;
+    for method in measured.iter().filter(|_| !truths.is_empty()) {
+        let mut maps = Vec::with_capacity(truths.len());
+        for case in &outcome.cases {
+            maps.append(&mut reader.read(std::slice::from_ref(method), case)?.1);
+        }
+        let report = measure_by_protocol(protocol, &method.name, &truths, &maps, evaluator)?;
         let description = method.description.clone();
         outcome.methods.push(MethodReport { description, ..report });
     }
-    add_unmeasured(&mut outcome.methods, methods);
+    complete(&mut outcome.methods, methods, &reader.doubtful);
     Ok(outcome)
 }
 
-/// Rows of the methods that could not be measured, in their places.
-fn add_unmeasured(reports: &mut Vec<MethodReport>, methods: &[Method]) {
+/// Adds the methods that could not be measured, in their places, and says which registrations an atlas could not trust.
+fn complete(reports: &mut Vec<MethodReport>, methods: &[Method], doubtful: &[String]) {
     for (place, method) in methods.iter().enumerate() {
-        if let Some(reason) = &method.not_measured {
-            let report = MethodReport {
-                name: method.name.clone(),
-                description: method.description.clone(),
-                not_measured: Some(reason.clone()),
-                ..MethodReport::default()
-            };
-            reports.insert(place.min(reports.len()), report);
+        match &method.not_measured {
+            Some(reason) => {
+                let report = MethodReport {
+                    name: method.name.clone(),
+                    description: method.description.clone(),
+                    not_measured: Some(reason.clone()),
+                    ..MethodReport::default()
+                };
+                reports.insert(place.min(reports.len()), report);
+            }
+            None if !doubtful.is_empty() && matches!(method.source, Source::Atlas(_)) => {
+                if let Some(report) = reports.get_mut(place) {
+                    let cases = doubtful.join(", ");
+                    report.description += &format!("; its registration is doubtful for {cases}");
+                }
+            }
+            None => {}
         }
     }
 }
@@ -295,13 +319,13 @@ fn in_case(name: &str, source: disyre::Error) -> CliError {
     disyre::Error::Case { case: name.to_owned(), source: Box::new(source) }.into()
 }
 
-fn voxels_in_words(pairs: &[MapPair]) -> String {
-    match pairs.iter().filter(|pair| pair.mask.is_some()).count() {
+fn voxels_in_words(cases: &[CaseFiles]) -> String {
+    match cases.iter().filter(|case| case.pair.mask.is_some()).count() {
         0 => "all voxels, background included (no brain mask given)".to_owned(),
-        all if all == pairs.len() => "voxels inside the brain masks".to_owned(),
+        all if all == cases.len() => "voxels inside the brain masks".to_owned(),
         some => format!(
             "inside the brain masks of {some} cases, all voxels of the {} others",
-            pairs.len() - some
+            cases.len() - some
         ),
     }
 }

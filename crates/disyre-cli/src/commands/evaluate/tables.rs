@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use disyre::score::protocols::Protocol;
-use disyre::{CaseFacts, Estimate, EvaluationReport, Measure, MethodReport, OperatingPoint};
+use disyre::{Estimate, EvaluationReport, Measure, MethodReport, OperatingPoint};
 
+use super::cells::{cell, ml, number, p_value, plain, volume, with_interval};
 use super::definitions;
 use crate::table::Table;
 
@@ -23,7 +24,12 @@ impl Tables {
             _ => vec![by_protocol(report)],
         };
         let tables = tables.into_iter().filter(|table| !table.is_empty()).collect();
-        Self { heading: heading(report), tables, notes: definitions::lines(report) }
+        let failed = report.failed.iter().map(|failed| {
+            let reason: Vec<&str> = failed.reason.lines().map(str::trim).collect();
+            format!("failed: {}: {}", failed.file.display(), reason.join(" "))
+        });
+        let notes = failed.chain(definitions::lines(report)).collect();
+        Self { heading: heading(report), tables, notes }
     }
 
     pub(super) fn text(&self) -> String {
@@ -54,7 +60,11 @@ fn heading(report: &EvaluationReport) -> String {
             names.join(", ")
         ),
     };
-    format!("{ill} cases with lesions{healthy}; protocol {}", report.protocol)
+    let failed = match report.failed.len() {
+        0 => String::new(),
+        failed => format!("; {failed} failed, listed below, and count nowhere"),
+    };
+    format!("{ill} cases with lesions{healthy}; protocol {}{failed}", report.protocol)
 }
 
 fn exact(report: &EvaluationReport) -> Vec<Table> {
@@ -79,40 +89,53 @@ fn add_row(table: &mut Table, method: &MethodReport, cells: impl FnOnce() -> Vec
     table.add(std::iter::once(method.name.clone()).chain(cells));
 }
 
+/// Heading, measure, and whether it is pooled.
+const SUMMARY: [(&str, Measure, bool); 6] = [
+    ("AP pooled", Measure::Ap, true),
+    ("AP", Measure::Ap, false),
+    ("⌈Dice⌉", Measure::BestDice, false),
+    ("Dice at others' threshold", Measure::OthersDice, false),
+    ("AUROC", Measure::Auroc, false),
+    ("PRO", Measure::Pro, false),
+];
+
 fn summary(report: &EvaluationReport) -> Table {
-    let columns = [
-        ("AP pooled", Measure::Ap, true),
-        ("AP", Measure::Ap, false),
-        ("⌈Dice⌉", Measure::BestDice, false),
-        ("Dice at others' threshold", Measure::OthersDice, false),
-        ("AUROC", Measure::Auroc, false),
-        ("PRO", Measure::Pro, false),
-    ];
-    let prevalence = report.methods.iter().find_map(|method| {
-        let [pooled, mean] =
-            [&method.pooled, &method.per_volume].map(|m| m.get(&Measure::Prevalence));
-        Some(format!(
-            "AP of a random score: {} pooled, {} per volume",
-            plain(pooled?),
-            plain(mean?)
-        ))
-    });
     let title = format!(
-        "methods; per volume unless pooled, with intervals over cases ({})",
-        prevalence.unwrap_or_default()
+        "methods; per volume unless pooled, with intervals over subjects ({})",
+        prevalence(report).unwrap_or_default()
     );
-    let mut table =
-        Table::new(title, std::iter::once("method").chain(columns.map(|(head, ..)| head)));
+    let heads = std::iter::once("method").chain(SUMMARY.map(|(head, ..)| head));
+    let mut table = Table::new(title, heads);
     for method in &report.methods {
         add_row(&mut table, method, || {
-            let value = |(_, measure, pooled)| {
-                let values = if pooled { &method.pooled } else { &method.per_volume };
-                with_interval(values.get(&measure))
+            let value = |(_, measure, pooled)| match pooled {
+                true => with_interval(method.pooled.get(&measure)),
+                false => per_volume(report, method, measure),
             };
-            columns.map(value).to_vec()
+            SUMMARY.map(value).to_vec()
         });
     }
     table
+}
+
+fn prevalence(report: &EvaluationReport) -> Option<String> {
+    report.methods.iter().find_map(|method| {
+        let [pooled, mean] =
+            [&method.pooled, &method.per_volume].map(|found| found.get(&Measure::Prevalence));
+        let (pooled, mean) = (plain(pooled?), plain(mean?));
+        Some(format!("AP of a random score: {pooled} pooled, {mean} per volume"))
+    })
+}
+
+/// A mean over cases, with their number where fewer have the measure than have a lesion.
+fn per_volume(report: &EvaluationReport, method: &MethodReport, measure: Measure) -> String {
+    let estimate = method.per_volume.get(&measure);
+    let text = with_interval(estimate);
+    let ill = report.cases.iter().filter(|case| !case.is_healthy()).count();
+    match estimate {
+        Some(found) if found.cases < ill => format!("{text} ({} of {ill})", found.cases),
+        _ => text,
+    }
 }
 
 /// Measures of the table of an operating point.
@@ -134,17 +157,18 @@ const AT_GIVEN: [Measure; 7] = [
     Measure::GivenFalsePositives,
 ];
 
+const HEADS: [&str; 7] = [
+    "Dice",
+    "precision",
+    "recall",
+    "HD95 mm",
+    "volume error ml",
+    "lesion recall",
+    "false positives",
+];
+
 /// Measures at one operating point; empty where none was taken.
 fn at_point(report: &EvaluationReport, point: OperatingPoint) -> Table {
-    const HEADS: [&str; 7] = [
-        "Dice",
-        "precision",
-        "recall",
-        "HD95 mm",
-        "volume error ml",
-        "lesion recall",
-        "false positives",
-    ];
     let (title, heads, measures) = match point {
         OperatingPoint::OtherCases => {
             ("at the threshold of the other cases, per volume", &HEADS[1..], &AT_OTHERS[..])
@@ -156,17 +180,19 @@ fn at_point(report: &EvaluationReport, point: OperatingPoint) -> Table {
         ),
     };
     let mut table = Table::new(title, ["method"].iter().chain(heads).copied());
-    for method in report.methods.iter().filter(|method| method.lesions.contains_key(&point)) {
+    // Each method that was measured has the point, or none has.
+    let taken = report.methods.iter().any(|method| method.case_lesions.contains_key(&point));
+    for method in report.methods.iter().filter(|_| taken) {
         add_row(&mut table, method, || {
-            let value = |measure| with_interval(method.per_volume.get(measure));
-            measures.iter().map(value).collect()
+            measures.iter().map(|&measure| per_volume(report, method, measure)).collect()
         });
     }
     table
 }
 
 fn comparisons(report: &EvaluationReport) -> Table {
-    let heads = ["difference of", "measure", "mean over cases", "wins : losses", "p", "p (Holm)"];
+    let heads =
+        ["difference of", "measure", "mean over subjects", "wins : losses", "p", "p (Holm)"];
     let mut table = Table::new("methods against each other, on the same cases", heads);
     for comparison in &report.comparisons {
         let paired = &comparison.paired;
@@ -181,27 +207,35 @@ fn comparisons(report: &EvaluationReport) -> Table {
             comparison.measure.heading().to_owned(),
             with_interval(Some(&difference)),
             format!("{} : {}", paired.wins, paired.losses),
-            number(paired.p),
-            number(comparison.p_holm),
+            p_value(paired.p),
+            p_value(comparison.p_holm),
         ]);
+    }
+    let first = report.methods.first().map_or("", |method| method.name.as_str());
+    for method in &report.methods {
+        if let Some(reason) = &method.not_measured {
+            table.add([format!("{first} − {}", method.name), reason.clone()]);
+        }
     }
     table
 }
 
 /// AP of every method, case by case.
 fn precision_by_case(report: &EvaluationReport) -> Table {
-    let measured: Vec<&MethodReport> =
-        report.methods.iter().filter(|method| method.not_measured.is_none()).collect();
     let heads = ["case", "lesions", "ml", "prevalence"].map(str::to_owned);
-    let heads = heads.into_iter().chain(measured.iter().map(|method| method.name.clone()));
+    let heads = heads.into_iter().chain(report.methods.iter().map(|method| method.name.clone()));
     let mut table = Table::new("AP by case", heads);
     for (index, case) in report.cases.iter().enumerate() {
         let of = |method: &MethodReport, measure| cell(method.cases.get(index)?.get(measure));
-        let prevalence = measured.first().and_then(|method| of(method, Measure::Prevalence));
+        let prevalence = report.methods.iter().find_map(|method| of(method, Measure::Prevalence));
         let facts = [case.name.clone(), case.lesions.to_string(), ml(case)];
-        let precisions = measured.iter().map(|method| of(method, Measure::Ap));
-        let cells = std::iter::once(prevalence).chain(precisions);
-        table.add(facts.into_iter().chain(cells.map(Option::unwrap_or_default)));
+        let precision = |method: &MethodReport| match method.not_measured {
+            Some(_) => "not measured".to_owned(),
+            None => of(method, Measure::Ap).unwrap_or_else(|| "-".to_owned()),
+        };
+        let precisions = report.methods.iter().map(precision);
+        let cells = std::iter::once(prevalence.unwrap_or_default()).chain(precisions);
+        table.add(facts.into_iter().chain(cells));
     }
     table
 }
@@ -288,7 +322,10 @@ fn whole_scans(report: &EvaluationReport) -> Table {
     let title =
         format!("whole scans, lesion against healthy (AP of a random score: {})", number(share));
     let mut table = Table::new(title, ["method", "score of a scan", "AUROC", "AP"]);
-    for method in &report.methods {
+    for method in report.methods.iter().filter(|_| first.is_some()) {
+        if method.not_measured.is_some() {
+            add_row(&mut table, method, Vec::new);
+        }
         for found in &method.image_level {
             let [auroc, ap] =
                 [&found.auroc, &found.average_precision].map(|e| with_interval(Some(e)));
@@ -319,58 +356,4 @@ fn by_protocol(report: &EvaluationReport) -> Table {
         table.add(std::iter::once(name).chain(report.methods.iter().map(cell)));
     }
     table
-}
-
-fn with_interval(estimate: Option<&Estimate>) -> String {
-    let Some(estimate) = estimate else { return "-".to_owned() };
-    match (estimate.low, estimate.high) {
-        (Some(low), Some(high)) => {
-            format!("{} [{}, {}]", plain(estimate), number(low), number(high))
-        }
-        _ => plain(estimate),
-    }
-}
-
-fn plain(estimate: &Estimate) -> String {
-    number(estimate.value)
-}
-
-fn cell(value: Option<f64>) -> Option<String> {
-    value.map(number)
-}
-
-/// Three digits: `.123`, `1.23`, `12.3`, `123`.
-fn number(value: f64) -> String {
-    let decimals = match value.abs() {
-        size if size < 1.0 => 3,
-        size if size < 10.0 => 2,
-        size if size < 100.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.decimals$}");
-    match text.strip_prefix("0.").map(|rest| format!(".{rest}")) {
-        Some(short) => short,
-        None => text
-            .strip_prefix("-0.")
-            .map_or_else(|| text.replace('-', "−"), |rest| format!("−.{rest}")),
-    }
-}
-
-fn ml(case: &CaseFacts) -> String {
-    number(case.lesion_ml)
-}
-
-fn volume(mm3: f64) -> String {
-    if mm3 < 1000.0 { format!("{mm3} mm³") } else { format!("{} ml", mm3 / 1000.0) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_three_digits() {
-        let found = [0.1234, 1.0, -0.05, 12.34, 1234.5, -3.456].map(number);
-        assert_eq!(found, [".123", "1.00", "−.050", "12.3", "1234", "−3.46"]);
-    }
 }
