@@ -27,6 +27,16 @@ pub struct TissueLevels {
 }
 
 impl TissueLevels {
+    /// Whether grey matter is brighter than fluid, and all levels are finite.
+    fn are_apart(&self) -> bool {
+        self.white.is_finite() && self.noise.is_finite() && self.grey > self.fluid
+    }
+
+    /// Whether fluid and noise are above 0, so that intensities have a finite ratio to them.
+    pub(crate) fn have_ratios(&self) -> bool {
+        self.fluid > 0.0 && self.noise > 0.0
+    }
+
     /// Share of tissue in a voxel of this level: 0 in fluid, 1 in grey and white matter.
     ///
     /// It rises from a fifth to seven tenths of the way from fluid to grey matter (ours): noise leaves both ends alone.
@@ -173,7 +183,8 @@ fn levels(
         (ok != 0 && f64::from(median) > 0.5 * (grey + white)).then_some(flat - median)
     });
     let noise = robust_deviation(bright.into_iter().flatten());
-    Some(TissueLevels { fluid, grey, white, noise })
+    let levels = TissueLevels { fluid, grey, white, noise };
+    levels.are_apart().then_some(levels)
 }
 
 /// The fifth part of the way through the dark voxels deeper than 15 mm: the ventricles, without their partial volume.
@@ -190,4 +201,19 @@ fn fluid_level(
     });
     let dark = sorted(dark.map(|((value, _), _)| *value));
     (dark.len() >= 30).then(|| quantile(&dark, 0.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_without_a_finite_ratio_are_found() {
+        let good = TissueLevels { fluid: 20.0, grey: 60.0, white: 100.0, noise: 2.0 };
+        assert!(good.are_apart() && good.have_ratios());
+        assert!(!TissueLevels { fluid: 60.0, ..good }.are_apart());
+        assert!(!TissueLevels { grey: f64::NAN, ..good }.are_apart());
+        assert!(!TissueLevels { fluid: 0.0, ..good }.have_ratios());
+        assert!(!TissueLevels { noise: 0.0, ..good }.have_ratios());
+    }
 }

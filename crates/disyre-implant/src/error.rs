@@ -81,6 +81,14 @@ pub enum ImplantError {
         /// The scan.
         name: String,
     },
+    /// Fluid or noise of a scan is 0, so that nothing has a finite ratio to it.
+    #[error(
+        "the fluid or the noise of {name} is 0, so lesions have no ratio to it; give a scan that was neither clipped nor denoised"
+    )]
+    NoRatios {
+        /// The scan.
+        name: String,
+    },
     /// No place was found for a lesion.
     #[error(
         "no place was found for {kind} in {name} in {attempts} attempts; lower least_parenchyma, or widen size_ml"

@@ -84,7 +84,7 @@ impl LesionStatistics {
     /// from `cases.csv` (columns `case`, `pathology`) in the folder or above it.
     ///
     /// # Errors
-    /// [`ImplantError::NoCases`]; those of reading, of bias correction and of registration.
+    /// [`ImplantError::NoCases`]; [`ImplantError::NoRatios`]; those of reading, of bias correction and of registration.
     pub fn measure(folder: &Path, config: &MeasureConfig) -> Result<Self, ImplantError> {
         let pathologies = pathologies(folder)?;
         let cases = cases(folder)?;
@@ -134,7 +134,7 @@ impl LesionStatistics {
     /// SHA-256 of the table as JSON without line breaks.
     ///
     /// # Errors
-    /// [`ImplantError::Json`] for a table with a number that is not finite.
+    /// [`ImplantError::Json`] for a table that JSON cannot hold.
     pub fn sha256(&self) -> Result<String, ImplantError> {
         let json = serde_json::to_vec(self).map_err(|source| ImplantError::Json {
             path: "the table of lesions".into(),
@@ -202,6 +202,9 @@ pub(crate) fn measure_scan(
     template: &Template,
 ) -> Result<Vec<LesionMeasurement>, ImplantError> {
     let brain = Brain::new(case, volume, mask.clone(), Some(lesion.view()), &config.n4)?;
+    if !brain.levels.have_ratios() {
+        return Err(ImplantError::NoRatios { name: case.to_owned() });
+    }
     let registrar = RegisterConfig::default().build()?;
     let registration =
         registrar.register_excluding(template, volume, Some(mask.view()), lesion.view())?;

@@ -84,5 +84,6 @@ fn the_stored_table_tells_the_pathologies_apart() {
     let (sclerosis, bright_sclerosis) = share("MS", 0.0);
     assert!(gliomas >= 7 && sclerosis >= 20, "{gliomas} {sclerosis}");
     assert!(bright_gliomas < 0.5 && bright_sclerosis < 0.3);
+    assert!(table.lesions.iter().all(|row| row.edge_mm.is_none_or(|edge| edge < 5.0)));
     assert!(table.lesions.iter().all(|row| row.quantiles.is_sorted() && row.quantiles.len() == 21));
 }
