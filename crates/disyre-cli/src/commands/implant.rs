@@ -36,7 +36,7 @@ Healthy scans whose registration to MNI space is doubtful are left out and named
 #[command(after_help = OUTPUTS)]
 pub(crate) struct Implant {
     /// Healthy scans, T1-weighted and skull-stripped, or folders of them
-    #[arg(long, value_name = "FILE|DIR", num_args = 1.., required_unless_present = "lesions")]
+    #[arg(long, value_name = "FILE|DIR", num_args = 1.., required_unless_present = "lesions", requires = "shapes")]
     healthy: Vec<PathBuf>,
     /// Real lesion cases to measure, CASE/CASE_{t1,mask,brain}.nii.gz, or a table that was measured [default: the table
     /// of the program, of nine cases]
@@ -122,13 +122,13 @@ impl Implant {
         Ok(lists.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// Makes the cases of one healthy scan.
+    /// Makes the cases of one healthy scan; one that fails does not keep the others from being made.
     fn cases(
         &self,
         implanter: &Implanter,
         path: &Path,
         numbers: &[usize],
-    ) -> Result<Vec<CaseRow>, CliError> {
+    ) -> Result<Vec<Result<CaseRow, CliError>>, CliError> {
         let host = Host::read(path, &implanter.statistics().measure.n4)?;
         if !host.verdict().is_good() {
             return Err(CliError::DoubtfulHost { verdict: host.verdict().to_string() });
@@ -140,7 +140,7 @@ impl Implant {
             self.write(&host, &case, &recipe, &implanted)?;
             Ok(row(&recipe))
         };
-        numbers.iter().map(make).collect()
+        Ok(numbers.iter().map(make).collect())
     }
 
     fn write(
@@ -175,13 +175,16 @@ impl Implant {
     /// Writes the lists of the cases that were made, and reports those that were not.
     fn finish(
         &self,
-        made: Vec<(PathBuf, Result<Vec<CaseRow>, CliError>)>,
+        made: Vec<(PathBuf, Result<Vec<Result<CaseRow, CliError>>, CliError>)>,
         count: usize,
     ) -> Result<(), CliError> {
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
         for (path, made) in made {
             match made {
-                Ok(made) => rows.extend(made),
+                Ok(made) => made.into_iter().for_each(|made| match made {
+                    Ok(row) => rows.push(row),
+                    Err(error) => failed.push((path.clone(), error)),
+                }),
                 Err(CliError::DoubtfulHost { verdict }) => {
                     eprintln!("left out: {}: its registration is {verdict}", path.display());
                 }

@@ -6,6 +6,7 @@ mod devices;
 mod errors;
 mod evaluation;
 mod experiment;
+mod implant;
 mod pipeline;
 mod support;
 mod synth;
