@@ -19,17 +19,32 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_shapes(&[
+            ("acute/large.nii.gz", [32.0, -20.0, 28.0], [22.0, 16.0, 18.0]),
+            ("acute/middle.nii.gz", [-30.0, 10.0, 30.0], [13.0, 9.0, 10.0]),
+            ("acute/small.nii.gz", [26.0, -32.0, 30.0], [4.0, 5.0, 4.0]),
+            ("chronic/large.nii.gz", [-36.0, -24.0, 26.0], [18.0, 14.0, 16.0]),
+        ])
+    }
+
+    /// The same scan, with shapes that lie over the body of a lateral ventricle.
+    #[allow(dead_code, reason = "one of two tests' files uses it")]
+    pub(crate) fn over_a_ventricle() -> Self {
+        let [centre, radii] = [[18.0, -12.0, 22.0], [22.0, 20.0, 16.0]];
+        Self::with_shapes(&[
+            ("acute/ventricle.nii.gz", centre, radii),
+            ("chronic/ventricle.nii.gz", centre, radii),
+        ])
+    }
+
+    /// The scan, and ellipsoids of these names, centres and radii in MNI millimetres.
+    fn with_shapes(shapes: &[(&str, [f64; 3], [f64; 3])]) -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
         for folder in ["healthy", "shapes/acute", "shapes/chronic"] {
             fs::create_dir_all(world.at(folder)).unwrap();
         }
         write_brain(&world.host(), Key::new(5));
-        for (name, centre, radii) in [
-            ("acute/large.nii.gz", [32.0, -20.0, 28.0], [22.0, 16.0, 18.0]),
-            ("acute/middle.nii.gz", [-30.0, 10.0, 30.0], [13.0, 9.0, 10.0]),
-            ("acute/small.nii.gz", [26.0, -32.0, 30.0], [4.0, 5.0, 4.0]),
-            ("chronic/large.nii.gz", [-36.0, -24.0, 26.0], [18.0, 14.0, 16.0]),
-        ] {
+        for &(name, centre, radii) in shapes {
             write_ellipsoid(&world.at("shapes").join(name), centre, radii);
         }
         world
@@ -61,6 +76,19 @@ impl World {
     }
 }
 
+/// The shading of the scan, by voxel (z, y, x).
+fn shading([z, y, x]: [usize; 3]) -> f32 {
+    1.0 + 0.002 * (y as f32 - 50.0) - 0.001 * (x as f32 + z as f32 - 80.0)
+}
+
+/// The scan without it.
+#[allow(dead_code, reason = "one of two tests' files uses it")]
+pub(crate) fn without_shading(scan: &Array3<f32>) -> Array3<f32> {
+    let mut flat = scan.clone();
+    flat.indexed_iter_mut().for_each(|((z, y, x), value)| *value /= shading([z, y, x]));
+    flat
+}
+
 /// The template's brain with a shading and noise, in levels of 1 to 255.
 fn write_brain(path: &Path, key: Key) {
     let template = Template::mni152().unwrap();
@@ -72,8 +100,7 @@ fn write_brain(path: &Path, key: Key) {
     {
         let noise: f32 = StandardNormal.sample(&mut rng);
         if inside != 0 {
-            let shading = 1.0 + 0.002 * (y as f32 - 50.0) - 0.001 * (x as f32 + z as f32 - 80.0);
-            let value = 180.0 * shading * value / greatest + 2.5 * noise;
+            let value = 180.0 * shading([z, y, x]) * value / greatest + 2.5 * noise;
             *level = value.round().clamp(1.0, 255.0) as u8;
         }
     }
