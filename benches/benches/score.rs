@@ -12,8 +12,9 @@ fn metrics(c: &mut Criterion) {
     group.sample_size(10);
     for (size, count) in [("100k", 100_000), ("10M", 10_000_000)] {
         group.throughput(Throughput::Elements(count as u64));
-        for (variant, background) in [("distinct", 0.0), ("background", 0.8)] {
-            let (scores, labels) = voxels(count, background);
+        let variants = [("distinct", 0.0, 0.02), ("background", 0.8, 0.02), ("lesions", 0.0, 0.15)];
+        for (variant, background, lesion) in variants {
+            let (scores, labels) = voxels(count, background, lesion);
             group.bench_function(format!("rank/{variant}/{size}"), |b| {
                 time(b, || RankedScores::new(black_box(&scores), &labels));
             });
@@ -23,7 +24,7 @@ fn metrics(c: &mut Criterion) {
 }
 
 fn published(c: &mut Criterion) {
-    let (scores, labels) = voxels(1_000_000, 0.5);
+    let (scores, labels) = voxels(1_000_000, 0.5, 0.02);
     let mut group = c.benchmark_group("score");
     group.throughput(Throughput::Elements(reference::VOXELS_PER_VOLUME as u64));
     let draw =

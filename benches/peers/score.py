@@ -3,7 +3,8 @@
     printf 'go\\nquit\\n' | python score.py --scan FILE --threads 2
 
 The work is ours: from unsorted scores (float32) and labels (uint8) in memory to the average precision. The file is one
-that `benches/src/bin/score.rs` writes. scikit-learn uses one thread whatever `--threads` says.
+that `benches/src/bin/score.rs` writes. scikit-learn uses one thread whatever `--threads` says. With `--value` it prints
+the average precision instead.
 """
 
 import argparse
@@ -31,8 +32,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scan", required=True)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--value", action="store_true")
     arguments = parser.parse_args()
     scores, labels = read(arguments.scan)
+    if arguments.value:
+        print(repr(float(average_precision_score(labels, scores))))
+        return
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "quit":

@@ -78,12 +78,12 @@ pub fn time<T, E: Debug>(bencher: &mut Bencher<'_>, mut operation: impl FnMut() 
     bencher.iter(|| operation().expect("a benchmarked operation succeeds"));
 }
 
-/// Scores and labels: a share of background with score 0, and 2 % lesion in the rest.
-pub fn voxels(count: usize, background: f32) -> (Vec<f32>, Vec<u8>) {
+/// Scores and labels: a share of background with score 0, and a share of lesion in the rest.
+pub fn voxels(count: usize, background: f32, lesion: f32) -> (Vec<f32>, Vec<u8>) {
     let mut rng = key("score").rng();
     (0..count)
         .map(|_| {
-            let lesion = rng.random::<f32>() < 0.02;
+            let lesion = rng.random::<f32>() < lesion;
             let score =
                 rng.random::<f32>() * rng.random::<f32>() + 0.3 * f32::from(u8::from(lesion));
             if rng.random::<f32>() < background { (0.0, 0) } else { (score, u8::from(lesion)) }

@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     Died { command: String, status: String, errors: String },
     /// A timed program broke the protocol.
     Answer { command: String, line: String },
+    /// Two programs compute different values of the same.
+    Differ { what: String, values: [f64; 2] },
     /// Kernels that spill registers.
     Spills { kernels: Vec<String> },
     /// One step of CI failed.
@@ -63,6 +65,9 @@ impl fmt::Display for Failure {
             }
             Self::Answer { command, line } => {
                 write!(f, "`{command}` answered `{line}`, which no program that is timed may")
+            }
+            Self::Differ { what, values: [ours, theirs] } => {
+                write!(f, "{what}: ours is {ours}, theirs {theirs}; one of the two is wrong")
             }
             Self::Spills { kernels } => write!(
                 f,
