@@ -1,11 +1,11 @@
 //! Brain masks, and files that lie on the grid of a scan.
 use std::path::Path;
 
-use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::{Grid, Volume};
 
 use crate::affine::corner_distance_mm;
-use crate::{Scan, VolumeError};
+use crate::{Scan, ScanHeader, VolumeError};
 
 /// Mask that is 1 where a voxel is not 0: the brain of a skull-stripped scan.
 pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
@@ -32,13 +32,27 @@ pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
 /// # Errors
 /// As [`read_mask`].
 pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
-    const TOLERANCE_VOXELS: f64 = 0.05;
     let mask = Scan::read(path)?;
-    let (expected, got) = (&image.volume.grid, &mask.volume.grid);
+    ensure_grid((path, &mask.volume.grid), (image.path(), &image.volume.grid))?;
+    Ok(mask.volume)
+}
+
+/// Checks by headers alone that a mask lies on the grid of an image, before either is read in whole.
+///
+/// # Errors
+/// [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], with the tolerance of [`read_mask`].
+pub fn ensure_mask_fits(mask: &ScanHeader, image: &ScanHeader) -> Result<(), VolumeError> {
+    ensure_grid((mask.path(), mask.grid()), (image.path(), image.grid()))
+}
+
+/// Checks that a mask lies on the grid of an image; each with its file.
+fn ensure_grid(mask: (&Path, &Grid), image: (&Path, &Grid)) -> Result<(), VolumeError> {
+    const TOLERANCE_VOXELS: f64 = 0.05;
+    let ((path, got), (of, expected)) = (mask, image);
     if expected.shape != got.shape {
         return Err(VolumeError::MaskShape {
             mask: path.to_owned(),
-            image: image.path().to_owned(),
+            image: of.to_owned(),
             expected: expected.shape,
             got: got.shape,
         });
@@ -48,20 +62,19 @@ pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
     if distance_mm > TOLERANCE_VOXELS * side {
         return Err(VolumeError::MaskAffine {
             mask: path.to_owned(),
-            image: image.path().to_owned(),
+            image: of.to_owned(),
             expected: Box::new(expected.affine),
             got: Box::new(got.affine),
             distance_mm,
         });
     }
-    Ok(mask.volume)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::write_volume;
-    use disyre_core::Grid;
     use disyre_core::ndarray::array;
 
     #[test]
@@ -86,5 +99,7 @@ mod tests {
         // A twentieth of 2 mm is 0.1 mm.
         assert_eq!(read_shifted(0.09).unwrap(), array![[[0, 1]]]);
         assert!(matches!(read_shifted(0.11), Err(VolumeError::MaskAffine { .. })));
+        let by_header = ensure_mask_fits(&ScanHeader::read(&mask).unwrap(), image.header());
+        assert!(matches!(by_header, Err(VolumeError::MaskAffine { .. })));
     }
 }

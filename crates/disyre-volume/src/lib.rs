@@ -37,7 +37,7 @@ mod orientation;
 mod resample;
 mod voxel_box;
 
-pub use brain_mask::{nonzero_mask, read_mask, read_on_grid};
+pub use brain_mask::{ensure_mask_fits, nonzero_mask, read_mask, read_on_grid};
 pub use error::{AffineSource, VolumeError};
 pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use names::{
