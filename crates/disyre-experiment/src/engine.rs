@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disyre::diffusion::TrainEvent;
 
+use crate::error::with_causes;
 use crate::{
-    CaseTask, ExperimentError, ModelSource, Plan, Progress, Results, Run, RunMeasures, RunState,
-    SetMeasures, Store, TestSet, TrainingEnd, TrainingTask, Worker,
+    CaseTask, ExperimentError, FailedRun, ModelSource, Plan, Program, Progress, Provenance,
+    Results, Run, RunMeasures, RunState, SetMeasures, Store, TestSet, TrainingEnd, TrainingTask,
+    Worker,
 };
 
 /// Goes through the runs of a plan.
@@ -18,12 +20,14 @@ pub struct Engine<'a> {
     pub plan: &'a Plan,
     /// Where they are kept.
     pub store: &'a Store,
+    /// The program that runs, which provenance names.
+    pub program: &'a Program,
     /// Set to true from another thread, it ends the work: a training after its step, with a checkpoint, a detection
     /// after its case.
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// What happens in an experiment, in order.
+/// Steps of an experiment, in order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -47,6 +51,11 @@ pub enum Event<'a> {
         /// Of how many.
         of: usize,
     },
+    /// Results or a plot could not be written; the runs go on.
+    NotWritten {
+        /// The reason.
+        error: &'a ExperimentError,
+    },
     /// A run failed; the others go on.
     Failed {
         /// The run.
@@ -63,24 +72,25 @@ pub struct Outcome {
     pub results: Results,
     /// Names of the runs that failed, with the reasons.
     pub failed: Vec<(String, ExperimentError)>,
+    /// Plots that could not be drawn.
+    pub not_drawn: Vec<ExperimentError>,
 }
 
 impl Engine<'_> {
     /// Does all runs that the store does not hold, and writes the results after each.
     ///
-    /// A run that fails does not keep the others from being done.
+    /// Neither a run that fails nor results that cannot be written keep the other runs from being done.
     ///
     /// # Errors
     /// [`ExperimentError::Changed`] before any work; [`ExperimentError::Stopped`] where somebody asked for the end;
-    /// files of the store that cannot be written or read.
+    /// files of the store that cannot be written or read; at the end, results that cannot be written.
     pub fn run(
         &self,
         worker: &mut dyn Worker,
         observer: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Outcome, ExperimentError> {
         let runs = &self.plan.runs;
-        let mut states =
-            runs.iter().map(|run| self.store.begin(run)).collect::<Result<Vec<_>, _>>()?;
+        let mut states = runs.iter().map(|run| self.state(run)).collect::<Result<Vec<_>, _>>()?;
         let (mut failed, mut trainings) = (Vec::new(), HashMap::new());
         for (index, run) in runs.iter().enumerate() {
             let finished = states[index] != RunState::Open;
@@ -92,7 +102,9 @@ impl Engine<'_> {
                 Ok(measures) => {
                     self.store.finish(run, &measures)?;
                     states[index] = RunState::Finished(measures);
-                    self.write_results(&states)?;
+                    if let Err(error) = self.write_results(&states, &failed) {
+                        observer(&Event::NotWritten { error: &error });
+                    }
                 }
                 Err(error @ ExperimentError::Stopped { .. }) => return Err(error),
                 Err(error) => {
@@ -101,18 +113,36 @@ impl Engine<'_> {
                 }
             }
         }
-        Ok(Outcome { results: self.write_results(&states)?, failed })
+        let (results, not_drawn) = self.write_results(&states, &failed)?;
+        not_drawn.iter().for_each(|error| observer(&Event::NotWritten { error }));
+        Ok(Outcome { results, failed, not_drawn })
     }
 
-    /// Summarises the runs that are finished.
-    fn write_results(&self, states: &[RunState]) -> Result<Results, ExperimentError> {
+    /// State of a run, its measures under the label that its row has now.
+    fn state(&self, run: &Run) -> Result<RunState, ExperimentError> {
+        let mut state = self.store.state(run)?;
+        if let RunState::Finished(measures) = &mut state {
+            measures.row = self.plan.rows[run.row].label.clone();
+        }
+        Ok(state)
+    }
+
+    /// Summarises the runs that are finished; the plots that could not be drawn are named.
+    fn write_results(
+        &self,
+        states: &[RunState],
+        failed: &[(String, ExperimentError)],
+    ) -> Result<(Results, Vec<ExperimentError>), ExperimentError> {
         let measures = states.iter().filter_map(|state| match state {
             RunState::Finished(measures) => Some(measures.clone()),
             RunState::Open => None,
         });
-        let results = Results::new(self.plan, measures.collect())?;
-        results.write(self.plan, self.store)?;
-        Ok(results)
+        let failed = failed
+            .iter()
+            .map(|(run, error)| FailedRun { run: run.clone(), reason: with_causes(error) });
+        let results = Results::new(self.plan, measures.collect(), failed.collect())?;
+        let not_drawn = results.write(self.plan, self.store)?;
+        Ok((results, not_drawn))
     }
 
     /// Trains, if its model is not there, then maps and measures the cases. `trainings` are those that failed, by name
@@ -125,29 +155,35 @@ impl Engine<'_> {
         observer: &mut dyn FnMut(&Event<'_>),
     ) -> Result<RunMeasures, ExperimentError> {
         let folder = self.store.model(run);
+        let mut programs = self.store.begin(run, self.program)?;
         if let ModelSource::Trained(id) = &run.model {
             if let Some(first) = trainings.get(id) {
                 return Err(ExperimentError::SharedTraining { run: first.clone() });
             }
-            let trained = self.train(run, &folder, worker, observer);
-            if !matches!(trained, Ok(()) | Err(ExperimentError::Stopped { .. })) {
+            let trained = self.train(run, id, &folder, worker, observer);
+            if !matches!(trained, Ok(_) | Err(ExperimentError::Stopped { .. })) {
                 trainings.insert(id.clone(), run.name.clone());
             }
-            trained?;
+            let trained = trained?;
+            programs.retain(|program| !trained.contains(program));
+            programs.splice(..0, trained);
         }
-        self.measure(run, &folder, worker, observer)
+        self.measure(run, &folder, programs, worker, observer)
     }
 
+    /// Trains a model, and returns the programs that did.
     fn train(
         &self,
         run: &Run,
+        id: &str,
         folder: &Path,
         worker: &mut dyn Worker,
         observer: &mut dyn FnMut(&Event<'_>),
-    ) -> Result<(), ExperimentError> {
-        let task = TrainingTask { config: &run.config, healthy: &self.plan.data.healthy, folder };
+    ) -> Result<Vec<Program>, ExperimentError> {
+        self.store.note_training(id, self.program, false)?;
+        let task = TrainingTask { config: &run.config, healthy: &run.healthy, folder };
         match worker.train(&task, &mut |event| observer(&Event::Training(event)))? {
-            TrainingEnd::Finished => Ok(()),
+            TrainingEnd::Finished => self.store.note_training(id, self.program, true),
             TrainingEnd::Stopped { step } => {
                 let (run, progress) = (run.name.clone(), Progress::Steps(step));
                 Err(ExperimentError::Stopped { run, progress })
@@ -159,6 +195,7 @@ impl Engine<'_> {
         &self,
         run: &Run,
         model: &Path,
+        programs: Vec<Program>,
         worker: &mut dyn Worker,
         observer: &mut dyn FnMut(&Event<'_>),
     ) -> Result<RunMeasures, ExperimentError> {
@@ -181,7 +218,7 @@ impl Engine<'_> {
                 ModelSource::Trained(id) => Some(id.clone()),
                 ModelSource::Finished(_) => None,
             },
-            provenance: run.provenance.clone(),
+            provenance: Provenance { programs, ..run.provenance.clone() },
             test_sets,
         })
     }

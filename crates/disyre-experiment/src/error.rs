@@ -45,7 +45,7 @@ pub enum ExperimentError {
     Key {
         /// The key, as in the file.
         key: String,
-        /// What it may hold.
+        /// Values that it may hold.
         expected: &'static str,
     },
     /// Settings of a row are not those of a run.
@@ -84,6 +84,40 @@ pub enum ExperimentError {
         /// Name of the folder.
         name: String,
     },
+    /// Two test sets would have one folder.
+    #[error(
+        "the test sets {first:?} and {second:?} would share the folder {name}; give them other names"
+    )]
+    SameSet {
+        /// Name of the first.
+        first: String,
+        /// Name of the second.
+        second: String,
+        /// Name of the folder.
+        name: String,
+    },
+    /// A name of the file cannot become the name of a folder or file.
+    #[error(
+        "{what} {name:?} gives no name of a folder; it needs letters or digits, and {most} bytes at most"
+    )]
+    Name {
+        /// The kind of name.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Greatest length of the folder's name.
+        most: usize,
+    },
+    /// A row trains on folders that are not there.
+    #[error(
+        "row {row:?} trains on {name:?}, which is no name of a folder of data.healthy; give one of them that name"
+    )]
+    NoHealthy {
+        /// Label of the row.
+        row: String,
+        /// The name.
+        name: String,
+    },
     /// The reference is no row.
     #[error("reference is {reference:?}, which is no row; the rows are {}", rows.join(", "))]
     NoReference {
@@ -101,7 +135,7 @@ pub enum ExperimentError {
         taken: Vec<&'static str>,
     },
     /// A list of cases could not be understood.
-    #[error("{} is not a list of cases; expected the columns scan,label or scan,label,mask", path.display())]
+    #[error("{} is not a list of cases; expected the columns scan,label and perhaps mask,subject", path.display())]
     Cases {
         /// The file.
         path: PathBuf,
@@ -149,7 +183,7 @@ pub enum ExperimentError {
     Changed {
         /// Folder of the run.
         folder: PathBuf,
-        /// What was different.
+        /// The difference.
         change: Change,
     },
     /// A file of the store is damaged.
@@ -174,6 +208,14 @@ pub enum ExperimentError {
         /// Name of the other run.
         run: String,
     },
+    /// A record or a result cannot be written as text.
+    #[error("cannot write {what} as text")]
+    Serialize {
+        /// The record.
+        what: &'static str,
+        /// The reason.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A plot could not be drawn.
     #[error("cannot draw {}", path.display())]
     Plot {
@@ -184,7 +226,7 @@ pub enum ExperimentError {
     },
 }
 
-/// What differs between a run in the store and one of the same name in the file.
+/// Difference between a run in the store and one of the same name in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -238,6 +280,13 @@ impl ExperimentError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// For `map_err` on records that become text.
+    pub(crate) fn serialize<E: StdError + Send + Sync + 'static>(
+        what: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Serialize { what, source: Box::new(source) }
+    }
+
     /// For `map_err` on the contents of files of the store.
     pub(crate) fn damaged<E: StdError + Send + Sync + 'static>(
         path: &Path,
@@ -245,4 +294,15 @@ impl ExperimentError {
         let path = path.to_owned();
         move |source| Self::Damaged { path, source: Box::new(source) }
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn with_causes(error: &ExperimentError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::ExperimentError;
 
-/// What an experiment asks, on which data, and which settings its rows have.
+/// The question of an experiment, its data, and the settings of its rows.
 ///
 /// Paths are relative to the file; [`read`](Self::read) resolves them.
 ///
@@ -39,7 +39,7 @@ use crate::ExperimentError;
 pub struct ExperimentFile {
     /// Heading of the results.
     pub title: String,
-    /// What the experiment is to answer.
+    /// The question that it is to answer.
     pub question: String,
     /// Seeds that each row is run with; default: 0. A finished model has none.
     #[serde(default)]
@@ -73,8 +73,9 @@ pub struct DataFiles {
     /// Healthy scans to train on; none for a finished model.
     #[serde(default)]
     pub healthy: Vec<HealthyFolder>,
-    /// Each set of test cases by name: a CSV file with the columns `scan,label[,mask]`, paths relative to it. A case
-    /// without a label is a healthy scan; without a brain mask, the brain is where the scan is not 0.
+    /// Each set of test cases by name: a CSV file with the columns `scan,label[,mask][,subject]`, paths relative to it;
+    /// a column `score` is ignored. A case without a label is a healthy scan; without a brain mask, the brain is where
+    /// the scan is not 0; without a subject, the name of the scan says whose it is.
     pub test_sets: BTreeMap<String, PathBuf>,
 }
 
@@ -84,6 +85,9 @@ pub struct DataFiles {
 pub struct HealthyFolder {
     /// The folder.
     pub folder: PathBuf,
+    /// Name by which rows choose it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// n ≥ 2: every n-th scan by name (the n-th, the 2n-th, …) is left out; default: all train.
     #[serde(default)]
     pub hold_out_every: Option<usize>,
@@ -130,7 +134,7 @@ pub struct Axis {
     pub key: String,
     /// Its values.
     pub values: Vec<Value>,
-    /// What each value is called in labels of rows; default: the last part of the key, `=` and the value.
+    /// Name of each value in labels of rows; default: the last part of the key, `=` and the value.
     #[serde(default)]
     pub labels: Vec<String>,
 }
@@ -147,6 +151,12 @@ pub struct RowSettings {
     /// Dotted names of optional settings of the base that are taken out.
     #[serde(default)]
     pub unset: Vec<String>,
+    /// Names of the folders of [`DataFiles::healthy`] that it trains on; default: all.
+    #[serde(default)]
+    pub healthy: Vec<String>,
+    /// Folder of a finished model, in place of the base's: a training at another step, or of another site.
+    #[serde(default)]
+    pub model: Option<PathBuf>,
 }
 
 fn default_measures() -> Vec<Measure> {
@@ -175,7 +185,9 @@ impl ExperimentFile {
 
     fn relative_to(mut self, folder: &Path) -> Self {
         let healthy = self.data.healthy.iter_mut().map(|healthy| &mut healthy.folder);
-        let paths = healthy.chain(self.data.test_sets.values_mut()).chain(&mut self.base.model);
+        let models =
+            self.rows.iter_mut().flat_map(|row| &mut row.model).chain(&mut self.base.model);
+        let paths = healthy.chain(self.data.test_sets.values_mut()).chain(models);
         paths.for_each(|path| *path = folder.join(&*path));
         let rows = self.rows.iter_mut().map(|row| &mut row.settings);
         for settings in rows.chain([&mut self.base.settings]) {

@@ -1,5 +1,7 @@
 //! [`Row`]: one combination of settings; the rows of an experiment out of its axes or its list.
 
+use std::path::PathBuf;
+
 use disyre::RunConfig;
 use toml::{Table, Value};
 
@@ -16,6 +18,10 @@ pub struct Row {
     pub settings: Table,
     /// Dotted names of optional settings of the base that are taken out.
     pub unset: Vec<String>,
+    /// Names of the healthy folders that it trains on; none: all.
+    pub healthy: Vec<String>,
+    /// Folder of its finished model; `None`: it is trained.
+    pub model: Option<PathBuf>,
 }
 
 impl Row {
@@ -40,7 +46,7 @@ impl Row {
     pub fn all(file: &ExperimentFile) -> Result<Vec<Self>, ExperimentError> {
         match (file.axes.is_empty(), file.rows.is_empty()) {
             (true, false) => Ok(listed(file)),
-            (false, true) => product(&file.axes),
+            (false, true) => product(file),
             _ => Err(key("axes", "given, or rows, and not both")),
         }
     }
@@ -90,16 +96,23 @@ fn listed(file: &ExperimentFile) -> Vec<Row> {
         values: Vec::new(),
         settings: row.settings.clone(),
         unset: row.unset.clone(),
+        healthy: row.healthy.clone(),
+        model: row.model.clone().or_else(|| file.base.model.clone()),
     };
     file.rows.iter().map(row).collect()
 }
 
-fn product(axes: &[Axis]) -> Result<Vec<Row>, ExperimentError> {
-    let none =
-        Row { label: String::new(), values: Vec::new(), settings: Table::new(), unset: Vec::new() };
-    let mut rows = vec![none];
-    for (index, axis) in axes.iter().enumerate() {
-        check(axis, &axes[..index])?;
+fn product(file: &ExperimentFile) -> Result<Vec<Row>, ExperimentError> {
+    let mut rows = vec![Row {
+        label: String::new(),
+        values: Vec::new(),
+        settings: Table::new(),
+        unset: Vec::new(),
+        healthy: Vec::new(),
+        model: file.base.model.clone(),
+    }];
+    for (index, axis) in file.axes.iter().enumerate() {
+        check(axis, &file.axes[..index])?;
         let with = |row: &Row| -> Vec<Row> {
             (0..axis.values.len()).map(|value| extended(row, axis, value)).collect()
         };

@@ -37,21 +37,26 @@ mod measures;
 mod pipeline;
 mod plan;
 mod plots;
+mod program;
+mod provenance;
 mod results;
 mod store;
 mod worker;
 
-pub use data::{CaseHashes, Data, TestCase, TestSet};
+pub use data::{CaseHashes, Data, HealthyScans, TestCase, TestSet};
 pub use engine::{Engine, Event, Outcome};
 pub use error::{Change, ExperimentError, Progress};
 pub use file::{Axis, Base, DataFiles, ExperimentFile, HealthyFolder, Preset, RowSettings};
 pub use grid::Row;
 pub use measures::{MeasuredCase, RunMeasures, SetMeasures};
 pub use pipeline::Pipeline;
-pub use plan::{FinishedModel, ModelSource, Plan, Provenance, Run};
+pub use plan::{FinishedModel, ModelSource, Plan, Run};
 pub use plots::Plot;
+pub use program::Program;
+pub use provenance::Provenance;
 pub use results::{
-    CaseInfo, Comparison, MeasureResult, Pooled, Results, RowInfo, RowResult, SeedMean, SetResult,
+    CaseInfo, Comparison, FailedRun, MeasureResult, OverCases, Pooled, Results, RowInfo, RowResult,
+    SeedMean, SetResult,
 };
 pub use store::{RunState, Store};
 pub use worker::{CaseTask, TrainingEnd, TrainingTask, Worker};

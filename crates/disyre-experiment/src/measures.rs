@@ -53,7 +53,8 @@ pub struct SetMeasures {
 }
 
 impl SetMeasures {
-    /// The cases of a set, each at the threshold that is best on the pooled voxels of the others too.
+    /// The cases of a set, each at the threshold whose mean Dice over the other cases is best too, as `disyre evaluate`
+    /// takes it.
     ///
     /// # Errors
     /// [`ExperimentError::Score`] for counts that cannot be joined.
@@ -63,7 +64,7 @@ impl SetMeasures {
             all.append(counts)?;
         }
         if all.cases() == cases.len() {
-            let left_out = all.thresholds_of_others(Averaging::Pooled);
+            let left_out = all.thresholds_of_others(Averaging::PerVolume);
             for (case, left_out) in cases.iter_mut().zip(left_out) {
                 let values = left_out.iter().flat_map(|left_out| of_others(left_out));
                 case.report.measures.values.extend(values);
@@ -108,7 +109,7 @@ pub struct RunMeasures {
     pub seed: u64,
     /// Name of its model among those of the experiment; `None`: the finished model.
     pub model: Option<String>,
-    /// What the measures depend on.
+    /// All that the measures depend on.
     pub provenance: Provenance,
     /// Its test sets.
     pub test_sets: Vec<SetMeasures>,

@@ -37,9 +37,10 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// What a prepared cohort depends on, besides its files.
+/// Files and settings that a prepared cohort depends on.
 #[derive(Debug, Clone, PartialEq)]
 struct CohortSettings {
+    healthy: Vec<PathBuf>,
     seed: u64,
     prepare: PrepareConfig,
     hold_out: usize,
@@ -48,9 +49,10 @@ struct CohortSettings {
 }
 
 impl CohortSettings {
-    fn of(config: &RunConfig) -> Self {
-        let tissue = &config.tissue;
+    fn of(task: &TrainingTask<'_>) -> Self {
+        let (config, tissue) = (task.config, &task.config.tissue);
         Self {
+            healthy: task.healthy.to_vec(),
             seed: config.seed,
             prepare: config.prepare.clone(),
             hold_out: config.pairs.hold_out,
@@ -113,7 +115,7 @@ impl Worker for Pipeline<'_> {
 
 impl Pipeline<'_> {
     fn cohort(&mut self, task: &TrainingTask<'_>) -> Result<&Cohort, ExperimentError> {
-        let settings = CohortSettings::of(task.config);
+        let settings = CohortSettings::of(task);
         let same = self.cohort.take().filter(|(of, _)| *of == settings);
         let cohort = match same {
             Some((_, cohort)) => cohort,
@@ -156,8 +158,8 @@ fn clear_unless_resumable(folder: &Path) -> Result<(), ExperimentError> {
     Ok(())
 }
 
-/// What the map of a case is held against, on its scan's grid. The brain is its mask, what the skull policy extracts, or
-/// where the scan is not 0; without a label, no voxel is lesion.
+/// Label and brain of a case on its scan's grid. The brain is its mask, the one that the skull policy extracts, or where
+/// the scan is not 0; without a label, no voxel is lesion.
 fn truth(
     case: &TestCase,
     scan: &Scan,

@@ -1,15 +1,15 @@
 //! [`Plan`]: every run of an experiment, its settings checked, before any work.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use disyre::diffusion::sha256_of;
-use disyre::{DetectConfig, HashedFile, HashedFolder, Measure, ModelFolder, RunConfig, TissueKind};
+use disyre::{Measure, ModelFolder, RunConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::grid::changed;
 use crate::measures::TAKEN;
-use crate::{Base, Data, ExperimentError, ExperimentFile, Row, TestSet};
+use crate::provenance::{Hashes, hash_of_cases};
+use crate::{Base, Data, ExperimentError, ExperimentFile, HealthyScans, Provenance, Row};
 
 /// All runs of an experiment: each row with each seed.
 #[derive(Debug, Clone)]
@@ -22,8 +22,10 @@ pub struct Plan {
     pub rows: Vec<Row>,
     /// Index of the row that the others are compared with.
     pub reference: usize,
-    /// The finished model of all rows; `None` where models are trained.
+    /// The finished model of the base; `None` where models are trained, or each row has its own.
     pub model: Option<FinishedModel>,
+    /// The finished model of each row that has one of its own.
+    pub row_models: Vec<Option<FinishedModel>>,
     /// Seeds of each row.
     pub seeds: Vec<u64>,
     /// The runs, by seed and then by row: what all rows need of a seed is prepared once.
@@ -55,7 +57,9 @@ pub struct Run {
     pub config: RunConfig,
     /// Its model.
     pub model: ModelSource,
-    /// What its measures depend on.
+    /// Healthy scans that train its model; none for a finished one.
+    pub healthy: Vec<PathBuf>,
+    /// All that its measures depend on.
     pub provenance: Provenance,
 }
 
@@ -66,22 +70,6 @@ pub enum ModelSource {
     Trained(String),
     /// Finished before.
     Finished(PathBuf),
-}
-
-/// All that the measures of a run depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provenance {
-    /// Version of the program.
-    pub version: String,
-    /// SHA-256 of the settings; files that they name count by their contents.
-    pub settings_sha256: String,
-    /// SHA-256 of settings and data of the training, or of the files of the finished model.
-    pub model_sha256: String,
-    /// SHA-256 of the test cases.
-    pub cases_sha256: String,
-    /// True if maps are kept.
-    pub keep_maps: bool,
 }
 
 impl Plan {
@@ -105,29 +93,96 @@ impl Plan {
         let rows = Row::all(&file)?;
         ensure_taken(&file.measures)?;
         ensure_folders_differ(&rows)?;
-        let base = base_config(&file.base)?;
-        let seeds = seeds(&file, base.seed)?;
-        let configs: Vec<RunConfig> =
-            rows.iter().map(|row| checked(row, &base, &file.base)).collect::<Result<_, _>>()?;
+        ensure_sets_differ(&file)?;
+        let models = Models::open(&rows, &file.base)?;
+        let configs = rows.iter().map(|row| models.config(row, &file.base));
+        let configs: Vec<RunConfig> = configs.collect::<Result<_, _>>()?;
+        let seeds = seeds(&file, &models, configs[0].seed)?;
         let reference = reference(&file, &rows)?;
         let data = Data::read(&file.data)?;
-        ensure_trainable(&file, &data)?;
-        let hashes = Hashes::of(&file, &data)?;
-        let mut runs = Vec::with_capacity(rows.len() * seeds.len());
-        for &seed in &seeds {
-            for (index, (row, config)) in rows.iter().zip(&configs).enumerate() {
-                let config = RunConfig { seed, ..config.clone() };
-                runs.push(hashes.run(index, &folder_name(&row.label), config)?);
+        let runs = runs(&file, &data, &models, &rows, &configs, &seeds)?;
+        let model = file.base.model.as_ref().map(|folder| models.facts(folder)).transpose()?;
+        let own = |row: &Row| row.model.clone().filter(|own| file.base.model.as_ref() != Some(own));
+        let row_models = rows.iter().map(|row| own(row).map(|own| models.facts(&own)).transpose());
+        let row_models = row_models.collect::<Result<_, _>>()?;
+        Ok(Self { file, data, rows, reference, model, row_models, seeds, runs })
+    }
+}
+
+/// All runs, by seed and then by row.
+fn runs(
+    file: &ExperimentFile,
+    data: &Data,
+    models: &Models,
+    rows: &[Row],
+    configs: &[RunConfig],
+    seeds: &[u64],
+) -> Result<Vec<Run>, ExperimentError> {
+    let cases = hash_of_cases(&data.test_sets);
+    let mut runs = Vec::with_capacity(rows.len() * seeds.len());
+    for &seed in seeds {
+        for (index, (row, config)) in rows.iter().zip(configs).enumerate() {
+            let healthy = data.healthy_of(row)?;
+            ensure_trainable(row, &healthy)?;
+            let finished = row.model.as_ref().and_then(|folder| models.finished.get(folder));
+            let hashes = Hashes { healthy: &healthy, finished, cases: &cases };
+            runs.push(hashes.run(index, row, seed, config, file.keep_maps)?);
+        }
+    }
+    Ok(runs)
+}
+
+/// The finished models of an experiment, each opened once, and the settings of trained ones.
+struct Models {
+    preset: RunConfig,
+    finished: BTreeMap<PathBuf, ModelFolder>,
+}
+
+impl Models {
+    /// Opens the models of all rows: all are finished, or none.
+    fn open(rows: &[Row], base: &Base) -> Result<Self, ExperimentError> {
+        if base.model.is_some() && base.preset.is_some() {
+            return Err(key("base", "a preset or a model, not both"));
+        }
+        let folders: BTreeSet<&PathBuf> =
+            rows.iter().filter_map(|row| row.model.as_ref()).chain(&base.model).collect();
+        if !folders.is_empty() && rows.iter().any(|row| row.model.is_none()) {
+            return Err(key("rows: model", "given for all rows or for none"));
+        }
+        let open = |folder: &PathBuf| Ok((folder.clone(), ModelFolder::open(folder)?));
+        let finished = folders.into_iter().map(open).collect::<Result<_, ExperimentError>>()?;
+        Ok(Self { preset: base.preset.unwrap_or_default().config(), finished })
+    }
+
+    /// The settings of a row, in range and such that its finished model may have them.
+    fn config(&self, row: &Row, base: &Base) -> Result<RunConfig, ExperimentError> {
+        let trained = row.model.as_ref().and_then(|folder| self.finished.get(folder));
+        let start = trained.map_or(&self.preset, ModelFolder::config);
+        let config = row.config(&changed("base", start, &base.settings, &base.unset)?)?;
+        let wrong = |error: disyre::Error| ExperimentError::Settings {
+            row: row.label.clone(),
+            source: error.into(),
+        };
+        config.check().map_err(wrong)?;
+        if let Some(model) = trained {
+            let trained = RunConfig { detect: config.detect.clone(), ..model.config().clone() };
+            if let Some(key) = config.first_difference(&trained) {
+                return Err(ExperimentError::DetectionOnly { row: row.label.clone(), key });
             }
         }
-        let model = file.base.model.as_deref().map(FinishedModel::of).transpose()?;
-        Ok(Self { file, data, rows, reference, model, seeds, runs })
+        Ok(config)
+    }
+
+    fn facts(&self, folder: &Path) -> Result<FinishedModel, ExperimentError> {
+        match self.finished.get(folder) {
+            Some(model) => FinishedModel::of(model),
+            None => FinishedModel::of(&ModelFolder::open(folder)?),
+        }
     }
 }
 
 impl FinishedModel {
-    fn of(folder: &Path) -> Result<Self, ExperimentError> {
-        let model = ModelFolder::open(folder)?;
+    fn of(model: &ModelFolder) -> Result<Self, ExperimentError> {
         Ok(Self {
             weights_sha256: model.weights_sha256().to_owned(),
             steps: model.report()?.map(|report| report.steps),
@@ -136,55 +191,32 @@ impl FinishedModel {
     }
 }
 
-/// Settings that the rows change: of a preset or of a finished model, with those of the file.
-fn base_config(base: &Base) -> Result<RunConfig, ExperimentError> {
-    let start = match (&base.model, base.preset) {
-        (Some(_), Some(_)) => return Err(key("base", "a preset or a model, not both")),
-        (Some(folder), None) => ModelFolder::open(folder)?.config().clone(),
-        (None, preset) => preset.unwrap_or_default().config(),
-    };
-    changed("base", &start, &base.settings, &base.unset)
-}
-
-fn seeds(file: &ExperimentFile, of_base: u64) -> Result<Vec<u64>, ExperimentError> {
+fn seeds(
+    file: &ExperimentFile,
+    models: &Models,
+    of_base: u64,
+) -> Result<Vec<u64>, ExperimentError> {
     let mut sorted = file.seeds.clone();
     sorted.sort_unstable();
     if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(key("seeds", "different numbers"));
     }
-    match (file.seeds.is_empty(), &file.base.model) {
+    match (file.seeds.is_empty(), models.finished.is_empty()) {
         (true, _) => Ok(vec![of_base]),
-        (false, Some(_)) => Err(key(
+        (false, false) => Err(key(
             "seeds",
-            "left out where base.model is given: detection draws nothing at random",
+            "left out where the model is finished: detection draws nothing at random",
         )),
-        (false, None) => Ok(file.seeds.clone()),
+        (false, true) => Ok(file.seeds.clone()),
     }
 }
 
-/// The settings of a row, in range and such that the base's model may have them.
-fn checked(row: &Row, base: &RunConfig, of: &Base) -> Result<RunConfig, ExperimentError> {
-    let config = row.config(base)?;
-    let wrong = |error: disyre::Error| ExperimentError::Settings {
-        row: row.label.clone(),
-        source: error.into(),
-    };
-    config.check().map_err(wrong)?;
-    if let Some(folder) = &of.model {
-        let trained = ModelFolder::open(folder)?.config().clone();
-        let trained = RunConfig { detect: config.detect.clone(), ..trained };
-        if let Some(key) = config.first_difference(&trained) {
-            return Err(ExperimentError::DetectionOnly { row: row.label.clone(), key });
-        }
-    }
-    Ok(config)
-}
-
-fn ensure_trainable(file: &ExperimentFile, data: &Data) -> Result<(), ExperimentError> {
-    match (&file.base.model, data.healthy.len()) {
+fn ensure_trainable(row: &Row, healthy: &[&HealthyScans]) -> Result<(), ExperimentError> {
+    let scans: usize = healthy.iter().map(|folder| folder.scans.len()).sum();
+    match (&row.model, scans) {
         (None, 0 | 1) => Err(key("data.healthy", "folders with at least 2 scans to train on")),
         (Some(_), 1..) => {
-            Err(key("data.healthy", "left out where base.model is given: nothing is trained"))
+            Err(key("data.healthy", "left out where the model is finished: nothing is trained"))
         }
         _ => Ok(()),
     }
@@ -199,7 +231,11 @@ fn reference(file: &ExperimentFile, rows: &[Row]) -> Result<usize, ExperimentErr
     rows.iter().position(|row| row.label == *reference).ok_or_else(missing)
 }
 
-/// The label of a row as a name of a folder.
+/// Greatest length in bytes of a row's and of a set's folder: what is added to them stays below 255.
+const LONGEST_ROW: usize = 200;
+const LONGEST_SET: usize = 100;
+
+/// The label of a row, or the name of a set, as a name of a folder.
 pub(crate) fn folder_name(label: &str) -> String {
     let keep = |c: char| if c.is_alphanumeric() || "=._+".contains(c) { c } else { '-' };
     let label = label.replace(" = ", "=");
@@ -222,109 +258,48 @@ fn ensure_taken(measures: &[Measure]) -> Result<(), ExperimentError> {
 }
 
 fn ensure_folders_differ(rows: &[Row]) -> Result<(), ExperimentError> {
-    for (index, row) in rows.iter().enumerate() {
-        let name = folder_name(&row.label);
-        if name.is_empty() {
-            return Err(key("rows: label", "a text with letters or digits"));
+    let labels: Vec<&String> = rows.iter().map(|row| &row.label).collect();
+    match same_folder("the row", &labels, LONGEST_ROW)? {
+        None => Ok(()),
+        Some([first, second]) => {
+            let name = folder_name(&second);
+            Err(ExperimentError::SameRow { first, second, name })
+        }
+    }
+}
+
+fn ensure_sets_differ(file: &ExperimentFile) -> Result<(), ExperimentError> {
+    let names: Vec<&String> = file.data.test_sets.keys().collect();
+    match same_folder("the test set", &names, LONGEST_SET)? {
+        None => Ok(()),
+        Some([first, second]) => {
+            let name = folder_name(&second);
+            Err(ExperimentError::SameSet { first, second, name })
+        }
+    }
+}
+
+/// Two names that would have one folder.
+///
+/// # Errors
+/// [`ExperimentError::Name`] for one that has none.
+fn same_folder(
+    what: &'static str,
+    names: &[&String],
+    most: usize,
+) -> Result<Option<[String; 2]>, ExperimentError> {
+    for (index, &name) in names.iter().enumerate() {
+        let folder = folder_name(name);
+        if folder.is_empty() || folder.len() > most {
+            return Err(ExperimentError::Name { what, name: name.clone(), most });
         }
         // Folders that differ by case alone are one on some systems.
-        let same = |other: &&Row| folder_name(&other.label).to_lowercase() == name.to_lowercase();
-        if let Some(other) = rows[..index].iter().find(same) {
-            let (first, second) = (other.label.clone(), row.label.clone());
-            return Err(ExperimentError::SameRow { first, second, name });
+        let same = |other: &&&String| folder_name(other).to_lowercase() == folder.to_lowercase();
+        if let Some(&other) = names[..index].iter().find(same) {
+            return Ok(Some([other.clone(), name.clone()]));
         }
     }
-    Ok(())
-}
-
-/// What the runs of an experiment share of their provenance.
-struct Hashes<'a> {
-    file: &'a ExperimentFile,
-    healthy: &'a [HashedFile],
-    cases: String,
-    /// Files of the finished model.
-    model: Option<String>,
-}
-
-impl<'a> Hashes<'a> {
-    fn of(file: &'a ExperimentFile, data: &'a Data) -> Result<Self, ExperimentError> {
-        let model = file.base.model.as_deref().map(hash_of_model).transpose()?;
-        Ok(Self {
-            file,
-            healthy: &data.healthy_hashes,
-            cases: hash_of_cases(&data.test_sets),
-            model,
-        })
-    }
-
-    fn run(&self, row: usize, label: &str, config: RunConfig) -> Result<Run, ExperimentError> {
-        let seed = config.seed;
-        let beside = beside(&config)?;
-        let settings = settings_text(&config);
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let model_sha256 = match &self.model {
-            Some(model) => model.clone(),
-            None => {
-                let config = RunConfig { detect: DetectConfig::default(), ..config.clone() };
-                let settings = settings_text(&config);
-                hash(&json!([version, settings, self.healthy, beside]))
-            }
-        };
-        let model = match &self.file.base.model {
-            Some(folder) => ModelSource::Finished(folder.clone()),
-            None => ModelSource::Trained(model_sha256[..12].to_owned()),
-        };
-        let provenance = Provenance {
-            settings_sha256: hash(&json!([settings, beside])),
-            model_sha256,
-            version,
-            cases_sha256: self.cases.clone(),
-            keep_maps: self.file.keep_maps,
-        };
-        Ok(Run { name: format!("{label}_seed-{seed}"), row, seed, config, model, provenance })
-    }
-}
-
-/// The settings without paths, which count by the contents of their files.
-fn settings_text(config: &RunConfig) -> String {
-    let mut config = config.clone();
-    (config.pairs.shape_masks, config.pairs.places) = (None, None);
-    config.tissue.segmentations = None;
-    toml::to_string(&config).unwrap_or_else(|_| format!("{config:?}"))
-}
-
-/// Files of the folders that settings name.
-fn beside(config: &RunConfig) -> Result<Vec<(&'static str, Vec<HashedFile>)>, ExperimentError> {
-    let segmentations = config.tissue.segmentations.as_deref();
-    let folders = [
-        ("shape_masks", config.pairs.shape_masks.as_deref()),
-        ("places", config.pairs.places.as_deref()),
-        ("segmentations", segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps)),
-    ];
-    let given = folders.into_iter().filter_map(|(name, folder)| Some((name, folder?)));
-    given.map(|(name, folder)| Ok((name, HashedFolder::of(folder)?.sources))).collect()
-}
-
-fn hash_of_cases(sets: &[TestSet]) -> String {
-    let of_set = |set: &TestSet| {
-        let cases = set.cases.iter().map(|case| json!([case.name, case.hashes]));
-        json!([set.name, cases.collect::<Vec<_>>()])
-    };
-    hash(&json!(sets.iter().map(of_set).collect::<Vec<_>>()))
-}
-
-/// Settings, network, preparation and weights of a model's folder.
-fn hash_of_model(folder: &Path) -> Result<String, ExperimentError> {
-    let weights = ModelFolder::open(folder)?.weights_sha256().to_owned();
-    let files = ["run.toml", "config.json", "preparation.json"].map(|name| folder.join(name));
-    let files = files.iter().filter(|path| path.is_file());
-    let files: Vec<HashedFile> =
-        files.map(|path| HashedFile::of(path)).collect::<Result<_, _>>()?;
-    Ok(hash(&json!([weights, files])))
-}
-
-fn hash(value: &serde_json::Value) -> String {
-    sha256_of(value.to_string().as_bytes())
+    Ok(None)
 }
 
 fn key(key: &str, expected: &'static str) -> ExperimentError {

@@ -6,12 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use disyre::core::{Grid, Volume};
 use disyre::diffusion::TrainEvent;
 use disyre::score::{ScoreHistogram, ScoreHistogramConfig};
+use disyre::volume::write_volume;
 use disyre::{CaseReport, Measure, Measures};
 use disyre_experiment::{
     CaseTask, Change, Engine, ExperimentError, ExperimentFile, MeasuredCase, Outcome, Plan,
-    Progress, Results, Store, TrainingEnd, TrainingTask, Worker,
+    Program, Progress, Results, Store, TrainingEnd, TrainingTask, Worker,
 };
 use tempfile::TempDir;
 
@@ -32,18 +34,30 @@ key = "detect.batch"
 values = [1, 3]
 "#;
 
-/// A folder with files that look like scans by name, and an experiment.
+/// A folder with small scans, and an experiment.
 fn world(text: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("healthy")).unwrap();
     for name in ["healthy/a.nii", "healthy/b.nii", "c1.nii", "c2.nii", "c3.nii", "lesion.nii"] {
-        fs::write(at(name), name).unwrap();
+        write(&at(name), name.len() as f32);
     }
     let cases = "scan,label\nc1.nii,lesion.nii\nc2.nii,lesion.nii\nc3.nii,\n";
     fs::write(at("cases.csv"), cases).unwrap();
     fs::write(at("grid.toml"), text).unwrap();
     folder
+}
+
+/// Writes a scan of one value.
+fn write(path: &Path, value: f32) {
+    let mut volume = Volume::zeros(Grid::from_spacing([2; 3], [1.0; 3]));
+    volume.data.fill(value);
+    write_volume(path, &volume).unwrap();
+}
+
+/// A build of the program.
+fn program(sha256: &str) -> Program {
+    Program { sha256: sha256.into(), device: "cpu".into() }
 }
 
 /// Trains by writing a file step by step; a case's AP depends on the settings and its name alone.
@@ -119,9 +133,19 @@ fn counts(task: &CaseTask<'_>) -> ScoreHistogram {
 }
 
 fn run(folder: &Path, go_on: bool, worker: &mut Quick) -> Result<Outcome, ExperimentError> {
+    run_as("a", folder, go_on, worker)
+}
+
+fn run_as(
+    build: &str,
+    folder: &Path,
+    go_on: bool,
+    worker: &mut Quick,
+) -> Result<Outcome, ExperimentError> {
     let plan = Plan::read(&folder.join("grid.toml"))?;
     let store = Store::open(&folder.join("out"), go_on)?;
-    Engine { plan: &plan, store: &store, stop: None }.run(worker, &mut |_| ())
+    let program = program(build);
+    Engine { plan: &plan, store: &store, program: &program, stop: None }.run(worker, &mut |_| ())
 }
 
 fn results(folder: &Path) -> String {
@@ -132,7 +156,7 @@ fn results(folder: &Path) -> String {
 fn rows_are_averaged_over_seeds_and_cases_and_compared_with_the_reference() {
     let world = world(GRID);
     let mut worker = Quick::default();
-    let Outcome { results, failed } = run(world.path(), false, &mut worker).unwrap();
+    let Outcome { results, failed, .. } = run(world.path(), false, &mut worker).unwrap();
     assert!(failed.is_empty() && results.unfinished.is_empty());
     // Rows that differ in detection share a training.
     assert_eq!((worker.steps, worker.cases), (2 * (10 + 20), 8 * 3));
@@ -196,7 +220,8 @@ fn cases_that_were_measured_before_an_end_are_kept() {
     let stop = AtomicBool::new(false);
     {
         let store = Store::open(&world.path().join("out"), false).unwrap();
-        let engine = Engine { plan: &plan, store: &store, stop: Some(&stop) };
+        let program = program("a");
+        let engine = Engine { plan: &plan, store: &store, program: &program, stop: Some(&stop) };
         let mut count = 0;
         let error = engine
             .run(&mut Quick::default(), &mut |event| {
@@ -218,12 +243,18 @@ fn cases_that_were_measured_before_an_end_are_kept() {
 fn a_run_that_fails_does_not_keep_the_others_and_is_tried_again() {
     let world = world(GRID);
     let mut worker = Quick { fail_steps: Some(20), ..Quick::default() };
-    let Outcome { results, failed } = run(world.path(), false, &mut worker).unwrap();
+    let Outcome { results, failed, .. } = run(world.path(), false, &mut worker).unwrap();
     let messages: Vec<String> = failed.iter().map(|(_, error)| error.to_string()).collect();
     assert_eq!(messages[0], "this must be working");
     assert_eq!(messages[1], "its training failed in run steps=20-batch=1_seed-1");
     assert_eq!((messages.len(), results.unfinished.len()), (4, 4));
     assert_eq!(results.test_sets[0].measures[0].rows.len(), 2);
+    assert_eq!(
+        (results.failed.len(), results.failed[0].reason.as_str()),
+        (4, "this must be working")
+    );
+    let text = fs::read_to_string(world.path().join("out/results.md")).unwrap();
+    assert!(text.contains("- failed: steps=20-batch=1_seed-1: this must be working\n"), "{text}");
     let mut worker = Quick { fail_case: Some(1), ..Quick::default() };
     let Outcome { failed, .. } = run(world.path(), true, &mut worker).unwrap();
     assert_eq!((failed.len(), worker.cases), (4, 1), "one case is kept, then all fail");
@@ -251,17 +282,124 @@ fn a_run_of_other_settings_data_or_version_is_refused_before_any_work() {
         setting("dag.window")
     );
     assert_eq!(changed(&GRID.replace("seeds", "keep_maps = true\nseeds")), Change::Maps);
-    fs::write(world.path().join("healthy/c.nii"), "new").unwrap();
+    write(&world.path().join("healthy/c.nii"), 50.0);
     assert_eq!(changed(GRID), Change::Model);
     fs::remove_file(world.path().join("healthy/c.nii")).unwrap();
-    fs::write(world.path().join("c1.nii"), "new").unwrap();
+    write(&world.path().join("c1.nii"), 50.0);
     assert_eq!(changed(GRID), Change::Cases);
-    fs::write(world.path().join("c1.nii"), "c1.nii").unwrap();
-    let record = world.path().join("out/runs/steps=10-batch=1_seed-1/provenance.json");
+    write(&world.path().join("c1.nii"), 6.0);
+    // Measures say themselves what they depend on.
+    let folder = world.path().join("out/runs/steps=10-batch=1_seed-1");
+    fs::remove_file(folder.join("provenance.json")).unwrap();
+    let record = folder.join("measures.json");
     let text = fs::read_to_string(&record).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     fs::write(&record, text.replace(&format!("\"{version}\""), "\"0.0.1\"")).unwrap();
     assert_eq!(changed(GRID), Change::Version("0.0.1".into()));
+}
+
+#[test]
+fn results_of_two_builds_say_so() {
+    let world = world(GRID);
+    let text = || fs::read_to_string(world.path().join("out/results.md")).unwrap();
+    let mut worker = Quick { fail_steps: Some(20), ..Quick::default() };
+    run_as("a", world.path(), false, &mut worker).unwrap();
+    assert!(
+        text().contains("executable with SHA-256 `a`") && !text().contains("Mixed"),
+        "{}",
+        text()
+    );
+    let results = run_as("b", world.path(), true, &mut Quick::default()).unwrap().results;
+    let programs = |name: &str| {
+        let run = results.runs.iter().find(|run| run.run == name).unwrap();
+        run.provenance.programs.clone()
+    };
+    assert_eq!(programs("steps=10-batch=1_seed-1"), [program("a")]);
+    // The training that failed was begun by the first.
+    assert_eq!(programs("steps=20-batch=1_seed-1"), [program("b")]);
+    assert!(text().contains("**Mixed: 2 builds or devices made these results.**"), "{}", text());
+}
+
+#[test]
+fn a_run_of_two_builds_names_both() {
+    let world = world(GRID);
+    let mut worker = Quick { stop_at: Some(5), ..Quick::default() };
+    run_as("a", world.path(), false, &mut worker).unwrap_err();
+    let results = run_as("b", world.path(), true, &mut Quick::default()).unwrap().results;
+    assert_eq!(results.runs[0].provenance.programs, [program("a"), program("b")]);
+}
+
+#[test]
+fn a_run_without_a_measured_case_may_change() {
+    let world = world(GRID);
+    let mut worker = Quick { fail_steps: Some(10), ..Quick::default() };
+    run(world.path(), false, &mut worker).unwrap();
+    let changed = GRID.replace(
+        "[[axes]]\nkey = \"train.steps\"",
+        "[base.settings]\ndag.window = [1, 16, 16]\n[[axes]]\nkey = \"train.steps\"",
+    );
+    fs::write(world.path().join("grid.toml"), &changed).unwrap();
+    let error = run(world.path(), true, &mut Quick::default()).unwrap_err();
+    let ExperimentError::Changed { folder, .. } = error else { panic!("{error}") };
+    assert!(folder.ends_with("steps=20-batch=1_seed-1"), "{}", folder.display());
+}
+
+#[test]
+fn cases_of_one_subject_count_as_one() {
+    let world = world(GRID);
+    let cases = "scan,label,subject\nc1.nii,lesion.nii,anna\nc2.nii,lesion.nii,anna\nc3.nii,,\n";
+    fs::write(world.path().join("cases.csv"), cases).unwrap();
+    let results = run(world.path(), false, &mut Quick::default()).unwrap().results;
+    let row = &results.test_sets[0].measures[0].rows[3];
+    // A single subject has values, no interval, and nothing to compare.
+    let per_volume = row.per_volume.unwrap();
+    assert!((per_volume.value - (0.2 + 0.3 + 0.0015 + 0.1)).abs() < 1e-12);
+    assert_eq!((per_volume.low, per_volume.high), (None, None));
+    assert_eq!(row.against_reference, None);
+    assert!(row.pooled.unwrap().interval.value > 0.0);
+}
+
+#[test]
+fn rows_train_on_folders_by_name() {
+    let rows = "[[rows]]\nlabel = \"both\"\n[[rows]]\nlabel = \"one\"\nhealthy = [\"b\"]\n";
+    let text = format!(
+        "title = \"t\"\nquestion = \"q\"\n[data]\ntest_sets.real = \"cases.csv\"\n\
+         healthy = [{{ folder = \"healthy\", name = \"a\" }}, {{ folder = \"other\", name = \"b\" }}]\n{rows}"
+    );
+    let world = world(&text);
+    fs::create_dir(world.path().join("other")).unwrap();
+    for name in ["other/c.nii", "other/d.nii"] {
+        write(&world.path().join(name), 3.0);
+    }
+    let plan = Plan::read(&world.path().join("grid.toml")).unwrap();
+    assert_eq!(plan.runs.iter().map(|run| run.healthy.len()).collect::<Vec<_>>(), [4, 2]);
+    assert_ne!(plan.runs[0].model, plan.runs[1].model);
+    fs::write(world.path().join("grid.toml"), text.replace("[\"b\"]", "[\"c\"]")).unwrap();
+    let error = Plan::read(&world.path().join("grid.toml")).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("trains on \"c\", which is no name"), "{cause}");
+}
+
+#[test]
+fn names_that_are_no_folders_are_refused_before_work() {
+    let cause = |text: &str| {
+        let world = world(text);
+        let error = Plan::read(&world.path().join("grid.toml")).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    let twice =
+        cause(&GRID.replace(
+            "test_sets.real =",
+            "test_sets.\"real t1\" = \"cases.csv\"\ntest_sets.real-t1 =",
+        ));
+    assert!(twice.contains("would share the folder real-t1"), "{twice}");
+    assert!(
+        cause(&GRID.replace("test_sets.real", "test_sets.\"..\"")).contains("no name of a folder")
+    );
+    let long = "x".repeat(300);
+    assert!(
+        cause(&GRID.replace("test_sets.real", &format!("test_sets.{long}"))).contains("100 bytes")
+    );
 }
 
 #[test]
@@ -304,6 +442,9 @@ fn results_are_tables_and_plots_that_can_be_read_again() {
     assert!(text.contains("| steps=20, batch=3 | 0.6015"), "{text}");
     assert!(text.contains("| c3 | – | – | – | – |"), "{text}");
     let line = fs::read_to_string(world.path().join("out/plots/real_ap_train.steps.svg")).unwrap();
+    fs::write(world.path().join("out/plots/old.svg"), "").unwrap();
+    run(world.path(), true, &mut Quick::default()).unwrap();
+    assert!(!world.path().join("out/plots/old.svg").exists());
     assert!(line.starts_with("<svg") && line.contains("batch=3") && line.contains("train.steps"));
     let file = ExperimentFile::parse(&GRID.replace("others_recall", "given_dice")).unwrap();
     let message = Plan::new(file).unwrap_err().to_string();

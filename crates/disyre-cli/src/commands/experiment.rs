@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use disyre::diffusion::TrainEvent;
-use disyre_experiment::{Engine, Event, Outcome, Pipeline, Plan, Results, Store};
+use disyre_experiment::{Engine, Event, Outcome, Pipeline, Plan, Program, Results, Store};
 
 use super::train::show;
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -47,18 +47,20 @@ impl Experiment {
         let folder = self.output.clone().unwrap_or_else(|| self.file.with_extension(""));
         let store = Store::open(&folder, self.go_on)?;
         let device = self.device.select()?;
+        let program = Program::current(device.to_string())?;
         let stop = interrupt::flag()?;
         let mut pipeline = Pipeline::new(device, Some(stop));
-        let engine = Engine { plan: &plan, store: &store, stop: Some(stop) };
+        let engine = Engine { plan: &plan, store: &store, program: &program, stop: Some(stop) };
         let mut display = Display::default();
         let outcome = engine.run(&mut pipeline, &mut |event| display.show(&plan, event));
         display.end();
-        let Outcome { results, failed } = outcome?;
+        let Outcome { results, failed, mut not_drawn } = outcome?;
         print!("{}", summary(&results));
         println!("results → {}", folder.join("results.md").display());
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(CliError::Runs { total: plan.runs.len(), failed }),
+        match (failed.is_empty(), not_drawn.pop()) {
+            (false, _) => Err(CliError::Runs { total: plan.runs.len(), failed }),
+            (true, Some(error)) => Err(error.into()),
+            (true, None) => Ok(()),
         }
     }
 }
@@ -92,6 +94,10 @@ impl Display {
             Event::Failed { run, error } => {
                 self.end();
                 eprintln!("failed: {}: {}", run.name, with_causes(*error));
+            }
+            Event::NotWritten { error } => {
+                self.end();
+                eprintln!("warning: {}", with_causes(*error));
             }
             _ => eprintln!("{}: {event:?}", plan.file.title),
         }

@@ -7,10 +7,10 @@ use plotters::prelude::*;
 use toml::Value;
 
 use super::canvas::{
-    Area, Drawn, FAINT, Fault, GRID, TEXT, beside, colour, picture, range, short, text, tick,
+    Area, Drawn, FAINT, Fault, GRID, Shape, TEXT, beside, colour, picture, range, shape, shorts,
+    text, tick,
 };
-use crate::score::Interval;
-use crate::{MeasureResult, Plan, Row};
+use crate::{MeasureResult, OverCases, Plan, Row};
 
 /// A chart with numbers along both axes.
 type Numbers<'a, 'b> =
@@ -19,7 +19,7 @@ type Numbers<'a, 'b> =
 /// A line: its name, and its points in ascending order.
 struct Line {
     name: String,
-    points: Vec<(f64, Interval)>,
+    points: Vec<(f64, OverCases)>,
 }
 
 pub(super) fn draw(measured: &MeasureResult, plan: &Plan, axis: usize, set: &str) -> Drawn {
@@ -81,10 +81,17 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn name_lines(area: &Area<'_>, lines: &[Line]) -> Result<(), Fault> {
-    for (index, line) in lines.iter().enumerate().filter(|_| lines.len() > 1) {
+    let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+    for (index, name) in shorts(&names).into_iter().enumerate().filter(|_| lines.len() > 1) {
         let y = 10 + 18 * index as i32;
         area.draw(&PathElement::new([(16, y), (32, y)], colour(index).stroke_width(2)))?;
-        area.draw(&Text::new(short(&line.name), (40, y), beside()))?;
+        let (at, style) = ((24, y), colour(index).filled());
+        match shape(index) {
+            Shape::Dot => area.draw(&Circle::new(at, 4, style))?,
+            Shape::Triangle => area.draw(&TriangleMarker::new(at, 5, style))?,
+            Shape::Cross => area.draw(&Cross::new(at, 4, colour(index).stroke_width(2)))?,
+        }
+        area.draw(&Text::new(name, (40, y), beside()))?;
     }
     Ok(())
 }
@@ -92,7 +99,7 @@ fn name_lines(area: &Area<'_>, lines: &[Line]) -> Result<(), Fault> {
 fn chart(area: &Area<'_>, lines: &[Line], heading: &str, key: &str) -> Result<(), Fault> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let x = range_of_axis(points().map(|(x, _)| *x));
-    let y = range(points().flat_map(|(_, y)| [y.low, y.high]));
+    let y = range(points().flat_map(|(_, y)| y.ends()));
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(24)
@@ -113,27 +120,29 @@ fn chart(area: &Area<'_>, lines: &[Line], heading: &str, key: &str) -> Result<()
     for (index, line) in lines.iter().enumerate() {
         // Lines side by side, so that their intervals do not hide each other.
         let aside = 0.006 * (x.end - x.start) * (index as f64 - (lines.len() - 1) as f64 / 2.0);
-        add(&mut chart, line, colour(index), aside)?;
+        add(&mut chart, line, index, aside)?;
     }
     Ok(())
 }
 
 /// Adds a line with its dots and intervals, moved aside along x.
-fn add(
-    chart: &mut Numbers<'_, '_>,
-    line: &Line,
-    colour: RGBColor,
-    aside: f64,
-) -> Result<(), Fault> {
-    let at = |(x, y): &(f64, Interval)| (x + aside, y.value);
-    let bar = |(x, y): &(f64, Interval)| {
-        PathElement::new([y.low, y.high].map(|y| (x + aside, y)), colour.stroke_width(1))
+fn add(chart: &mut Numbers<'_, '_>, line: &Line, index: usize, aside: f64) -> Result<(), Fault> {
+    let colour = colour(index);
+    let at = |(x, y): &(f64, OverCases)| (x + aside, y.value);
+    let bar = |(x, y): &(f64, OverCases)| {
+        PathElement::new(y.ends().map(|y| (x + aside, y)), colour.stroke_width(1))
     };
-    let dot = |point| Circle::new(at(point), 4, colour.filled());
     let path: Vec<(f64, f64)> = line.points.iter().map(at).collect();
     chart.draw_series([PathElement::new(path, colour.stroke_width(2))])?;
     chart.draw_series(line.points.iter().map(bar))?;
-    chart.draw_series(line.points.iter().map(dot))?;
+    let (points, style) = (line.points.iter().map(at), colour.filled());
+    match shape(index) {
+        Shape::Dot => chart.draw_series(points.map(|at| Circle::new(at, 4, style)))?,
+        Shape::Triangle => chart.draw_series(points.map(|at| TriangleMarker::new(at, 5, style)))?,
+        Shape::Cross => {
+            chart.draw_series(points.map(|at| Cross::new(at, 4, colour.stroke_width(2))))?
+        }
+    };
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::canvas::{
-    Area, Drawn, FAINT, Fault, beside, colour, height, named_rows, picture, range, short,
+    Area, Drawn, FAINT, Fault, beside, colour, height, named_rows, picture, range, shorts,
 };
 use crate::{MeasureResult, SetResult};
 
@@ -24,10 +24,11 @@ pub(super) fn draw(measured: &MeasureResult, set: &SetResult) -> Drawn {
 
 /// Names of the rows beside their colours.
 fn name_rows(area: &Area<'_>, measured: &MeasureResult) -> Result<(), Fault> {
-    for (index, row) in measured.rows.iter().enumerate() {
+    let names: Vec<&str> = measured.rows.iter().map(|row| row.row.as_str()).collect();
+    for (index, name) in shorts(&names).into_iter().enumerate() {
         let y = 10 + 18 * index as i32;
         area.draw(&Circle::new((24, y), 4, colour(index).filled()))?;
-        area.draw(&Text::new(short(&row.row), (36, y), beside()))?;
+        area.draw(&Text::new(name, (36, y), beside()))?;
     }
     Ok(())
 }

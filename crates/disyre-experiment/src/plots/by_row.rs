@@ -3,12 +3,11 @@
 use plotters::prelude::*;
 
 use super::canvas::{Area, Drawn, Fault, colour, height, named_rows, picture, range};
-use crate::score::Interval;
-use crate::{MeasureResult, Results, RowResult};
+use crate::{MeasureResult, OverCases, Results, RowResult};
 
 pub(super) fn draw(measured: &MeasureResult, results: &Results, set: &str) -> Drawn {
     let means = measured.rows.iter().filter_map(|row| Some((row, row.per_volume?)));
-    let rows: Vec<(&RowResult, Interval)> = means.collect();
+    let rows: Vec<(&RowResult, OverCases)> = means.collect();
     if rows.is_empty() {
         return Ok(None);
     }
@@ -22,7 +21,7 @@ pub(super) fn draw(measured: &MeasureResult, results: &Results, set: &str) -> Dr
 
 fn chart(
     area: &Area<'_>,
-    rows: &[(&RowResult, Interval)],
+    rows: &[(&RowResult, OverCases)],
     reference: &str,
     heading: &str,
 ) -> Result<(), Fault> {
@@ -31,7 +30,7 @@ fn chart(
     named_rows(area, &names, x, heading, |chart, height| {
         for (index, (row, mean)) in rows.iter().enumerate() {
             let colour = if row.row == reference { BLACK } else { colour(0) };
-            let line = [mean.low, mean.high].map(|x| (x, height(index)));
+            let line = mean.ends().map(|x| (x, height(index)));
             chart.draw_series([PathElement::new(line, colour.stroke_width(2))])?;
             let seeds =
                 row.seeds.iter().filter(|_| row.seeds.len() > 1).filter_map(|seed| seed.mean);
@@ -44,6 +43,6 @@ fn chart(
 }
 
 /// All that a row shows along x.
-fn extent(row: &RowResult, mean: &Interval) -> impl Iterator<Item = f64> {
-    [mean.low, mean.high].into_iter().chain(row.seeds.iter().filter_map(|seed| seed.mean))
+fn extent(row: &RowResult, mean: &OverCases) -> impl Iterator<Item = f64> {
+    mean.ends().into_iter().chain(row.seeds.iter().filter_map(|seed| seed.mean))
 }

@@ -1,4 +1,4 @@
-//! What all plots share: fonts, colours, marks, size of the picture.
+//! Fonts, colours, marks and sizes that all plots share.
 
 use std::error::Error as StdError;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// A plot's SVG; `None` where there is nothing to plot.
 pub(super) type Drawn = Result<Option<String>, Box<dyn StdError + Send + Sync>>;
-/// What goes wrong within a plot.
+/// Error within a plot.
 pub(super) type Fault = Box<dyn StdError + Send + Sync>;
 /// Where plots are drawn.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -53,6 +53,19 @@ pub(super) fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
+/// Shape of the marks of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Dot,
+    Triangle,
+    Cross,
+}
+
+/// Shape of the n-th line: another one for every seven, so that those of one colour differ.
+pub(super) fn shape(index: usize) -> Shape {
+    [Shape::Dot, Shape::Triangle, Shape::Cross][index / COLOURS.len() % 3]
+}
+
 /// Draws onto a white picture and returns its SVG.
 pub(super) fn picture(
     height: u32,
@@ -90,9 +103,36 @@ pub(super) fn short(label: &str) -> String {
     label.chars().take(LONGEST_LABEL - 1).chain(['…']).collect()
 }
 
+/// Labels that fit beside an axis. Those that differ stay different: by their ends, or by a number before them.
+pub(super) fn shorts(labels: &[&str]) -> Vec<String> {
+    let cut: [fn(&str) -> String; 2] = [short, without_middle];
+    for cut in cut {
+        let all: Vec<String> = labels.iter().map(|label| cut(label)).collect();
+        let differ = |(index, label): (usize, &String)| {
+            (0..index).all(|other| all[other] != *label || labels[other] == labels[index])
+        };
+        if all.iter().enumerate().all(differ) {
+            return all;
+        }
+    }
+    let numbered = labels.iter().enumerate();
+    numbered.map(|(index, label)| short(&format!("{}: {label}", index + 1))).collect()
+}
+
+/// Start and end of a label that is too long.
+fn without_middle(label: &str) -> String {
+    let letters: Vec<char> = label.chars().collect();
+    if letters.len() <= LONGEST_LABEL {
+        return label.to_owned();
+    }
+    let end = (LONGEST_LABEL - 1) / 2;
+    let start = LONGEST_LABEL - 1 - end;
+    letters[..start].iter().chain(&['…']).chain(&letters[letters.len() - end..]).collect()
+}
+
 /// Room that labels beside an axis need, in pixels.
-pub(super) fn room<'a>(labels: impl Iterator<Item = &'a str>) -> u32 {
-    let longest = labels.map(|label| short(label).chars().count()).max().unwrap_or(0);
+fn room(labels: &[String]) -> u32 {
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     (longest as f64 * LETTER) as u32 + 28
 }
 
@@ -126,12 +166,12 @@ pub(super) fn named_rows<'b>(
     draw: impl FnOnce(&mut NamedRows<'_, 'b>, &dyn Fn(usize) -> Height) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let last = names.len().saturating_sub(1) as i32;
-    let upwards: Vec<String> = names.iter().rev().map(|name| short(name)).collect();
+    let upwards: Vec<String> = shorts(names).into_iter().rev().collect();
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(24)
         .x_label_area_size(44)
-        .y_label_area_size(room(names.iter().copied()))
+        .y_label_area_size(room(&upwards))
         .build_cartesian_2d(x.clone(), (0..last).into_segmented())?;
     let name = |height: &Height| match height {
         SegmentValue::CenterOf(row) => upwards.get(*row as usize).cloned().unwrap_or_default(),
@@ -177,6 +217,17 @@ mod tests {
         assert_eq!(short("a label"), "a label");
         let label = short(&"x".repeat(80));
         assert!(label.ends_with('…') && label.chars().count() == LONGEST_LABEL);
+    }
+
+    #[test]
+    fn labels_that_are_cut_stay_different() {
+        let (start, end) = ("x".repeat(60), "y".repeat(60));
+        let by_end = shorts(&[&format!("{start}a"), &format!("{start}b")]);
+        assert!(by_end[0].ends_with('a') && by_end[1].ends_with('b'), "{by_end:?}");
+        let by_number = shorts(&[&format!("{start}a{end}"), &format!("{start}b{end}")]);
+        assert!(by_number[0].starts_with("1: ") && by_number[1].starts_with("2: "));
+        let longest = by_end.iter().chain(&by_number).map(|label| label.chars().count()).max();
+        assert_eq!(longest, Some(LONGEST_LABEL));
     }
 
     #[test]

@@ -10,17 +10,18 @@ mod difference;
 use std::path::PathBuf;
 
 use crate::plan::folder_name;
-use crate::{ExperimentError, Plan, Results};
+use crate::{ExperimentError, MeasureResult, Plan, Results, SetResult};
 
-/// Greatest number of cases that a plot by case shows.
+/// Greatest number of cases and of rows that a plot by case shows: there are seven colours.
 const GREATEST_CASES: usize = 60;
+const GREATEST_ROWS: usize = 7;
 
 /// A plot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plot {
     /// Name of its file without folder and extension.
     pub name: String,
-    /// What it shows, for those who do not see it.
+    /// Its contents in words, for those who do not see it.
     pub caption: String,
     /// Name of the test set.
     pub set: String,
@@ -35,37 +36,51 @@ impl Plot {
     }
 }
 
-/// All plots of the results so far.
-///
-/// # Errors
-/// [`ExperimentError::Plot`].
-pub(crate) fn draw(results: &Results, plan: &Plan) -> Result<Vec<Plot>, ExperimentError> {
-    let mut plots = Vec::new();
+/// All plots of the results so far, and the errors of those that could not be drawn.
+pub(crate) fn draw(results: &Results, plan: &Plan) -> (Vec<Plot>, Vec<ExperimentError>) {
+    let (mut plots, mut errors) = (Vec::new(), Vec::new());
     for set in &results.test_sets {
         for measured in set.measures.iter().filter(|measured| !measured.rows.is_empty()) {
-            let measure = measured.measure;
-            let name = |kind: &str| folder_name(&format!("{}_{measure}_{kind}", set.name));
-            let mut add = |name: String, caption: String, drawn: canvas::Drawn| {
-                let path = PathBuf::from(format!("{name}.svg"));
-                let svg = drawn.map_err(|source| ExperimentError::Plot { path, source })?;
-                plots.extend(svg.map(|svg| Plot { name, caption, set: set.name.clone(), svg }));
-                Ok::<_, ExperimentError>(())
-            };
-            let heading = measure.heading();
-            let caption = format!("{heading} per volume, {}: rows with intervals", set.name);
-            add(name("rows"), caption, by_row::draw(measured, results, &set.name))?;
-            let caption = format!("{heading}, {}: difference to the reference", set.name);
-            add(name("differences"), caption, difference::draw(measured, results, &set.name))?;
-            if set.cases.len() <= GREATEST_CASES {
-                let caption = format!("{heading}, {}: each case by row", set.name);
-                add(name("cases"), caption, by_case::draw(measured, set))?;
-            }
-            for (index, axis) in plan.file.axes.iter().enumerate() {
-                let caption = format!("{heading} per volume, {}, along {}", set.name, axis.key);
-                let drawn = by_axis::draw(measured, plan, index, &set.name);
-                add(name(&axis.key), caption, drawn)?;
+            for (kind, about, drawn) in of_measure(measured, set, results, plan) {
+                let measure = measured.measure;
+                let name = folder_name(&format!("{}_{measure}_{kind}", set.name));
+                let caption = format!("{}, {}: {about}", measure.heading(), set.name);
+                let path = PathBuf::from(format!("plots/{name}.svg"));
+                match drawn {
+                    Ok(None) => (),
+                    Ok(Some(svg)) => {
+                        plots.push(Plot { name, caption, set: set.name.clone(), svg });
+                    }
+                    Err(source) => errors.push(ExperimentError::Plot { path, source }),
+                }
             }
         }
     }
-    Ok(plots)
+    (plots, errors)
+}
+
+/// The plots of a measure: the end of each name, what it is about, and its SVG.
+fn of_measure(
+    measured: &MeasureResult,
+    set: &SetResult,
+    results: &Results,
+    plan: &Plan,
+) -> Vec<(String, String, canvas::Drawn)> {
+    let add = |kind: &str, about: &str, drawn| (kind.to_owned(), about.to_owned(), drawn);
+    let mut all = vec![
+        add("rows", "per volume, rows with intervals", by_row::draw(measured, results, &set.name)),
+        add(
+            "differences",
+            "difference to the reference",
+            difference::draw(measured, results, &set.name),
+        ),
+    ];
+    if set.cases.len() <= GREATEST_CASES && measured.rows.len() <= GREATEST_ROWS {
+        all.push(add("cases", "each case by row", by_case::draw(measured, set)));
+    }
+    all.extend(plan.file.axes.iter().enumerate().map(|(index, axis)| {
+        let about = format!("per volume, along {}", axis.key);
+        (axis.key.clone(), about, by_axis::draw(measured, plan, index, &set.name))
+    }));
+    all
 }

@@ -1,5 +1,7 @@
 //! Summaries of a measure by row: mean over seeds within a case, then over cases; compared on the same cases.
 
+use std::fmt;
+
 use disyre::core::Key;
 use disyre::score::{
     Bootstrap, BootstrapConfig, Bounded, Interval, PairedComparison, PooledCounts, ScoreError,
@@ -30,24 +32,38 @@ pub struct RowResult {
     pub row: String,
     /// Value of each case, the mean over seeds; `None` where the measure is undefined.
     pub cases: Vec<Option<f64>>,
-    /// Mean of these, with its interval over cases; `None` where all are undefined.
-    pub per_volume: Option<Interval>,
+    /// Mean of these, with its interval; `None` where all are undefined.
+    pub per_volume: Option<OverCases>,
     /// The measure of the voxels of all cases together; `None` for measures that are not pooled, or undefined ones.
     pub pooled: Option<Pooled>,
     /// Mean over cases for each seed.
     pub seeds: Vec<SeedMean>,
     /// Standard deviation of these; `None` for a single seed.
     pub seed_deviation: Option<f64>,
-    /// Difference to the reference; `None` for the reference itself, and until it is finished.
+    /// Difference to the reference; `None` for the reference itself, until it is finished, and where both are defined
+    /// for fewer than two subjects.
     pub against_reference: Option<Comparison>,
+}
+
+/// A value over cases, with its interval over their subjects where there is one: at least two subjects have a value, and
+/// nearly all draws of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverCases {
+    /// The value.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
 }
 
 /// A measure of the voxels of all cases together, the mean over seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pooled {
-    /// The measure, with its interval over cases.
-    pub interval: Interval,
+    /// The measure, with its interval.
+    pub interval: OverCases,
     /// The exact value is at least this: voxels are counted in bins of their scores.
     pub least: f64,
     /// The exact value is at most this.
@@ -68,7 +84,7 @@ pub struct SeedMean {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
-    /// Row minus reference.
+    /// Row minus reference; cases of one subject are averaged and count as one.
     pub paired: PairedComparison,
     /// Its p-value after Holm's correction, over the rows of this measure and test set.
     pub p_holm: f64,
@@ -83,10 +99,12 @@ pub(super) fn of_sets(
     let bootstrap = bootstrap.build()?;
     let of_set = |set: &TestSet| {
         let measures = plan.file.measures.iter().map(|&measure| {
-            Summary { plan, runs, set, measure, bootstrap: &bootstrap }.measure_result()
+            let subjects = by_subject(set);
+            Summary { plan, runs, set, subjects, measure, bootstrap: &bootstrap }.measure_result()
         });
         let case = |case: &crate::TestCase| CaseInfo {
             name: case.name.clone(),
+            subject: Some(case.subject.clone()).filter(|subject| *subject != case.name),
             sha256: case.hashes.clone(),
         };
         Ok(SetResult {
@@ -98,11 +116,25 @@ pub(super) fn of_sets(
     plan.data.test_sets.iter().map(of_set).collect()
 }
 
+/// Indices of the cases of each subject.
+fn by_subject(set: &TestSet) -> Vec<Vec<usize>> {
+    let mut subjects: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (index, case) in set.cases.iter().enumerate() {
+        match subjects.iter_mut().find(|(name, _)| *name == case.subject) {
+            Some((_, cases)) => cases.push(index),
+            None => subjects.push((&case.subject, vec![index])),
+        }
+    }
+    subjects.into_iter().map(|(_, cases)| cases).collect()
+}
+
 /// One measure on one test set.
 struct Summary<'a> {
     plan: &'a Plan,
     runs: &'a [RunMeasures],
     set: &'a TestSet,
+    /// Indices of the cases of each subject: these are drawn together.
+    subjects: Vec<Vec<usize>>,
     measure: Measure,
     bootstrap: &'a Bootstrap,
 }
@@ -131,10 +163,7 @@ impl Summary<'_> {
             values.and_then(|values| mean(&values))
         };
         let cases: Vec<Option<f64>> = (0..self.set.cases.len()).map(over_seeds).collect();
-        let per_volume = match defined(&cases) {
-            values if values.is_empty() => None,
-            values => Some(self.bootstrap.mean(self.key(), &values)?),
-        };
+        let per_volume = self.per_volume(&cases)?;
         let seeds = self.plan.seeds.iter().zip(&by_seed);
         let seeds = seeds.map(|(&seed, values)| SeedMean { seed, mean: mean(&defined(values)) });
         let seeds: Vec<SeedMean> = seeds.collect();
@@ -165,11 +194,47 @@ impl Summary<'_> {
         let all: Vec<usize> = (0..self.set.cases.len()).collect();
         let bounds = (of(&all, |bounded| bounded.least), of(&all, |bounded| bounded.greatest));
         let (Some(least), Some(greatest)) = bounds else { return Ok(None) };
-        let key = self.key().child("pooled");
-        match self.bootstrap.interval(key, all.len(), |drawn| of(drawn, |bounded| bounded.value)) {
-            Ok(interval) => Ok(Some(Pooled { interval, least, greatest })),
-            // Too few cases have a lesion.
-            Err(ScoreError::UndefinedStatistic { .. }) => Ok(None),
+        let value = |cases: &[usize]| of(cases, |bounded| bounded.value);
+        let interval = self.over_cases(self.key().child("pooled"), &self.subjects, value)?;
+        Ok(interval.map(|interval| Pooled { interval, least, greatest }))
+    }
+
+    /// Mean over the cases that have a value.
+    fn per_volume(&self, values: &[Option<f64>]) -> Result<Option<OverCases>, ExperimentError> {
+        let mut subjects = self.subjects.clone();
+        subjects.iter_mut().for_each(|cases| cases.retain(|&case| values[case].is_some()));
+        subjects.retain(|cases| !cases.is_empty());
+        let of_cases = |cases: &[usize]| {
+            mean(&cases.iter().filter_map(|&case| values[case]).collect::<Vec<_>>())
+        };
+        self.over_cases(self.key(), &subjects, of_cases)
+    }
+
+    /// A statistic of cases, with its interval by drawing subjects.
+    fn over_cases(
+        &self,
+        key: Key,
+        subjects: &[Vec<usize>],
+        statistic: impl Fn(&[usize]) -> Option<f64> + Sync,
+    ) -> Result<Option<OverCases>, ExperimentError> {
+        let of_subjects = |drawn: &[usize]| {
+            let cases = drawn.iter().flat_map(|&subject| &subjects[subject]).copied();
+            statistic(&cases.collect::<Vec<_>>())
+        };
+        // All cases in the order of the set.
+        let mut all: Vec<usize> = subjects.iter().flatten().copied().collect();
+        all.sort_unstable();
+        let Some(value) = statistic(&all) else { return Ok(None) };
+        let alone = OverCases { value, low: None, high: None };
+        if subjects.len() < 2 {
+            return Ok(Some(alone));
+        }
+        match self.bootstrap.interval(key, subjects.len(), of_subjects) {
+            Ok(Interval { low, high, .. }) => {
+                Ok(Some(OverCases { value, low: Some(low), high: Some(high) }))
+            }
+            // Too few subjects have a lesion.
+            Err(ScoreError::UndefinedStatistic { .. }) => Ok(Some(alone)),
             Err(error) => Err(error.into()),
         }
     }
@@ -198,6 +263,16 @@ impl Summary<'_> {
         Some(set.cases.iter().map(|case| value(&case.report)).collect())
     }
 
+    /// Values of two rows for each subject: means over its cases that both have a value of.
+    fn pairs(&self, a: &[Option<f64>], b: &[Option<f64>]) -> (Vec<f64>, Vec<f64>) {
+        let of_subject = |cases: &Vec<usize>| {
+            let both = cases.iter().filter_map(|&case| Some((a[case]?, b[case]?)));
+            let (a, b): (Vec<f64>, Vec<f64>) = both.unzip();
+            Some((mean(&a)?, mean(&b)?))
+        };
+        self.subjects.iter().filter_map(of_subject).unzip()
+    }
+
     /// Compares each row with the reference, where that is finished.
     fn compare(&self, rows: &mut [RowResult]) -> Result<(), ExperimentError> {
         let reference = &self.plan.rows[self.plan.reference].label;
@@ -207,10 +282,8 @@ impl Summary<'_> {
         let others = rows.iter_mut().filter(|row| row.row != reference.row);
         let mut compared = Vec::new();
         for row in others {
-            let both = row.cases.iter().zip(&reference.cases);
-            let (a, b): (Vec<f64>, Vec<f64>) =
-                both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
-            if !a.is_empty() {
+            let (a, b) = self.pairs(&row.cases, &reference.cases);
+            if a.len() > 1 {
                 let paired = compare_paired(self.key().child("paired"), &a, &b, self.bootstrap)?;
                 compared.push((row, paired));
             }
@@ -220,6 +293,24 @@ impl Summary<'_> {
             row.against_reference = Some(Comparison { paired, p_holm });
         }
         Ok(())
+    }
+}
+
+impl OverCases {
+    /// The ends of the interval, or the value where there is none.
+    pub(crate) fn ends(&self) -> [f64; 2] {
+        [self.low.unwrap_or(self.value), self.high.unwrap_or(self.value)]
+    }
+}
+
+/// `value [low, high]`, or the value alone, with three decimals or as many as the format asks for.
+impl fmt::Display for OverCases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (decimals, value) = (f.precision().unwrap_or(3), self.value);
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => write!(f, "{:.decimals$}", Interval { value, low, high }),
+            _ => write!(f, "{value:.decimals$}"),
+        }
     }
 }
 
