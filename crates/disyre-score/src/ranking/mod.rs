@@ -5,7 +5,6 @@ mod keys;
 mod levels;
 mod metrics;
 mod pool;
-mod radix;
 mod split;
 mod summary;
 

@@ -11,8 +11,8 @@ use super::levels::Run;
 use super::split::Split;
 use crate::{RankedScores, ScoreError};
 
-/// Bytes that a voxel takes while its run is sorted: its key, and a copy.
-const BYTES_PER_VOXEL: usize = 2 * size_of::<u32>();
+/// Bytes that a voxel takes: its key, which is sorted in place.
+const BYTES_PER_VOXEL: usize = size_of::<u32>();
 
 /// Settings of a [`ScorePool`].
 ///
@@ -26,14 +26,14 @@ const BYTES_PER_VOXEL: usize = 2 * size_of::<u32>();
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScorePoolConfig {
-    /// Memory for voxels, in bytes: 8 for each, of which 4 are needed while they are sorted. Voxels beyond it are sorted
-    /// and written to temporary files, 4 bytes each; every file stays open until the ranking is dropped. A single case takes 8 bytes a voxel in any event.
+    /// Memory for voxels, in bytes: 4 for each. Voxels beyond it are sorted and written to temporary files, 4 bytes each;
+    /// every file stays open until the ranking is dropped. A single case is held in any event.
     pub budget_bytes: usize,
     /// Folder of the temporary files, which have no name there; default: that of the system.
     pub folder: Option<PathBuf>,
 }
 
-/// 1 GiB: 16 volumes of 8 million voxels.
+/// 1 GiB: 33 volumes of 8 million voxels.
 impl Default for ScorePoolConfig {
     fn default() -> Self {
         Self { budget_bytes: 1 << 30, folder: None }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_missing_is_an_error_and_keeps_the_voxels() {
         let folder = Some("no/such/folder".into());
-        let mut pool = ScorePoolConfig { budget_bytes: 8, folder }.build();
+        let mut pool = ScorePoolConfig { budget_bytes: 4, folder }.build();
         pool.add(&[0.5], &[1]).unwrap();
         let error = pool.add(&[0.25], &[0]).unwrap_err();
         assert!(error.to_string().contains("temporary file (No such"), "{error}");

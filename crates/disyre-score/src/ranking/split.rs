@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use super::keys::Keys;
 use super::levels::Run;
-use super::radix;
 use crate::float_order;
 
 /// Voxels that are encoded as one piece: fixed, so that the keys lie in the same order for any number of threads.
@@ -47,13 +46,13 @@ impl Split {
 
     /// Sorts the lesion voxels.
     pub(super) fn sort_positives(&mut self) {
-        self.positives = radix::sort(take(&mut self.positives));
+        self.positives.par_sort_unstable();
     }
 
-    /// Sorts both lists, with as much memory again.
+    /// Sorts both lists in place.
     pub(crate) fn sort(&mut self) {
         self.sort_positives();
-        self.negatives = radix::sort(take(&mut self.negatives));
+        self.negatives.par_sort_unstable();
     }
 
     /// Both lists sorted, in memory.
