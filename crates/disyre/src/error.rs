@@ -106,6 +106,14 @@ pub enum Error {
         /// The contradiction.
         reason: &'static str,
     },
+    /// Too few healthy scans have a registration that can be trusted.
+    #[error("an atlas needs 2 healthy scans, but only {good} can be registered well; look at {}, and give others", doubtful.join(", "))]
+    AtlasTooSmall {
+        /// Number of scans with a good registration.
+        good: usize,
+        /// Names of the others.
+        doubtful: Vec<String>,
+    },
     /// Maps of an atlas have another shape than this version's template.
     #[error("{} has shape {got:?}, expected the template's {expected:?}; make the atlas anew (`disyre atlas`)", path.display())]
     AtlasGrid {

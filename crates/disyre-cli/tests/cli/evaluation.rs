@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use disyre::TemplateSpace;
 use disyre::core::ndarray::Array3;
 use disyre::core::{Grid, Volume};
 use disyre::volume::{write_labels, write_volume};
@@ -337,8 +338,24 @@ fn the_maps_of_a_detection_are_evaluated_against_the_lesions() {
     succeed(["detect", "-i", &patients, "-o", &maps, "-m", &model]);
     // The sidecars say where the scans are.
     let atlas = text(&out.path().join("atlas"));
-    let [healthy, settings] = ["healthy", "tiny.toml"].map(|name| world.path(name));
-    succeed(["atlas", "--healthy", &healthy, "-o", &atlas, "--config", &settings]);
+    let [phantoms, settings] = ["healthy", "tiny.toml"].map(|name| world.path(name));
+    let folder = tempfile::tempdir().unwrap();
+    let phantom = folder.path().join("h1.nii.gz");
+    std::fs::copy(Path::new(&phantoms).join("h1.nii.gz"), &phantom).unwrap();
+    let template = TemplateSpace::mni152().unwrap().template().volume.clone();
+    let write = |gain: f32| {
+        let scan = Volume { data: &template.data * gain, grid: template.grid };
+        write_volume(&folder.path().join(format!("t{gain}.nii.gz")), &scan).unwrap();
+    };
+    write(1.0);
+    // A phantom is no brain of the template: its registration is doubtful.
+    let healthy = text(folder.path());
+    let make = || ["atlas", "--healthy", &healthy, "-o", &atlas, "--config", &settings];
+    fail(1, &["needs 2 healthy scans, but only 1 can be registered well; look at h1"], make());
+    write(2.0);
+    let made = succeed(make());
+    assert!(made.err.contains("left out: h1: its registration is"), "{}", made.err);
+    assert_eq!(json(&Path::new(&atlas).join("atlas.json"))["left_out"][0]["file"]["name"], "h1");
     let arguments =
         ["evaluate", "--json", "--scores", &maps, "--labels", &lesions, "--masks", &brains];
     let report: Value =

@@ -69,7 +69,8 @@ impl AtlasDetector {
     /// others, unless it is fitted already.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan that cannot be used, and those of [`Atlas::fit`].
+    /// [`Error::Case`] naming the first scan that cannot be used, [`Error::AtlasTooSmall`] if fewer than two register well,
+    /// and those of [`Atlas::fit`].
     pub fn fit(
         healthy: &[PathBuf],
         preparation: Preparation,
@@ -80,7 +81,11 @@ impl AtlasDetector {
         let aligned = healthy.par_iter().map(align).collect::<Result<Vec<_>, Error>>()?;
         let (good, doubtful): (Vec<_>, Vec<_>) =
             aligned.into_iter().partition(|(scan, _)| scan.registration.is_good());
-        let left_out = doubtful.into_iter().map(|(scan, _)| scan).collect();
+        let left_out: Vec<AtlasScan> = doubtful.into_iter().map(|(scan, _)| scan).collect();
+        if good.len() < 2 && !left_out.is_empty() {
+            let doubtful = left_out.into_iter().map(|scan| scan.file.name).collect();
+            return Err(Error::AtlasTooSmall { good: good.len(), doubtful });
+        }
         let (scans, aligned): (Vec<AtlasScan>, Vec<Unscaled>) = good.into_iter().unzip();
         let preparation = match preparation.is_fitted() {
             true => preparation,
