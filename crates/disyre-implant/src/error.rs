@@ -16,7 +16,7 @@ pub enum ImplantError {
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum ImplantError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The values that it may hold.
         expected: &'static str,
         /// The cause.
         source: serde_json::Error,

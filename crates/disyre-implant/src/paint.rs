@@ -13,7 +13,7 @@ use crate::samples::{deviation, gaussian_share, quantile, rank, score, sorted};
 use crate::smooth::random_field;
 use crate::{Host, ImplantError};
 
-/// What a lesion turned out to be in its host.
+/// A lesion as it came out in its host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RealisedLesion {
@@ -34,7 +34,7 @@ pub struct Implanted {
     pub data: Array3<f32>,
     /// 1 where a lesion changes the tissue by at least half of its full effect.
     pub label: Array3<u8>,
-    /// What each lesion turned out to be.
+    /// Each lesion as it came out.
     pub lesions: Vec<RealisedLesion>,
 }
 
@@ -226,7 +226,7 @@ fn brightness(
 
 /// Quantiles of the lesion's intensities, as shares of the way to fluid, with which it *measures* as the drawn ones.
 ///
-/// What was there shines through the soft edge, so a lesion drawn with the drawn quantiles would be milder. A few
+/// The tissue that was there shines through the soft edge, so a lesion drawn with the drawn quantiles would be milder. A few
 /// corrections by the difference bring what is measured, 1 mm inside the border, nearer to what was drawn. A correction at
 /// most doubles a contrast, and nothing becomes darker than fluid.
 fn calibrated(

@@ -32,7 +32,7 @@ pub struct Recipe {
     pub scan_from_template: Affine,
     /// The lesions, in the order in which they are drawn.
     pub lesions: Vec<LesionParams>,
-    /// What each of them turned out to be.
+    /// Each of them as it came out.
     pub realised: Vec<RealisedLesion>,
     /// SHA-256 of intensities (little-endian f32) and label.
     pub voxels_sha256: String,

@@ -191,7 +191,6 @@ impl CaseFiles {
 }
 
 /// Measures the lesions of one scan.
-#[expect(clippy::too_many_arguments, reason = "a private function with two callers")]
 pub(crate) fn measure_scan(
     case: &str,
     pathology: &str,

@@ -56,7 +56,7 @@ pub fn write_mask(path: &Path, like: &Scan, mask: ArrayView3<'_, u8>) -> Result<
 
 /// Writes intensities as the file of `like` stores them: its header, its voxel type and its scaling.
 ///
-/// What equals the scan's intensity is stored as the scan stored it, up to the precision of `f32`; integers are rounded,
+/// A voxel that equals the scan's intensity is stored as the scan stored it, up to the precision of `f32`; integers are rounded,
 /// and stay in the range of their type.
 ///
 /// # Shapes and units

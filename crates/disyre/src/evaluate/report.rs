@@ -73,7 +73,7 @@ pub struct CaseReport {
 pub struct MethodReport {
     /// Its name.
     pub name: String,
-    /// What it is, in words.
+    /// Description in words.
     pub description: String,
     /// Why it was not measured; all else is empty then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
