@@ -66,7 +66,7 @@ impl SetMeasures {
         if all.cases() == cases.len() {
             let left_out = all.thresholds_of_others(Averaging::PerVolume);
             for (case, left_out) in cases.iter_mut().zip(left_out) {
-                let values = left_out.iter().flat_map(|left_out| of_others(left_out));
+                let values = left_out.iter().flat_map(of_others);
                 case.report.measures.values.extend(values);
             }
         }

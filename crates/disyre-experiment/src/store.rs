@@ -36,6 +36,7 @@ pub struct Store {
 
 /// State of a run's folder.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is looked at")]
 pub enum RunState {
     /// Measured in whole.
     Finished(RunMeasures),

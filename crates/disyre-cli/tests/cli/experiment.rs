@@ -48,7 +48,9 @@ fn a_grid_is_trained_measured_and_compared_and_nothing_is_done_twice() {
     let out = Path::new(&out);
     let ran = succeed(["experiment", &file, "--threads", "1"]);
     assert!(ran.err.contains("run 8 of 8: steps=4-two_seed-2 begins"), "{}", ran.err);
-    assert_eq!(names(&out.join("models")).len(), 4, "rows that differ in detection share a model");
+    let models = names(&out.join("models"));
+    let models: Vec<_> = models.iter().filter(|name| !name.ends_with(".json")).collect();
+    assert_eq!(models.len(), 4, "rows that differ in detection share a model");
     let results = json(&out.join("results.json"));
     let rows = results["test_sets"][0]["measures"][0]["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
