@@ -30,7 +30,7 @@ pub enum ExperimentError {
         /// The file.
         path: PathBuf,
         /// The key and the reason.
-        source: toml::de::Error,
+        source: Box<toml::de::Error>,
     },
     /// An experiment asks for something that cannot be.
     #[error("{} cannot be run", path.display())]

@@ -170,8 +170,10 @@ impl ExperimentFile {
     /// [`ExperimentError::Io`]; [`ExperimentError::File`] naming the key.
     pub fn read(path: &Path) -> Result<Self, ExperimentError> {
         let text = std::fs::read_to_string(path).map_err(ExperimentError::io("read", path))?;
-        let file = Self::parse(&text)
-            .map_err(|source| ExperimentError::File { path: path.into(), source })?;
+        let file = Self::parse(&text).map_err(|source| ExperimentError::File {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
         Ok(file.relative_to(path.parent().unwrap_or(Path::new(""))))
     }
 

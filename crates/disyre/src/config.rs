@@ -258,7 +258,7 @@ impl RunConfig {
     /// let changed = RunConfig::cpu_2mm().changed("train.steps = 12".parse()?)?;
     /// assert_eq!((changed.train.steps, changed.train.batch), (12, 16));
     /// assert!(RunConfig::cpu_2mm().changed("train.stepz = 12".parse()?).is_err());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     /// ```
     ///
     /// # Errors

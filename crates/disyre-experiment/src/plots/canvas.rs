@@ -172,7 +172,8 @@ pub(super) fn named_rows<'b>(
         .margin_right(24)
         .x_label_area_size(44)
         .y_label_area_size(room(&upwards))
-        .build_cartesian_2d(x.clone(), (0..last).into_segmented())?;
+        // An axis of a single segment would stay without its name, so it has an empty one beside it.
+        .build_cartesian_2d(x.clone(), (0..last.max(1)).into_segmented())?;
     let name = |height: &Height| match height {
         SegmentValue::CenterOf(row) => upwards.get(*row as usize).cloned().unwrap_or_default(),
         _ => String::new(),
@@ -185,7 +186,7 @@ pub(super) fn named_rows<'b>(
         .axis_style(FAINT)
         .x_desc(x_name)
         .x_label_formatter(&tick(&x))
-        .y_labels(names.len())
+        .y_labels(names.len().max(2))
         .y_label_formatter(&name)
         .label_style(text(TEXT, &BLACK))
         .draw()?;
