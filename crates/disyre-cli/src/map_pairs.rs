@@ -194,15 +194,15 @@ pub(crate) fn case_names(pairs: &[MapPair]) -> Vec<String> {
     let names: Vec<String> = maps().map(short).collect();
     let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
     let name = |(scan, name): (&String, &String)| if shared(name) { scan } else { name }.clone();
-    let mut names = scans.iter().zip(&names).map(name).collect();
+    let mut names: Vec<String> = scans.iter().zip(&names).map(name).collect();
     add_folders(&mut names, pairs);
     names
 }
 
-fn add_folders(names: &mut Vec<String>, pairs: &[MapPair]) {
+fn add_folders(names: &mut [String], pairs: &[MapPair]) {
     let longest = pairs.iter().map(|pair| pair.score.components().count()).max().unwrap_or(0);
     for depth in 1..longest {
-        let before = names.clone();
+        let before = names.to_vec();
         let is_shared = |name: &String| before.iter().filter(|other| *other == name).count() > 1;
         for (name, pair) in names.iter_mut().zip(pairs).filter(|(name, _)| is_shared(name)) {
             let folder = pair.score.ancestors().nth(depth).and_then(Path::file_name);

@@ -1,4 +1,5 @@
 //! Implants into a phantom: what changes, what stays, and that it comes out the same again.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The table of real lesions, and implants measured as real lesions are.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod support;
 

@@ -31,6 +31,9 @@ and of all cases
   statistics.json   the table of real lesions that intensities were drawn from: --lesions takes it
 Healthy scans whose registration to MNI space is doubtful are left out and named. Without --healthy only the table is made.";
 
+/// Rows of the cases of one host, or why one was not made.
+type HostRows = Vec<Result<CaseRow, CliError>>;
+
 /// Arguments of `disyre implant`.
 #[derive(Debug, Args)]
 #[command(after_help = OUTPUTS)]
@@ -128,7 +131,7 @@ impl Implant {
         implanter: &Implanter,
         path: &Path,
         numbers: &[usize],
-    ) -> Result<Vec<Result<CaseRow, CliError>>, CliError> {
+    ) -> Result<HostRows, CliError> {
         let host = Host::read(path, &implanter.statistics().measure.n4)?;
         if !host.verdict().is_good() {
             return Err(CliError::DoubtfulHost { verdict: host.verdict().to_string() });
@@ -175,7 +178,7 @@ impl Implant {
     /// Writes the lists of the cases that were made, and reports those that were not.
     fn finish(
         &self,
-        made: Vec<(PathBuf, Result<Vec<Result<CaseRow, CliError>>, CliError>)>,
+        made: Vec<(PathBuf, Result<HostRows, CliError>)>,
         count: usize,
     ) -> Result<(), CliError> {
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
