@@ -31,8 +31,9 @@ fn timed<T>(step: &str, work: impl FnOnce() -> T) -> T {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let numbers = std::env::args().skip(1).map(|word| word.parse::<usize>());
-    let numbers: Vec<usize> = numbers.collect::<Result<_, _>>()?;
+    // Two numbers or none; the folder that every example may be given is passed over.
+    let numbers: Vec<usize> =
+        std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let (cases, voxels) = match numbers[..] {
         [cases, voxels] => (cases, voxels),
         _ => (6, 50_000),
