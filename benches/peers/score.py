@@ -7,13 +7,10 @@ that `benches/src/bin/score.rs` writes. scikit-learn uses one thread whatever `-
 the average precision instead.
 """
 
-import argparse
-import re
-import sys
-import time
-
 import numpy as np
 from sklearn.metrics import average_precision_score
+
+from server import parser, serve
 
 
 def read(file):
@@ -22,30 +19,15 @@ def read(file):
     return voxels[: 4 * count].view("<f4").copy(), voxels[4 * count :].copy()
 
 
-def peak_mib():
-    """The largest resident set of this process so far."""
-    with open("/proc/self/status") as status:
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read()).group(1)) / 1024
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scan", required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--value", action="store_true")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--value", action="store_true")
+    arguments = options.parse_args()
     scores, labels = read(arguments.scan)
     if arguments.value:
         print(repr(float(average_precision_score(labels, scores))))
         return
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if line.strip() == "quit":
-            print(f"peak {peak_mib():.0f}", flush=True)
-            return
-        start = time.perf_counter()
-        average_precision_score(labels, scores)
-        print(f"{1e3 * (time.perf_counter() - start):.3f}", flush=True)
+    serve(lambda: average_precision_score(labels, scores))
 
 
 if __name__ == "__main__":

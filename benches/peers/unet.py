@@ -17,9 +17,7 @@ import argparse
 import contextlib
 import math
 import os
-import re
 import sys
-import time
 from dataclasses import dataclass
 
 # glibc gives large blocks back to the kernel as soon as they are free, and a step then pays for every page again. Kept
@@ -43,6 +41,8 @@ if __name__ == "__main__":
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from server import milliseconds, serve
 
 
 @dataclass(frozen=True)
@@ -280,13 +280,15 @@ class Workload:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def milliseconds(iteration):
-    """What one iteration takes."""
-    start = time.perf_counter()
-    iteration()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
+def waited_for(iteration):
+    """An iteration that ends when the device has done its work."""
+
+    def iterate():
+        iteration()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return iterate
 
 
 def warm_up(iteration, seconds):
@@ -294,25 +296,6 @@ def warm_up(iteration, seconds):
     spent = milliseconds(iteration)
     while spent < 1e3 * seconds:
         spent += milliseconds(iteration)
-
-
-def peak_mib():
-    """The largest resident set of this process so far."""
-    with open("/proc/self/status") as status:
-        kib = re.search(r"VmHWM:\s*(\d+) kB", status.read()).group(1)
-    return int(kib) / 1024
-
-
-def serve(iteration):
-    """Answers the lines of stdin until `quit`, or its end."""
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if line.strip() == "quit":
-            print(f"peak {peak_mib():.0f}", flush=True)
-            return
-        if line.strip() != "go":
-            sys.exit(f"unknown request {line.strip()!r}; expected go or quit")
-        print(f"{milliseconds(iteration):.3f}", flush=True)
 
 
 def report(iteration, arguments):
@@ -340,7 +323,7 @@ def main():
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     workload = Workload(arguments.network, arguments.batch, arguments.variant, arguments.device)
-    iteration = getattr(workload, arguments.what)
+    iteration = waited_for(getattr(workload, arguments.what))
     warm_up(iteration, arguments.seconds)
     if arguments.runs > 0:
         report(iteration, arguments)
