@@ -4,19 +4,11 @@ use disyre::score::OverlapRule;
 use disyre::score::protocols::Protocol;
 use disyre::{EvaluationReport, Measure, MethodReport, OperatingPoint};
 
+use super::tables::AT_OTHERS;
+
 /// Measures of the tables that need no threshold.
 const RANKING: [Measure; 5] =
     [Measure::Prevalence, Measure::Ap, Measure::BestDice, Measure::Auroc, Measure::Pro];
-const OF_OTHERS: [Measure; 8] = [
-    Measure::OthersThreshold,
-    Measure::OthersDice,
-    Measure::OthersPrecision,
-    Measure::OthersRecall,
-    Measure::OthersHausdorff95,
-    Measure::OthersVolumeError,
-    Measure::OthersLesionRecall,
-    Measure::OthersFalsePositives,
-];
 
 /// The lines.
 pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
@@ -56,7 +48,8 @@ fn averaging(report: &EvaluationReport) -> [String; 3] {
 }
 
 fn measures(report: &EvaluationReport) -> Vec<String> {
-    let defined = RANKING.iter().chain(&OF_OTHERS);
+    let of_others = [Measure::OthersThreshold, Measure::OthersDice];
+    let defined = RANKING.iter().chain(&of_others).chain(&AT_OTHERS);
     let define = |m: &Measure| format!("{}: {}", m.heading(), m.definition().trim_end_matches('.'));
     let mut lines: Vec<String> = defined.map(define).collect();
     let has_others =

@@ -139,7 +139,7 @@ fn per_volume(report: &EvaluationReport, method: &MethodReport, measure: Measure
 }
 
 /// Measures of the table of an operating point.
-const AT_OTHERS: [Measure; 6] = [
+pub(super) const AT_OTHERS: [Measure; 6] = [
     Measure::OthersPrecision,
     Measure::OthersRecall,
     Measure::OthersHausdorff95,
