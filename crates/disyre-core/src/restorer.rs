@@ -45,6 +45,28 @@ pub trait Restorer: Send + Sync {
         restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), RestoreError>;
 
+    /// Restores as [`restore`](Self::restore) does and, where the restorer also predicts where its input is corrupted,
+    /// writes that prediction. Returns true if it did. The default predicts nothing: it leaves `map` alone and returns
+    /// false.
+    ///
+    /// # Shapes and units
+    /// As [`restore`](Self::restore); `map` is `(n, 1, z, y, x)`: 0 where nothing is corrupted, 1 where the corruption is
+    /// fully visible. It need not be clamped to `[0, 1]`.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); `map` then holds nothing of meaning.
+    fn restore_and_map(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+        map: ArrayViewMut5<'_, f32>,
+    ) -> Result<bool, RestoreError> {
+        let _ = map;
+        self.restore(batch, severities, restored)?;
+        Ok(false)
+    }
+
     /// Restores the whole batch under each of several severities and writes the sums over these restorations, added up
     /// from 0 in the order of the severities. Returns true if it did.
     ///
