@@ -57,6 +57,7 @@ fn steps(count: u64, config: &RunConfig, pairs: &dyn PairSource) -> Duration {
         pairs,
         validation: pairs,
         dir: dir.path(),
+        initial: None,
         resume: false,
         stop: None,
         device: Device::cpu(),

@@ -111,6 +111,7 @@ fn learn(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         pairs: &pairs,
         validation: &pairs,
         dir: &path,
+        initial: None,
         resume: false,
         stop: None,
         device: Device::cpu(),

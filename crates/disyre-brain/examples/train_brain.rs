@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         pairs: &pairs,
         validation: &validation,
         dir: out,
+        initial: None,
         resume: true,
         stop: None,
         device,

@@ -106,6 +106,20 @@ pub enum DiffusionError {
         /// The problem with it.
         problem: String,
     },
+    /// A model that a training was to start from has another network.
+    #[error(
+        "{} cannot start this training: its {field} is {found}, and {expected} here; make them equal, or start from another model", path.display()
+    )]
+    OtherStart {
+        /// The model's `config.json`.
+        path: PathBuf,
+        /// The first field that differs.
+        field: String,
+        /// Its value there.
+        found: String,
+        /// Its value in the training.
+        expected: String,
+    },
     /// A folder already holds a run that was not asked to go on.
     #[error("{} already holds a training run; resume it or choose another folder", dir.display())]
     AlreadyTrained {

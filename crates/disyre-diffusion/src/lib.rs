@@ -34,11 +34,14 @@
 
 #[cfg(feature = "candle")]
 pub mod candle;
+mod corruption_map;
 mod descent;
 mod device;
+mod difference;
 mod engine;
 mod error;
 mod files;
+mod initial;
 mod model;
 mod network;
 mod parameters;
@@ -55,18 +58,20 @@ extern crate self as disyre_diffusion;
 #[path = "../tests/support/mod.rs"]
 mod golden;
 
+pub use corruption_map::CorruptionMapConfig;
 pub use descent::{DescentConfig, DescentRule};
 pub use device::{Device, DeviceRequest};
 pub use disyre_kernels::{Compute, ConvKind, Convolution, Extent, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::{sha256_of, weights_sha256};
+pub use initial::initial_parameters;
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
 pub use network::{PassCost, UNetConfig};
 pub use parameters::Parameters;
 pub use restorer::{ColdRestorer, Weights};
 pub use schedule::{Conditioning, ConditioningOrder, Schedule, ScheduleConfig};
 pub use train::{
-    Batch, BatchQueue, Batches, LOG_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary,
-    ValidationErrors, train,
+    Batch, BatchQueue, Batches, LOG_FILE, MapErrors, TrainConfig, TrainEvent, TrainRun,
+    TrainSummary, ValidationErrors, train,
 };

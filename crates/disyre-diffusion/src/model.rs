@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::corruption_map::CorruptionMap;
 use crate::files::{read_json, write_json};
-use crate::{DiffusionError, ScheduleConfig, UNetConfig};
+use crate::{CorruptionMapConfig, DiffusionError, ScheduleConfig, UNetConfig};
 
 /// Name of the model's settings within its folder.
 pub const CONFIG_FILE: &str = "config.json";
@@ -31,6 +32,10 @@ pub struct ModelConfig {
     pub schedule: ScheduleConfig,
     /// Shape `(z, y, x)` of the images that it was trained on, in voxels. Published: 1, 128, 128.
     pub patch: [usize; 3],
+    /// The network's second output; none: it restores only, as published. With it `network.out_channels` is
+    /// `network.in_channels + 1`, see [`with_corruption_map`](Self::with_corruption_map).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruption_map: Option<CorruptionMapConfig>,
 }
 
 impl Default for ModelConfig {
@@ -40,6 +45,7 @@ impl Default for ModelConfig {
             network: UNetConfig::default(),
             schedule: ScheduleConfig::default(),
             patch: [1, 128, 128],
+            corruption_map: None,
         }
     }
 }
@@ -49,7 +55,15 @@ fn this_version() -> String {
 }
 
 impl ModelConfig {
-    /// Checks network, schedule and patch against each other.
+    /// The same model with a second output: the network has one more channel for it.
+    #[must_use]
+    pub fn with_corruption_map(mut self, map: CorruptionMapConfig) -> Self {
+        self.network.out_channels = self.network.in_channels + 1;
+        self.corruption_map = Some(map);
+        self
+    }
+
+    /// Checks network, schedule, patch and corruption map against each other.
     ///
     /// # Errors
     /// [`DiffusionError::Config`] or [`DiffusionError::Indivisible`].
@@ -60,12 +74,21 @@ impl ModelConfig {
         if z == 0 {
             return Err(DiffusionError::config("patch", "at least one voxel each way", self.patch));
         }
-        if self.network.in_channels != self.network.out_channels {
-            let expected = "network.in_channels, since the output is the restored input";
+        let map = self.corruption_map()?;
+        if self.network.out_channels != self.network.in_channels + usize::from(map.is_some()) {
+            let expected = match map {
+                None => "network.in_channels, since the output is the restored input",
+                Some(_) => "network.in_channels + 1, for the restored input and its corruption map",
+            };
             let got = self.network.out_channels;
             return Err(DiffusionError::config("network.out_channels", expected, got));
         }
         self.network.ensure_divisible(y, x)
+    }
+
+    /// The second output, if there is one.
+    pub(crate) fn corruption_map(&self) -> Result<Option<CorruptionMap>, DiffusionError> {
+        self.corruption_map.map(|map| map.build()).transpose()
     }
 
     /// Reads `config.json` of a model's folder.
@@ -97,6 +120,30 @@ mod tests {
         let config = ModelConfig { patch: [1, 64, 96], ..ModelConfig::default() };
         config.save(folder.path()).unwrap();
         assert_eq!(ModelConfig::load(folder.path()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_file_without_a_corruption_map_is_that_of_older_versions() {
+        let text = serde_json::to_string(&ModelConfig::default()).unwrap();
+        assert!(!text.contains("corruption"), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let config = ModelConfig::default().with_corruption_map(CorruptionMapConfig::default());
+        config.save(folder.path()).unwrap();
+        assert_eq!(ModelConfig::load(folder.path()).unwrap(), config);
+    }
+
+    #[test]
+    fn the_channels_that_go_out_are_those_of_the_outputs() {
+        let mut config = ModelConfig::default().with_corruption_map(CorruptionMapConfig::default());
+        config.ensure_valid().unwrap();
+        config.network.out_channels = 1;
+        let message = config.ensure_valid().unwrap_err().to_string();
+        assert!(message.contains("network.out_channels is 1, expected network.in_channels + 1"));
+        config.corruption_map = None;
+        config.ensure_valid().unwrap();
+        config.network.out_channels = 2;
+        let message = config.ensure_valid().unwrap_err().to_string();
+        assert!(message.contains("network.out_channels is 2, expected network.in_channels,"));
     }
 
     #[test]

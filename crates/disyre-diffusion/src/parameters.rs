@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use disyre_core::ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
+use disyre_core::ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis};
 use disyre_core::{Key, KeyRng, rand::RngExt};
 use rayon::prelude::*;
 
@@ -141,6 +141,19 @@ impl Parameters {
         self.arrays.iter().map(|(name, array)| {
             (name.as_str(), array.shape(), array.as_slice().expect("arrays are contiguous"))
         })
+    }
+
+    /// The parameters of the same network with more channels that go out: theirs are 0.
+    pub(crate) fn with_outputs(mut self, outputs: usize) -> Self {
+        let more = outputs.saturating_sub(self.network.out_channels);
+        for name in ["conv_out.weight", "conv_out.bias"] {
+            let array = self.arrays.get_mut(name).expect("every network has this convolution");
+            let mut shape = array.shape().to_vec();
+            shape[0] = more;
+            array.append(Axis(0), ArrayD::zeros(shape).view()).expect("shapes differ in one axis");
+        }
+        self.network.out_channels += more;
+        self
     }
 
     /// Number of trainable numbers.

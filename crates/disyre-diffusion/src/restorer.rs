@@ -9,9 +9,10 @@ use disyre_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::corruption_map::CorruptionMap;
 use crate::engine::{Runner, Sums};
 use crate::model::{EMA_FILE, MODEL_FILE};
-use crate::slices::{from_images, to_images};
+use crate::slices::{from_images, some_channels, to_images};
 use crate::{Conditioning, Device, DiffusionError, Engine, ModelConfig, Parameters, Schedule};
 
 /// Which weights of a trained model.
@@ -35,7 +36,8 @@ impl Weights {
     }
 }
 
-/// A trained network as a [`Restorer`]: one pass, image and severity in, healthy image out.
+/// A trained network as a [`Restorer`]: one pass, image and severity in, healthy image out, and a map of the corruption
+/// where the network has that output ([`CorruptionMapConfig`](crate::CorruptionMapConfig)).
 ///
 /// Slices z of an item pass through the 2D network one by one. What one item becomes does not depend on its batch.
 ///
@@ -46,6 +48,7 @@ pub struct ColdRestorer {
     config: ModelConfig,
     network: Box<dyn Runner>,
     schedule: Schedule,
+    map: Option<CorruptionMap>,
 }
 
 impl ColdRestorer {
@@ -101,8 +104,9 @@ impl ColdRestorer {
     ) -> Result<Self, DiffusionError> {
         config.ensure_valid()?;
         let schedule = config.schedule.build()?;
+        let map = config.corruption_map()?;
         let network = engine.runner(parameters, device)?;
-        Ok(Self { config, network, schedule })
+        Ok(Self { config, network, schedule, map })
     }
 
     /// The model's settings.
@@ -122,7 +126,18 @@ impl ColdRestorer {
         conditioning: &Conditioning,
         restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), DiffusionError> {
-        let (n, _, z, ..) = batch.dim();
+        self.forward(batch, conditioning, restored, None)
+    }
+
+    /// Restores, and where there is a `map`, writes the network's other channel too, divided by a scale.
+    fn forward(
+        &self,
+        batch: &ArrayView5<'_, f32>,
+        conditioning: &Conditioning,
+        restored: ArrayViewMut5<'_, f32>,
+        map: Option<(ArrayViewMut5<'_, f32>, f32)>,
+    ) -> Result<(), DiffusionError> {
+        let (n, c, z, y, x) = batch.dim();
         ensure_same_shape("restored batch", batch.shape(), restored.shape())?;
         ensure_same_shape("severities", &[n], &[conditioning.len()])?;
         self.ensure_fits(batch)?;
@@ -130,11 +145,17 @@ impl ColdRestorer {
             return Ok(());
         }
         let images = to_images(batch);
-        from_images(&self.network.forward(&images, &conditioning.repeated(z))?, restored);
+        let output = self.network.forward(&images, &conditioning.repeated(z))?;
+        let (channels, pixels) = (self.config.network.out_channels, y * x);
+        from_images(&some_channels(&output, [channels, pixels], 0..c), restored);
+        if let Some((mut map, scale)) = map {
+            from_images(&some_channels(&output, [channels, pixels], c..channels), map.view_mut());
+            map.mapv_inplace(|value| value / scale);
+        }
         Ok(())
     }
 
-    /// The sums over the restorations under each severity; none if the engine has no way to find them at once.
+    /// The sums over the restorations under each severity; none if the engine cannot find them at once.
     fn summed(
         &self,
         batch: &ArrayView5<'_, f32>,
@@ -146,6 +167,10 @@ impl ColdRestorer {
             return Err(ShapeError::Empty { array: "severities" }.into());
         }
         self.ensure_fits(batch)?;
+        if self.map.is_some() {
+            // The sums on the device are over all channels of an output, and that of the map is no image.
+            return Ok(None);
+        }
         if n * z == 0 {
             return Ok(Some(Sums::default()));
         }
@@ -172,6 +197,25 @@ impl Restorer for ColdRestorer {
     ) -> Result<(), RestoreError> {
         let conditioning = self.schedule.conditioning(severities);
         Ok(self.restore_conditioned(&batch, &conditioning, restored)?)
+    }
+
+    fn restore_and_map(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+        map: ArrayViewMut5<'_, f32>,
+    ) -> Result<bool, RestoreError> {
+        let (n, _, z, y, x) = batch.dim();
+        let Some(of_network) = self.map else {
+            self.restore(batch, severities, restored)?;
+            return Ok(false);
+        };
+        ensure_same_shape("corruption map", &[n, 1, z, y, x], map.shape())?;
+        let conditioning = self.schedule.conditioning(severities);
+        let map = Some((map, of_network.scale()));
+        self.forward(&batch, &conditioning, restored, map)?;
+        Ok(true)
     }
 
     fn restore_summed(

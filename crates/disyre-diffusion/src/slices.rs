@@ -1,6 +1,7 @@
 //! Batches of volumes as batches of images, and back: the network is 2D.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use disyre_core::ndarray::{ArrayView5, ArrayViewMut5, CowArray, Ix5};
 
@@ -48,6 +49,20 @@ pub(crate) fn from_images(values: &[f32], batch: ArrayViewMut5<'_, f32>) {
     }
 }
 
+/// Some channels of images `(n, channels, pixels)`.
+pub(crate) fn some_channels(
+    images: &[f32],
+    [channels, pixels]: [usize; 2],
+    range: Range<usize>,
+) -> Cow<'_, [f32]> {
+    if range == (0..channels) {
+        return Cow::Borrowed(images);
+    }
+    let within = range.start * pixels..range.end * pixels;
+    let each = images.chunks_exact(channels * pixels);
+    Cow::Owned(each.flat_map(|image| &image[within.clone()]).copied().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +79,14 @@ mod tests {
         let mut back = Array5::zeros(batch.dim());
         from_images(&images.values, back.view_mut());
         assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn channels_are_taken_out_of_every_image() {
+        let images: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        assert_eq!(*some_channels(&images, [3, 2], 0..3), images);
+        assert_eq!(*some_channels(&images, [3, 2], 0..1), [0.0, 1.0, 6.0, 7.0]);
+        assert_eq!(*some_channels(&images, [3, 2], 2..3), [4.0, 5.0, 10.0, 11.0]);
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use disyre_core::ndarray::ArrayViewMut4;
+use disyre_core::ndarray::{Array4, Array5, ArrayViewMut4, Axis};
 use disyre_core::rand::RngExt;
-use disyre_core::{Key, PairError, PairSource, Severity};
+use disyre_core::{Key, PairError, PairSource, Restorer, Severity};
 use disyre_diffusion::{
-    ColdRestorer, Device, DiffusionError, EMA_FILE, LOG_FILE, MODEL_FILE, ModelConfig,
-    TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary, UNetConfig, Weights, train,
-    weights_sha256,
+    ColdRestorer, CorruptionMapConfig, Device, DiffusionError, EMA_FILE, LOG_FILE, MODEL_FILE,
+    ModelConfig, Parameters, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, TrainSummary,
+    UNetConfig, Weights, initial_parameters, train, weights_sha256,
 };
 use support::devices;
 
@@ -38,6 +38,32 @@ impl PairSource for Veiled {
         corrupted.map_inplace(|value| {
             *value = *value * (1.0 - severity) + severity * rng.random::<f32>();
         });
+        Ok(Severity::new(severity).expect("in range"))
+    }
+}
+
+/// A ramp, and on the corrupted image a square that is brighter by the severity.
+struct Spotted(Key);
+
+impl PairSource for Spotted {
+    fn pair(
+        &self,
+        index: u64,
+        mut corrupted: ArrayViewMut4<'_, f32>,
+        mut clean: ArrayViewMut4<'_, f32>,
+    ) -> Result<Severity, PairError> {
+        let mut rng = self.0.child(index).rng();
+        let severity = 0.3 + 0.5 * rng.random::<f32>();
+        let (top, left) = (rng.random_range(0..10), rng.random_range(0..10));
+        for ((_, _, y, x), value) in clean.indexed_iter_mut() {
+            *value = (x + y) as f32 / 96.0;
+        }
+        corrupted.assign(&clean);
+        for ((_, _, y, x), value) in corrupted.indexed_iter_mut() {
+            if (top..top + 6).contains(&y) && (left..left + 6).contains(&x) {
+                *value += severity;
+            }
+        }
         Ok(Severity::new(severity).expect("in range"))
     }
 }
@@ -89,7 +115,10 @@ struct Setup<'a> {
     config: TrainConfig,
     model: ModelConfig,
     pairs: &'a dyn PairSource,
+    /// None: of the veiled ones.
+    validation: Option<&'a dyn PairSource>,
     dir: &'a Path,
+    initial: Option<&'a Parameters>,
     resume: bool,
     stop_after: Option<u64>,
     device: Device,
@@ -98,18 +127,21 @@ struct Setup<'a> {
 impl<'a> Setup<'a> {
     fn new(dir: &'a Path, pairs: &'a dyn PairSource) -> Self {
         let (config, model, device) = (config(), model(), Device::cpu());
-        Self { config, model, pairs, dir, resume: false, stop_after: None, device }
+        let (validation, initial, stop_after) = (None, None, None);
+        Self { config, model, pairs, validation, dir, initial, resume: false, stop_after, device }
     }
 
     fn train(&self) -> Result<(TrainSummary, Vec<TrainEvent>), DiffusionError> {
         let stop = AtomicBool::new(false);
         let mut events = Vec::new();
+        let veiled = Veiled(Key::new(2));
         let run = TrainRun {
             config: &self.config,
             model: &self.model,
             pairs: self.pairs,
-            validation: &Veiled(Key::new(2)),
+            validation: self.validation.unwrap_or(&veiled),
             dir: self.dir,
+            initial: self.initial,
             resume: self.resume,
             stop: Some(&stop),
             device: self.device.clone(),
@@ -124,6 +156,10 @@ impl<'a> Setup<'a> {
     }
 }
 
+fn mapping_model() -> ModelConfig {
+    model().with_corruption_map(CorruptionMapConfig::default())
+}
+
 fn bytes(dir: &Path) -> [Vec<u8>; 3] {
     [MODEL_FILE, EMA_FILE, TRAINING_FILE].map(|name| fs::read(dir.join(name)).unwrap())
 }
@@ -131,9 +167,12 @@ fn bytes(dir: &Path) -> [Vec<u8>; 3] {
 #[test]
 fn three_steps_and_three_resumed_are_six_steps_to_the_byte() {
     let pairs = Veiled(Key::new(1));
-    for device in devices() {
+    let models = [model(), mapping_model()];
+    for (device, model) in
+        devices().into_iter().flat_map(|on| models.clone().map(|m| (on.clone(), m)))
+    {
         let [whole, halves] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let setup = Setup { device: device.clone(), ..Setup::new(whole.path(), &pairs) };
+        let setup = Setup { device: device.clone(), model, ..Setup::new(whole.path(), &pairs) };
         assert!(setup.train().unwrap().0.finished);
         let mut setup = Setup { dir: halves.path(), stop_after: Some(3), ..setup };
         let (summary, _) = setup.train().unwrap();
@@ -152,7 +191,8 @@ fn one_thread_and_two_give_the_same_bytes() {
     for device in devices() {
         let files = [1, 2].map(|threads| {
             let dir = tempfile::tempdir().unwrap();
-            let setup = Setup { device: device.clone(), ..Setup::new(dir.path(), &pairs) };
+            let (device, model) = (device.clone(), mapping_model());
+            let setup = Setup { device, model, ..Setup::new(dir.path(), &pairs) };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| setup.train().map(|_| ())).unwrap();
             bytes(dir.path())
@@ -266,4 +306,99 @@ fn a_failing_source_ends_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let error = Setup::new(dir.path(), &Refuses).train().unwrap_err();
     assert_eq!(error.to_string(), "pair 0 could not be made");
+}
+
+#[test]
+fn a_second_output_learns_where_its_input_is_corrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let pairs = Spotted(Key::new(1));
+    let long = TrainConfig { steps: 200, batch: 8, ema_decay: 0.9, ..config() };
+    let setup = Setup { config: long, model: mapping_model(), ..Setup::new(dir.path(), &pairs) };
+    let validation = Spotted(Key::new(2));
+    let run = Setup { validation: Some(&validation), ..setup };
+    let errors = run.train().unwrap().0.validation.unwrap();
+    let map = errors.map.unwrap();
+    assert!(map.raw < 0.3 * map.constant && map.ema.unwrap() < 0.3 * map.constant, "{map:?}");
+    assert!(errors.raw < 0.5 * errors.unrestored, "{errors:?}");
+
+    let restorer = ColdRestorer::load(dir.path(), Weights::Ema, &Device::cpu()).unwrap();
+    let mut images = [(); 2].map(|()| Array4::zeros((1, 1, 16, 16)));
+    let [corrupted, clean] = &mut images;
+    let severity = pairs.pair(1 << 40, corrupted.view_mut(), clean.view_mut()).unwrap();
+    let changed = (&*corrupted - &*clean).mapv(|change| change > 0.0);
+    let batch = corrupted.view().insert_axis(Axis(0));
+    let [mut restored, mut map, mut alone] = [(); 3].map(|()| Array5::zeros(batch.dim()));
+    let severities = [severity];
+    let (a, b) = (restored.view_mut(), map.view_mut());
+    assert!(restorer.restore_and_map(batch, &severities, a, b).unwrap());
+    restorer.restore(batch, &severities, alone.view_mut()).unwrap();
+    assert_eq!(restored, alone);
+    let mean = |inside: bool| {
+        let voxels = map.iter().zip(&changed).filter(|(_, changed)| **changed == inside);
+        voxels.clone().map(|(value, _)| value).sum::<f32>() / voxels.count() as f32
+    };
+    assert!(mean(true) > 0.7 && mean(false) < 0.15, "{} {}", mean(true), mean(false));
+}
+
+#[test]
+fn a_training_starts_from_the_weights_of_another_model() {
+    let [first, second, third] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let pairs = Spotted(Key::new(1));
+    let setup = Setup::new(first.path(), &pairs);
+    setup.train().unwrap();
+    let start =
+        |model: &ModelConfig, from: &Path| initial_parameters(model, from, Weights::Ema).unwrap();
+    // A learning rate of 0 leaves the weights as they were.
+    let still = TrainConfig { learning_rate: 0.0, ..config() };
+    let initial = start(&model(), first.path());
+    let (dir, initial) = (second.path(), Some(&initial));
+    let setup = Setup { config: still, dir, initial, ..setup };
+    setup.train().unwrap();
+    let same = Parameters::load(&model().network, &second.path().join(MODEL_FILE)).unwrap();
+    assert_eq!(Some(&same), initial);
+
+    let grown = start(&mapping_model(), first.path());
+    let setup = Setup { dir: third.path(), model: mapping_model(), initial: Some(&grown), ..setup };
+    setup.train().unwrap();
+    let restorers = [second.path(), third.path()]
+        .map(|dir| ColdRestorer::load(dir, Weights::Raw, &Device::cpu()).unwrap());
+    let batch = Array5::from_shape_fn((2, 1, 1, 16, 16), |(n, .., x)| (n + x) as f32 / 20.0);
+    let severities = [Severity::FULL; 2];
+    let mut map = Array5::from_elem(batch.dim(), 1.0);
+    let restored = restorers.each_ref().map(|restorer| {
+        let mut restored = Array5::zeros(batch.dim());
+        let out = restored.view_mut();
+        restorer.restore_and_map(batch.view(), &severities, out, map.view_mut()).unwrap();
+        restored
+    });
+    assert_eq!(restored[0], restored[1]);
+    assert!(map.iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn weights_of_another_network_cannot_be_the_first_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let pairs = Spotted(Key::new(1));
+    let setup = Setup { model: mapping_model(), ..Setup::new(dir.path(), &pairs) };
+    setup.train().unwrap();
+    let message = |model: &ModelConfig| {
+        initial_parameters(model, dir.path(), Weights::Ema).unwrap_err().to_string()
+    };
+    let mut other = mapping_model();
+    other.network.channels = vec![8, 24];
+    let found = message(&other);
+    for part in ["config.json cannot start", "network.channels is [8,16], and [8,24] here"] {
+        assert!(found.contains(part), "{found}");
+    }
+    let found = message(&model());
+    assert!(
+        found.contains("its corruption_map is {") && found.contains("and null here"),
+        "{found}"
+    );
+
+    let initial = Parameters::seeded(&model().network, Key::new(1)).unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    let wrong = Setup { dir: fresh.path(), initial: Some(&initial), ..setup };
+    let found = wrong.train().unwrap_err().to_string();
+    assert!(found.starts_with("the network of the initial weights is"), "{found}");
 }

@@ -91,7 +91,7 @@ impl PlainTrainable {
         let output = trainable.forward(&plain.tensor(example.images)?, example.conditioning)?;
         let restored: Vec<f32> = output.flatten_all()?.to_vec1()?;
         let mut slope = vec![0.0; restored.len()];
-        let loss = mean_squared_error(&restored, &example.clean.values, &mut slope);
+        let loss = mean_squared_error(&restored, &example.target.values, &mut slope);
         let slope = Tensor::from_vec(slope, output.shape(), plain.variables.device())?;
         let mut store = (&output * slope)?.sum_all()?.backward()?;
         drop(output);

@@ -223,7 +223,7 @@ pub(super) struct FusedTrainable<B: Backend> {
 struct RepeatedStep<B: Backend> {
     shape: [usize; 4],
     corrupted: FeatureMaps<B>,
-    clean: FeatureMaps<B>,
+    target: FeatureMaps<B>,
     sinusoid: FeatureMaps<B>,
     run: GraphCache<B, [B::Scalar; 2]>,
 }
@@ -244,12 +244,12 @@ impl<B: Backend> StepContext<'_, B> {
         self,
         image: &FeatureMaps<B>,
         sinusoid: &FeatureMaps<B>,
-        clean: &FeatureMaps<B>,
+        target: &FeatureMaps<B>,
     ) -> [B::Scalar; 2] {
         let Self { network, backend, identity, weights, optimiser, recompute } = self;
         let inputs = Inputs { image, sinusoid, identity };
         let (restored, tape) = network.forward_taped(backend, weights, &inputs, recompute);
-        let (loss, slope) = backend.squared_error(&restored, clean);
+        let (loss, slope) = backend.squared_error(&restored, target);
         network.backward(backend, weights, tape, &slope, optimiser.gradient());
         let norm = optimiser.update(backend, weights, &loss);
         [loss, norm]
@@ -273,17 +273,17 @@ impl<B: Backend> FusedTrainable<B> {
     /// The step of this batch, its images on the device.
     fn prepare(&mut self, example: &Example<'_>) -> RepeatedStep<B> {
         let Fused { network, backend, .. } = &self.fused;
-        let Example { images, conditioning, clean } = *example;
+        let Example { images, conditioning, target } = *example;
         if let Some(mut step) = self.step.take().filter(|step| step.shape == images.shape) {
             replace_maps(backend, images, &mut step.corrupted);
-            replace_maps(backend, clean, &mut step.clean);
+            replace_maps(backend, target, &mut step.target);
             network.replace_sinusoids(backend, conditioning, &mut step.sinusoid);
             return step;
         }
         RepeatedStep {
             shape: images.shape,
             corrupted: to_maps(backend, images),
-            clean: to_maps(backend, clean),
+            target: to_maps(backend, target),
             sinusoid: network.sinusoids(backend, conditioning),
             run: GraphCache::default(),
         }
@@ -316,8 +316,8 @@ impl<B: Backend> Trainable for FusedTrainable<B> {
         let (backend, recompute) = (&*backend, *recompute);
         optimiser.prepare(backend, update);
         let parts = StepContext { network, backend, identity, weights, optimiser, recompute };
-        let RepeatedStep { shape, corrupted, clean, sinusoid, run } = &mut step;
-        let work = || parts.descend(corrupted, sinusoid, clean);
+        let RepeatedStep { shape, corrupted, target, sinusoid, run } = &mut step;
+        let work = || parts.descend(corrupted, sinusoid, target);
         let found = run.run(backend, work, |[loss, norm]| backend.read(&[loss, norm]));
         let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
         let found = found.map_err(|error| fused.explain(error, *shape, purpose))?;
@@ -396,7 +396,7 @@ mod tests {
             let conditioning = conditioning(&golden);
             let y = fused.forward(&x, &conditioning).unwrap();
             assert_close(&format!("y on {on}"), &y, &golden.floats("y").1, tolerance);
-            let example = Example { images: &x, conditioning: &conditioning, clean: &target };
+            let example = Example { images: &x, conditioning: &conditioning, target: &target };
             let loss = fused.step(&example, &forgetful()).unwrap().loss;
             let all = fused.state().unwrap().moment1;
             assert_close("loss", &[loss as f32], &golden.floats("loss").1, tolerance);

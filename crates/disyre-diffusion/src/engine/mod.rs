@@ -231,7 +231,8 @@ pub(crate) struct TrainOptions {
 pub(crate) struct Example<'a> {
     pub(crate) images: &'a ImageBatch,
     pub(crate) conditioning: &'a Conditioning,
-    pub(crate) clean: &'a ImageBatch,
+    /// All channels that the network should answer.
+    pub(crate) target: &'a ImageBatch,
 }
 
 /// Loss and norm of the gradient of one step.
@@ -299,7 +300,7 @@ mod tests {
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
         let (x, clean) = (images("x"), images("clean"));
         let restored = trainable.forward(&x, &conditioning).unwrap();
-        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let example = Example { images: &x, conditioning: &conditioning, target: &clean };
         let loss = trainable.step(&example, &forgetful()).unwrap().loss;
         let all = trainable.state().unwrap().moment1;
         let gradients = trainable.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
@@ -351,7 +352,7 @@ mod tests {
         // A device with graphs records the second and replays it in the third.
         let (x, clean) = (images("x"), images("clean"));
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
-        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let example = Example { images: &x, conditioning: &conditioning, target: &clean };
         let training = TrainOptions { averaged: true, recompute: false };
         let update = AdamW { step_size: 1e-3, betas: [0.5, 0.75], average: 0.5, ..forgetful() };
         for device in devices() {
@@ -402,7 +403,7 @@ mod tests {
         let (mut x, clean) = (images("x"), images("clean"));
         x.values[7] = f32::INFINITY;
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
-        let example = Example { images: &x, conditioning: &conditioning, clean: &clean };
+        let example = Example { images: &x, conditioning: &conditioning, target: &clean };
         let training = TrainOptions { averaged: true, recompute: false };
         for device in devices() {
             let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();

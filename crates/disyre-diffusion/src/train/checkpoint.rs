@@ -1,14 +1,13 @@
 //! Checkpoints: writing a run's state and resuming from it.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use disyre_core::ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::TrainConfig;
 use super::trainer::Trainer;
+use crate::difference::first_difference;
 use crate::engine::State;
 use crate::files::{Arrays, read_arrays, read_metadata, write_arrays};
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
@@ -84,7 +83,7 @@ impl Settings {
         let (weights, moment1, moment2) = (group(WEIGHT), group(MOMENT1), group(MOMENT2));
         let average = group(AVERAGE);
         let parameters = Parameters::from_arrays(&self.model.network, weights, &path)?;
-        let mut trainer = Trainer::new(&parameters, &self.train, device)?;
+        let mut trainer = Trainer::new(&parameters, self, device)?;
         let all = |group| joined(trainer.entries(), parameters.count(), group, &path);
         let state = State {
             weights: trainer.state()?.weights,
@@ -99,7 +98,7 @@ impl Settings {
     fn ensure_continues(&self, saved: &Self, path: &Path) -> Result<(), DiffusionError> {
         let value = |settings| serde_json::to_value(settings).map_err(broken_settings(path));
         let (saved, requested) = (value(saved)?, value(self)?);
-        match first_difference("", &saved, &requested) {
+        match first_difference(&saved, &requested, &FREE) {
             Some((field, saved, requested)) => {
                 Err(DiffusionError::ResumeMismatch { field, saved, requested })
             }
@@ -142,21 +141,6 @@ fn joined(
         }
     }
     Ok(all)
-}
-
-/// Path and both values of the first field that differs, fields in order of name.
-fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
-    if let (Value::Object(a), Value::Object(b)) = (a, b) {
-        let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-        let field = |name: &String| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let value = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
-            first_difference(&path, &value(a), &value(b))
-        };
-        return names.into_iter().find_map(field);
-    }
-    let differs = a != b && !FREE.contains(&path);
-    differs.then(|| (path.to_owned(), a.to_string(), b.to_string()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod queue;
 mod trainer;
 mod validation;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ pub use batches::{Batch, Batches};
 pub use config::TrainConfig;
 pub use log::LOG_FILE;
 pub use queue::BatchQueue;
-pub use validation::ValidationErrors;
+pub use validation::{MapErrors, ValidationErrors};
 
 use crate::engine::StepResult;
 use crate::model::{EMA_FILE, MODEL_FILE, TRAINING_FILE};
@@ -45,6 +46,9 @@ pub struct TrainRun<'a> {
     pub validation: &'a dyn PairSource,
     /// Folder of the model; made if it is not there.
     pub dir: &'a Path,
+    /// Weights to start from, of the model's network, such as [`initial_parameters`](crate::initial_parameters); none: they
+    /// are drawn from the seed. Of no effect where a run goes on from a checkpoint.
+    pub initial: Option<&'a Parameters>,
     /// Whether to go on where the folder's last checkpoint stopped. Without a checkpoint, a run starts afresh.
     pub resume: bool,
     /// Set it to true, from anywhere, to end the run after the current step with a checkpoint.
@@ -80,7 +84,7 @@ pub enum TrainEvent {
     Step {
         /// Its number.
         step: u64,
-        /// Mean squared error of the batch, before the step.
+        /// Mean squared error of the batch over all channels of the network's output, before the step.
         loss: f64,
         /// Norm of the gradient, before clipping.
         grad_norm: f64,
@@ -167,7 +171,9 @@ impl<'a, 'o> ActiveRun<'a, 'o> {
         let trainer = trainer(run, &settings)?;
         std::fs::create_dir_all(run.dir).map_err(DiffusionError::file(run.dir))?;
         let pairs = Batches::new(run.validation, shape(run.model), run.config.batch);
-        let validation = Validation::new(pairs, run.config.validation_pairs, run.config.batch)?;
+        let (count, batch, map) =
+            (run.config.validation_pairs, run.config.batch, run.model.corruption_map()?);
+        let validation = Validation::new(pairs, count, batch, map)?;
         let log = TrainLog::open(run.dir, trainer.steps())?;
         run.model.save(run.dir)?;
         let (loss, errors) = (None, None);
@@ -268,8 +274,19 @@ fn trainer(run: &TrainRun<'_>, settings: &Settings) -> Result<Trainer, Diffusion
         }
         _ => {
             let key = Key::new(run.config.seed).child("weights");
-            let parameters = Parameters::seeded(&run.model.network, key)?;
-            Trainer::new(&parameters, run.config, &run.device)
+            let parameters = match run.initial {
+                Some(initial) if *initial.network() == run.model.network => Cow::Borrowed(initial),
+                Some(initial) => {
+                    let expected = "that of the model to train";
+                    return Err(DiffusionError::config(
+                        "the network of the initial weights",
+                        expected,
+                        initial.network(),
+                    ));
+                }
+                None => Cow::Owned(Parameters::seeded(&run.model.network, key)?),
+            };
+            Trainer::new(&parameters, settings, &run.device)
         }
     }
 }

@@ -1,33 +1,51 @@
 //! A network with its optimiser and the number of its steps: a run drives it, checkpoints keep it.
 
-use disyre_core::ndarray::Array5;
-
 use disyre_kernels::AdamW;
 
 use super::adamw::update;
+use super::checkpoint::Settings;
 use super::{Batch, TrainConfig};
+use crate::corruption_map::CorruptionMap;
 use crate::engine::{Example, State, StepResult, TrainOptions, Trainable};
 use crate::network::Entry;
-use crate::slices::{ImageBatch, to_images};
+use crate::slices::{ImageBatch, some_channels, to_images};
 use crate::{Conditioning, Device, DiffusionError, Parameters, Schedule};
 
 /// A network that learns and the number of steps that it has gone.
 #[derive(Debug)]
 pub(crate) struct Trainer {
     network: Box<dyn Trainable>,
+    map: Option<CorruptionMap>,
     steps: u64,
+}
+
+/// Sums of squared errors over the voxels of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct SquaredErrors {
+    pub(crate) restoration: f64,
+    /// Of the corruption map; 0 where the network has none.
+    pub(crate) map: f64,
+}
+
+impl SquaredErrors {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let restoration = self.restoration + other.restoration;
+        Self { restoration, map: self.map + other.map }
+    }
 }
 
 impl Trainer {
     /// A trainer at step 0.
     pub(crate) fn new(
         parameters: &Parameters,
-        config: &TrainConfig,
+        settings: &Settings,
         device: &Device,
     ) -> Result<Self, DiffusionError> {
+        let config = &settings.train;
         let training =
             TrainOptions { averaged: config.ema_decay > 0.0, recompute: config.recompute };
-        Ok(Self { network: config.engine.trainable(parameters, device, training)?, steps: 0 })
+        let network = config.engine.trainable(parameters, device, training)?;
+        Ok(Self { network, map: settings.model.corruption_map()?, steps: 0 })
     }
 
     /// Goes on after `steps` steps, which left this state.
@@ -63,8 +81,8 @@ impl Trainer {
         config: &TrainConfig,
     ) -> Result<StepResult, DiffusionError> {
         let (images, conditioning) = input(batch, schedule);
-        let clean = to_images(&batch.clean.view());
-        let example = Example { images: &images, conditioning: &conditioning, clean: &clean };
+        let target = self.target(batch, &images);
+        let example = Example { images: &images, conditioning: &conditioning, target: &target };
         let found = self.network.step(&example, &self.update(config))?;
         self.stepped(found)
     }
@@ -86,25 +104,38 @@ impl Trainer {
         Ok(found)
     }
 
-    /// Sum of squared errors over a batch, of the weights themselves.
-    pub(crate) fn squared_error(
-        &self,
-        batch: &Batch,
-        schedule: &Schedule,
-    ) -> Result<f64, DiffusionError> {
-        let (images, conditioning) = input(batch, schedule);
-        Ok(squared_error(&self.network.forward(&images, &conditioning)?, &batch.clean))
+    /// The channels that the network should answer: the clean images, and their corruption map.
+    fn target(&self, batch: &Batch, corrupted: &ImageBatch) -> ImageBatch {
+        let clean = to_images(&batch.clean.view());
+        match self.map {
+            Some(map) => map.target(corrupted, &clean),
+            None => clean,
+        }
     }
 
-    /// The same of their moving average; none if no average is kept.
-    pub(crate) fn squared_error_of_average(
+    /// Errors over a batch, of the weights themselves and of their moving average, if one is kept.
+    pub(crate) fn squared_errors(
         &self,
         batch: &Batch,
         schedule: &Schedule,
-    ) -> Result<Option<f64>, DiffusionError> {
+    ) -> Result<(SquaredErrors, Option<SquaredErrors>), DiffusionError> {
         let (images, conditioning) = input(batch, schedule);
-        let restored = self.network.forward_average(&images, &conditioning)?;
-        Ok(restored.map(|restored| squared_error(&restored, &batch.clean)))
+        let target = self.target(batch, &images);
+        let errors = |output: Vec<f32>| self.errors_of(&output, &target);
+        let raw = self.network.forward(&images, &conditioning)?;
+        let average = self.network.forward_average(&images, &conditioning)?;
+        Ok((errors(raw), average.map(errors)))
+    }
+
+    fn errors_of(&self, output: &[f32], target: &ImageBatch) -> SquaredErrors {
+        let [_, channels, y, x] = target.shape;
+        let images = channels - usize::from(self.map.is_some());
+        let of = |range: std::ops::Range<usize>| {
+            let part = |all| some_channels(all, [channels, y * x], range.clone());
+            squared_error(&part(output), &part(&target.values))
+        };
+        let map = self.map.map(|map| of(images..channels) / f64::from(map.scale()).powi(2));
+        SquaredErrors { restoration: of(0..images), map: map.unwrap_or_default() }
     }
 }
 
@@ -114,17 +145,17 @@ fn input(batch: &Batch, schedule: &Schedule) -> (ImageBatch, Conditioning) {
     (to_images(&batch.corrupted.view()), conditioning)
 }
 
-/// Sum of squared differences between images and volumes, in `f64`.
-fn squared_error(images: &[f32], volumes: &Array5<f32>) -> f64 {
-    let pairs = images.iter().zip(to_images(&volumes.view()).values);
-    pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+/// Sum of squared differences, in `f64`.
+fn squared_error(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::golden::{Golden, assert_close, devices, small_parameters};
-    use crate::{Engine, ScheduleConfig};
+    use crate::{Engine, ModelConfig, ScheduleConfig};
+    use disyre_core::ndarray::Array5;
 
     fn volumes(golden: &Golden, name: &str) -> Array5<f32> {
         let (shape, values) = golden.floats(name);
@@ -157,7 +188,10 @@ mod tests {
             engine,
             ..TrainConfig::default()
         };
-        let mut trainer = Trainer::new(&parameters, &config, device).unwrap();
+        let network = parameters.network().clone();
+        let model = ModelConfig { network, ..ModelConfig::default() };
+        let settings = Settings { model, train: config.clone() };
+        let mut trainer = Trainer::new(&parameters, &settings, device).unwrap();
         let losses: Vec<f32> =
             (0..3).map(|_| trainer.step(&batch, &schedule, &config).unwrap().loss as f32).collect();
         assert_close("losses", &losses, &golden.floats("losses").1, 1e-5);

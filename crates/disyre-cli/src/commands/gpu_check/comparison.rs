@@ -114,6 +114,7 @@ impl Bench<'_> {
             pairs,
             validation: pairs,
             dir: dir.path(),
+            initial: None,
             resume: false,
             stop: None,
             device: self.device.clone(),
