@@ -81,7 +81,7 @@ impl Worker for Pipeline<'_> {
         self.model = None;
         let (stop, device) = (self.stop, self.device.clone());
         let cohort = self.cohort(task)?;
-        let training = Training { cohort, config, folder, resume: true, stop, device };
+        let training = Training { cohort, config, folder, from: None, resume: true, stop, device };
         let report = disyre::train(&training, &mut |event| observer(&event))?;
         Ok(match report.finished {
             true => TrainingEnd::Finished,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use disyre_augment::AugmentConfig;
 use disyre_core::Severity;
 use disyre_dag::{DagConfig, Family};
-use disyre_diffusion::{Engine, ModelConfig, TrainConfig, UNetConfig};
+use disyre_diffusion::{CorruptionMapConfig, Engine, ModelConfig, TrainConfig, UNetConfig};
 use disyre_score::PUBLISHED_SEVERITIES;
 use disyre_volume::IntensityScaling;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,10 @@ pub struct RunConfig {
     pub dag: DagConfig,
     /// The restoration network.
     pub network: UNetConfig,
+    /// A second output of the network, which predicts where its input is corrupted; none: it restores only, as published.
+    /// The channel for it comes on top of `network.out_channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corruption_map: Option<CorruptionMapConfig>,
     /// Its optimisation.
     pub train: TrainConfig,
     /// From restorations to a map.
@@ -193,6 +197,7 @@ impl RunConfig {
             pairs: PairConfig::default(),
             dag: DagConfig::default(),
             network: UNetConfig::default(),
+            corruption_map: None,
             train: TrainConfig::default(),
             detect: DetectConfig::default(),
         }
@@ -279,7 +284,11 @@ impl RunConfig {
     /// The network of these settings, as `config.json` describes it.
     pub(crate) fn model(&self) -> ModelConfig {
         let network = self.network.clone();
-        ModelConfig { network, patch: self.pairs.patch, ..ModelConfig::default() }
+        let model = ModelConfig { network, patch: self.pairs.patch, ..ModelConfig::default() };
+        match self.corruption_map {
+            Some(map) => model.with_corruption_map(map),
+            None => model,
+        }
     }
 
     /// Checks every part, before any work.
@@ -288,6 +297,8 @@ impl RunConfig {
     /// [`Error::Setting`] naming the field and what it may hold; [`Error::Augment`] and [`Error::Diffusion`] for theirs.
     pub fn check(&self) -> Result<(), Error> {
         self.prepare.check()?;
+        // The channel of the corruption map is not among those of the settings.
+        Self { corruption_map: None, ..self.clone() }.model().ensure_valid()?;
         self.model().ensure_valid()?;
         self.train.ensure_valid()?;
         if let Some(augment) = &self.pairs.augment {

@@ -103,4 +103,4 @@ pub use skull::SkullPolicy;
 pub use source_scan::{PreparedScans, SidecarPaths, SourceScan};
 pub use synth::{Sample, Synthesiser};
 pub use tissues::{Tissues, fit_tissue};
-pub use train::{TrainReport, Training, train};
+pub use train::{InitialModel, TrainReport, Training, train};

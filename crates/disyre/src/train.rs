@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use disyre_core::Key;
 use disyre_diffusion::{
-    Device, DiffusionError, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
+    Device, DiffusionError, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
+    initial_parameters,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::write_files::write_bytes;
-use crate::{Cohort, DagPairs, Error, Preparation, RunConfig, Subject, Tissues};
+use crate::{Cohort, DagPairs, Error, ModelFolder, Preparation, RunConfig, Subject, Tissues};
 
 /// Name of the settings in a model's folder.
 pub(crate) const SETTINGS_FILE: &str = "run.toml";
@@ -38,6 +39,26 @@ pub struct TrainReport {
     pub finished: bool,
     /// Errors on the validation pairs after the last step.
     pub errors: Option<ValidationErrors>,
+    /// The model whose weights it started from; none: from random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<InitialModel>,
+}
+
+/// A model whose weights a training started from, by name and hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialModel {
+    /// Name of its folder.
+    pub name: String,
+    /// SHA-256 of the file of its weights, hexadecimal.
+    pub weights_sha256: String,
+}
+
+impl InitialModel {
+    fn of(model: &ModelFolder) -> Self {
+        let path = model.path().canonicalize().unwrap_or_else(|_| model.path().to_owned());
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Self { name, weights_sha256: model.weights_sha256().to_owned() }
+    }
 }
 
 /// A training: cohort, settings and folder.
@@ -49,6 +70,10 @@ pub struct Training<'a> {
     pub config: &'a RunConfig,
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
+    /// A trained model whose weights (their moving average, if it has one) replace random ones at the start: fine-tuning.
+    /// What it may differ in: [`initial_parameters`]. A training that continues needs it only before its first checkpoint,
+    /// and refuses another one.
+    pub from: Option<&'a ModelFolder>,
     /// True to continue from the folder's last checkpoint, if it has one.
     pub resume: bool,
     /// Set to true from another thread, it ends the training after the current step with a checkpoint.
@@ -60,7 +85,8 @@ pub struct Training<'a> {
 impl<'a> Training<'a> {
     /// A new training on the CPU that nobody stops.
     pub fn new(cohort: &'a Cohort, config: &'a RunConfig, folder: &'a Path) -> Self {
-        Self { cohort, config, folder, resume: false, stop: None, device: Device::cpu() }
+        let device = Device::cpu();
+        Self { cohort, config, folder, from: None, resume: false, stop: None, device }
     }
 }
 
@@ -77,8 +103,11 @@ pub fn train(
     training: &Training<'_>,
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainReport, Error> {
-    let Training { cohort, config, folder, resume, stop, ref device } = *training;
+    let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
     config.check()?;
+    let initial =
+        |from: &ModelFolder| initial_parameters(&config.model(), from.path(), from.weights());
+    let initial = from.map(initial).transpose()?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
@@ -87,13 +116,14 @@ pub fn train(
     };
     let pairs = pairs_of(&cohort.training, "training")?;
     let validation = pairs_of(&cohort.validation, "validation")?;
-    prepare_folder(training, &preparation, tissues.as_ref())?;
+    let begun = prepare_folder(training, &preparation, tissues.as_ref())?;
     let run = TrainRun {
         config: &TrainConfig { seed: config.seed, ..config.train.clone() },
         model: &config.model(),
         pairs: &pairs,
         validation: &validation,
         dir: folder,
+        initial: initial.as_ref(),
         resume,
         stop,
         device: device.clone(),
@@ -102,19 +132,20 @@ pub fn train(
     let report = TrainReport {
         steps: summary.step,
         finished: summary.finished,
-        errors: summary.validation.or_else(|| TrainReport::load(folder)?.errors),
-        ..TrainReport::begun(cohort, config)
+        errors: summary.validation.or(begun.errors),
+        ..begun
     };
     report.save(folder)?;
     Ok(report)
 }
 
+/// Writes all but the weights, and returns the record of the training so far.
 fn prepare_folder(
     training: &Training<'_>,
     preparation: &Preparation,
     tissues: Option<&Tissues>,
-) -> Result<(), Error> {
-    let Training { cohort, config, folder, resume, .. } = *training;
+) -> Result<TrainReport, Error> {
+    let Training { config, folder, resume, .. } = *training;
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let settings = folder.join(SETTINGS_FILE);
     match (settings.exists(), resume) {
@@ -122,9 +153,12 @@ fn prepare_folder(
         (true, false) => return Err(DiffusionError::AlreadyTrained { dir: folder.into() }.into()),
         (false, _) => {}
     }
-    let begun = TrainReport::begun(cohort, config);
+    let mut begun = TrainReport::begun(training);
     match TrainReport::load(folder).filter(|_| resume) {
-        Some(earlier) => begun.ensure_same_subjects(&earlier, folder)?,
+        Some(earlier) => {
+            begun.ensure_continues(&earlier, folder)?;
+            (begun.errors, begun.from) = (earlier.errors, earlier.from);
+        }
         None => begun.save(folder)?,
     }
     let text = toml::to_string(config).expect("settings are plain values");
@@ -132,10 +166,10 @@ fn prepare_folder(
     if preparation.reference().is_some() {
         keep_preparation(preparation, &folder.join(PREPARATION_FILE), resume)?;
     }
-    match tissues {
-        Some(Tissues::Fitted(tissues)) => Ok(tissues.save(&folder.join(TISSUE_FILE))?),
-        _ => Ok(()),
+    if let Some(Tissues::Fitted(tissues)) = tissues {
+        tissues.save(&folder.join(TISSUE_FILE))?;
     }
+    Ok(begun)
 }
 
 /// Writes the preparation; a run that is continued has to have the same.
@@ -153,7 +187,8 @@ fn keep_preparation(preparation: &Preparation, path: &Path, resume: bool) -> Res
 }
 
 impl TrainReport {
-    fn begun(cohort: &Cohort, config: &RunConfig) -> Self {
+    fn begun(training: &Training<'_>) -> Self {
+        let Training { cohort, config, from, .. } = *training;
         let names = |subjects: &[Subject]| subjects.iter().map(|s| s.name.clone()).collect();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -163,6 +198,7 @@ impl TrainReport {
             steps: 0,
             finished: false,
             errors: None,
+            from: from.map(InitialModel::of),
         }
     }
 
@@ -177,10 +213,15 @@ impl TrainReport {
         write_bytes(&folder.join(RECORD_FILE), json.as_bytes())
     }
 
-    fn ensure_same_subjects(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
+    /// Checks that this training may continue an earlier one: it has the same subjects, and the same initial weights where
+    /// they are given or still needed.
+    fn ensure_continues(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
+        let sha256 = |report: &Self| report.from.as_ref().map(|from| from.weights_sha256.clone());
+        let needed = self.from.is_some() || !folder.join(TRAINING_FILE).exists();
         let pairs = [
             (self.training == earlier.training, "the subjects that train"),
             (self.validation == earlier.validation, "the subjects that validate"),
+            (!needed || sha256(self) == sha256(earlier), "the weights that it starts from"),
         ];
         match pairs.into_iter().find(|(same, _)| !same) {
             Some((_, field)) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use disyre::core::Key;
 use disyre::diffusion::TrainEvent;
-use disyre::{Cohort, RunConfig, TrainReport, Training};
+use disyre::{Cohort, ModelFolder, RunConfig, TrainReport, Training};
 
 use crate::anomaly_arguments::AnomalyArguments;
 use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
@@ -31,6 +31,10 @@ pub(crate) struct Train {
     /// Steps of training, in place of the settings'
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     steps: Option<u64>,
+    /// Start from the weights of this model in place of random ones, to fine-tune it or to give it a corruption map; its
+    /// settings stand in for the preset unless one is given, its network has to be the same
+    #[arg(long, value_name = "MODEL_DIR")]
+    from: Option<PathBuf>,
     /// Continue from the folder's last checkpoint, with the folder's settings unless others are given
     #[arg(long)]
     resume: bool,
@@ -52,7 +56,8 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let config = self.settings()?;
+        let from = self.from.as_ref().map(ModelFolder::open).transpose()?;
+        let config = self.settings(from.as_ref())?;
         config.check()?;
         if !self.resume && holds_files(&self.output) {
             let alternative = "continue its training with --resume";
@@ -64,6 +69,7 @@ impl Train {
             cohort: &cohort,
             config: &config,
             folder: &self.output,
+            from: from.as_ref(),
             resume: self.resume,
             stop: Some(interrupt::flag()?),
             device,
@@ -76,13 +82,17 @@ impl Train {
         Ok(())
     }
 
-    /// Preset < file < argument; a resumed run stands on its own settings in place of the preset.
-    fn settings(&self) -> Result<RunConfig, CliError> {
+    /// Preset < file < argument; in place of the preset, a resumed run stands on its own settings, and one that starts from
+    /// another model on those of that model.
+    fn settings(&self, from: Option<&ModelFolder>) -> Result<RunConfig, CliError> {
         let earlier = self.output.join("run.toml");
         let mut config = if self.resume && self.config.is_default() && earlier.exists() {
             self.config.resolve_over(RunConfig::load(&earlier)?)?
         } else {
-            self.config.resolve()?
+            match from.filter(|_| self.config.preset.is_none()) {
+                Some(from) => self.config.resolve_over(from.config().clone())?,
+                None => self.config.resolve()?,
+            }
         };
         self.anomaly.over(&mut config);
         self.skull.over(&mut config);
@@ -120,11 +130,18 @@ pub(super) fn show(progress: &mut Progress, steps: u64, event: &TrainEvent) {
         TrainEvent::Step { step, loss, seconds, .. } => {
             progress.set(*step, steps, || format!("loss {loss:.5}, {seconds:.2} s a step"));
         }
-        TrainEvent::Validation { step, errors } => progress.note(&format!(
-            "validation after step {step}: error {:.5} (unrestored: {:.5})",
-            errors.ema.unwrap_or(errors.raw),
-            errors.unrestored
-        )),
+        TrainEvent::Validation { step, errors } => {
+            let map = errors.map.map(|map| {
+                let error = map.ema.unwrap_or(map.raw);
+                format!("; corruption map {error:.5} (constant: {:.5})", map.constant)
+            });
+            progress.note(&format!(
+                "validation after step {step}: error {:.5} (unrestored: {:.5}){}",
+                errors.ema.unwrap_or(errors.raw),
+                errors.unrestored,
+                map.unwrap_or_default()
+            ));
+        }
         _ => {}
     }
 }

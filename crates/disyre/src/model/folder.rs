@@ -183,6 +183,8 @@ fn ensure_agree(folder: &Path, config: &RunConfig, network: &ModelConfig) -> Res
     } else if of_run.network != network.network {
         let field = first_difference(&of_run.network, &network.network);
         field.map_or("network".to_owned(), |field| format!("network.{field}"))
+    } else if of_run.corruption_map != network.corruption_map {
+        "corruption_map".to_owned()
     } else {
         return Ok(());
     };

@@ -85,6 +85,7 @@ fn train(config: &RunConfig, folders: &Folders, device: &Device) -> Result<(), C
         cohort: &cohort,
         config,
         folder: &folders.model,
+        from: None,
         resume: false,
         stop: None,
         device: device.clone(),
