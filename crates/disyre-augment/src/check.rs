@@ -30,3 +30,9 @@ pub(crate) fn interval(
     in_range(parameter, least, bounds, expected)?;
     in_range(parameter, greatest, [least, bounds[1]], expected)
 }
+
+/// That distances between voxels, in millimetres, are positive.
+pub(crate) fn spacing(spacing_mm: [f64; 3]) -> Result<(), AugmentError> {
+    let expected = "0.001 to 1000 mm";
+    spacing_mm.into_iter().try_for_each(|mm| in_range("spacing_mm", mm, [1e-3, 1e3], expected))
+}

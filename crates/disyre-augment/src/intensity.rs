@@ -1,11 +1,12 @@
 //! [`IntensityParams`]: brightness, gamma, noise and blur of a patch.
 
 use disyre_core::Key;
-use disyre_core::ndarray::{ArrayViewMut4, Axis, Zip};
+use disyre_core::ndarray::ArrayViewMut4;
 use disyre_core::rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use crate::background::Background;
 use crate::smooth::{Continuation, convolve, gaussian};
 use crate::{check, error::AugmentError};
 
@@ -87,7 +88,11 @@ impl IntensityConfig {
             let lower = between([0.0, 1.0]) < 0.5;
             between(if lower { [low, 1.0] } else { [1.0, high] })
         });
-        let noise = NoiseParams { deviation: between(self.noise), source: key.child("noise") };
+        let noise = NoiseParams {
+            deviation: between(self.noise),
+            per_intensity: 0.0,
+            source: key.child("noise"),
+        };
         let blur = between(self.blur_sigma_voxels);
         IntensityParams {
             brightness: (happens[0] < self.brightness_probability).then_some(brightness),
@@ -137,7 +142,7 @@ pub struct IntensityParams {
 /// ```
 /// use disyre_augment::{IntensityParams, Key, NoiseParams, ndarray::Array4};
 ///
-/// let noise = NoiseParams { deviation: 0.05, source: Key::new(1) };
+/// let noise = NoiseParams { deviation: 0.05, per_intensity: 0.0, source: Key::new(1) };
 /// let params = IntensityParams {
 ///     brightness: None,
 ///     gamma: None,
@@ -153,8 +158,11 @@ pub struct IntensityParams {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseParams {
-    /// Standard deviation, in intensities.
+    /// Standard deviation where the image is 0, in intensities.
     pub deviation: f64,
+    /// Growth of the standard deviation with the intensity; published: 0.
+    #[serde(default)]
+    pub per_intensity: f64,
     /// The key of the noise.
     pub source: Key,
 }
@@ -172,7 +180,7 @@ impl IntensityParams {
     /// The published code of DISYRE v2 (arXiv 2407.06635), which lets noise and rounding into the background.
     pub fn apply(&self, mut patch: ArrayViewMut4<'_, f32>) -> Result<(), AugmentError> {
         self.check()?;
-        let background = patch.map_axis(Axis(0), |voxel| voxel.iter().all(|&value| value == 0.0));
+        let background = Background::of(&patch);
         if let Some(factor) = self.brightness {
             patch.mapv_inplace(|value| value * factor as f32);
         }
@@ -193,11 +201,7 @@ impl IntensityParams {
                 convolve(channel, [&kernel; 3].map(Vec::as_slice), Continuation::Reflect);
             }
         }
-        for channel in patch.outer_iter_mut() {
-            Zip::from(channel).and(&background).for_each(|value, &background| {
-                *value = if background { 0.0 } else { value.clamp(0.0, 1.0) };
-            });
-        }
+        background.clip(patch);
         Ok(())
     }
 
@@ -207,20 +211,25 @@ impl IntensityParams {
         for exponent in [self.gamma, self.inverted_gamma].into_iter().flatten() {
             check::in_range("gamma", exponent, [0.05, 20.0], "an exponent in [0.05, 20]")?;
         }
-        let deviation = self.noise.map_or(0.0, |noise| noise.deviation);
-        check::in_range("deviation", deviation, [0.0, 1.0], "a number in [0, 1]")?;
+        self.noise.iter().try_for_each(NoiseParams::check)?;
         let sigma = self.blur_sigma_voxels.unwrap_or(0.0);
         check::in_range("blur_sigma_voxels", sigma, [0.0, 100.0], "0 to 100 voxels")
     }
 }
 
 impl NoiseParams {
-    fn apply(&self, mut patch: ArrayViewMut4<'_, f32>) {
+    pub(crate) fn apply(&self, mut patch: ArrayViewMut4<'_, f32>) {
         let mut rng = self.source.rng();
+        let [constant, slope] = [self.deviation, self.per_intensity].map(|number| number as f32);
         for value in &mut patch {
             let draw: f32 = StandardNormal.sample(&mut rng);
-            *value += self.deviation as f32 * draw;
+            *value += (constant + slope * *value) * draw;
         }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), AugmentError> {
+        check::in_range("deviation", self.deviation, [0.0, 1.0], "a number in [0, 1]")?;
+        check::in_range("per_intensity", self.per_intensity, [0.0, 1.0], "a number in [0, 1]")
     }
 }
 
@@ -235,7 +244,7 @@ fn gamma(mut patch: ArrayViewMut4<'_, f32>, exponent: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disyre_core::ndarray::{Array4, array};
+    use disyre_core::ndarray::{Array4, Axis, array};
 
     const NOTHING: IntensityParams = IntensityParams {
         brightness: None,
@@ -270,7 +279,7 @@ mod tests {
 
     #[test]
     fn noise_has_the_deviation_that_was_drawn_and_spares_the_background() {
-        let noise = NoiseParams { deviation: 0.05, source: Key::new(2) };
+        let noise = NoiseParams { deviation: 0.05, per_intensity: 0.0, source: Key::new(2) };
         let params = IntensityParams { noise: Some(noise), ..NOTHING };
         let mut patch = Array4::from_elem((1, 2, 100, 100), 0.5f32);
         patch.index_axis_mut(Axis(1), 0).fill(0.0);
@@ -316,7 +325,7 @@ mod tests {
         refused(IntensityParams { gamma: Some(f64::NAN), ..NOTHING });
         refused(IntensityParams { brightness: Some(-1.0), ..NOTHING });
         refused(IntensityParams { blur_sigma_voxels: Some(1e9), ..NOTHING });
-        let noise = NoiseParams { deviation: 2.0, source: Key::new(0) };
+        let noise = NoiseParams { deviation: 2.0, per_intensity: 0.0, source: Key::new(0) };
         refused(IntensityParams { noise: Some(noise), ..NOTHING });
     }
 }

@@ -1,5 +1,5 @@
 //! Augmentation of medical images: random patches with elastic deformation, rotation, scale, mirroring, brightness, gamma,
-//! noise and blur.
+//! noise and blur, and the differences between scanners.
 //!
 //! Take this crate to feed a network of your own; take `disyre` for the whole pipeline.
 //!
@@ -15,6 +15,8 @@
 //! # Ok::<(), disyre_augment::AugmentError>(())
 //! ```
 //!
+//! [`ScannerConfig`] draws changes of appearance that another scanner would make, for a patch that is cut already.
+//!
 //! [`HeadConfig`] draws synthetic slabs of whole heads, of any contrast, out of label maps ([`HeadMap`]): training data
 //! for networks that must not depend on a scanner.
 //!
@@ -26,27 +28,32 @@
 #![forbid(unsafe_code)]
 
 mod augment;
+mod background;
 mod check;
 mod elastic;
 mod error;
 mod heads;
 mod intensity;
+mod scanner;
 mod smooth;
 mod spatial;
 mod spatial_config;
 mod spline;
+mod waves;
 
 pub use augment::{AugmentConfig, AugmentParams, Augmenter};
 pub use elastic::ElasticParams;
 pub use error::AugmentError;
 pub use heads::{
     Acquisition, Appearance, Geometry, HeadConfig, HeadMap, HeadParams, HeadSynthesiser, Lesion,
-    Plane, Stripping, Wave,
+    Plane, Stripping,
 };
 pub use intensity::{IntensityConfig, IntensityParams, NoiseParams};
+pub use scanner::{CropParams, Scanner, ScannerConfig, ScannerParams};
 pub use spatial::SpatialParams;
 pub use spatial_config::SpatialConfig;
 pub use spline::{Border, CubicSpline};
+pub use waves::Wave;
 
 // The vocabulary of signatures, so that this crate can be used alone.
 pub use disyre_core::{Key, ndarray};

@@ -19,6 +19,9 @@ pub(crate) fn convolve(
     kernels: [&[f32]; 3],
     continuation: Continuation,
 ) {
+    if data.is_empty() {
+        return;
+    }
     let (depth, height, width) = data.dim();
     let mut field: Vec<f32> = data.iter().copied().collect();
     // An axis seen as (outer, length, inner): `inner` voxels lie between neighbours along it.

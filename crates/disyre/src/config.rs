@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
-use disyre_augment::AugmentConfig;
+use disyre_augment::{AugmentConfig, ScannerConfig};
 use disyre_core::Severity;
 use disyre_dag::{DagConfig, Family};
 use disyre_diffusion::{CorruptionMapConfig, Engine, ModelConfig, TrainConfig, UNetConfig};
@@ -128,6 +128,10 @@ pub struct PairConfig {
     /// Variation of healthy patches; its own `mirror` counts then. None: they are cut and mirrored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
+    /// Differences between scanners, made on every patch after it is cut and before it is corrupted, so that they count as
+    /// healthy. Source: ours; none: patches look as their scans do, as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanner: Option<ScannerConfig>,
 }
 
 impl Default for PairConfig {
@@ -140,6 +144,7 @@ impl Default for PairConfig {
             shape_size_mm: None,
             places: None,
             augment: Some(AugmentConfig::default()),
+            scanner: None,
         }
     }
 }
@@ -304,6 +309,9 @@ impl RunConfig {
         if let Some(augment) = &self.pairs.augment {
             augment.clone().build()?;
         }
+        if let Some(scanner) = &self.pairs.scanner {
+            scanner.clone().build([self.prepare.spacing_mm; 3])?;
+        }
         let window = self.dag.window;
         let rules = [
             (self.pairs.patch.contains(&0), "pairs.patch", "at least 1 voxel along each axis"),
@@ -427,6 +435,20 @@ mod tests {
         config.pairs.augment.as_mut().unwrap().spatial.rotation_degrees = 200.0;
         let error = config.check().unwrap_err();
         assert!(error.to_string().starts_with("rotation_degrees is 200"), "{error}");
+    }
+
+    #[test]
+    fn scanners_vary_where_their_table_is_present_and_its_settings_are_checked() {
+        let config = RunConfig::cpu_2mm();
+        assert_eq!((&config.pairs.scanner, &RunConfig::reference().pairs.scanner), (&None, &None));
+        let varied = config.changed("[pairs.scanner]".parse().unwrap()).unwrap();
+        assert_eq!(varied.pairs.scanner, Some(ScannerConfig::default()));
+        varied.check().unwrap();
+        let text = toml::to_string(&varied).unwrap();
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), varied);
+        let wrong = config.changed("pairs.scanner.noise = [0.2, 0.1]".parse().unwrap()).unwrap();
+        let error = wrong.check().unwrap_err();
+        assert!(error.to_string().starts_with("noise is 0.1"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::classes::{
     AIR, BONE, BRIGHTNESS, CLASSES, DURA, FIRST_EXTRACEREBRAL, INNER_CSF, OUTER_CSF,
 };
-use super::waves::Wave;
+use crate::waves::Wave;
 
 /// Brightness of every class, textures and the bias field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::appearance::{Appearance, Contrast};
 use super::classes::{CLASSES, FIRST_EXTRACEREBRAL};
 use super::geometry::{Geometry, Lesion, Plane};
 use super::params::{HeadParams, Stripping};
-use super::waves::{Size, Wave};
+use crate::waves::{Size, Wave};
 use crate::{check, error::AugmentError};
 
 /// Settings of [`HeadSynthesiser`].

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::head_map::HeadMap;
-use super::waves::{Wave, sum};
+use crate::waves::{Wave, sum};
 
 /// Orientation of a slab's slices. Rows and columns run along RAS+ axes, the smaller coordinate first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@ mod distance;
 mod geometry;
 mod head_map;
 mod params;
-mod waves;
 
 pub use acquisition::Acquisition;
 pub use appearance::Appearance;
@@ -16,4 +15,3 @@ pub use config::{HeadConfig, HeadSynthesiser};
 pub use geometry::{Geometry, Lesion, Plane};
 pub use head_map::HeadMap;
 pub use params::{HeadParams, Stripping};
-pub use waves::Wave;

@@ -10,8 +10,8 @@ use super::appearance::Appearance;
 use super::classes::{AIR, is_brain};
 use super::geometry::{Geometry, STEP};
 use super::head_map::{HeadMap, ensure_slab};
-use super::waves::sum;
 use crate::error::AugmentError;
+use crate::waves::sum;
 
 /// Tissue outside the brain that is exactly 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

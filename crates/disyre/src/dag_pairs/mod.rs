@@ -2,8 +2,8 @@
 
 mod patch_cut;
 
-use disyre_augment::{AugmentConfig, Augmenter};
-use disyre_core::ndarray::{Array3, ArrayViewMut4};
+use disyre_augment::{AugmentConfig, Augmenter, Scanner};
+use disyre_core::ndarray::{Array3, ArrayView4, ArrayViewMut4, Axis, Zip};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, PairError, PairSource, Severity, TissueModel, ensure_same_shape};
 use disyre_dag::{Anomalies, AnomalyParams, DagError, Scene};
@@ -49,6 +49,7 @@ pub struct DagPairs {
     label_maps: Option<Vec<LabelMap>>,
     config: PairConfig,
     augmenter: Option<Augmenter>,
+    scanner: Option<Scanner>,
     anomalies: Anomalies,
     key: Key,
 }
@@ -79,9 +80,18 @@ impl DagPairs {
             }
             _ => None,
         };
-        let (subjects, config) = (subjects.to_vec(), config.pairs.clone());
-        let augmenter = config.augment.clone().map(AugmentConfig::build).transpose()?;
-        Ok(Self { subjects, label_maps, config, augmenter, anomalies, key })
+        let augmenter = config.pairs.augment.clone().map(AugmentConfig::build).transpose()?;
+        let spacing_mm = [config.prepare.spacing_mm; 3];
+        let scanner = config.pairs.scanner.clone().map(|scanner| scanner.build(spacing_mm));
+        Ok(Self {
+            subjects: subjects.to_vec(),
+            label_maps,
+            config: config.pairs.clone(),
+            augmenter,
+            scanner: scanner.transpose()?,
+            anomalies,
+            key,
+        })
     }
 
     /// Draws the subject that patch `key` is cut out of, and the cut.
@@ -144,7 +154,12 @@ impl DagPairs {
     ) -> Result<Severity, Error> {
         let (which, cut) = self.draw(patch);
         cut.cut(self.subjects[which].image.view(), clean.view_mut())?;
-        let (tissues, places) = (self.tissues(which, &cut)?, self.locations(which, &cut)?);
+        let (tissues, mut places) = (self.tissues(which, &cut)?, self.locations(which, &cut)?);
+        if let Some(scanner) = &self.scanner {
+            scanner.draw(patch.child("scanner")).apply(clean.view_mut())?;
+            // Beyond a cropped field of view, an anomaly has no place.
+            places = places.map(|places| on_foreground(places, clean.view()));
+        }
         let tissues = tissues.as_ref().map(|map| map as &dyn TissueModel);
         let places = places.as_ref().map(|weights| weights.view());
         let scene = Scene { clean: clean.view(), places, tissues };
@@ -156,6 +171,15 @@ impl DagPairs {
 fn patch_key(key: Key, attempt: u64) -> Key {
     let patch = key.child("patch");
     if attempt == 0 { patch } else { patch.child(attempt) }
+}
+
+/// A location map, 0 where the image of one channel is background.
+fn on_foreground(mut places: Array3<f32>, image: ArrayView4<'_, f32>) -> Array3<f32> {
+    let channel = image.index_axis(Axis(0), 0);
+    Zip::from(&mut places).and(channel).for_each(|weight, &value| {
+        *weight = if value > 0.0 { *weight } else { 0.0 };
+    });
+    places
 }
 
 impl PairSource for DagPairs {
@@ -176,6 +200,7 @@ impl PairSource for DagPairs {
 mod tests {
     use super::*;
     use crate::LocationMap;
+    use disyre_augment::ScannerConfig;
     use disyre_core::ndarray::Array4;
     use disyre_tissue::Codebook;
     use rayon::prelude::*;
@@ -190,6 +215,12 @@ mod tests {
         augment: Option<AugmentConfig>,
         places: Option<Array3<f32>>,
     ) -> DagPairs {
+        let mut pairs = RunConfig::cpu_2mm().pairs;
+        (pairs.patch, pairs.augment) = (patch, augment);
+        source_of(shape, pairs, places)
+    }
+
+    fn source_of(shape: [usize; 3], pairs: PairConfig, places: Option<Array3<f32>>) -> DagPairs {
         let places = places
             .map(|weights| LocationMap { path: "map".into(), weights: weights.into_shared() });
         let image = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, z, y, x)| {
@@ -202,8 +233,7 @@ mod tests {
             locations: places,
         };
         let mut config = RunConfig::cpu_2mm();
-        config.pairs.patch = patch;
-        config.pairs.augment = augment;
+        config.pairs = pairs;
         config.dag = disyre_dag::DagConfig::for_window([1, 8, 8]);
         let tissues = Tissues::Fitted(Codebook::published().into());
         DagPairs::new(&[subject], &config, Some(&tissues), Key::new(3)).unwrap()
@@ -253,6 +283,55 @@ mod tests {
             assert!((0..24).rev().all(|index| pair(&source, index) == runs[0][index as usize]));
             let plain = source_with([6, 20, 24], patch, None, None);
             assert!((0..24).all(|index| pair(&plain, index).1 != runs[0][index as usize].1));
+        }
+    }
+
+    #[test]
+    fn scanners_vary_the_clean_patch_alike_on_any_number_of_threads() {
+        let scanner = Some(ScannerConfig { crop_probability: 0.5, ..ScannerConfig::default() });
+        for augment in [None, Some(AugmentConfig::default())] {
+            let plain = PairConfig { patch: [1, 16, 16], augment, ..RunConfig::cpu_2mm().pairs };
+            let varied = PairConfig { scanner: scanner.clone(), ..plain.clone() };
+            let [plain, varied] = [plain, varied].map(|pairs| source_of([3, 20, 24], pairs, None));
+            let runs = [1, 3].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    (0..24u64).into_par_iter().map(|index| pair(&varied, index)).collect::<Vec<_>>()
+                })
+            });
+            assert_eq!(runs[0], runs[1]);
+            let mut outside = 0;
+            for (index, (corrupted, clean, _)) in (0..24u64).zip(&runs[0]) {
+                // The change is what was drawn, on the same cut, and the corrupted patch has it where it is not corrupted.
+                let key = patch_key(varied.key.child(index), 0);
+                let mut expected = pair(&plain, index).1;
+                let drawn = varied.scanner.as_ref().unwrap().draw(key.child("scanner"));
+                drawn.apply(expected.view_mut()).unwrap();
+                assert_eq!(clean, expected);
+                outside += clean.iter().zip(corrupted).filter(|(a, b)| a == b).count();
+                assert!(clean.iter().zip(corrupted).all(|(&a, &b)| a != 0.0 || b == 0.0));
+            }
+            // The window of an anomaly is a quarter of a patch.
+            assert!(outside >= 24 * 192, "{outside}");
+        }
+    }
+
+    #[test]
+    fn no_anomaly_has_its_place_beyond_the_field_of_view() {
+        let scanner = Some(ScannerConfig {
+            crop_probability: 1.0,
+            crop_share: [0.3, 0.3],
+            noise_probability: 0.0,
+            ..ScannerConfig::default()
+        });
+        let pairs = PairConfig { patch: [1, 16, 16], scanner, ..RunConfig::cpu_2mm().pairs };
+        let source = source_of([3, 20, 24], pairs, Some(Array3::ones((3, 20, 24))));
+        for index in 0..50 {
+            let (corrupted, clean, severity) = pair(&source, index);
+            assert!(clean.iter().filter(|&&value| value == 0.0).count() > 40);
+            assert!(clean.iter().zip(&corrupted).all(|(&a, &b)| a != 0.0 || b == 0.0));
+            // Its centre is inside, so something is corrupted.
+            assert!(severity != Severity::CLEAN);
         }
     }
 

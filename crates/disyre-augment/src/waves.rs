@@ -5,7 +5,7 @@ use disyre_core::rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-/// A plane wave through a head, in millimetres from the middle of its brain.
+/// A plane wave, in millimetres from an origin: the middle of a head's brain, or of a patch.
 ///
 /// # Source
 /// Ours: a sum of a few waves of drawn length and direction is a smooth random field that can be evaluated at any point,
