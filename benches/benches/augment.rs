@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use disyre_augment::{AugmentConfig, SpatialConfig};
+use disyre_augment::{AugmentConfig, ScannerConfig, SpatialConfig};
 use disyre_benches::{brain, key, time};
 use disyre_core::ndarray::Array4;
 
@@ -45,5 +45,34 @@ fn patches(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, patches);
+/// Differences between scanners at their default probabilities, and all of them on every patch.
+fn scanners(c: &mut Criterion) {
+    let always = ScannerConfig {
+        curve_probability: 1.0,
+        field_probability: 1.0,
+        blur_probability: 1.0,
+        noise_probability: 1.0,
+        crop_probability: 1.0,
+        ..ScannerConfig::default()
+    };
+    let mut group = c.benchmark_group("augment");
+    group.throughput(Throughput::Elements(1));
+    for (size, shape) in [("64x64", [1, 64, 64]), ("128x128", [1, 128, 128])] {
+        let original = brain(key("augment"), shape);
+        for (name, config) in [("default", ScannerConfig::default()), ("always", always.clone())] {
+            let scanner = config.build([2.0; 3]).expect("settings in range");
+            let mut sample = 0u64;
+            group.bench_function(format!("scanner/{name}/{size}"), |b| {
+                time(b, || {
+                    sample += 1;
+                    let mut patch = black_box(&original).clone();
+                    scanner.draw(key("draw").child(sample)).apply(patch.view_mut()).map(|()| patch)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, patches, scanners);
 criterion_main!(benches);
