@@ -160,7 +160,7 @@ fn draws_are_as_frequent_and_as_far_as_configured() {
     }
     for field in draws.iter().filter_map(|draw| draw.field.as_ref()) {
         let bound: f64 = field.iter().map(|wave| wave.amplitude[0].abs()).sum();
-        assert!(bound <= 0.200_001, "{bound}");
+        assert!(bound <= 0.150_001, "{bound}");
         for wave in field {
             let number = wave.frequency.iter().map(|v| v * v).sum::<f64>().sqrt();
             let length = std::f64::consts::TAU / number;

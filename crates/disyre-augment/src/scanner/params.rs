@@ -16,7 +16,7 @@ use crate::{check, error::AugmentError, intensity::NoiseParams};
 ///
 /// let params = ScannerParams {
 ///     spacing_mm: [2.0; 3],
-///     curve: Some(vec![0.4, 1.0]), // 0, ½ and 1 become 0, .4 and 1
+///     curve: Some(vec![0.25, 1.0]), // 0, ½ and 1 become 0, ¼ and 1
 ///     field: None,
 ///     blur_sigma_mm: None,
 ///     noise: None,
@@ -24,7 +24,7 @@ use crate::{check, error::AugmentError, intensity::NoiseParams};
 /// };
 /// let mut patch = array![[[[0.0f32, 0.25, 0.5, 0.75]]]];
 /// params.apply(patch.view_mut())?;
-/// assert_eq!(patch, array![[[[0.0, 0.2, 0.4, 0.7]]]]);
+/// assert_eq!(patch, array![[[[0.0, 0.125, 0.25, 0.625]]]]);
 /// # Ok::<(), disyre_augment::AugmentError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
