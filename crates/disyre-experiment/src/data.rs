@@ -123,7 +123,8 @@ impl Data {
 impl HealthyScans {
     fn read(from: &HealthyFolder) -> Result<Self, ExperimentError> {
         let scans = training_scans(from)?;
-        let hashes = scans.iter().map(|path| HashedFile::of(path)).collect::<Result<_, _>>()?;
+        let hash = |path: &PathBuf| HashedFile::of(path).map_err(disyre::Error::from);
+        let hashes = scans.iter().map(hash).collect::<Result<_, _>>()?;
         Ok(Self { name: from.name.clone(), scans, hashes })
     }
 }

@@ -118,8 +118,10 @@ pub(crate) fn hash_of_cases(sets: &[TestSet]) -> String {
 fn hash_of_model(model: &ModelFolder) -> Result<String, ExperimentError> {
     let files = ["run.toml", "config.json", "preparation.json"].map(|name| model.path().join(name));
     let files = files.iter().filter(|path| path.is_file());
-    let files: Vec<HashedFile> =
-        files.map(|path| HashedFile::of(path)).collect::<Result<_, _>>()?;
+    let files: Vec<HashedFile> = files
+        .map(|path| HashedFile::of(path))
+        .collect::<Result<_, _>>()
+        .map_err(disyre::Error::from)?;
     Ok(hash(&json!([model.weights_sha256(), files])))
 }
 

@@ -109,24 +109,6 @@ pub enum ImplantError {
         /// Its range.
         expected: &'static str,
     },
-    /// A file of a recipe is not there.
-    #[error("{name} is not among the files of {}; give the folder that the recipe was made with", folder.display())]
-    MissingFile {
-        /// The file.
-        name: String,
-        /// Where it was looked for.
-        folder: PathBuf,
-    },
-    /// A file of a recipe has other contents.
-    #[error("{} has the SHA-256 {got}, the recipe {expected}; give the file that the recipe was made with", path.display())]
-    ChangedFile {
-        /// The file.
-        path: PathBuf,
-        /// Hash in the recipe.
-        expected: String,
-        /// Hash of the file.
-        got: String,
-    },
     /// A replay gave other voxels.
     #[error("{name} comes out otherwise than version {version} made it; use that version")]
     NotReplayed {

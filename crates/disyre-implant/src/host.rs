@@ -5,10 +5,10 @@ use std::path::Path;
 use disyre_core::ndarray::Array3;
 use disyre_n4::N4Config;
 use disyre_register::{RegisterConfig, Registration, Template, Verdict};
-use disyre_volume::{Scan, nonzero_mask};
+use disyre_volume::{HashedFile, Scan, nonzero_mask};
 
 use crate::brain::{Brain, Ground};
-use crate::{HashedFile, ImplantError, TissueLevels};
+use crate::{ImplantError, TissueLevels};
 
 /// A healthy, skull-stripped, T1-weighted scan with its shading, its tissues and its place in MNI space.
 #[derive(Debug, Clone)]

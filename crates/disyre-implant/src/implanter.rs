@@ -90,7 +90,7 @@ impl Implanter {
     /// Draws lesions into a host: no random number is drawn that is not in their parameters.
     ///
     /// # Errors
-    /// [`ImplantError::MissingFile`] and [`ImplantError::ChangedFile`] for a shape that is not as it was.
+    /// [`ImplantError::Volume`] for a shape that is not as it was.
     pub fn apply(
         host: &Host,
         lesions: &[LesionParams],

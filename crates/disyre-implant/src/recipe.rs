@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Affine, Key};
 use disyre_n4::N4Config;
-use disyre_volume::ScanName;
+use disyre_volume::{HashedFile, ScanName, sha256_of_bytes};
 use serde::{Deserialize, Serialize};
 
-use crate::hashed_file::sha256;
 use crate::paint::{Implanted, RealisedLesion};
 use crate::params::LesionParams;
-use crate::{HashedFile, Host, ImplantError, Implanter, ShapeLibrary};
+use crate::{Host, ImplantError, Implanter, ShapeLibrary};
 
 /// Recipe of an implanted case: with the host and the shapes that it names, it gives the same voxels again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,14 +81,15 @@ impl Recipe {
     /// Makes the case again: its host from healthy scans, its shapes from a library.
     ///
     /// # Errors
-    /// [`ImplantError::MissingFile`] and [`ImplantError::ChangedFile`] for files that are not as they were;
+    /// [`ImplantError::Volume`] for files that are not as they were;
     /// [`ImplantError::NotReplayed`] if other voxels come out; those of reading.
     pub fn replay(
         &self,
         healthy: &[PathBuf],
         shapes: &ShapeLibrary,
     ) -> Result<(Host, Implanted), ImplantError> {
-        let path = self.host.find(healthy)?;
+        let folder = healthy.first().and_then(|file| file.parent()).unwrap_or(Path::new(""));
+        let path = self.host.find(folder, healthy)?;
         let host = Host::read(&path, &self.n4)?;
         let implanted = Implanter::apply(&host, &self.lesions, shapes)?;
         if hash(&implanted) != self.voxels_sha256 {
@@ -119,5 +119,5 @@ impl Recipe {
 fn hash(implanted: &Implanted) -> String {
     let mut bytes: Vec<u8> = implanted.data.iter().flat_map(|value| value.to_le_bytes()).collect();
     bytes.extend(&implanted.label);
-    sha256(&bytes)
+    sha256_of_bytes(&bytes)
 }

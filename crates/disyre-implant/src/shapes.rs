@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{Array3, Slice};
 use disyre_core::{Components, Connectivity, Grid, Volume};
-use disyre_volume::{Scan, VoxelBox, find_scans_below, foreground_box, nonzero_mask, path_text};
+use disyre_volume::{HashedFile, Scan, VoxelBox, find_scans_below, foreground_box, nonzero_mask};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::distance::signed_distance_mm;
-use crate::{HashedFile, ImplantError, LesionKind};
+use crate::{ImplantError, LesionKind};
 
 /// Distance around a shape over which its distance map is known, in millimetres.
 pub(crate) const REACH_MM: f64 = 14.0;
@@ -37,6 +37,7 @@ pub struct ShapeLibrary {
 /// A mask, cut to its box.
 #[derive(Debug, Clone)]
 struct Mask {
+    path: PathBuf,
     file: HashedFile,
     data: Array3<u8>,
     grid: Grid,
@@ -108,13 +109,9 @@ impl ShapeLibrary {
         source: &ShapeSource,
         smoothing_mm: f64,
     ) -> Result<Volume, ImplantError> {
-        let missing = || ImplantError::MissingFile {
-            name: source.mask.file.clone(),
-            folder: self.folder.clone(),
-        };
-        let mask = self.masks.iter().find(|mask| mask.file.file == source.mask.file);
-        let mask = mask.ok_or_else(missing)?;
-        source.mask.ensure(&self.folder.join(&source.mask.file), &mask.file.sha256)?;
+        let mask = self.masks.iter().find(|mask| mask.file.name == source.mask.name);
+        let mask = mask.ok_or_else(|| source.mask.missing_in(&self.folder))?;
+        source.mask.ensure_unchanged(&mask.path, &mask.file.sha256)?;
         let (data, grid) = mask.padded(source.component);
         let spacing_mm = grid.spacing_mm();
         let mut signed = signed_distance_mm(data.view(), spacing_mm);
@@ -129,10 +126,7 @@ const LEAST_ML: f64 = 0.05;
 impl Mask {
     /// Reads a mask; `None` if it is too small for a shape.
     fn read(folder: &Path, path: &Path) -> Result<Option<Self>, ImplantError> {
-        let hashed = HashedFile::of(path)?;
-        let inside = path.strip_prefix(folder).unwrap_or(path);
-        let parts: Vec<String> = inside.iter().map(|part| path_text(part.as_ref())).collect();
-        let file = HashedFile { file: parts.join("/"), ..hashed };
+        let file = HashedFile::below(folder, path)?;
         let scan = Scan::read(path)?.volume;
         let mask = nonzero_mask(scan.data.view());
         let Some(region) = foreground_box(mask.view()) else { return Ok(None) };
@@ -147,12 +141,13 @@ impl Mask {
             let volume_ml = components_ml[greatest];
             is_compact(&own, volume_ml, &grid).then_some((greatest as u32 + 1, volume_ml))
         });
-        let mask = Self { file, data, grid, volume_ml, components_ml, compact };
+        let mask =
+            Self { path: path.to_owned(), file, data, grid, volume_ml, components_ml, compact };
         Ok((volume_ml >= LEAST_ML).then_some(mask))
     }
 
     fn candidates(&self, mask: usize, kind: LesionKind) -> Vec<Candidate> {
-        let path = self.file.file.to_ascii_lowercase();
+        let path = self.file.name.to_ascii_lowercase();
         let (acute, chronic) = (path.contains("acute"), path.contains("chronic"));
         let whole = Candidate { mask, component: None, volume_ml: self.volume_ml };
         match kind {

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use disyre_core::{Volume, write_whole};
 use disyre_n4::N4Config;
 use disyre_register::{RegisterConfig, Template};
-use disyre_volume::{Scan, read_mask};
+use disyre_volume::{HashedFile, Scan, read_mask, sha256_of_bytes};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ImplantError;
 use crate::brain::Brain;
-use crate::hashed_file::{HashedFile, sha256};
 use crate::measure::{LesionMeasurement, LesionScan, mirrored};
 
 /// Settings of the measurement of real lesions; all numbers are ours.
@@ -141,7 +140,7 @@ impl LesionStatistics {
             expected: "what JSON can hold",
             source,
         })?;
-        Ok(sha256(&json))
+        Ok(sha256_of_bytes(&json))
     }
 
     /// Writes the table as JSON, one lesion a line.

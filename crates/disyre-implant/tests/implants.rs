@@ -6,7 +6,7 @@ mod support;
 use disyre_core::Key;
 use disyre_core::ndarray::Array3;
 use disyre_implant::{ImplantError, LesionKind, Recipe};
-use disyre_volume::{Scan, write_scan};
+use disyre_volume::{Scan, VolumeError, write_scan};
 use support::World;
 
 #[test]
@@ -138,14 +138,14 @@ fn what_is_not_as_it_was_is_named() {
     std::fs::copy(world.host(), &elsewhere).unwrap();
     let missing = recipe.replay(&[elsewhere], &world.shapes());
     assert!(
-        matches!(missing, Err(ImplantError::MissingFile { name, .. }) if name.contains("sub-01"))
+        matches!(missing, Err(ImplantError::Volume(VolumeError::MissingFile { name, .. })) if name.contains("sub-01"))
     );
     let other = Recipe { voxels_sha256: "0".into(), ..recipe.clone() };
     let otherwise = other.replay(&[world.host()], &world.shapes());
     assert!(matches!(otherwise, Err(ImplantError::NotReplayed { name, .. }) if name == "case"));
-    let file = &recipe.lesions[0].shape.mask.file;
+    let file = &format!("{}.nii.gz", recipe.lesions[0].shape.mask.name);
     let other = if file.contains("large") { "acute/middle.nii.gz" } else { "acute/large.nii.gz" };
     std::fs::copy(world.at("shapes").join(other), world.at("shapes").join(file)).unwrap();
     let changed = recipe.replay(&[world.host()], &world.shapes());
-    assert!(matches!(changed, Err(ImplantError::ChangedFile { .. })));
+    assert!(matches!(changed, Err(ImplantError::Volume(VolumeError::ChangedFile { .. }))));
 }

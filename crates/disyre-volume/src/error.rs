@@ -196,6 +196,24 @@ pub enum VolumeError {
         /// The files found.
         found: Vec<PathBuf>,
     },
+    /// A file that a recipe was made with is not there.
+    #[error("{} holds no file {name}, which the recipe was made with; give the folder that it was made from", folder.display())]
+    MissingFile {
+        /// Its name.
+        name: String,
+        /// The folder searched.
+        folder: PathBuf,
+    },
+    /// A file that a recipe was made with has changed.
+    #[error("{} is not the file that the recipe was made with: its SHA-256 is {got}, expected {expected}; restore the file", path.display())]
+    ChangedFile {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 in the recipe.
+        expected: String,
+        /// SHA-256 of the file.
+        got: String,
+    },
     /// A mask of another shape than its image.
     #[error(
         "mask {} has shape {got:?} (z, y, x), image {} has {expected:?}; resample the mask to the image's grid",

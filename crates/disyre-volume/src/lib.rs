@@ -24,12 +24,14 @@
 //! Main types: [`Scan`] (a file's volume and the header that its maps inherit), [`ScanName`] and [`SidecarFiles`] (which
 //! file belongs to which scan), [`Interpolation`], [`IntensityScaling`] and its [`IntensityMap`], [`VoxelBox`], [`Orientation`].
 //!
-//! No features. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
+//! Feature `hashes`: `HashedFile`, files by name and SHA-256, which recipes record and find again. It does not strip skulls, register, or read DICOM, and it writes one volume to a file.
 #![forbid(unsafe_code)]
 
 pub mod affine;
 mod brain_mask;
 mod error;
+#[cfg(feature = "hashes")]
+mod hashed_file;
 mod intensity;
 mod names;
 mod nifti_file;
@@ -39,6 +41,8 @@ mod voxel_box;
 
 pub use brain_mask::{ensure_mask_fits, nonzero_mask, read_mask, read_on_grid};
 pub use error::{AffineSource, VolumeError};
+#[cfg(feature = "hashes")]
+pub use hashed_file::{HashedFile, sha256_of_bytes, sha256_of_file};
 pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,

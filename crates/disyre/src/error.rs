@@ -202,24 +202,6 @@ pub enum Error {
         /// The key and the reason.
         source: serde_json::Error,
     },
-    /// A file that a recipe was made with is not there.
-    #[error("{} holds no scan {name}, which the recipe was made with; give the folder that it was made from", folder.display())]
-    MissingSource {
-        /// The scan.
-        name: String,
-        /// The folder searched.
-        folder: PathBuf,
-    },
-    /// A file that a recipe was made with has changed.
-    #[error("{} is not the file that the recipe was made with: its SHA-256 is {got}, expected {expected}; restore the file", path.display())]
-    ChangedSource {
-        /// The file.
-        path: PathBuf,
-        /// SHA-256 in the recipe.
-        expected: String,
-        /// SHA-256 of the file.
-        got: String,
-    },
     /// A recipe gave another sample than the one that it records.
     #[error(
         "the recipe of sample {index} of {name}, written by version {version}, gives another {field} than it records; replay it with that version"

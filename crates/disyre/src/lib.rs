@@ -56,7 +56,7 @@ mod detector;
 mod error;
 mod evaluate;
 mod findings;
-mod hashed_file;
+mod hashed_folder;
 mod location_map;
 mod map_blender;
 mod model;
@@ -82,6 +82,7 @@ pub use detect_options::DetectOptions;
 pub use detector::{Detection, Detector};
 pub use disyre_dag::Family;
 pub use disyre_diffusion::{Batch, BatchQueue, Batches};
+pub use disyre_volume::HashedFile;
 pub use error::Error;
 pub use evaluate::{
     CaseFacts, CaseReport, CaseTruth, Comparison, Estimate, EvaluateConfig, EvaluationReport,
@@ -90,7 +91,7 @@ pub use evaluate::{
     evaluate, intensity_maps, measure_by_protocol,
 };
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
-pub use hashed_file::{HashedFile, HashedFolder};
+pub use hashed_folder::HashedFolder;
 pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
 pub use prepare::{

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
-use disyre_volume::{IntensityReference, ScanName, find_scans};
+use disyre_volume::{IntensityReference, ScanName, VolumeError, find_scans};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ impl Recipe {
     /// Makes the sample again from the files of a folder, which may hold others too. Its recipe is this one.
     ///
     /// # Errors
-    /// [`Error::MissingSource`] or [`Error::ChangedSource`] for a file that is not as it was; [`Error::NotReplayed`] if
+    /// [`VolumeError::MissingFile`] or [`VolumeError::ChangedFile`] for a file that is not as it was; [`Error::NotReplayed`] if
     /// the sample comes out otherwise than recorded; errors of reading and of the corruption.
     pub fn replay(&self, folder: &Path) -> Result<Sample, Error> {
         let files = find_scans(folder)?;
@@ -99,7 +99,7 @@ impl Recipe {
         };
         let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
         let which = scans.iter().position(|scan| scan.name == self.source);
-        let which = which.ok_or_else(|| Error::MissingSource {
+        let which = which.ok_or_else(|| VolumeError::MissingFile {
             name: self.source.clone(),
             folder: folder.to_owned(),
         })?;
@@ -188,7 +188,9 @@ mod tests {
             Synthesiser::new(scans, &config, None, Key::new(3)).unwrap().sample(0).unwrap();
         assert_eq!(sample.recipe, before.recipe);
         let error = sample.recipe.replay(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::ChangedSource { path, .. } if path == paths[1]));
+        assert!(
+            matches!(error, Error::Volume(VolumeError::ChangedFile { path, .. }) if path == paths[1])
+        );
     }
 
     #[test]
@@ -212,7 +214,9 @@ mod tests {
         let (folder, sample) = sample();
         let recipe = Recipe { source: "h7".into(), ..sample.recipe };
         let error = recipe.replay(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::MissingSource { name, .. } if name == "h7"));
+        assert!(
+            matches!(error, Error::Volume(VolumeError::MissingFile { name, .. }) if name == "h7")
+        );
     }
 
     #[test]

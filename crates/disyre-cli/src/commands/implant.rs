@@ -237,7 +237,7 @@ fn pair(row: &CaseRow) -> MapPair {
     let [scan, label, mask, _] = files(Path::new(""), &case);
     let score = Path::new("maps").join(case.output("anomalyscore").file("nii.gz"));
     // Cases of one host are one subject.
-    let subject = Some(ScanName::of(Path::new(&row.host)).subject().to_owned());
+    let subject = Some(ScanName::of(Path::new(&format!("{}.nii", row.host))).subject().to_owned());
     MapPair { score, label, mask: Some(mask), scan: Some(scan), subject }
 }
 
@@ -247,7 +247,7 @@ fn row(recipe: &Recipe) -> CaseRow {
     let change = recipe.realised.iter().map(|lesion| lesion.volume_ml * lesion.mean_log_change);
     CaseRow {
         case: recipe.case.clone(),
-        host: recipe.host.file.clone(),
+        host: recipe.host.name.clone(),
         kind: recipe.lesions.first().map_or("none", |lesion| lesion.kind.name()),
         lesions: recipe.lesions.len(),
         volume_ml,

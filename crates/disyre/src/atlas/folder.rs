@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
 use disyre_core::ndarray::Array3;
-use disyre_volume::{Grid, Scan, write_volume};
+use disyre_volume::{Grid, Scan, sha256_of_file, write_volume};
 use serde::{Deserialize, Serialize};
 
 use super::{Atlas, AtlasConfig, AtlasDetector, AtlasScan};
-use crate::hashed_file::sha256_of;
 use crate::write_files::write_json;
 use crate::{Error, Preparation, TemplateSpace};
 
@@ -55,7 +54,7 @@ impl AtlasDetector {
         self.preparation.save(&folder.join(PREPARATION_FILE))?;
         self.atlas.write_maps(folder, self.space.template().volume.grid)?;
         let files = MAP_FILES.into_iter().chain([PREPARATION_FILE]);
-        let sha256 = files.map(|file| Ok((file.to_owned(), sha256_of(&folder.join(file))?)));
+        let sha256 = files.map(|file| Ok((file.to_owned(), sha256_of_file(&folder.join(file))?)));
         let contents = AtlasRecord {
             generated_by: "disyre atlas".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -121,7 +120,7 @@ fn ensure_whole(folder: &Path, file: &'static str, record: &AtlasRecord) -> Resu
     if !path.is_file() {
         return Err(Error::NotAnAtlas { folder: folder.to_owned(), missing: file });
     }
-    let (got, expected) = (sha256_of(&path)?, record.sha256.get(file).cloned());
+    let (got, expected) = (sha256_of_file(&path)?, record.sha256.get(file).cloned());
     match expected {
         Some(expected) if expected == got => Ok(()),
         expected => Err(Error::DamagedAtlas { path, expected: expected.unwrap_or_default(), got }),
