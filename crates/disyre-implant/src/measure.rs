@@ -47,7 +47,8 @@ pub struct LesionMeasurement {
     pub deviation: f64,
     /// Standard deviation of the log ratio of the grey and white matter around.
     pub tissue_deviation: f64,
-    /// Noise inside as a multiple of that in white matter.
+    /// Noise inside as a multiple of that in white matter. No draw uses it, for an implant keeps the noise of its host: it
+    /// compares implants with real lesions (docs/IMPLANT.md).
     pub noise_ratio: f64,
     /// Mean log ratio by distance from the border, one millimetre a step, above 0 inside.
     pub profile: Vec<ProfileStep>,
