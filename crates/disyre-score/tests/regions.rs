@@ -134,6 +134,29 @@ fn cases(fixture: &Value) -> Vec<Case<'_>> {
     made.collect()
 }
 
+/// A case of the fixture at one of its thresholds.
+struct AtThreshold<'a> {
+    /// Values of the case.
+    value: &'a Value,
+    /// Values at the threshold.
+    at: &'a Value,
+    lesions: &'a Lesions<'a>,
+    prediction: Array3<u8>,
+}
+
+/// Calls a check for every case of the fixture at each of its thresholds.
+fn at_each_threshold(check: impl Fn(AtThreshold<'_>)) {
+    let fixture = fixture();
+    for case in cases(&fixture) {
+        let (value, lesions) = (case.value, &case.lesions());
+        for at in value["at"].as_array().unwrap() {
+            let threshold = at["threshold"].as_f64().unwrap() as f32;
+            let prediction = lesions.predicted(case.score.view(), threshold).unwrap();
+            check(AtThreshold { value, at, lesions, prediction });
+        }
+    }
+}
+
 #[test]
 fn components_are_those_of_cc3d_and_scipy() {
     for noise in fixture()["noise"].as_array().unwrap() {
@@ -165,56 +188,42 @@ fn components_are_those_of_cc3d_and_scipy() {
 
 #[test]
 fn lesions_and_findings_are_counted_as_by_our_definitions_in_numpy() {
-    let fixture = fixture();
-    for case in cases(&fixture) {
-        let (value, score, lesions) = (case.value, &case.score, case.lesions());
-        for at in value["at"].as_array().unwrap() {
-            let threshold = at["threshold"].as_f64().unwrap() as f32;
-            let prediction = lesions.predicted(score.view(), threshold).unwrap();
-            let measure = |overlap| {
-                let config = LesionConfig { overlap, ..LesionConfig::default() };
-                config.build().unwrap().measures(&lesions, prediction.view()).unwrap()
-            };
-            let (found, expected) = (measure(OverlapRule::AnyVoxel), &at["any_voxel"]);
-            assert_eq!(found.lesions, expected["lesions"].as_u64().unwrap());
+    at_each_threshold(|AtThreshold { at, lesions, prediction, .. }| {
+        let measure = |overlap| {
+            let config = LesionConfig { overlap, ..LesionConfig::default() };
+            config.build().unwrap().measures(lesions, prediction.view()).unwrap()
+        };
+        let (found, expected) = (measure(OverlapRule::AnyVoxel), &at["any_voxel"]);
+        assert_eq!(found.lesions, expected["lesions"].as_u64().unwrap());
+        assert_eq!(found.detected, expected["detected"].as_u64().unwrap());
+        assert_eq!(found.false_findings, expected["false_findings"].as_u64().unwrap());
+        let findings = found.true_findings + found.false_findings;
+        assert_eq!(findings, expected["findings"].as_u64().unwrap());
+        assert_near(found.f1().unwrap(), &expected["f1"], 1e-15);
+        for (rule, name) in [(OverlapRule::Iou(0.25), "iou"), (OverlapRule::Share(0.25), "share")] {
+            let (found, expected) = (measure(rule), &at[name]);
             assert_eq!(found.detected, expected["detected"].as_u64().unwrap());
-            assert_eq!(found.false_findings, expected["false_findings"].as_u64().unwrap());
-            let findings = found.true_findings + found.false_findings;
-            assert_eq!(findings, expected["findings"].as_u64().unwrap());
-            assert_near(found.f1().unwrap(), &expected["f1"], 1e-15);
-            for (rule, name) in
-                [(OverlapRule::Iou(0.25), "iou"), (OverlapRule::Share(0.25), "share")]
-            {
-                let (found, expected) = (measure(rule), &at[name]);
-                assert_eq!(found.detected, expected["detected"].as_u64().unwrap());
-                assert_eq!(found.true_findings, expected["true_findings"].as_u64().unwrap());
-            }
+            assert_eq!(found.true_findings, expected["true_findings"].as_u64().unwrap());
         }
-    }
+    });
 }
 
 #[test]
 fn surfaces_are_as_far_apart_as_in_monai_and_scipy() {
-    let fixture = fixture();
-    for case in cases(&fixture) {
-        let (value, score, lesions) = (case.value, &case.score, case.lesions());
-        for at in value["at"].as_array().unwrap() {
-            let threshold = at["threshold"].as_f64().unwrap() as f32;
-            let prediction = lesions.predicted(score.view(), threshold).unwrap();
-            let found = surface_distances(&lesions, prediction.view()).unwrap().unwrap();
-            let expected = &at["surface"];
-            assert_near(found.hausdorff_95_mm, &expected["scipy_hausdorff_95_mm"], 1e-12);
-            assert_near(found.mean_mm, &expected["scipy_mean_mm"], 1e-12);
-            // MONAI computes in single precision.
-            assert_near(found.hausdorff_95_mm, &expected["hausdorff_95_mm"], 1e-5);
-            assert_near(found.hausdorff_mm, &expected["hausdorff_mm"], 1e-5);
-            assert_near(found.mean_mm, &expected["mean_mm"], 1e-5);
-            let volume = volume_error(&lesions, prediction.view()).unwrap();
-            let voxels = (volume.predicted_mm3 / lesions.voxel_mm3()).round();
-            assert_eq!(voxels, at["predicted_voxels"].as_f64().unwrap());
-            assert_eq!(lesions.voxels(), value["lesion_voxels"].as_u64().unwrap());
-        }
-    }
+    at_each_threshold(|AtThreshold { value, at, lesions, prediction }| {
+        let found = surface_distances(lesions, prediction.view()).unwrap().unwrap();
+        let expected = &at["surface"];
+        assert_near(found.hausdorff_95_mm, &expected["scipy_hausdorff_95_mm"], 1e-12);
+        assert_near(found.mean_mm, &expected["scipy_mean_mm"], 1e-12);
+        // MONAI computes in single precision.
+        assert_near(found.hausdorff_95_mm, &expected["hausdorff_95_mm"], 1e-5);
+        assert_near(found.hausdorff_mm, &expected["hausdorff_mm"], 1e-5);
+        assert_near(found.mean_mm, &expected["mean_mm"], 1e-5);
+        let volume = volume_error(lesions, prediction.view()).unwrap();
+        let voxels = (volume.predicted_mm3 / lesions.voxel_mm3()).round();
+        assert_eq!(voxels, at["predicted_voxels"].as_f64().unwrap());
+        assert_eq!(lesions.voxels(), value["lesion_voxels"].as_u64().unwrap());
+    });
 }
 
 /// PRO of cases together, their voxels ranked in a pool that holds few of them in memory.
