@@ -93,6 +93,9 @@ pub(crate) enum CliError {
     /// Some of several cases failed.
     #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
     Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
+    /// Some of several implanted cases could not be made; a scan that fails stands for all of its cases.
+    #[error("{count} of {total} cases were not made:\n{}", list(failed))]
+    NotMade { count: usize, total: usize, failed: Vec<(PathBuf, CliError)> },
 }
 
 impl CliError {
@@ -109,7 +112,7 @@ impl CliError {
     /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Cases { .. } | Self::Runs { .. } => 3,
+            Self::Cases { .. } | Self::NotMade { .. } | Self::Runs { .. } => 3,
             Self::Interrupted { .. } | Self::Experiment(ExperimentError::Stopped { .. }) => {
                 INTERRUPTED
             }

@@ -69,7 +69,7 @@ impl MakeAtlas {
 }
 
 /// The scans of a folder, without maps and brain masks that lie among them.
-fn healthy_scans(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+pub(super) fn healthy_scans(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut scans = find_scans(folder)?;
     scans.retain(|scan| !ScanName::of(scan).is_output());
     let scans = SidecarFiles::list(folder, SidecarKind::BrainMask)?.without_sidecars(scans);

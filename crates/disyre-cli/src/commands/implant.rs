@@ -12,6 +12,7 @@ use disyre::volume::{Scan, ScanName, find_scans, nonzero_mask, write_mask, write
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::atlas::healthy_scans;
 use crate::arguments::ThreadArguments;
 use crate::error::CliError;
 use crate::map_pairs::{MapPair, write_pairs};
@@ -33,6 +34,13 @@ Healthy scans whose registration to MNI space is doubtful are left out and named
 
 /// Rows of the cases of one host, or why one was not made.
 type HostRows = Vec<Result<CaseRow, CliError>>;
+
+/// The cases of one host.
+struct HostCases {
+    host: PathBuf,
+    count: usize,
+    made: Result<HostRows, CliError>,
+}
 
 /// Arguments of `disyre implant`.
 #[derive(Debug, Args)]
@@ -113,16 +121,19 @@ impl Implant {
             let numbers: Vec<usize> =
                 (1..).take_while(|n| index + (n - 1) * hosts.len() < count).collect();
             let made = self.cases(&implanter, path, &numbers);
-            (path.clone(), made)
+            HostCases { host: path.clone(), count: numbers.len(), made }
         };
         let made: Vec<_> = hosts.par_iter().enumerate().take(count).map(of_host).collect();
         self.finish(made, count)
     }
 
-    /// The healthy scans, in the order of the arguments.
+    /// The healthy scans, in the order of the arguments; of a folder without maps and brain masks.
     fn hosts(&self) -> Result<Vec<PathBuf>, CliError> {
-        let lists = self.healthy.iter().map(|path| find_scans(path));
-        Ok(lists.collect::<Result<Vec<_>, _>>()?.concat())
+        let scans = |path: &PathBuf| match path.is_dir() {
+            true => healthy_scans(path),
+            false => Ok(find_scans(path)?),
+        };
+        Ok(self.healthy.iter().map(scans).collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// Makes the cases of one healthy scan; one that fails does not keep the others from being made.
@@ -176,31 +187,33 @@ impl Implant {
     }
 
     /// Writes the lists of the cases that were made, and reports those that were not.
-    fn finish(
-        &self,
-        made: Vec<(PathBuf, Result<HostRows, CliError>)>,
-        count: usize,
-    ) -> Result<(), CliError> {
-        let (mut rows, mut failed) = (Vec::new(), Vec::new());
-        for (path, made) in made {
+    fn finish(&self, made: Vec<HostCases>, total: usize) -> Result<(), CliError> {
+        let (mut rows, mut failed, mut count) = (Vec::new(), Vec::new(), 0);
+        for HostCases { host, count: cases, made } in made {
             match made {
                 Ok(made) => made.into_iter().for_each(|made| match made {
                     Ok(row) => rows.push(row),
-                    Err(error) => failed.push((path.clone(), error)),
+                    Err(error) => {
+                        failed.push((host.clone(), error));
+                        count += 1;
+                    }
                 }),
                 Err(CliError::DoubtfulHost { verdict }) => {
-                    eprintln!("left out: {}: its registration is {verdict}", path.display());
+                    eprintln!("left out: {}: its registration is {verdict}", host.display());
                 }
-                Err(error) => failed.push((path, error)),
+                Err(error) => {
+                    failed.push((host, error));
+                    count += cases;
+                }
             }
         }
         let pairs: Vec<MapPair> = rows.iter().map(pair).collect();
         write_pairs(&self.output.join("pairs.csv"), &pairs)?;
         write_rows(&self.output.join("cases.csv"), &rows)?;
-        println!("{} of {count} cases → {}", rows.len(), self.output.display());
+        println!("{} of {total} cases → {}", rows.len(), self.output.display());
         match failed.is_empty() {
             true => Ok(()),
-            false => Err(CliError::Cases { total: count, failed }),
+            false => Err(CliError::NotMade { count, total, failed }),
         }
     }
 

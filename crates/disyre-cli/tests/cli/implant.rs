@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disyre::core::ndarray::Array3;
 use disyre::core::rand::RngExt;
@@ -12,6 +12,7 @@ use disyre::volume::affine::transform;
 use disyre::volume::{write_labels, write_volume};
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::{disyre, fail, names, read, succeed, text};
 
@@ -58,69 +59,104 @@ fn header(path: &Path) -> Vec<Vec<u8>> {
     [40..56, 70..74, 76..108, 252..328].map(|field| bytes[field].to_vec()).to_vec()
 }
 
-#[test]
-fn cases_are_written_listed_measured_and_replayed_though_others_fail() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    fs::create_dir(at("healthy")).unwrap();
-    let host = at("healthy/sub-01_T1w.nii.gz");
-    write_brain(&host);
-    fs::write(at("healthy/sub-02_T1w.nii.gz"), "no scan").unwrap();
-    write_shapes(&at("shapes"));
-    // The first case of the good scan cannot be written: a folder has its name.
-    fs::create_dir_all(at("out/scans/sub-01_implant-1_T1w.nii.gz/taken")).unwrap();
-    let [healthy, shapes, out, again] =
-        ["healthy", "shapes", "out", "again"].map(|name| text(&at(name)));
-    let make = ["implant", "--healthy", &healthy, "--shapes", &shapes, "-o", &out];
-    let ran = disyre(make.into_iter().chain(["--seed", "3", "-n", "3"]));
-    assert_eq!(ran.code, Some(3), "{}\n{}", ran.out, ran.err);
-    assert!(ran.err.contains("2 of 3 scans failed"), "{}", ran.err);
-    for part in ["sub-02_T1w.nii.gz", "sub-01_implant-1_T1w.nii.gz"] {
-        assert!(ran.err.contains(part), "{part} is missing in: {}", ran.err);
+/// A healthy scan with its brain mask, one that cannot be read, shapes, and three cases of which one could be made.
+struct Made {
+    folder: TempDir,
+    shapes: String,
+}
+
+/// The case that could be made.
+const CASE: &str = "scans/sub-01_implant-2_T1w.nii.gz";
+
+impl Made {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("healthy")).unwrap();
+        write_brain(&at("healthy/sub-01_T1w.nii.gz"));
+        // A mask among the scans is no scan.
+        fs::copy(at("healthy/sub-01_T1w.nii.gz"), at("healthy/sub-01_T1w_brain.nii.gz")).unwrap();
+        fs::write(at("healthy/sub-02_T1w.nii.gz"), "no scan").unwrap();
+        write_shapes(&at("shapes"));
+        // The first case of the good scan cannot be written: a folder has its name.
+        fs::create_dir_all(at("out/scans/sub-01_implant-1_T1w.nii.gz/taken")).unwrap();
+        let [healthy, shapes, out] = ["healthy", "shapes", "out"].map(|name| text(&at(name)));
+        let make = ["implant", "--healthy", &healthy, "--shapes", &shapes, "-o", &out];
+        let ran = disyre(make.into_iter().chain(["--seed", "3", "-n", "4"]));
+        assert_eq!(ran.code, Some(3), "{}\n{}", ran.out, ran.err);
+        // Both cases of the scan that cannot be read, and the one that cannot be written.
+        assert!(ran.err.contains("3 of 4 cases were not made"), "{}", ran.err);
+        for part in ["sub-02_T1w.nii.gz", "sub-01_implant-1_T1w.nii.gz"] {
+            assert!(ran.err.contains(part), "{part} is missing in: {}", ran.err);
+        }
+        Self { folder, shapes }
     }
 
-    let case = at("out/scans/sub-01_implant-2_T1w.nii.gz");
-    assert_eq!(names(&at("out/labels")), ["sub-01_implant-2_lesion.nii.gz"]);
-    assert_eq!(names(&at("out/recipes")), ["sub-01_implant-2_T1w.json"]);
-    assert_eq!(header(&case), header(&host));
-    let (label, scan, before) =
-        (read(&at("out/labels/sub-01_implant-2_lesion.nii.gz")), read(&case), read(&host));
-    let lesion = || label.volume.data.iter().filter(|&&value| value == 1.0).count();
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.at("out").join(name)
+    }
+
+    fn host(&self) -> PathBuf {
+        self.at("healthy/sub-01_T1w.nii.gz")
+    }
+
+    /// Voxels of the lesions.
+    fn lesion(&self) -> usize {
+        let label = read(&self.out("labels/sub-01_implant-2_lesion.nii.gz"));
+        label.volume.data.iter().filter(|&&value| value == 1.0).count()
+    }
+}
+
+#[test]
+fn cases_are_written_and_replayed_though_others_fail() {
+    let made = Made::new();
+    assert_eq!(names(&made.out("labels")), ["sub-01_implant-2_lesion.nii.gz"]);
+    assert_eq!(names(&made.out("recipes")), ["sub-01_implant-2_T1w.json"]);
+    assert_eq!(header(&made.out(CASE)), header(&made.host()));
+    let (scan, before) = (read(&made.out(CASE)), read(&made.host()));
     let changed = scan.volume.data.iter().zip(&before.volume.data).filter(|(a, b)| a != b).count();
-    assert!(lesion() > 0 && changed > 0, "{} {changed}", lesion());
-
-    // The list of cases is that of the one that was made; its map is the darkness of the brain.
-    let cases = fs::read_to_string(at("out/cases.csv")).unwrap();
-    assert_eq!(cases.lines().count(), 2, "{cases}");
-    assert!(cases.contains("sub-01_implant-2_T1w,sub-01_T1w.nii.gz"), "{cases}");
-    let pairs = fs::read_to_string(at("out/pairs.csv")).unwrap();
-    let score = pairs.lines().nth(1).unwrap().split(',').next().unwrap();
-    assert_eq!((pairs.lines().count(), Path::new(score).parent()), (2, Some(Path::new("maps"))));
-    fs::create_dir(at("out/maps")).unwrap();
-    let dark = scan.volume.data.mapv(|value| if value > 0.0 { 255.0 - value } else { 0.0 });
-    let map = Volume { data: dark, grid: scan.volume.grid };
-    write_volume(&at("out").join(score), &map).unwrap();
-    let list = text(&at("out/pairs.csv"));
-    let report = succeed(["evaluate", "--json", "--name", "dark", "--pairs", &list]).out;
-    let report: Value = serde_json::from_str(&report).unwrap();
-    let lesion_ml = report["cases"][0]["lesion_ml"].as_f64().unwrap();
-    let voxel_ml = scan.volume.grid.spacing_mm().iter().product::<f64>() / 1000.0;
-    assert!((lesion_ml - lesion() as f64 * voxel_ml).abs() < 1e-9, "{lesion_ml}");
-    assert!(report["methods"][0]["cases"][0]["ap"].as_f64().is_some_and(|ap| ap > 0.0));
-
-    let recipe = text(&at("out/recipes/sub-01_implant-2_T1w.json"));
-    let good = text(&host);
-    let replay = ["implant", "--healthy", &good, "--shapes", &shapes, "-o", &again];
+    assert!(made.lesion() > 0 && changed > 0, "{} {changed}", made.lesion());
+    let recipe = text(&made.out("recipes/sub-01_implant-2_T1w.json"));
+    let (good, again) = (text(&made.host()), text(&made.at("again")));
+    let replay = ["implant", "--healthy", &good, "--shapes", &made.shapes, "-o", &again];
     succeed(replay.into_iter().chain(["--replay", &recipe]));
     for name in [
-        "scans/sub-01_implant-2_T1w.nii.gz",
+        CASE,
         "labels/sub-01_implant-2_lesion.nii.gz",
         "brains/sub-01_implant-2_desc-brain_mask.nii.gz",
         "recipes/sub-01_implant-2_T1w.json",
     ] {
-        let [first, second] = ["out", "again"].map(|folder| fs::read(at(folder).join(name)));
+        let [first, second] = ["out", "again"].map(|folder| fs::read(made.at(folder).join(name)));
         assert!(first.unwrap() == second.unwrap(), "{name}");
     }
+}
+
+#[test]
+fn the_lists_are_those_of_the_cases_that_were_made_and_are_evaluated() {
+    let made = Made::new();
+    let scan = read(&made.out(CASE));
+    let cases = fs::read_to_string(made.out("cases.csv")).unwrap();
+    assert_eq!(cases.lines().count(), 2, "{cases}");
+    assert!(cases.contains("sub-01_implant-2_T1w,sub-01_T1w,"), "{cases}");
+    let pairs = fs::read_to_string(made.out("pairs.csv")).unwrap();
+    let score = pairs.lines().nth(1).unwrap().split(',').next().unwrap();
+    assert_eq!((pairs.lines().count(), Path::new(score).parent()), (2, Some(Path::new("maps"))));
+    // Its map is the darkness of the brain.
+    fs::create_dir(made.out("maps")).unwrap();
+    let dark = scan.volume.data.mapv(|value| if value > 0.0 { 255.0 - value } else { 0.0 });
+    let map = Volume { data: dark, grid: scan.volume.grid };
+    write_volume(&made.out(score), &map).unwrap();
+    let list = text(&made.out("pairs.csv"));
+    let report = succeed(["evaluate", "--json", "--name", "dark", "--pairs", &list]).out;
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let lesion_ml = report["cases"][0]["lesion_ml"].as_f64().unwrap();
+    let voxel_ml = scan.volume.grid.spacing_mm().iter().product::<f64>() / 1000.0;
+    assert!((lesion_ml - made.lesion() as f64 * voxel_ml).abs() < 1e-9, "{lesion_ml}");
+    assert!(report["methods"][0]["cases"][0]["ap"].as_f64().is_some_and(|ap| ap > 0.0));
 }
 
 #[test]
