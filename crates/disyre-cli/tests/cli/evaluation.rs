@@ -1,6 +1,6 @@
 //! `disyre evaluate`: measures computed by hand, pairing of files, and bad cases.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disyre::TemplateSpace;
 use disyre::core::ndarray::Array3;
@@ -222,21 +222,26 @@ fn bad_cases_do_not_keep_the_others_from_being_measured() {
     assert_eq!(disyre(arguments()).out, "");
 }
 
-#[test]
-fn methods_are_compared_on_the_same_voxels_and_the_learning_free_ones_always_have_a_row() {
+/// The cases a, b and c, their scans, and the scans once more as the maps of another method.
+fn with_scans_and_another_method() -> TempDir {
     let folder = small();
-    let at = |name: &str| folder.path().join(name);
     with_cases(folder.path(), &[("b", 1), ("c", 1)]);
     let grid = Grid::from_spacing([1, 2, 2], [2.0; 3]);
-    for folder in ["scans", "other"] {
-        std::fs::create_dir(at(folder)).unwrap();
+    for part in ["scans", "other"] {
+        std::fs::create_dir(folder.path().join(part)).unwrap();
         for name in ["a", "b", "c"] {
             let data = Array3::from_shape_vec([1, 2, 2], vec![1.0, 9.0, 5.0, 3.0]).unwrap();
-            let volume = Volume { data, grid };
-            write_volume(&at(&format!("{folder}/{name}.nii.gz")), &volume).unwrap();
+            let path = folder.path().join(format!("{part}/{name}.nii.gz"));
+            write_volume(&path, &Volume { data, grid }).unwrap();
         }
     }
-    let other = text(&at("other"));
+    folder
+}
+
+#[test]
+fn methods_are_compared_on_the_same_voxels_and_the_learning_free_ones_always_have_a_row() {
+    let folder = with_scans_and_another_method();
+    let [other, scans] = ["other", "scans"].map(|name| text(&folder.path().join(name)));
     let alone = measured(folder.path(), &["--compare", &other]);
     let names = |report: &Value| -> Vec<String> {
         let methods = report["methods"].as_array().unwrap().iter();
@@ -247,53 +252,56 @@ fn methods_are_compared_on_the_same_voxels_and_the_learning_free_ones_always_hav
     let reason = |report: &Value, row: usize| report["methods"][row]["not_measured"].clone();
     assert!(reason(&alone, 2).as_str().unwrap().contains("--scans"));
     assert!(reason(&alone, 4).as_str().unwrap().contains("--atlas (`disyre atlas"));
-    let scans = text(&at("scans"));
     let report = measured(folder.path(), &["--compare", &other, "--scans", &scans]);
     assert_eq!((names(&report), reason(&report, 2)), (names(&alone), Value::Null));
     // The brightest voxel is the lesion of b and c; the darkest is not. `other` holds the scans.
     let ap = |row: usize, case: usize| report["methods"][row]["cases"][case]["ap"].clone();
     assert_eq!([ap(1, 1), ap(2, 1), ap(3, 1)], [json!(1.0), json!(1.0), json!(0.25)]);
     let comparisons = report["comparisons"].as_array().unwrap();
-    assert!(
-        comparisons
-            .iter()
-            .all(|row| row["a"] == "ours" && row["p_holm"].as_f64() >= row["p"].as_f64())
-    );
+    let corrected = |row: &Value| row["p_holm"].as_f64() >= row["p"].as_f64();
+    assert!(comparisons.iter().all(|row| row["a"] == "ours" && corrected(row)));
     let precision = comparisons.iter().filter(|row| row["measure"] == "ap");
     assert_eq!(precision.map(|row| &row["b"]).collect::<Vec<_>>(), rows[1..4].to_vec());
-    // Two scans of one subject are one unit of the tests, as the list says or by their names.
+}
+
+#[test]
+fn scans_of_one_subject_are_one_unit_of_the_tests() {
+    let folder = with_scans_and_another_method();
     let row = |name: &str, subject: &str| {
         format!(
             "scores/{name}_desc-anomalyscore.nii.gz,labels/{name}_lesion.nii.gz,scans/{name}.nii.gz,{subject}\n"
         )
     };
-    let rows = [row("a", "x"), row("b", "x"), row("c", "")].concat();
-    std::fs::write(at("pairs.csv"), format!("score,label,scan,subject\n{rows}")).unwrap();
-    let list = text(&at("pairs.csv"));
-    let grouped = succeed(["evaluate", "--json", "--pairs", &list]).out;
-    let grouped: Value = serde_json::from_str(&grouped).unwrap();
-    assert_eq!(
-        (&grouped["cases"][1]["subject"], &grouped["cases"][2]["subject"]),
-        (&json!("x"), &json!("c"))
-    );
-    assert_eq!(
-        (&grouped["comparisons"][0]["cases"], &comparisons[0]["cases"]),
-        (&json!(2), &json!(3))
-    );
+    let measured = |rows: [String; 3]| -> Value {
+        let list = folder.path().join("pairs.csv");
+        std::fs::write(&list, format!("score,label,scan,subject\n{}", rows.concat())).unwrap();
+        serde_json::from_str(&succeed(["evaluate", "--json", "--pairs", &text(&list)]).out).unwrap()
+    };
+    let grouped = measured([row("a", "x"), row("b", "x"), row("c", "")]);
+    let subject = |case: usize| grouped["cases"][case]["subject"].clone();
+    assert_eq!([subject(0), subject(1), subject(2)], [json!("x"), json!("x"), json!("c")]);
+    assert_eq!(grouped["comparisons"][0]["cases"], 2);
+    let apart = measured([row("a", ""), row("b", ""), row("c", "")]);
+    assert_eq!(apart["comparisons"][0]["cases"], 3);
+}
+
+#[test]
+fn maps_of_another_method_that_are_missing_and_scans_that_lie_elsewhere_are_named() {
+    let folder = with_scans_and_another_method();
+    let at = |name: &str| folder.path().join(name);
+    let [scores, labels, other, scans] =
+        ["scores", "labels", "other", "scans"].map(|name| text(&at(name)));
     std::fs::remove_file(at("other/c.nii.gz")).unwrap();
-    let [scores, labels] = ["scores", "labels"].map(|name| text(&at(name)));
     let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--compare", &other];
     fail(1, &["holds no map of 1 cases", "c_desc-anomalyscore"], arguments);
     // A scan on another grid is named with its map.
-    let moved =
-        Volume { data: Array3::ones([1, 2, 2]), grid: Grid::from_spacing([1, 2, 2], [3.0; 3]) };
+    let grid = Grid::from_spacing([1, 2, 2], [3.0; 3]);
+    let moved = Volume { data: Array3::ones(grid.shape), grid };
     write_volume(&at("scans/b.nii.gz"), &moved).unwrap();
     let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--scans", &scans];
-    fail(
-        3,
-        &["1 of 3 scans failed", "scans/b.nii.gz lies on another grid than", "b_desc-anomalyscore"],
-        arguments,
-    );
+    let parts =
+        ["1 of 3 scans failed", "scans/b.nii.gz lies on another grid than", "b_desc-anomalyscore"];
+    fail(3, &parts, arguments);
 }
 
 #[test]
@@ -328,39 +336,57 @@ fn files_hold_the_report_as_json_csv_and_markdown() {
     }
 }
 
+/// Maps of the shared model, and an atlas of two copies of the template of other brightness, made among the phantoms.
+struct DetectedWithAtlas {
+    _folder: TempDir,
+    maps: String,
+    lesions: String,
+    brains: String,
+    healthy: String,
+    atlas: PathBuf,
+}
+
+impl DetectedWithAtlas {
+    fn new(world: &World) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| text(&folder.path().join(name));
+        let [maps, healthy, atlas] = ["maps", "healthy", "atlas"].map(at);
+        let [patients, model, lesions, brains] =
+            ["patients", "model", "lesions", "brains"].map(|name| world.path(name));
+        succeed(["detect", "-i", &patients, "-o", &maps, "-m", &model]);
+        std::fs::create_dir(&healthy).unwrap();
+        let settings = world.path("tiny.toml");
+        // A phantom is no brain of the template: its registration is doubtful.
+        let phantom = Path::new(&world.path("healthy")).join("h1.nii.gz");
+        std::fs::copy(phantom, Path::new(&healthy).join("h1.nii.gz")).unwrap();
+        let make = || ["atlas", "--healthy", &healthy, "-o", &atlas, "--config", &settings];
+        write_template(Path::new(&healthy), 1.0);
+        fail(1, &["needs 2 healthy scans, but only 1 can be registered well; look at h1"], make());
+        write_template(Path::new(&healthy), 2.0);
+        let made = succeed(make());
+        assert!(made.err.contains("left out: h1: its registration is"), "{}", made.err);
+        Self { _folder: folder, maps, lesions, brains, healthy, atlas: atlas.into() }
+    }
+
+    /// Arguments that evaluate the maps beside the atlas. The sidecars of the maps say where the scans are.
+    fn arguments<'a>(&'a self, more: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+        let folders = ["--scores", &self.maps, "--labels", &self.lesions, "--masks", &self.brains];
+        let atlas = ["--atlas", self.atlas.to_str().unwrap()];
+        ["evaluate"].into_iter().chain(folders).chain(atlas).chain(more.iter().copied())
+    }
+}
+
+fn write_template(folder: &Path, gain: f32) {
+    let template = TemplateSpace::mni152().unwrap().template().volume.clone();
+    let scan = Volume { data: &template.data * gain, grid: template.grid };
+    write_volume(&folder.join(format!("t{gain}.nii.gz")), &scan).unwrap();
+}
+
 #[test]
 fn the_maps_of_a_detection_are_evaluated_against_the_lesions() {
-    let world = World::get();
-    let out = tempfile::tempdir().unwrap();
-    let maps = text(out.path());
-    let [patients, model, lesions, brains] =
-        ["patients", "model", "lesions", "brains"].map(|name| world.path(name));
-    succeed(["detect", "-i", &patients, "-o", &maps, "-m", &model]);
-    // The sidecars say where the scans are.
-    let atlas = text(&out.path().join("atlas"));
-    let [phantoms, settings] = ["healthy", "tiny.toml"].map(|name| world.path(name));
-    let folder = tempfile::tempdir().unwrap();
-    let phantom = folder.path().join("h1.nii.gz");
-    std::fs::copy(Path::new(&phantoms).join("h1.nii.gz"), &phantom).unwrap();
-    let template = TemplateSpace::mni152().unwrap().template().volume.clone();
-    let write = |gain: f32| {
-        let scan = Volume { data: &template.data * gain, grid: template.grid };
-        write_volume(&folder.path().join(format!("t{gain}.nii.gz")), &scan).unwrap();
-    };
-    write(1.0);
-    // A phantom is no brain of the template: its registration is doubtful.
-    let healthy = text(folder.path());
-    let make = || ["atlas", "--healthy", &healthy, "-o", &atlas, "--config", &settings];
-    fail(1, &["needs 2 healthy scans, but only 1 can be registered well; look at h1"], make());
-    write(2.0);
-    let made = succeed(make());
-    assert!(made.err.contains("left out: h1: its registration is"), "{}", made.err);
-    assert_eq!(json(&Path::new(&atlas).join("atlas.json"))["left_out"][0]["file"]["name"], "h1");
-    let arguments =
-        ["evaluate", "--json", "--scores", &maps, "--labels", &lesions, "--masks", &brains];
-    let report: Value =
-        serde_json::from_str(&succeed(arguments.into_iter().chain(["--atlas", &atlas])).out)
-            .unwrap();
+    let made = DetectedWithAtlas::new(World::get());
+    assert_eq!(json(&made.atlas.join("atlas.json"))["left_out"][0]["file"]["name"], "h1");
+    let report: Value = serde_json::from_str(&succeed(made.arguments(&["--json"])).out).unwrap();
     let methods = report["methods"].as_array().unwrap();
     assert_eq!(methods.len(), 4);
     for method in methods {
@@ -370,28 +396,25 @@ fn the_maps_of_a_detection_are_evaluated_against_the_lesions() {
         assert_eq!(names, ["sub-1", "sub-2"]);
         assert!(cases.iter().all(|case| case["ap"].as_f64().unwrap() > 0.0));
     }
-    // A scan that the atlas was made from is named.
-    let from_atlas = succeed([
-        "evaluate", "--scores", &maps, "--labels", &lesions, "--masks", &brains, "--atlas", &atlas,
-    ]);
-    assert!(!from_atlas.err.contains("atlas was made from"), "{}", from_atlas.err);
-    let record = Path::new(&atlas).join("atlas.json");
+}
+
+#[test]
+fn measured_scans_that_an_atlas_was_made_from_are_named() {
+    let world = World::get();
+    let made = DetectedWithAtlas::new(world);
+    let apart = succeed(made.arguments(&[]));
+    assert!(!apart.err.contains("atlas was made from"), "{}", apart.err);
+    let record = made.atlas.join("atlas.json");
+    let scan = Path::new(&world.path("patients")).join("sub-1_T1w.nii.gz");
+    let known = json(&record)["scans"][0]["file"]["sha256"].as_str().unwrap().to_owned();
+    let own = disyre::HashedFile::of(&scan).unwrap().sha256;
     let whole = std::fs::read_to_string(&record).unwrap();
-    let scan = Path::new(&patients).join("sub-1_T1w.nii.gz");
-    let [known, own] = [
-        json(&record)["scans"][0]["file"]["sha256"].as_str().unwrap().to_owned(),
-        disyre::HashedFile::of(&scan).unwrap().sha256,
-    ];
     std::fs::write(&record, whole.replace(&known, &own)).unwrap();
-    let warned = succeed([
-        "evaluate", "--scores", &maps, "--labels", &lesions, "--masks", &brains, "--atlas", &atlas,
-    ]);
-    assert!(
-        warned.err.contains("the atlas was made from scans that are measured: sub-"),
-        "{}",
-        warned.err
-    );
-    fail(1, &["is not empty"], ["atlas", "--healthy", &healthy, "-o", &atlas]);
-    std::fs::write(Path::new(&atlas).join("mean.nii.gz"), "damaged").unwrap();
-    fail(1, &["mean.nii.gz is damaged"], arguments.into_iter().chain(["--atlas", &atlas]));
+    let warned = succeed(made.arguments(&[]));
+    let warning = "the atlas was made from scans that are measured: sub-";
+    assert!(warned.err.contains(warning), "{}", warned.err);
+    let atlas = text(&made.atlas);
+    fail(1, &["is not empty"], ["atlas", "--healthy", &made.healthy, "-o", &atlas]);
+    std::fs::write(made.atlas.join("mean.nii.gz"), "damaged").unwrap();
+    fail(1, &["mean.nii.gz is damaged"], made.arguments(&[]));
 }
