@@ -15,6 +15,8 @@ pub struct CaseView<'a> {
     scores: ArrayView3<'a, f32>,
     labels: ArrayView3<'a, u8>,
     brain: Option<ArrayView3<'a, u8>>,
+    /// Score outside the brain in protocols that count it.
+    outside: f32,
 }
 
 impl<'a> CaseView<'a> {
@@ -35,7 +37,10 @@ impl<'a> CaseView<'a> {
             return Err(ShapeError::Empty { array: "scores" }.into());
         }
         ensure_finite("scores", &scores)?;
-        Ok(Self { scores, labels, brain })
+        let own = Self { scores, labels, brain, outside: 0.0 };
+        // Maps of distances are 0 there. One with negative scores must not be greatest where nobody looks.
+        let outside = own.brain_scores().fold(0.0, f32::min);
+        Ok(Self { outside, ..own })
     }
 
     /// The same case with another map of the same shape.
@@ -51,6 +56,13 @@ impl<'a> CaseView<'a> {
         self.labels.iter().any(|&label| label != 0)
     }
 
+    /// Scores in the brain, or of all voxels without a mask.
+    fn brain_scores(&self) -> impl Iterator<Item = f32> {
+        let brain = self.brain.into_iter().flatten().map(|&inside| inside != 0);
+        let inside = brain.chain(std::iter::repeat(self.brain.is_none()));
+        self.scores.into_iter().zip(inside).filter(|(_, inside)| *inside).map(|(&score, _)| score)
+    }
+
     /// Scores and labels of the voxels in the brain, or of all without a mask, in the order of the array.
     pub fn brain_voxels(&self) -> (Vec<f32>, Vec<u8>) {
         let voxels = self.scores.iter().copied().zip(self.labels.iter().copied());
@@ -63,13 +75,13 @@ impl<'a> CaseView<'a> {
         }
     }
 
-    /// The map with 0 outside the brain.
+    /// The map with 0 outside the brain, or with the least score of the brain where that is below 0.
     pub(super) fn masked_scores(&self) -> Array3<f32> {
         let mut scores = self.scores.to_owned();
         if let Some(brain) = self.brain {
             Zip::from(&mut scores).and(brain).for_each(|score, &inside| {
                 if inside == 0 {
-                    *score = 0.0;
+                    *score = self.outside;
                 }
             });
         }
@@ -89,6 +101,7 @@ impl<'a> CaseView<'a> {
                 scores: self.scores.slice_axis_move(Axis(0), cut(z)),
                 labels: self.labels.slice_axis_move(Axis(0), cut(z)),
                 brain: self.brain.map(|brain| brain.slice_axis_move(Axis(0), cut(z))),
+                outside: self.outside,
             }
         };
         let holds_brain = |slice: &Self| slice.brain.is_none_or(|b| b.iter().any(|&v| v != 0));
@@ -98,5 +111,24 @@ impl<'a> CaseView<'a> {
     /// One number for the voxels in the brain, or for all without a mask.
     pub(super) fn reduce_brain(&self, reduction: Reduction) -> Option<f32> {
         reduction.reduce(self.brain_voxels().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::array;
+
+    #[test]
+    fn outside_the_brain_a_map_is_0_or_the_least_score_of_the_brain() {
+        let (labels, brain) = (array![[[0, 1, 0]], [[0, 0, 0]]], array![[[0, 1, 1]], [[0, 1, 0]]]);
+        let masked = |scores: &Array3<f32>| -> Vec<Array3<f32>> {
+            let case = CaseView::new(scores.view(), labels.view(), Some(brain.view())).unwrap();
+            case.slices().map(|slice| slice.masked_scores()).collect()
+        };
+        let distances = array![[[9.0, 0.5, 0.2]], [[9.0, 0.1, 9.0]]];
+        assert_eq!(masked(&distances), [array![[[0.0, 0.5, 0.2]]], array![[[0.0, 0.1, 0.0]]]]);
+        let darkness = array![[[9.0, -0.5, -0.2]], [[9.0, -0.1, -9.0]]];
+        assert_eq!(masked(&darkness), [array![[[-0.5, -0.5, -0.2]]], array![[[-0.5, -0.1, -0.5]]]]);
     }
 }

@@ -10,6 +10,10 @@
 //! # Ok::<(), disyre_score::ScoreError>(())
 //! ```
 
+//!
+//! Three of the protocols count voxels outside the brain, where the maps of their papers are 0. A map that has negative
+//! scores, as log-likelihoods are, holds the least score of the brain there: else all of the background would be abnormal.
+
 mod case_view;
 mod exact;
 mod median_filter;

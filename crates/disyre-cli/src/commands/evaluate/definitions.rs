@@ -19,7 +19,13 @@ pub(super) fn lines(report: &EvaluationReport) -> Vec<String> {
     lines.extend(
         report.methods.iter().map(|method| format!("{}: {}", method.name, method.description)),
     );
-    if report.protocol == Protocol::Exact {
+    if report.protocol != Protocol::Exact {
+        // The tables of the exact protocol have the reason in the row.
+        let reason = |method: &MethodReport| {
+            Some(format!("{}: {}", method.name, method.not_measured.as_ref()?))
+        };
+        lines.extend(report.methods.iter().filter_map(reason));
+    } else {
         lines.extend(averaging(report));
         lines.extend(measures(report));
         lines.extend(lesions_and_tests(report));

@@ -153,7 +153,7 @@ impl Evaluate {
             generated_by: "disyre evaluate".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: self.protocol,
-            voxels: voxels_in_words(&outcome.cases),
+            voxels: voxels_in_words(self.protocol, &outcome.cases),
             settings: evaluator.config().clone(),
             comparisons: compare_methods(evaluator, &outcome.methods)?,
             cases: outcome.facts,
@@ -319,14 +319,20 @@ fn in_case(name: &str, source: disyre::Error) -> CliError {
     disyre::Error::Case { case: name.to_owned(), source: Box::new(source) }.into()
 }
 
-fn voxels_in_words(cases: &[CaseFiles]) -> String {
-    match cases.iter().filter(|case| case.pair.mask.is_some()).count() {
-        0 => "all voxels, background included (no brain mask given)".to_owned(),
+fn voxels_in_words(protocol: Protocol, cases: &[CaseFiles]) -> String {
+    const OUTSIDE: &str = "there a map is 0, or the least score of the brain where that is below 0";
+    let inside = match cases.iter().filter(|case| case.pair.mask.is_some()).count() {
+        0 => return "all voxels, background included (no brain mask given)".to_owned(),
         all if all == cases.len() => "voxels inside the brain masks".to_owned(),
         some => format!(
             "inside the brain masks of {some} cases, all voxels of the {} others",
             cases.len() - some
         ),
+    };
+    match protocol {
+        Protocol::Exact => inside,
+        Protocol::Reference => format!("{inside}; in means of slices those outside too; {OUTSIDE}"),
+        _ => format!("those outside the brain masks too; {OUTSIDE}"),
     }
 }
 
