@@ -452,6 +452,31 @@ mod tests {
     }
 
     #[test]
+    fn one_switch_gives_the_network_a_corruption_map() {
+        let plain = RunConfig::cpu_2mm();
+        assert!(!toml::to_string(&plain).unwrap().contains("corruption_map"));
+        let changed = plain.changed("[corruption_map]".parse().unwrap()).unwrap();
+        changed.check().unwrap();
+        assert_eq!(changed.corruption_map, Some(CorruptionMapConfig::default()));
+        assert_eq!(changed.model().network.out_channels, 2);
+        let text = toml::to_string(&changed).unwrap();
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), changed);
+        for (changes, field) in [
+            (
+                "network.out_channels = 2",
+                "network.out_channels is 2, expected network.in_channels,",
+            ),
+            ("corruption_map.visible = 0.0", "corruption_map.visible is 0.0"),
+        ] {
+            let wrong = changed.changed(changes.parse().unwrap()).unwrap();
+            let message = wrong.check().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+        let error = changed.ensure_continues(&plain, Path::new("run.toml")).unwrap_err();
+        assert!(matches!(error, Error::Resume { field, .. } if field == "corruption_map"));
+    }
+
+    #[test]
     fn a_setting_out_of_range_is_named() {
         let mut config = RunConfig::cpu_2mm();
         config.detect.stride = [1, 65, 16];

@@ -221,7 +221,10 @@ impl TrainReport {
         let pairs = [
             (self.training == earlier.training, "the subjects that train"),
             (self.validation == earlier.validation, "the subjects that validate"),
-            (!needed || sha256(self) == sha256(earlier), "the weights that it starts from"),
+            (
+                !needed || sha256(self) == sha256(earlier),
+                "the weights that it starts from (--from)",
+            ),
         ];
         match pairs.into_iter().find(|(same, _)| !same) {
             Some((_, field)) => {

@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use disyre::core::Key;
-use disyre::diffusion::{Engine, Precision, Weights};
+use disyre::core::ndarray::Array5;
+use disyre::core::{Key, Restorer, Severity};
+use disyre::diffusion::{CorruptionMapConfig, Engine, Precision, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{nonzero_mask, write_volume};
 use disyre::{
@@ -28,9 +29,7 @@ fn config() -> RunConfig {
     config
 }
 
-/// A folder with a model, `model`, and a scan with a lesion, `scan.nii.gz`.
-fn world() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+fn cohort() -> Cohort {
     let config = config();
     let subject = |index: u64| {
         let phantom = PHANTOMS.healthy(Key::new(index)).volume;
@@ -39,7 +38,13 @@ fn world() -> TempDir {
             config.prepare.build().unwrap().prepare(&phantom, None).unwrap(),
         )
     };
-    let cohort = Cohort::split((0..3).map(subject).collect(), 1, Key::new(0)).unwrap();
+    Cohort::split((0..3).map(subject).collect(), 1, Key::new(0)).unwrap()
+}
+
+/// A folder with a model, `model`, and a scan with a lesion, `scan.nii.gz`.
+fn world() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, cohort) = (config(), cohort());
     let model = folder.path().join("model");
     disyre::train(&Training::new(&cohort, &config, &model), &mut |_| ()).unwrap();
     let ill = PHANTOMS.with_lesion(Key::new(9), LesionKind::Stroke).volume;
@@ -82,6 +87,7 @@ fn two_descriptions_of_the_network_that_differ_are_an_error_naming_both_files() 
     for (from, to, expected) in [
         ("groups = 4", "groups = 8", "network.groups"),
         ("patch = [1, 16, 16]", "patch = [1, 32, 32]", "pairs.patch"),
+        ("[train]", "[corruption_map]\n\n[train]", "network.out_channels"),
     ] {
         fs::write(&settings, &before).unwrap();
         change(&settings, from, to);
@@ -159,4 +165,73 @@ fn findings_are_saved_with_all_that_made_them() {
     assert_eq!(sidecar["window"], serde_json::json!([1, 8, 8]));
     assert_eq!(sidecar["settings"]["pairs"]["patch"], serde_json::json!([1, 16, 16]));
     assert_eq!(sidecar["score_q999"].as_f64().unwrap() as f32, saved.score_q999);
+}
+
+/// A batch of two, restored; and the corruption map, if the model has one.
+fn restored(model: &Model) -> (Array5<f32>, Option<Array5<f32>>) {
+    let batch =
+        Array5::from_shape_fn((2, 1, 1, 16, 16), |(n, .., y, x)| (n + x * y) as f32 / 300.0);
+    let [mut restored, mut map] = [(); 2].map(|()| Array5::zeros(batch.dim()));
+    let (a, b) = (restored.view_mut(), map.view_mut());
+    let severities = [Severity::FULL; 2];
+    let has_map = model.restorer().restore_and_map(batch.view(), &severities, a, b).unwrap();
+    (restored, has_map.then_some(map))
+}
+
+#[test]
+fn a_model_that_starts_from_another_gains_a_corruption_map_and_restores_alike() {
+    let (world, cohort) = (world(), cohort());
+    let first = ModelFolder::open(world.path().join("model")).unwrap();
+    let mut config = config();
+    config.corruption_map = Some(CorruptionMapConfig::default());
+    // A rate of 0 leaves the weights as they were.
+    config.train.learning_rate = 0.0;
+    let grown = world.path().join("grown");
+    let training = Training { from: Some(&first), ..Training::new(&cohort, &config, &grown) };
+    let report = disyre::train(&training, &mut |_| ()).unwrap();
+    let from = report.from.clone().unwrap();
+    assert_eq!(
+        (from.name.as_str(), from.weights_sha256.as_str()),
+        ("model", first.weights_sha256())
+    );
+    assert!(report.errors.unwrap().map.unwrap().raw > 0.0);
+
+    let second = ModelFolder::open(&grown).unwrap();
+    assert_eq!(second.report().unwrap().unwrap().from, report.from);
+    assert_eq!(
+        (second.network().network.out_channels, second.config().network.out_channels),
+        (2, 1)
+    );
+    let [first, second] =
+        [first, second].map(|folder| restored(&folder.load(&LoadOptions::default()).unwrap()));
+    assert_eq!(first.0, second.0);
+    assert_eq!(first.1, None);
+    assert!(second.1.unwrap().iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn a_training_that_continues_keeps_the_model_that_it_started_from() {
+    let (world, cohort, config) = (world(), cohort(), config());
+    let first = ModelFolder::open(world.path().join("model")).unwrap();
+    let path = world.path().join("second");
+    let training = Training { from: Some(&first), ..Training::new(&cohort, &config, &path) };
+    let report = disyre::train(&training, &mut |_| ()).unwrap();
+    let second = ModelFolder::open(&path).unwrap();
+    let resume =
+        |from| disyre::train(&Training { from, resume: true, ..training.clone() }, &mut |_| ());
+    assert_eq!(resume(None).unwrap().from, report.from);
+    assert_eq!(resume(Some(&first)).unwrap().from, report.from);
+    // Weights of another model, and none where there is no checkpoint yet.
+    let refused = |from| {
+        let error = resume(from).unwrap_err();
+        let expected = "the weights that it starts from (--from)";
+        assert!(matches!(&error, Error::Resume { field, .. } if field == expected), "{error}");
+    };
+    refused(Some(&second));
+    for file in ["training.safetensors", "model.safetensors", "ema.safetensors"] {
+        fs::remove_file(path.join(file)).unwrap();
+    }
+    refused(None);
+    resume(Some(&first)).unwrap();
+    assert_eq!(ModelFolder::open(&path).unwrap().weights_sha256(), second.weights_sha256());
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use disyre::ModelFolder;
 use disyre::volume::{ReadOptions, Scan, path_text};
+use disyre::{ModelFolder, TrainReport};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -49,15 +49,7 @@ impl Info {
             "weights_sha256": model.weights_sha256(),
         });
         facts["training"] = match model.report()? {
-            Some(report) => json!({
-                "version": report.version,
-                "seed": report.seed,
-                "steps": report.steps,
-                "finished": report.finished,
-                "validation_errors": report.errors,
-                "training_subjects": report.training.len(),
-                "validation_subjects": report.validation,
-            }),
+            Some(report) => training_facts(&report),
             None => json!("not finished: run.json is missing"),
         };
         if let Some(reference) = model.preparation().reference() {
@@ -69,6 +61,22 @@ impl Info {
         facts["settings"] = json!(model.config());
         Ok(facts)
     }
+}
+
+fn training_facts(report: &TrainReport) -> Value {
+    let mut facts = json!({
+        "version": report.version,
+        "seed": report.seed,
+        "steps": report.steps,
+        "finished": report.finished,
+        "validation_errors": report.errors,
+        "training_subjects": report.training.len(),
+        "validation_subjects": report.validation,
+    });
+    if let Some(from) = &report.from {
+        facts["from"] = json!(from);
+    }
+    facts
 }
 
 /// JSON as indented lines without quotes and brackets; short lists on one line.

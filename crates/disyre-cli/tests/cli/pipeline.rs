@@ -188,6 +188,35 @@ fn a_run_that_was_cut_short_resumes_to_the_same_weights() {
     assert_eq!(weights(&model), weights(&world.at("model")));
 }
 
+#[test]
+fn a_training_starts_from_a_model_with_its_settings_and_names_it() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let (healthy, model, out) =
+        (world.path("healthy"), world.path("model"), folder.path().join("tuned"));
+    let config = folder.path().join("map.toml");
+    fs::write(&config, "[corruption_map]\nvisible = 0.2\n").unwrap();
+    let (output, config) = (text(&out), text(&config));
+    let base =
+        ["train", "--healthy", &healthy, "-o", &output, "--from", &model, "--config", &config];
+    let ran = succeed(base.into_iter().chain(["--steps", "3"]));
+    assert!(ran.err.contains("; corruption map 0."), "{}", ran.err);
+    let facts: Value = serde_json::from_str(&succeed(["info", "--json", &output]).out).unwrap();
+    let original: Value = serde_json::from_str(&succeed(["info", "--json", &model]).out).unwrap();
+    assert_eq!(facts["training"]["from"]["name"], "model");
+    assert_eq!(facts["training"]["from"]["weights_sha256"], original["weights_sha256"]);
+    assert_eq!(facts["settings"]["network"], original["settings"]["network"]);
+    assert_eq!(facts["settings"]["corruption_map"]["visible"], 0.2);
+    assert_eq!(facts["settings"]["train"]["steps"], 3);
+    assert!(original["training"].get("from").is_none());
+
+    let wrong = folder.path().join("wrong");
+    let parts = ["config.json cannot start this training", "network.", "start from another model"];
+    let arguments = ["train", "--healthy", &healthy, "-o", &text(&wrong), "--from", &model];
+    fail(1, &parts, arguments.into_iter().chain(["--preset", "cpu-2mm"]));
+    assert!(!wrong.exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_training_with_a_checkpoint_and_a_kill_keeps_the_last() {

@@ -271,8 +271,12 @@ mod tests {
     }
 
     pub(super) fn images(name: &str) -> ImageBatch {
+        some_images(name, 2)
+    }
+
+    fn some_images(name: &str, channels: usize) -> ImageBatch {
         let mut rng = Key::new(8).child(name).rng();
-        let shape = [3, 2, 12, 8];
+        let shape = [3, channels, 12, 8];
         ImageBatch { values: (0..shape.iter().product()).map(|_| rng.random()).collect(), shape }
     }
 
@@ -292,15 +296,21 @@ mod tests {
     /// Gradients by name.
     type Named = Vec<(String, Vec<f32>)>;
 
-    /// Restoration, loss and gradients.
-    fn run(engine: Engine, device: &Device, recompute: bool) -> (Vec<f32>, f64, Named) {
-        let parameters = Parameters::seeded(&network(), Key::new(4)).unwrap();
+    /// Restoration, loss and gradients of a network with so many channels that go out.
+    fn run(
+        engine: Engine,
+        device: &Device,
+        recompute: bool,
+        out_channels: usize,
+    ) -> (Vec<f32>, f64, Named) {
+        let network = UNetConfig { out_channels, ..network() };
+        let parameters = Parameters::seeded(&network, Key::new(4)).unwrap();
         let training = TrainOptions { averaged: false, recompute };
         let mut trainable = engine.trainable(&parameters, device, training).unwrap();
         let conditioning = Conditioning::from_levels(vec![0, 40, 99]);
-        let (x, clean) = (images("x"), images("clean"));
+        let (x, target) = (images("x"), some_images("clean", out_channels));
         let restored = trainable.forward(&x, &conditioning).unwrap();
-        let example = Example { images: &x, conditioning: &conditioning, target: &clean };
+        let example = Example { images: &x, conditioning: &conditioning, target: &target };
         let loss = trainable.step(&example, &forgetful()).unwrap().loss;
         let all = trainable.state().unwrap().moment1;
         let gradients = trainable.entries().iter().map(|e| (e.name.clone(), e.read(&all)));
@@ -319,13 +329,20 @@ mod tests {
     #[cfg(feature = "candle")]
     #[test]
     fn fused_and_plain_restorations_and_gradients_agree() {
-        let (restored, loss, gradients) = run(Engine::Plain, &Device::cpu(), false);
+        // With as many channels as come in, and with one more.
+        [2, 3].into_iter().for_each(fused_and_plain_agree);
+    }
+
+    #[cfg(feature = "candle")]
+    fn fused_and_plain_agree(outputs: usize) {
+        let (restored, loss, gradients) = run(Engine::Plain, &Device::cpu(), false, outputs);
         let tolerances =
             [(Precision::F32, 2e-4), (Precision::Bf16x3, 2e-3), (Precision::Bf16, 0.3)];
         let everywhere =
             devices().into_iter().flat_map(|device| tolerances.map(|t| (device.clone(), t)));
         for (device, (precision, tolerance)) in everywhere {
-            let (ours, our_loss, ours_gradients) = run(Engine::Fused(precision), &device, false);
+            let engine = Engine::Fused(precision);
+            let (ours, our_loss, ours_gradients) = run(engine, &device, false, outputs);
             assert!(worst(&ours, &restored) < tolerance, "{precision}");
             assert!((our_loss / loss - 1.0).abs() < f64::from(tolerance), "{precision}");
             for ((name, ours), (plain_name, plain)) in ours_gradients.iter().zip(&gradients) {
@@ -342,7 +359,7 @@ mod tests {
     #[test]
     fn recomputed_results_give_the_same_gradient() {
         for device in devices() {
-            let [anew, kept] = [true, false].map(|again| run(Engine::default(), &device, again));
+            let [anew, kept] = [true, false].map(|again| run(Engine::default(), &device, again, 2));
             assert_eq!(anew, kept, "{device}");
         }
     }
