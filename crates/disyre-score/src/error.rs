@@ -99,6 +99,18 @@ pub enum ScoreError {
         /// Number of sets.
         of: usize,
     },
+    /// Too few healthy scans to promise a rate on new ones.
+    #[error(
+        "{scans} healthy scans cannot promise a rate of {rate}: at least {needed} are needed; add scans, or allow a higher rate"
+    )]
+    TooFewHealthy {
+        /// Number of healthy scans.
+        scans: usize,
+        /// Least number for the rate.
+        needed: usize,
+        /// The rate.
+        rate: f64,
+    },
     /// A spacing that is not above 0 and finite.
     #[error(
         "spacing {spacing_mm:?} mm is not above 0 and finite; read it from the header of the scan"

@@ -22,14 +22,15 @@
 //! Main types: [`Ensemble`] (severities, [`Residual`]; its [`score`](Ensemble::score) takes batches of windows),
 //! [`Metrics`] of one case, [`ScorePool`] and [`RankedScores`] for many, [`ScoreHistogram`] for resampled cases and for
 //! thresholds chosen on other cases ([`LeftOut`]). [`regions`] counts lesions and findings
-//! ([`Lesions`], [`LesionMatcher`]), [`protocols`] count as other papers do, [`statistics`] say how sure a figure is.
+//! ([`Lesions`], [`LesionMatcher`]), [`protocols`] count as other papers do, [`statistics`] say how sure a figure is,
+//! [`conformal`] has thresholds and p-values from healthy scans, with a guarantee.
 //!
 //! Memory: pooled AP, ⌈Dice⌉ and AUROC of any number of cases take as much as [`ScorePoolConfig`] says, a
 //! [`ScoreHistogram`] some 60 kB a case. FROC keeps every threshold at which a count changes, PRO the scores of all lesion
 //! voxels, and the protocols other than `exact`, `upd` and `reference` all voxels of all cases.
 //!
 //! Names at the root are those of types and functions that most evaluations call; the parts of [`statistics`],
-//! [`regions`] and [`protocols`] that few call stay in their modules.
+//! [`regions`], [`conformal`] and [`protocols`] that few call stay in their modules.
 //!
 //! No features. This crate holds no model, no tensor library, no tiling, and no file access but the temporary files of a
 //! [`ScorePool`] beyond its budget.
@@ -37,6 +38,7 @@
 
 mod arithmetic;
 mod averaging;
+pub mod conformal;
 mod confusion;
 mod ensemble;
 mod error;

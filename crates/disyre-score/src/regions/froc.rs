@@ -65,6 +65,13 @@ pub struct FrocPoint {
     pub sensitivity: f64,
 }
 
+impl FrocCase {
+    /// Thresholds at which a count changes, from the greatest down, with the number of false findings from there on.
+    pub(crate) fn false_findings(&self) -> impl Iterator<Item = (f32, u32)> + '_ {
+        self.changes.iter().map(|change| (float_order::decode(change.key), change.false_findings))
+    }
+}
+
 impl LesionMatcher {
     /// Counts detected lesions and false findings of one scan at every distinct score.
     ///
