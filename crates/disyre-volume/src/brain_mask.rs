@@ -53,8 +53,8 @@ fn ensure_grid(mask: (&Path, &Grid), image: (&Path, &Grid)) -> Result<(), Volume
         return Err(VolumeError::MaskShape {
             mask: path.to_owned(),
             image: of.to_owned(),
-            expected: expected.shape,
-            got: got.shape,
+            expected: Box::new(expected.shape),
+            got: Box::new(got.shape),
         });
     }
     let distance_mm = corner_distance_mm(expected, got);

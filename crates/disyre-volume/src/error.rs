@@ -47,7 +47,7 @@ pub enum VolumeError {
         /// The file.
         path: PathBuf,
         /// The field.
-        dim: [i64; 8],
+        dim: Box<[i64; 8]>,
     },
     /// Voxels of this type are not read.
     #[error(
@@ -226,9 +226,9 @@ pub enum VolumeError {
         /// The image.
         image: PathBuf,
         /// The image's shape.
-        expected: [usize; 3],
+        expected: Box<[usize; 3]>,
         /// The mask's shape.
-        got: [usize; 3],
+        got: Box<[usize; 3]>,
     },
     /// A mask that lies elsewhere than its image.
     #[error(

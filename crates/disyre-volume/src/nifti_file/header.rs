@@ -109,7 +109,7 @@ fn parse_1(path: &Path, bytes: &[u8], endian: Endian) -> Result<HeaderFields, Vo
     };
     if !(1..=7).contains(&rank) {
         let dim = [i64::from(rank), 0, 0, 0, 0, 0, 0, 0];
-        return Err(VolumeError::Dimensions { path: path.to_owned(), dim });
+        return Err(VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(dim) });
     }
     let header = NiftiHeader::from_reader(bytes).map_err(|_| VolumeError::NotNifti {
         path: path.to_owned(),
@@ -163,7 +163,7 @@ fn parse_2<B: ByteOrder>(bytes: &[u8]) -> HeaderFields {
 impl HeaderFields {
     /// Sizes of the axes in use: `dim[1..=dim[0]]`, NIfTI's order (x first).
     pub(crate) fn sizes(&self, path: &Path) -> Result<Vec<usize>, VolumeError> {
-        let bad = || VolumeError::Dimensions { path: path.to_owned(), dim: self.dim };
+        let bad = || VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(self.dim) };
         if !(1..=7).contains(&self.dim[0]) {
             return Err(bad());
         }

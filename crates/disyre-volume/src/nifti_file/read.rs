@@ -122,7 +122,7 @@ impl Scan {
             return Err(VolumeError::NotFinite { path: path.to_owned(), count: bad });
         }
         let data = Array3::from_shape_vec(grid.shape, voxels).map_err(|_| {
-            VolumeError::Dimensions { path: path.to_owned(), dim: header.fields.dim }
+            VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(header.fields.dim) }
         })?;
         Ok(Self { volume: Volume::new(data, grid)?, header })
     }
