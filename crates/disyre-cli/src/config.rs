@@ -103,7 +103,7 @@ impl ConfigArguments {
 }
 
 /// Settings of `base` but for those that a file gives.
-fn over(base: &RunConfig, path: &Path) -> Result<RunConfig, CliError> {
+pub(crate) fn over(base: &RunConfig, path: &Path) -> Result<RunConfig, CliError> {
     let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;
     let invalid = |source| CliError::Settings { path: path.to_owned(), source };
     let file: Table = text.parse().map_err(|source: toml::de::Error| invalid(source.into()))?;

@@ -30,6 +30,12 @@ pub(crate) enum CliError {
     /// A settings file holds an unknown key, or a value of the wrong kind.
     #[error("{} is not a valid settings file", path.display())]
     Settings { path: PathBuf, source: Box<dyn Error + Send + Sync> },
+    /// Settings of a calibration differ from those that the model was trained with.
+    #[error("{} changes {key}, but a calibration can change settings of detect alone; take it out, or train another model", path.display())]
+    NotOfDetection { path: PathBuf, key: String },
+    /// No healthy scan is left for a calibration.
+    #[error("all of the scans trained {}; give others, or leave out --held-out", model.display())]
+    OnlyTrained { model: PathBuf },
     /// A model or a demo would be mixed with something else.
     #[error("{} is not empty; choose another folder, or {alternative}", folder.display())]
     NotEmpty { folder: PathBuf, alternative: &'static str },

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
 use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
-use disyre::{BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, SkullPolicy};
+use disyre::{
+    BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, ScoreKind, SkullPolicy,
+};
 
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -50,6 +52,7 @@ impl ScanMapper<'_> {
         drop(scan);
         let found = found?;
         warn_if_not_turned(path, &found.detection);
+        warn_if_not_calibrated(path, &found.detection);
         if self.skull == SkullPolicy::Strip && mask.is_none() && !found.brain_was_extracted() {
             eprintln!("{}: is stripped already and left alone", path.display());
         }
@@ -63,6 +66,16 @@ impl ScanMapper<'_> {
         );
         Ok(found.detection)
     }
+}
+
+/// Warns of a published score in place of the calibrated one.
+fn warn_if_not_calibrated(path: &Path, found: &Detection) {
+    let reason = match found.kind {
+        ScoreKind::PublishedUncalibrated => "the model is not calibrated (`disyre calibrate`)",
+        ScoreKind::PublishedDoubtfulRegistration => "the registration to the template is doubtful",
+        _ => return,
+    };
+    eprintln!("warning: {}: the score is the published one: {reason}", path.display());
 }
 
 /// Warns of a scan that kept its own axes, though the model works along the template's.

@@ -13,6 +13,8 @@ use crate::{DataFiles, ExperimentError, HealthyFolder, Row};
 pub struct Data {
     /// Healthy scans, a value for each folder.
     pub healthy: Vec<HealthyScans>,
+    /// Healthy scans that calibrate, a value for each folder; none: those that train do.
+    pub calibration: Vec<HealthyScans>,
     /// Test sets.
     pub test_sets: Vec<TestSet>,
 }
@@ -96,10 +98,13 @@ impl Data {
             let expected = "at least one list of cases";
             return Err(ExperimentError::Key { key: "data.test_sets".into(), expected });
         }
-        let healthy = files.healthy.iter().map(HealthyScans::read).collect::<Result<_, _>>()?;
+        let read = |folders: &[HealthyFolder]| -> Result<Vec<_>, ExperimentError> {
+            folders.iter().map(HealthyScans::read).collect()
+        };
+        let (healthy, calibration) = (read(&files.healthy)?, read(&files.calibration)?);
         let sets = files.test_sets.iter();
         let test_sets = sets.map(|(name, path)| TestSet::read(name, path));
-        Ok(Self { healthy, test_sets: test_sets.collect::<Result<_, _>>()? })
+        Ok(Self { healthy, calibration, test_sets: test_sets.collect::<Result<_, _>>()? })
     }
 
     /// The folders that a row trains on: those of these names, or all.

@@ -8,9 +8,9 @@ use disyre::diffusion::TrainEvent;
 
 use crate::error::with_causes;
 use crate::{
-    CaseTask, ExperimentError, FailedRun, ModelSource, Plan, Program, Progress, Provenance,
-    Results, Run, RunMeasures, RunState, SetMeasures, Store, TestSet, TrainingEnd, TrainingTask,
-    Worker,
+    CalibrationTask, CaseTask, ExperimentError, FailedRun, ModelSource, Plan, Program, Progress,
+    Provenance, Results, Run, RunMeasures, RunState, SetMeasures, Store, TestSet, TrainingEnd,
+    TrainingTask, Worker,
 };
 
 /// Goes through the runs of a plan.
@@ -44,6 +44,11 @@ pub enum Event<'a> {
     },
     /// A training goes on.
     Training(&'a TrainEvent),
+    /// The model is calibrated, or was already.
+    Calibrating {
+        /// Number of healthy scans.
+        scans: usize,
+    },
     /// Cases are measured, or were already.
     Cases {
         /// How many of the run.
@@ -168,6 +173,17 @@ impl Engine<'_> {
             programs.retain(|program| !trained.contains(program));
             programs.splice(..0, trained);
         }
+        if let Some((calibration, folder_of)) =
+            run.calibration.as_ref().zip(self.store.calibration(run))
+        {
+            observer(&Event::Calibrating { scans: calibration.healthy.len() });
+            worker.calibrate(&CalibrationTask {
+                config: &run.config,
+                model: &folder,
+                healthy: &calibration.healthy,
+                folder: &folder_of,
+            })?;
+        }
         self.measure(run, &folder, programs, worker, observer)
     }
 
@@ -233,6 +249,7 @@ impl Engine<'_> {
         count: &mut dyn FnMut() -> usize,
     ) -> Result<SetMeasures, ExperimentError> {
         let maps = self.plan.file.keep_maps.then(|| self.store.maps(run, &set.name));
+        let calibration = self.store.calibration(run);
         let mut cases = Vec::with_capacity(set.cases.len());
         for case in &set.cases {
             let kept = self.store.case(run, &set.name, &case.name)?;
@@ -240,7 +257,9 @@ impl Engine<'_> {
                 Some(measured) => measured,
                 None => {
                     let (config, maps) = (&run.config, maps.as_deref());
-                    let measured = worker.measure(&CaseTask { config, model, case, maps })?;
+                    let calibration = calibration.as_deref();
+                    let task = CaseTask { config, model, calibration, case, maps };
+                    let measured = worker.measure(&task)?;
                     self.store.keep_case(run, &set.name, &measured)?;
                     measured
                 }

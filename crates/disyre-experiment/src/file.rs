@@ -73,6 +73,9 @@ pub struct DataFiles {
     /// Healthy scans to train on; none for a finished model.
     #[serde(default)]
     pub healthy: Vec<HealthyFolder>,
+    /// Healthy scans that calibrate models, for rows whose settings have `detect.calibrated`; default: those that train.
+    #[serde(default)]
+    pub calibration: Vec<HealthyFolder>,
     /// Each set of test cases by name: a CSV file with the columns `scan,label[,mask][,subject]`, paths relative to it;
     /// a column `score` is ignored. A case without a label is a healthy scan; without a brain mask, the brain is where
     /// the scan is not 0; without a subject, the name of the scan says whose it is.
@@ -186,10 +189,11 @@ impl ExperimentFile {
     }
 
     fn relative_to(mut self, folder: &Path) -> Self {
-        let healthy = self.data.healthy.iter_mut().map(|healthy| &mut healthy.folder);
+        let DataFiles { healthy, calibration, test_sets } = &mut self.data;
+        let healthy = healthy.iter_mut().chain(calibration).map(|healthy| &mut healthy.folder);
         let models =
             self.rows.iter_mut().flat_map(|row| &mut row.model).chain(&mut self.base.model);
-        let paths = healthy.chain(self.data.test_sets.values_mut()).chain(models);
+        let paths = healthy.chain(test_sets.values_mut()).chain(models);
         paths.for_each(|path| *path = folder.join(&*path));
         let rows = self.rows.iter_mut().map(|row| &mut row.settings);
         for settings in rows.chain([&mut self.base.settings]) {

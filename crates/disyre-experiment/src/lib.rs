@@ -50,7 +50,7 @@ pub use file::{Axis, Base, DataFiles, ExperimentFile, HealthyFolder, Preset, Row
 pub use grid::Row;
 pub use measures::{MeasuredCase, RunMeasures, SetMeasures};
 pub use pipeline::Pipeline;
-pub use plan::{FinishedModel, ModelSource, Plan, Run};
+pub use plan::{CalibrationRun, FinishedModel, ModelSource, Plan, Run};
 pub use plots::Plot;
 pub use program::Program;
 pub use provenance::Provenance;
@@ -59,4 +59,4 @@ pub use results::{
     SeedMean, SetResult,
 };
 pub use store::{RunState, Store};
-pub use worker::{CaseTask, TrainingEnd, TrainingTask, Worker};
+pub use worker::{CalibrationTask, CaseTask, TrainingEnd, TrainingTask, Worker};

@@ -11,12 +11,16 @@ use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
 use disyre::score::ScoreHistogram;
 use disyre::volume::{nonzero_mask, read_mask};
 use disyre::{
-    BrainFinder, BrainMask, CaseReport, CaseTruth, Cohort, DetectRequest, EvaluateConfig,
-    LoadOptions, Model, ModelFolder, PrepareConfig, RunConfig, Scan, TissueConfig, Training,
+    BrainFinder, BrainMask, Calibration, CalibrationRequest, CaseReport, CaseTruth, Cohort,
+    DetectRequest, EvaluateConfig, LoadOptions, Model, ModelFolder, PrepareConfig, RunConfig, Scan,
+    TissueConfig, Training,
 };
 
 use crate::measures::BINS;
-use crate::{CaseTask, ExperimentError, MeasuredCase, TestCase, TrainingEnd, TrainingTask, Worker};
+use crate::{
+    CalibrationTask, CaseTask, ExperimentError, MeasuredCase, TestCase, TrainingEnd, TrainingTask,
+    Worker,
+};
 
 /// Trains with [`disyre::train()`], maps with [`Model`], measures with [`Evaluator`](disyre::Evaluator).
 ///
@@ -26,7 +30,7 @@ pub struct Pipeline<'a> {
     device: Device,
     stop: Option<&'a AtomicBool>,
     cohort: Option<(CohortSettings, Cohort)>,
-    model: Option<(PathBuf, Engine, Model)>,
+    model: Option<(ModelKey, Model)>,
     brains: BrainFinder,
 }
 
@@ -36,6 +40,9 @@ impl<'a> Pipeline<'a> {
         Self { device, stop, cohort: None, model: None, brains: BrainFinder::default() }
     }
 }
+
+/// Folder of a model, its engine, and the folder of its calibration.
+type ModelKey = (PathBuf, Engine, Option<PathBuf>);
 
 /// Files and settings that a prepared cohort depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,11 +96,22 @@ impl Worker for Pipeline<'_> {
         })
     }
 
+    fn calibrate(&mut self, task: &CalibrationTask<'_>) -> Result<(), ExperimentError> {
+        let CalibrationTask { config, model, healthy, folder } = *task;
+        if folder.join("calibration.json").is_file() {
+            return Ok(());
+        }
+        let (options, skull) = (config.detect_options(), config.prepare.skull);
+        let request = CalibrationRequest { healthy, options, skull };
+        let model = self.model(model, config.detect.engine, None)?;
+        Ok(Calibration::fit(model, &request, &mut |_| ())?.save(folder)?)
+    }
+
     fn measure(&mut self, task: &CaseTask<'_>) -> Result<MeasuredCase, ExperimentError> {
         let started = Instant::now();
-        let CaseTask { config, model, case, maps } = *task;
+        let CaseTask { config, model, calibration, case, maps } = *task;
         let brains = self.brains.clone();
-        let model = self.model(model, config.detect.engine)?;
+        let model = self.model(model, config.detect.engine, calibration)?;
         let scan = Scan::read(&case.scan).map_err(disyre::Error::from)?;
         let truth = truth(case, &scan, config, &brains)?;
         let voxels = truth.brain.as_ref().map(|brain| brain.view());
@@ -128,16 +146,25 @@ impl Pipeline<'_> {
         Ok(&self.cohort.insert((settings, cohort)).1)
     }
 
-    fn model(&mut self, folder: &Path, engine: Engine) -> Result<&Model, ExperimentError> {
-        let same = self.model.take().filter(|(of, with, _)| of == folder && *with == engine);
+    /// A model with the calibration of another folder, or without any.
+    fn model(
+        &mut self,
+        folder: &Path,
+        engine: Engine,
+        calibration: Option<&Path>,
+    ) -> Result<&Model, ExperimentError> {
+        let key = (folder.to_owned(), engine, calibration.map(Path::to_owned));
+        let same = self.model.take().filter(|(of, _)| *of == key);
         let model = match same {
-            Some((_, _, model)) => model,
+            Some((_, model)) => model,
             None => {
-                let options = LoadOptions { device: self.device.clone(), engine: Some(engine) };
-                ModelFolder::open(folder)?.load(&options)?
+                let device = self.device.clone();
+                let options = LoadOptions { device, engine: Some(engine), uncalibrated: true };
+                let calibration = calibration.map(Calibration::load).transpose()?;
+                ModelFolder::open(folder)?.load(&options)?.with_calibration(calibration)?
             }
         };
-        Ok(&self.model.insert((folder.to_owned(), engine, model)).2)
+        Ok(&self.model.insert((key, model)).1)
     }
 }
 

@@ -59,8 +59,19 @@ pub struct Run {
     pub model: ModelSource,
     /// Healthy scans that train its model; none for a finished one.
     pub healthy: Vec<PathBuf>,
+    /// Its calibration; `None`: its score is the published one.
+    pub calibration: Option<CalibrationRun>,
     /// All that its measures depend on.
     pub provenance: Provenance,
+}
+
+/// Calibration of a run's model, done once for all runs that differ in no more than the weights of the score.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalibrationRun {
+    /// Its name in the folder of calibrations.
+    pub id: String,
+    /// Healthy scans.
+    pub healthy: Vec<PathBuf>,
 }
 
 /// Model of a run.
@@ -125,7 +136,12 @@ fn runs(
             let healthy = data.healthy_of(row)?;
             ensure_trainable(row, &healthy)?;
             let finished = row.model.as_ref().and_then(|folder| models.finished.get(folder));
-            let hashes = Hashes { healthy: &healthy, finished, cases: &cases };
+            let calibration = match data.calibration.is_empty() {
+                true => healthy.clone(),
+                false => data.calibration.iter().collect(),
+            };
+            ensure_calibratable(config, &calibration)?;
+            let hashes = Hashes { healthy: &healthy, finished, calibration, cases: &cases };
             runs.push(hashes.run(index, row, seed, config, file.keep_maps)?);
         }
     }
@@ -219,6 +235,19 @@ fn ensure_trainable(row: &Row, healthy: &[&HealthyScans]) -> Result<(), Experime
             Err(key("data.healthy", "left out where the model is finished: nothing is trained"))
         }
         _ => Ok(()),
+    }
+}
+
+fn ensure_calibratable(
+    config: &RunConfig,
+    healthy: &[&HealthyScans],
+) -> Result<(), ExperimentError> {
+    let scans: usize = healthy.iter().map(|folder| folder.scans.len()).sum();
+    match config.detect.calibrated.is_some() && scans < 2 {
+        true => {
+            Err(key("data.calibration", "folders with at least 2 healthy scans to calibrate by"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::plan::folder_name;
-use crate::{ExperimentError, HealthyScans, ModelSource, Program, Row, Run, TestSet};
+use crate::{
+    CalibrationRun, ExperimentError, HealthyScans, ModelSource, Program, Row, Run, TestSet,
+};
 
 /// All that the measures of a run depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub(crate) struct Hashes<'a> {
     pub(crate) healthy: &'a [&'a HealthyScans],
     /// The row's finished model.
     pub(crate) finished: Option<&'a ModelFolder>,
+    /// Healthy scans of the calibration, where the row's settings ask for one.
+    pub(crate) calibration: Vec<&'a HealthyScans>,
     pub(crate) cases: &'a str,
 }
 
@@ -50,8 +54,13 @@ impl Hashes<'_> {
         let config = RunConfig { seed: seed_of_training, ..config.clone() };
         let (beside, settings) = (beside(&config)?, settings_text(&config)?);
         let (model, model_sha256) = self.model(&config, &beside)?;
+        let calibration = self.calibration(&config, &model_sha256)?;
+        let settings_sha256 = match &calibration {
+            None => hash(&json!([settings, beside])),
+            Some(calibration) => hash(&json!([settings, beside, calibration.id])),
+        };
         let provenance = Provenance {
-            settings_sha256: hash(&json!([settings, beside])),
+            settings_sha256,
             model_sha256,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cases_sha256: self.cases.to_owned(),
@@ -60,7 +69,26 @@ impl Hashes<'_> {
         };
         let healthy = self.healthy.iter().flat_map(|folder| folder.scans.clone()).collect();
         let name = format!("{}_seed-{seed}", folder_name(&row.label));
-        Ok(Run { name, row: index, seed, config, model, healthy, provenance })
+        Ok(Run { name, row: index, seed, config, model, healthy, calibration, provenance })
+    }
+
+    /// The calibration of a row's model, if its settings ask for one; its name is a hash of all that it depends on.
+    fn calibration(
+        &self,
+        config: &RunConfig,
+        model_sha256: &str,
+    ) -> Result<Option<CalibrationRun>, ExperimentError> {
+        let Some(score) = &config.detect.calibrated else { return Ok(None) };
+        let DetectConfig { batch, foreground_weight, .. } = DetectConfig::default();
+        let calibrated = Some(score.for_maps());
+        let detect = DetectConfig { batch, foreground_weight, calibrated, ..config.detect.clone() };
+        let detect =
+            toml::to_string(&detect).map_err(ExperimentError::serialize("the settings"))?;
+        let hashes: Vec<&HashedFile> =
+            self.calibration.iter().flat_map(|folder| &folder.hashes).collect();
+        let sha256 = hash(&json!([env!("CARGO_PKG_VERSION"), model_sha256, detect, hashes]));
+        let healthy = self.calibration.iter().flat_map(|folder| folder.scans.clone()).collect();
+        Ok(Some(CalibrationRun { id: sha256[..12].to_owned(), healthy }))
     }
 
     /// A row's model, and the hash of all that made it.

@@ -3,6 +3,7 @@
 //! ```text
 //! OUT/models/ID/                 trained models, each for all runs that train alike
 //! OUT/models/ID.programs.json    the programs that trained it
+//! OUT/calibrations/ID/           their calibrations, each for all runs that differ in the weights of the score alone
 //! OUT/runs/NAME/settings.toml    every setting of a run
 //! OUT/runs/NAME/provenance.json  what its measures depend on
 //! OUT/runs/NAME/cases/SET/CASE.json   one case measured, until the run is finished
@@ -80,6 +81,11 @@ impl Store {
             ModelSource::Trained(id) => self.folder.join("models").join(id),
             ModelSource::Finished(folder) => folder.clone(),
         }
+    }
+
+    /// Folder of a run's calibration; `None`: its score is the published one.
+    pub fn calibration(&self, run: &Run) -> Option<PathBuf> {
+        run.calibration.as_ref().map(|run| self.folder.join("calibrations").join(&run.id))
     }
 
     /// Folder for the maps of a set of cases.

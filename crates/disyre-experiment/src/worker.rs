@@ -20,6 +20,12 @@ pub trait Worker {
         observer: &mut dyn FnMut(&TrainEvent),
     ) -> Result<TrainingEnd, ExperimentError>;
 
+    /// Calibrates a model into a folder; returns at once where it is done.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    fn calibrate(&mut self, task: &CalibrationTask<'_>) -> Result<(), ExperimentError>;
+
     /// Maps and measures one case.
     ///
     /// # Errors
@@ -38,6 +44,19 @@ pub struct TrainingTask<'a> {
     pub folder: &'a Path,
 }
 
+/// A calibration.
+#[derive(Debug, Clone, Copy)]
+pub struct CalibrationTask<'a> {
+    /// Every setting.
+    pub config: &'a RunConfig,
+    /// Folder of the model.
+    pub model: &'a Path,
+    /// Healthy scans.
+    pub healthy: &'a [PathBuf],
+    /// Folder of the calibration.
+    pub folder: &'a Path,
+}
+
 /// A case to map and measure.
 #[derive(Debug, Clone, Copy)]
 pub struct CaseTask<'a> {
@@ -45,6 +64,8 @@ pub struct CaseTask<'a> {
     pub config: &'a RunConfig,
     /// Folder of the model.
     pub model: &'a Path,
+    /// Folder of the model's calibration; `None`: the score is the published one.
+    pub calibration: Option<&'a Path>,
     /// The case.
     pub case: &'a TestCase,
     /// Folder for the maps; `None`: they are not kept.

@@ -12,8 +12,8 @@ use disyre::score::{ScoreHistogram, ScoreHistogramConfig};
 use disyre::volume::write_volume;
 use disyre::{CaseReport, Measure, Measures};
 use disyre_experiment::{
-    CaseTask, Change, Engine, ExperimentError, ExperimentFile, MeasuredCase, Outcome, Plan,
-    Program, Progress, Results, Store, TrainingEnd, TrainingTask, Worker,
+    CalibrationTask, CaseTask, Change, Engine, ExperimentError, ExperimentFile, MeasuredCase,
+    Outcome, Plan, Program, Progress, Results, Store, TrainingEnd, TrainingTask, Worker,
 };
 use tempfile::TempDir;
 
@@ -63,8 +63,9 @@ fn program(sha256: &str) -> Program {
 /// Trains by writing a file step by step; a case's AP depends on the settings and its name alone.
 #[derive(Default)]
 struct Quick {
-    /// Steps and cases done.
+    /// Steps, calibrations and cases done.
     steps: u64,
+    calibrations: usize,
     cases: usize,
     /// Ends a training at this step of all steps done.
     stop_at: Option<u64>,
@@ -102,6 +103,18 @@ impl Worker for Quick {
         Ok(TrainingEnd::Finished)
     }
 
+    fn calibrate(&mut self, task: &CalibrationTask<'_>) -> Result<(), ExperimentError> {
+        let done = task.folder.join("calibration.json");
+        if !done.is_file() {
+            assert_eq!(task.healthy.len(), 2);
+            assert!(task.model.join("step").is_file(), "calibrated before it was trained");
+            self.calibrations += 1;
+            fs::create_dir_all(task.folder).unwrap();
+            fs::write(done, "{}").unwrap();
+        }
+        Ok(())
+    }
+
     fn measure(&mut self, task: &CaseTask<'_>) -> Result<MeasuredCase, ExperimentError> {
         if self.fail_case == Some(self.cases) {
             return Err(broken());
@@ -109,6 +122,11 @@ impl Worker for Quick {
         self.cases += 1;
         let steps: u64 = fs::read_to_string(task.model.join("step")).unwrap().parse().unwrap();
         assert_eq!(steps, task.config.train.steps, "measured with another model");
+        let calibrated = task.config.detect.calibrated.is_some();
+        assert_eq!(
+            calibrated,
+            task.calibration.is_some_and(|of| of.join("calibration.json").is_file())
+        );
         Ok(MeasuredCase { report: report(task, steps), seconds: 0.0, counts: Some(counts(task)) })
     }
 }
@@ -185,6 +203,32 @@ fn rows_are_averaged_over_seeds_and_cases_and_compared_with_the_reference() {
     // Two cases: of the four signs, two are as extreme; three tests of the same p are all multiplied by 3.
     let p = row(3).against_reference.as_ref().unwrap();
     assert_eq!((p.paired.p, p.p_holm), (0.5, 1.0));
+}
+
+#[test]
+fn rows_that_weigh_the_score_otherwise_share_a_calibration() {
+    let rows = "seeds = [1]\nmeasures = [\"ap\"]\n\
+        title = \"Score\"\nquestion = \"Which?\"\n\
+        [data]\nhealthy = [{ folder = \"healthy\" }]\ntest_sets.real = \"cases.csv\"\n\
+        [base.settings]\ntrain.steps = 3\n\
+        [[rows]]\nlabel = \"published\"\n\
+        [[rows]]\nlabel = \"half\"\nsettings.detect.calibrated.residual.more = 0.5\n\
+        [[rows]]\nlabel = \"whole\"\nsettings.detect.calibrated.residual.more = 1.0\n\
+        [[rows]]\nlabel = \"wide\"\nsettings.detect.calibrated.residual.scale_mm = 20.0\n";
+    let folder = world(rows);
+    let mut worker = Quick::default();
+    run(folder.path(), false, &mut worker).unwrap();
+    assert_eq!((worker.steps, worker.calibrations, worker.cases), (3, 2, 4 * 3));
+    let plan = Plan::read(&folder.path().join("grid.toml")).unwrap();
+    let ids: Vec<_> = plan.runs.iter().map(|run| run.calibration.as_ref().map(|c| &c.id)).collect();
+    assert!(ids[0].is_none() && ids[1] == ids[2] && ids[2] != ids[3]);
+    let settings: Vec<&str> =
+        plan.runs.iter().map(|run| run.provenance.settings_sha256.as_str()).collect();
+    assert!((1..4).all(|index| !settings[..index].contains(&settings[index])));
+    // Nothing is done twice.
+    let mut again = Quick::default();
+    run(folder.path(), true, &mut again).unwrap();
+    assert_eq!((again.steps, again.calibrations, again.cases), (0, 0, 0));
 }
 
 #[test]

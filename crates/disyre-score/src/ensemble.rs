@@ -124,6 +124,21 @@ pub struct Scores {
     pub restored: Array5<f32>,
 }
 
+/// Outputs of an [`Ensemble`] for a batch of windows `(n, c, z, y, x)`; all are overwritten.
+#[derive(Debug)]
+pub struct EnsembleMaps<'a> {
+    /// Anomaly score of the shape of the windows, as [`Scores::score`].
+    pub score: ArrayViewMut5<'a, f32>,
+    /// Mean of the restorations, of the same shape.
+    pub restored: ArrayViewMut5<'a, f32>,
+    /// Mean of the restorer's maps of the corruption, `(n, 1, z, y, x)`; `None`: not asked for. A restorer that sums its
+    /// restorations itself ([`Restorer::restore_summed`]) is not asked for them.
+    pub corruption: Option<ArrayViewMut5<'a, f32>>,
+    /// Standard deviation of the restorations over the severities, of the shape of the windows; `None`: not asked for, which
+    /// is faster on GPUs.
+    pub spread: Option<ArrayViewMut5<'a, f32>>,
+}
+
 impl Ensemble {
     /// The same ensemble with another residual.
     #[must_use]
@@ -185,22 +200,42 @@ impl Ensemble {
         &self,
         restorer: &dyn Restorer,
         windows: ArrayView5<'_, f32>,
-        mut score: ArrayViewMut5<'_, f32>,
-        mut restored: ArrayViewMut5<'_, f32>,
+        score: ArrayViewMut5<'_, f32>,
+        restored: ArrayViewMut5<'_, f32>,
     ) -> Result<(), ScoreError> {
-        ensure_same_shape("score", windows.shape(), score.shape())?;
-        ensure_same_shape("restored batch", windows.shape(), restored.shape())?;
+        let maps = EnsembleMaps { score, restored, corruption: None, spread: None };
+        self.maps_into(restorer, windows, maps).map(|_| ())
+    }
+
+    /// [`score_into`](Self::score_into) with more outputs. Returns true if the restorer predicts maps of the corruption;
+    /// if not, that output holds nothing of meaning.
+    ///
+    /// # Shapes and units
+    /// As [`score_into`](Self::score_into), and those of [`EnsembleMaps`].
+    ///
+    /// # Errors
+    /// As [`score_into`](Self::score_into).
+    pub fn maps_into(
+        &self,
+        restorer: &dyn Restorer,
+        windows: ArrayView5<'_, f32>,
+        mut maps: EnsembleMaps<'_>,
+    ) -> Result<bool, ScoreError> {
+        maps.ensure_fit(windows)?;
         ensure_finite("windows", &windows)?;
-        score.fill(0.0);
-        restored.fill(0.0);
+        maps.clear();
         if windows.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        if !self.delegate(restorer, windows, score.view_mut(), restored.view_mut())? {
-            self.accumulate(restorer, windows, score.view_mut(), restored.view_mut())?;
+        let EnsembleMaps { score, restored, spread, .. } = &mut maps;
+        let mut predicted = false;
+        if spread.is_some()
+            || !self.delegate(restorer, windows, score.view_mut(), restored.view_mut())?
+        {
+            predicted = self.accumulate(restorer, windows, &mut maps)?;
         }
-        self.normalise(windows, score, restored);
-        Ok(())
+        self.normalise(windows, maps);
+        Ok(predicted)
     }
 
     /// Sums computed by the restorer itself; false if it cannot, or if the residual is none that it knows.
@@ -219,38 +254,55 @@ impl Ensemble {
         Ok(done)
     }
 
-    /// Sums of residuals and restorations over the severities, with two buffers for all of them.
+    /// Sums over the severities, with a few buffers for all of them. Returns true if the restorer predicts maps of the
+    /// corruption.
     fn accumulate(
         &self,
         restorer: &dyn Restorer,
         windows: ArrayView5<'_, f32>,
-        mut score: ArrayViewMut5<'_, f32>,
-        mut restored: ArrayViewMut5<'_, f32>,
-    ) -> Result<(), ScoreError> {
+        maps: &mut EnsembleMaps<'_>,
+    ) -> Result<bool, ScoreError> {
         let input = windows.as_standard_layout();
-        let mut restoration = Array5::zeros(windows.raw_dim());
-        let mut residual = Array5::zeros(windows.raw_dim());
+        let [mut restoration, mut residual] = [(); 2].map(|()| Array5::zeros(windows.raw_dim()));
+        let mut corruption = maps.corruption.as_ref().map(|map| Array5::zeros(map.raw_dim()));
+        let mut spread = maps.spread.as_ref().map(|_| Spread::zeros(windows));
+        let mut predicted = false;
         for &severity in &self.config.severities {
             let severities = vec![severity; windows.len_of(Axis(0))];
-            restorer.restore(windows, &severities, restoration.view_mut())?;
+            match &mut corruption {
+                None => restorer.restore(windows, &severities, restoration.view_mut())?,
+                Some(map) => {
+                    let (restored, view) = (restoration.view_mut(), map.view_mut());
+                    predicted = restorer.restore_and_map(windows, &severities, restored, view)?;
+                }
+            }
             ensure_finite("restored batch", &restoration.view())?;
             let out = residual.as_slice_mut().expect("a new array is contiguous");
             self.residual.residual(voxels(&input.view()), voxels(&restoration.view()), out);
-            score += &residual;
-            restored += &restoration;
+            maps.score += &residual;
+            maps.restored += &restoration;
+            if let Some((sum, map)) = maps.corruption.as_mut().zip(corruption.as_ref()) {
+                ensure_finite("corruption map", &map.view())?;
+                *sum += map;
+            }
+            if let Some(spread) = &mut spread {
+                spread.add(&input.view(), &restoration.view());
+            }
         }
-        Ok(())
+        if let Some((out, spread)) = maps.spread.as_mut().zip(spread) {
+            out.assign(&spread.deviation(self.config.severities.len()));
+        }
+        Ok(predicted)
     }
 
     /// Turns sums into means, applies the foreground weight and clears the background.
-    fn normalise(
-        &self,
-        windows: ArrayView5<'_, f32>,
-        mut score: ArrayViewMut5<'_, f32>,
-        mut restored: ArrayViewMut5<'_, f32>,
-    ) {
+    fn normalise(&self, windows: ArrayView5<'_, f32>, maps: EnsembleMaps<'_>) {
+        let EnsembleMaps { mut score, mut restored, corruption, .. } = maps;
         let count = self.config.severities.len() as f32;
         restored /= count;
+        if let Some(mut corruption) = corruption {
+            corruption /= count;
+        }
         for (window, mut score) in windows.outer_iter().zip(score.outer_iter_mut()) {
             let foreground = window.iter().filter(|&&value| value > 0.0).count();
             let weight = match self.config.foreground_weight {
@@ -261,6 +313,60 @@ impl Ensemble {
                 *score = if value > 0.0 { *score / count * weight } else { 0.0 };
             });
         }
+    }
+}
+
+impl EnsembleMaps<'_> {
+    fn ensure_fit(&self, windows: ArrayView5<'_, f32>) -> Result<(), ScoreError> {
+        let (n, _, z, y, x) = windows.dim();
+        ensure_same_shape("score", windows.shape(), self.score.shape())?;
+        ensure_same_shape("restored batch", windows.shape(), self.restored.shape())?;
+        if let Some(map) = &self.corruption {
+            ensure_same_shape("corruption map", &[n, 1, z, y, x], map.shape())?;
+        }
+        match &self.spread {
+            Some(spread) => Ok(ensure_same_shape("spread", windows.shape(), spread.shape())?),
+            None => Ok(()),
+        }
+    }
+
+    fn clear(&mut self) {
+        let Self { score, restored, corruption, spread } = self;
+        let optional = corruption.iter_mut().chain(spread);
+        [score, restored].into_iter().chain(optional).for_each(|map| map.fill(0.0));
+    }
+}
+
+/// Sums of the changes that restorations make, and of their squares: changes are small, so that their squares lose less
+/// to rounding than those of the intensities would.
+struct Spread {
+    changes: Array5<f32>,
+    squares: Array5<f32>,
+}
+
+impl Spread {
+    fn zeros(windows: ArrayView5<'_, f32>) -> Self {
+        let [changes, squares] = [(); 2].map(|()| Array5::zeros(windows.raw_dim()));
+        Self { changes, squares }
+    }
+
+    fn add(&mut self, windows: &ArrayView5<'_, f32>, restored: &ArrayView5<'_, f32>) {
+        let sums = Zip::from(&mut self.changes).and(&mut self.squares);
+        sums.and(windows).and(restored).for_each(|sum, squares, value, restored| {
+            let change = restored - value;
+            *sum += change;
+            *squares += change * change;
+        });
+    }
+
+    /// Standard deviation over a number of restorations.
+    fn deviation(self, count: usize) -> Array5<f32> {
+        let count = count as f32;
+        let mut deviation = self.squares;
+        Zip::from(&mut deviation).and(&self.changes).for_each(|value, sum| {
+            *value = (*value / count - (sum / count).powi(2)).max(0.0).sqrt();
+        });
+        deviation
     }
 }
 

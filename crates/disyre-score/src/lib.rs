@@ -55,7 +55,7 @@ pub mod statistics;
 pub use averaging::Averaging;
 pub use confusion::Confusion;
 pub use disyre_core::{Distance, EnsembleSums, Key, RestoreError, Restorer, Severity, ndarray};
-pub use ensemble::{Ensemble, EnsembleConfig, PUBLISHED_SEVERITIES, Scores};
+pub use ensemble::{Ensemble, EnsembleConfig, EnsembleMaps, PUBLISHED_SEVERITIES, Scores};
 pub use error::ScoreError;
 pub use histogram::{
     Bounded, ChosenThreshold, LeftOut, PooledBestDice, PooledCounts, ScoreHistogram,

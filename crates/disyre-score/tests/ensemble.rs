@@ -3,8 +3,9 @@
 
 use disyre_score::ndarray::{Array3, Array5, ArrayView5, ArrayViewMut5, Axis, Slice};
 use disyre_score::{
-    AbsoluteResidual, Distance, Ensemble, EnsembleConfig, EnsembleSums, PUBLISHED_SEVERITIES,
-    Residual, RestoreError, Restorer, ScoreError, Scores, Severity, SquaredResidual,
+    AbsoluteResidual, Distance, Ensemble, EnsembleConfig, EnsembleMaps, EnsembleSums,
+    PUBLISHED_SEVERITIES, Residual, RestoreError, Restorer, ScoreError, Scores, Severity,
+    SquaredResidual,
 };
 
 /// Multiplies by the severity: restorations that differ between members of the ensemble.
@@ -227,4 +228,58 @@ fn the_default_is_the_published_ensemble_and_a_misspelt_key_stops() {
     assert_eq!(config.severities, PUBLISHED_SEVERITIES);
     assert!(config.foreground_weight);
     assert!(serde_json::from_str::<EnsembleConfig>(r#"{"severity": [0.5]}"#).is_err());
+}
+
+/// Fades, and says that corruption is as likely everywhere as the severity is great.
+struct Suspects;
+
+impl Restorer for Suspects {
+    fn restore(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+    ) -> Result<(), RestoreError> {
+        Fades.restore(batch, severities, restored)
+    }
+
+    fn restore_and_map(
+        &self,
+        batch: ArrayView5<'_, f32>,
+        severities: &[Severity],
+        restored: ArrayViewMut5<'_, f32>,
+        mut map: ArrayViewMut5<'_, f32>,
+    ) -> Result<bool, RestoreError> {
+        self.restore(batch, severities, restored)?;
+        map.fill(severities[0].get());
+        Ok(true)
+    }
+}
+
+#[test]
+fn the_spread_is_the_deviation_over_severities_and_maps_are_averaged() {
+    let severities = [0.2, 0.4, 0.9].map(|value| Severity::new(value).unwrap()).to_vec();
+    let ensemble = EnsembleConfig { severities, foreground_weight: true }.build().unwrap();
+    let windows = Array5::from_shape_fn((2, 1, 1, 2, 2), |(n, .., x)| (n + 2 * x) as f32 / 4.0);
+    let expected = ensemble.score(&Fades, windows.view()).unwrap();
+    let run = |restorer: &dyn Restorer| {
+        let [mut score, mut restored, mut corruption, mut spread] =
+            [(); 4].map(|()| Array5::from_elem(windows.dim(), f32::NAN));
+        let maps = EnsembleMaps {
+            score: score.view_mut(),
+            restored: restored.view_mut(),
+            corruption: Some(corruption.view_mut()),
+            spread: Some(spread.view_mut()),
+        };
+        let predicted = ensemble.maps_into(restorer, windows.view(), maps).unwrap();
+        assert_eq!((score, restored), (expected.score.clone(), expected.restored.clone()));
+        // Restorations are .2, .4 and .9 of the window: a deviation of √(.26 / 3) of it.
+        for (got, value) in spread.iter().zip(&windows) {
+            assert!((got - value * (0.26f32 / 3.0).sqrt()).abs() < 1e-6, "{got}");
+        }
+        (predicted, corruption)
+    };
+    let (predicted, map) = run(&Suspects);
+    assert!(predicted && map.iter().all(|value| (value - 0.5).abs() < 1e-6), "{map}");
+    assert!(!run(&Fades).0);
 }

@@ -11,7 +11,7 @@ use disyre_score::PUBLISHED_SEVERITIES;
 use disyre_volume::IntensityScaling;
 use serde::{Deserialize, Serialize};
 
-use crate::{BiasCorrection, Error, PrepareConfig};
+use crate::{BiasCorrection, CalibrationConfig, Error, PrepareConfig};
 
 /// Every setting of a run. A model's folder keeps the one that it was trained with, as `run.toml`.
 ///
@@ -169,6 +169,10 @@ pub struct DetectConfig {
     /// normalisations then see the slice and not a window. Published: no.
     #[serde(default)]
     pub whole_slices: bool,
+    /// The score that compares with healthy scans, where the model was [calibrated](crate::Calibration); `None`: the
+    /// published score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<CalibrationConfig>,
 }
 
 impl Default for DetectConfig {
@@ -180,6 +184,7 @@ impl Default for DetectConfig {
             batch: 32,
             engine: Engine::default(),
             whole_slices: false,
+            calibrated: None,
         }
     }
 }

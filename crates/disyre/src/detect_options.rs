@@ -4,7 +4,7 @@ use disyre_core::Severity;
 use disyre_diffusion::Engine;
 use disyre_score::PUBLISHED_SEVERITIES;
 
-use crate::{DetectConfig, Error, RunConfig};
+use crate::{CalibrationConfig, DetectConfig, Error, RunConfig};
 
 /// Settings of a detection: windows, severities, blending.
 ///
@@ -35,6 +35,11 @@ pub struct DetectOptions {
     /// Sides of whole slices are padded to multiples of this many voxels, ≥ 1, which a network that halves its images
     /// needs.
     pub size_multiple: usize,
+    /// The score that compares with healthy scans, where there is a [`Calibration`](crate::Calibration); `None`: the
+    /// published score.
+    pub calibrated: Option<CalibrationConfig>,
+    /// True to keep the spread of the restorations over the severities, which is slower on GPUs.
+    pub uncertainty: bool,
 }
 
 impl Default for DetectOptions {
@@ -47,6 +52,8 @@ impl Default for DetectOptions {
             batch: 32,
             whole_slices: false,
             size_multiple: 32,
+            calibrated: None,
+            uncertainty: false,
         }
     }
 }
@@ -67,7 +74,7 @@ impl DetectOptions {
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
             Some((_, field, expected)) => Err(Error::Setting { field, expected }),
-            None => Ok(()),
+            None => self.calibrated.as_ref().map_or(Ok(()), CalibrationConfig::check),
         }
     }
 }
@@ -75,8 +82,15 @@ impl DetectOptions {
 impl RunConfig {
     /// The settings of detection that go with those of training: windows have the size of the training patch.
     pub fn detect_options(&self) -> DetectOptions {
-        let DetectConfig { stride, severities, foreground_weight, batch, whole_slices, engine: _ } =
-            self.detect.clone();
+        let DetectConfig {
+            stride,
+            severities,
+            foreground_weight,
+            batch,
+            whole_slices,
+            engine: _,
+            calibrated,
+        } = self.detect.clone();
         DetectOptions {
             window: self.pairs.patch,
             stride,
@@ -85,6 +99,8 @@ impl RunConfig {
             batch,
             whole_slices,
             size_multiple: self.network.size_multiple(),
+            calibrated,
+            uncertainty: false,
         }
     }
 
@@ -98,6 +114,7 @@ impl RunConfig {
             batch: options.batch,
             whole_slices: options.whole_slices,
             engine,
+            calibrated: options.calibrated.clone(),
         };
         config
     }

@@ -3,10 +3,13 @@
 use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
 use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
+use disyre_register::Registration;
 use disyre_score::{Ensemble, EnsembleConfig};
+use serde::Serialize;
 
-use crate::map_blender::{MapBlender, WindowBatch};
-use crate::{DetectOptions, Error, Preparation, Prepared};
+use crate::calibration::{CalibratedScores, Evidence};
+use crate::map_blender::{MapBlender, PerMap, WantedMaps, WindowBatch};
+use crate::{Calibration, DetectOptions, Error, Preparation, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
 ///
@@ -35,6 +38,9 @@ pub struct Detector<'a> {
     preparation: Preparation,
     ensemble: Ensemble,
     options: DetectOptions,
+    calibration: Option<&'a Calibration>,
+    /// True to find all evidence that a calibration compares.
+    evidence: bool,
 }
 
 impl std::fmt::Debug for Detector<'_> {
@@ -59,6 +65,44 @@ pub struct Detection {
     pub working_score: Array3<f32>,
     /// The restoration on the working grid, in `[0, 1]`.
     pub working_restored: Array3<f32>,
+    /// The kind of the score.
+    pub kind: ScoreKind,
+    /// Calibrated score with its sign on the grid of the scan, in standard deviations of healthy scans: below 0 is darker
+    /// than healthy. `None` where the score is the published one.
+    pub signed: Option<Array3<f32>>,
+    /// Standard deviation of the restorations over the severities on the grid of the scan, in scaled intensities, where
+    /// the settings ask for it.
+    pub uncertainty: Option<Array3<f32>>,
+    /// Registration to the template, where the axes or the score needed one.
+    pub registration: Option<Registration>,
+}
+
+/// Kind of an anomaly score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreKind {
+    /// The published score, as the settings ask.
+    Published,
+    /// The score that compares with healthy scans.
+    Calibrated,
+    /// The published score in place of the calibrated one: there is no calibration.
+    PublishedUncalibrated,
+    /// The published score in place of the calibrated one: the registration to the template is doubtful.
+    PublishedDoubtfulRegistration,
+}
+
+/// A scan and its restoration on the working grid.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) prepared: Prepared,
+    /// The published score.
+    score: Array3<f32>,
+    /// Mean over severities, in `[0, 1]`, 0 outside the brain.
+    pub(crate) restored: Array3<f32>,
+    /// The network's map of the corruption, mean over severities; `None`: it predicts none.
+    pub(crate) corruption: Option<Array3<f32>>,
+    /// Standard deviation of the restorations over severities; `None`: not asked for.
+    spread: Option<Array3<f32>>,
 }
 
 impl<'a> Detector<'a> {
@@ -76,7 +120,23 @@ impl<'a> Detector<'a> {
             severities: options.severities.clone(),
             foreground_weight: options.foreground_weight,
         };
-        Ok(Self { restorer, preparation, ensemble: ensemble.build()?, options })
+        let ensemble = ensemble.build()?;
+        Ok(Self { restorer, preparation, ensemble, options, calibration: None, evidence: false })
+    }
+
+    /// The same detector with a calibration, by which it scores where its settings say `calibrated`.
+    ///
+    /// # Errors
+    /// [`Error::OtherCalibration`] for settings of other restorations than those that it was fitted with.
+    pub fn with_calibration(self, calibration: &'a Calibration) -> Result<Self, Error> {
+        let Some(config) = &self.options.calibrated else { return Ok(self) };
+        calibration.ensure_fits(&self.options, config)?;
+        Ok(Self { calibration: Some(calibration), ..self.with_evidence() })
+    }
+
+    /// The same detector, which finds all evidence that a calibration compares.
+    pub(crate) fn with_evidence(self) -> Self {
+        Self { evidence: true, ..self }
     }
 
     /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
@@ -93,54 +153,108 @@ impl<'a> Detector<'a> {
         brain: Option<ArrayView3<'_, u8>>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
-        let prepared = self.preparation.prepare(scan, brain)?;
-        let to_scan = prepared.to_scan_grid(scan, brain)?;
-        let (mut score, mut restored) = self.map(&prepared.volume.data, progress)?;
-        restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
-        clear_outside(&mut restored, &prepared.mask);
-        clear_outside(&mut score, &prepared.mask);
+        let restored = self.restore(self.preparation.prepare(scan, brain)?, progress)?;
+        let (kind, calibrated, registration) = self.calibrated(&restored)?;
+        let Restored { prepared, score, restored, spread, .. } = restored;
+        let (score, signed) = match calibrated {
+            Some([score, signed]) => (score, Some(signed)),
+            None => (score, None),
+        };
         let mut in_units = restored.clone();
         prepared.intensities.invert(&mut in_units.view_mut());
         clear_outside(&mut in_units, &prepared.mask);
-        let [score, in_units] =
-            [score, in_units].map(|data| Volume { data, grid: prepared.volume.grid });
-        let (on_scan, restored_on_scan) =
-            rayon::join(|| to_scan.resample(&score), || to_scan.resample(&in_units));
+        let to_scan = prepared.to_scan_grid(scan, brain)?;
+        let working = prepared.volume.grid;
+        let on_scan = |data| to_scan.resample(&Volume { data, grid: working });
+        let ((on_scan_score, signed), restored_on_scan) = rayon::join(
+            || (on_scan(score.clone()), signed.map(&on_scan).transpose()),
+            || on_scan(in_units),
+        );
+        let uncertainty = spread.map(&on_scan).transpose()?;
         let mut restored_on_scan = restored_on_scan?;
         if let Some(field) = &prepared.field {
             field.multiply(&mut restored_on_scan);
         }
         Ok(Detection {
-            score: on_scan?,
+            score: on_scan_score?,
             restored: restored_on_scan,
-            working_score: score.data,
+            working_score: score,
             working_restored: restored,
             prepared,
+            kind,
+            signed: signed?,
+            uncertainty,
+            registration,
         })
     }
 
-    /// Score and restoration of a prepared image, both on its grid.
+    /// Restores a prepared scan.
+    pub(crate) fn restore(
+        &self,
+        prepared: Prepared,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Restored, Error> {
+        let mut maps = self.map(&prepared.volume.data, progress)?;
+        maps.restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
+        let PerMap { score, restored, corruption, spread } = &mut maps;
+        for map in [score, restored].into_iter().chain(corruption).chain(spread) {
+            clear_outside(map, &prepared.mask);
+        }
+        let PerMap { score, restored, corruption, spread } = maps;
+        Ok(Restored { prepared, score, restored, corruption, spread })
+    }
+
+    /// The calibrated score and its signed form on the working grid, if the settings ask for them, there is a calibration
+    /// and the registration to the template is good.
+    #[expect(clippy::type_complexity, reason = "three values of one step, taken apart at once")]
+    fn calibrated(
+        &self,
+        restored: &Restored,
+    ) -> Result<(ScoreKind, Option<[Array3<f32>; 2]>, Option<Registration>), Error> {
+        let prepared = &restored.prepared;
+        let earlier = prepared.registration.clone();
+        let Some(config) = &self.options.calibrated else {
+            return Ok((ScoreKind::Published, None, earlier));
+        };
+        let Some(calibration) = self.calibration else {
+            return Ok((ScoreKind::PublishedUncalibrated, None, earlier));
+        };
+        let found = prepared.registration_to(calibration.space())?;
+        if !found.verdict.is_good() {
+            return Ok((ScoreKind::PublishedDoubtfulRegistration, None, Some(found)));
+        }
+        let grid = calibration.space().grid_of(&found);
+        let evidence = Evidence::on_grid(restored, &grid)?;
+        let scores: CalibratedScores = calibration.scores(&evidence, config)?;
+        let mut maps = scores.carried(&grid, &prepared.volume.grid)?;
+        maps.iter_mut().for_each(|map| clear_outside(map, &prepared.mask));
+        Ok((ScoreKind::Calibrated, Some(maps), Some(found)))
+    }
+
+    /// Maps of a prepared image on its grid.
     fn map(
         &self,
         image: &Array3<f32>,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(Array3<f32>, Array3<f32>), Error> {
+    ) -> Result<PerMap<Array3<f32>>, Error> {
         let shape = [image.len_of(Axis(0)), image.len_of(Axis(1)), image.len_of(Axis(2))];
         let (plan, weights) = self.tiles(shape)?;
-        let mut blend = MapBlender::new(&plan, &weights)?;
+        let wanted = self.wanted();
+        let mut blend = MapBlender::new(&plan, &weights, wanted)?;
         // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
         let image = image.view().insert_axis(Axis(0));
-        let room =
-            || WindowBatch::zeros(self.options.batch.min(windows.len()), plan.window_shape());
+        let size = self.options.batch.min(windows.len());
+        let room = || WindowBatch::zeros(size, plan.window_shape(), wanted);
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
+        let mut predicted = false;
         for (done, chunk) in windows.chunks(self.options.batch).enumerate() {
             // The restorer stays on this thread, which may be the one that its device knows.
             let mut blended = Ok(());
-            rayon::in_place_scope(|scope| {
+            predicted = rayon::in_place_scope(|scope| {
                 scope.spawn(|_| blended = blend.add(restored, &last));
-                self.restore(&plan, image, chunk, &mut next)
+                self.restore_windows(&plan, image, chunk, &mut next)
             })?;
             blended?;
             std::mem::swap(&mut next, &mut last);
@@ -148,7 +262,13 @@ impl<'a> Detector<'a> {
             progress(done * self.options.batch + chunk.len(), windows.len());
         }
         blend.add(restored, &last)?;
-        Ok(blend.finish())
+        let maps = blend.finish();
+        Ok(PerMap { corruption: maps.corruption.filter(|_| predicted), ..maps })
+    }
+
+    /// Maps beside score and restoration that the settings ask for.
+    fn wanted(&self) -> WantedMaps {
+        WantedMaps { corruption: self.evidence, spread: self.options.uncertainty }
     }
 
     /// The windows of an image and their weights in the blend.
@@ -172,22 +292,20 @@ impl<'a> Detector<'a> {
         (window, window)
     }
 
-    /// Restores and scores windows into the first places of a batch.
-    fn restore(
+    /// Restores and scores windows into the first places of a batch. Returns true if the restorer predicts maps of the
+    /// corruption.
+    fn restore_windows(
         &self,
         plan: &TilePlan,
         image: ArrayView4<'_, f32>,
         windows: &[Window],
         batch: &mut WindowBatch,
-    ) -> Result<(), Error> {
-        let first = Slice::from(..windows.len());
-        let [mut input, score, restored] =
-            [&mut batch.windows, &mut batch.scores, &mut batch.restored]
-                .map(|array| array.slice_axis_mut(Axis(0), first));
+    ) -> Result<bool, Error> {
+        let (mut input, maps) = batch.first(windows.len());
         for (&window, patch) in windows.iter().zip(input.outer_iter_mut()) {
             plan.extract(image, window, patch)?;
         }
-        Ok(self.ensemble.score_into(self.restorer, input.view(), score, restored)?)
+        Ok(self.ensemble.maps_into(self.restorer, input.view(), maps)?)
     }
 }
 

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::HealthyFolder;
+
 /// Errors of the pipeline.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,49 +82,83 @@ pub enum Error {
         /// The missing file.
         missing: &'static str,
     },
-    /// A folder holds no atlas.
-    #[error("{} holds no atlas: {missing} is missing; give the folder that `disyre atlas` wrote, or make it anew", folder.display())]
-    NotAnAtlas {
+    /// A folder holds no atlas, or no calibration.
+    #[error("{} holds no {kind}: {missing} is missing; give the folder that `{}` wrote, or make it anew", folder.display(), kind.program())]
+    NotHealthyMaps {
+        /// The kind of folder.
+        kind: HealthyFolder,
         /// The folder.
         folder: PathBuf,
         /// The missing file.
-        missing: &'static str,
+        missing: String,
     },
-    /// A file of an atlas is not what was written with it.
-    #[error("{} is damaged: its SHA-256 is {got}, expected {expected}; restore the file, or make the atlas anew (`disyre atlas`)", path.display())]
-    DamagedAtlas {
+    /// A file of an atlas or a calibration is not what was written with it.
+    #[error("{} is damaged: its SHA-256 is {got}, expected {expected}; restore the file, or make the {kind} anew (`{}`)", path.display(), kind.program())]
+    DamagedMaps {
+        /// The kind of folder.
+        kind: HealthyFolder,
         /// The file.
         path: PathBuf,
-        /// SHA-256 in the atlas's record.
+        /// SHA-256 in the record.
         expected: String,
         /// SHA-256 of the file.
         got: String,
     },
-    /// Files of an atlas contradict each other, or the template.
-    #[error("{} contradicts the rest of the atlas: {reason}; make the atlas anew (`disyre atlas`)", path.display())]
-    AtlasContradiction {
+    /// Files of an atlas or a calibration contradict each other, or the template.
+    #[error("{} contradicts the rest of the {kind}: {reason}; make the {kind} anew (`{}`)", path.display(), kind.program())]
+    MapsContradiction {
+        /// The kind of folder.
+        kind: HealthyFolder,
         /// The file.
         path: PathBuf,
         /// The contradiction.
         reason: &'static str,
     },
     /// Too few healthy scans have a registration that can be trusted.
-    #[error("an atlas needs 2 healthy scans, but only {good} can be registered well; look at {}, and give others", doubtful.join(", "))]
-    AtlasTooSmall {
+    #[error("{kind}: 2 healthy scans are needed, but only {good} can be registered well; look at {}, and give others", doubtful.join(", "))]
+    TooFewHealthy {
+        /// The kind of folder.
+        kind: HealthyFolder,
         /// Number of scans with a good registration.
         good: usize,
         /// Names of the others.
         doubtful: Vec<String>,
     },
-    /// Maps of an atlas have another shape than this version's template.
-    #[error("{} has shape {got:?}, expected the template's {expected:?}; make the atlas anew (`disyre atlas`)", path.display())]
-    AtlasGrid {
+    /// Maps of an atlas or a calibration have another shape than this version's template.
+    #[error("{} has shape {got:?}, expected the template's {expected:?}; make the {kind} anew (`{}`)", path.display(), kind.program())]
+    MapsGrid {
+        /// The kind of folder.
+        kind: HealthyFolder,
         /// The file.
         path: PathBuf,
         /// Shape of the template.
         expected: [usize; 3],
         /// Shape of the map.
         got: [usize; 3],
+    },
+    /// A calibration was fitted with other weights than those of its model.
+    #[error("{} belongs to other weights: SHA-256 {expected}, but the model has {got}; calibrate the model anew (`disyre calibrate`), or delete the folder", folder.display())]
+    CalibrationOfOtherWeights {
+        /// Folder of the calibration.
+        folder: PathBuf,
+        /// SHA-256 of the weights that it was fitted with.
+        expected: String,
+        /// SHA-256 of the model's weights.
+        got: String,
+    },
+    /// A detection is to be calibrated by maps that were fitted with other settings.
+    #[error(
+        "the model was calibrated with another {field}; leave it as it was, calibrate anew (`disyre calibrate`), or ask for the published score (--score published)"
+    )]
+    OtherCalibration {
+        /// The setting, as in `detect`.
+        field: &'static str,
+    },
+    /// A calibrated score was asked for and the model has no calibration.
+    #[error("{} holds no calibration; make one (`disyre calibrate --healthy DIR -m {}`), or ask for the published score (--score published)", model.display(), model.display())]
+    NotCalibrated {
+        /// Folder of the model.
+        model: PathBuf,
     },
     /// Two files of a model's folder describe different networks.
     #[error("{} and {} differ in {field}; restore the file that was changed, the weights fit only one of them", settings.display(), network.display())]

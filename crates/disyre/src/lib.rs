@@ -19,6 +19,7 @@
 //! - [`Model`], [`Scan`], [`Findings`]: a trained model, a scan, and what the model finds in it;
 //! - [`Detector`], [`DetectOptions`]: the same with any [`Restorer`](core::Restorer);
 //! - [`Preparation`], [`SkullPolicy`], [`TemplateSpace`]: bias field, brain, template and intensities;
+//! - [`Calibration`]: healthy scans to compare a scan with, place by place;
 //! - [`AtlasDetector`]: the baseline that learns nothing;
 //! - [`train()`], [`Cohort`], [`DagPairs`], [`RunConfig`]: training on healthy scans;
 //! - [`Synthesiser`], [`Recipe`]: scans with synthetic anomalies, and how to make them again;
@@ -48,6 +49,7 @@ pub use disyre_volume::Scan;
 mod anomaly_sources;
 mod atlas;
 mod brain_finder;
+mod calibration;
 mod cohort;
 mod config;
 mod dag_pairs;
@@ -73,13 +75,17 @@ mod tissues;
 mod train;
 mod write_files;
 
-pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, AtlasScan, ZScores};
+pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
 pub use brain_finder::BrainFinder;
+pub use calibration::{
+    Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
+    HealthyScan,
+};
 pub use cohort::{Cohort, Subject};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use dag_pairs::DagPairs;
 pub use detect_options::DetectOptions;
-pub use detector::{Detection, Detector};
+pub use detector::{Detection, Detector, ScoreKind};
 pub use disyre_dag::Family;
 pub use disyre_diffusion::{Batch, BatchQueue, Batches};
 pub use disyre_volume::HashedFile;

@@ -1,6 +1,7 @@
-//! Writing whole files: for training's records and the sidecars of maps.
+//! Writing whole files, for training's records and the sidecars of maps, and removing those of earlier runs.
 
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use disyre_core::write_whole;
@@ -19,4 +20,12 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Erro
         serde_json::to_vec_pretty(value).map_err(|error| Error::io("write", path)(error.into()))?;
     text.push(b'\n');
     write_bytes(path, &text)
+}
+
+/// Removes a file; one that is not there is no error.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
 }

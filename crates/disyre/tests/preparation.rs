@@ -428,10 +428,10 @@ fn saved_and_loaded(detector: &AtlasDetector) -> AtlasDetector {
         *damaged.last_mut().unwrap() ^= 1;
         std::fs::write(&path, damaged).unwrap();
         let error = AtlasDetector::load(folder.path()).unwrap_err();
-        assert!(matches!(&error, Error::DamagedAtlas { path: named, .. } if *named == path));
+        assert!(matches!(&error, Error::DamagedMaps { path: named, .. } if *named == path));
         std::fs::remove_file(&path).unwrap();
         let error = AtlasDetector::load(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::NotAnAtlas { missing, .. } if missing == file));
+        assert!(matches!(error, Error::NotHealthyMaps { missing, .. } if missing == file));
         std::fs::write(&path, whole).unwrap();
     }
     let record = folder.path().join("atlas.json");
@@ -439,7 +439,7 @@ fn saved_and_loaded(detector: &AtlasDetector) -> AtlasDetector {
     assert!(text.contains("\"count\": 3,"));
     std::fs::write(&record, text.replace("\"count\": 3,", "\"count\": 4,")).unwrap();
     let error = AtlasDetector::load(folder.path()).unwrap_err();
-    assert!(matches!(error, Error::AtlasContradiction { path, .. } if path == record));
+    assert!(matches!(error, Error::MapsContradiction { path, .. } if path == record));
     std::fs::write(&record, "{").unwrap();
     assert!(matches!(AtlasDetector::load(folder.path()), Err(Error::Config { .. })));
     loaded

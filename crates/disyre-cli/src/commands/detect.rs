@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use disyre::core::Severity;
 use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
@@ -17,6 +17,8 @@ const OUTPUTS: &str = "\
 For each scan NAME.nii.gz, in the output folder (files of that name are replaced):
   NAME_desc-anomalyscore.nii.gz  the map, on the scan's own grid and with its header
   NAME_desc-restored.nii.gz      the scan as the model believes it to be without anomaly
+  NAME_desc-signed.nii.gz        the calibrated score with its sign, below 0 is darker than healthy
+  NAME_desc-uncertainty.nii.gz   standard deviation of the restorations over severities, with --uncertainty
   NAME_overlay.png               axial slices of both and of the scan, to look at
   NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written last
 A BIDS name keeps its suffix last: sub-01_T1w becomes sub-01_desc-anomalyscore_T1w.";
@@ -39,6 +41,9 @@ pub(crate) struct Detect {
     /// "brain" [default: the brain is where the scan is not 0, or what --strip finds]
     #[arg(long, value_name = "FILE|DIR")]
     mask: Option<PathBuf>,
+    /// Score: published, or calibrated by healthy scans (`disyre calibrate`) [default: calibrated if the model is]
+    #[arg(long, value_name = "SCORE")]
+    score: Option<ScoreArgument>,
     /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N")]
     volume_index: Option<usize>,
@@ -51,6 +56,9 @@ pub(crate) struct Detect {
     /// Restore each slice as a whole, once, in place of overlapping windows: several times faster, other scores
     #[arg(long, conflicts_with = "stride")]
     whole_slices: bool,
+    /// Write the spread of the restorations over the severities too
+    #[arg(long)]
+    uncertainty: bool,
     #[command(flatten)]
     skull: SkullArguments,
     #[command(flatten)]
@@ -61,18 +69,32 @@ pub(crate) struct Detect {
     threads: ThreadArguments,
 }
 
+/// Score of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScoreArgument {
+    /// Mean distance of scan and restorations.
+    Published,
+    /// Distance from healthy scans at the same place of the template, in standard deviations.
+    Calibrated,
+}
+
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         let folder = ModelFolder::open(&self.model)?;
-        let options = self.options(&folder);
+        let options = self.options(&folder)?;
         options.check()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;
         let scans = self.scans(&masks)?;
         let scans = masks.pair(scans);
         self.check_outputs(&scans)?;
         let device = self.device.select()?;
-        let model = folder.load(&LoadOptions { device, engine: self.precision.engine() })?;
+        let model = folder.load(&LoadOptions {
+            device,
+            engine: self.precision.engine(),
+            // A stale one does not stop the published score.
+            uncalibrated: self.score == Some(ScoreArgument::Published),
+        })?;
         let (volume_index, output) = (self.volume_index, &self.output);
         let skull = self.skull.policy().unwrap_or_default();
         let mapper = ScanMapper { model: &model, options, volume_index, skull, output };
@@ -83,17 +105,34 @@ impl Detect {
         })
     }
 
+    /// The settings of the model, or of its calibration, as the score needs them.
+    fn model_options(&self, model: &ModelFolder) -> Result<DetectOptions, CliError> {
+        if self.score == Some(ScoreArgument::Published) {
+            return Ok(DetectOptions { calibrated: None, ..model.detect_options() });
+        }
+        match model.calibration()? {
+            Some(calibration) => Ok(calibration.detect_options(model.config())),
+            None if self.score.is_none() => Ok(model.detect_options()),
+            None => {
+                let model = model.path().to_owned();
+                Err(disyre::Error::NotCalibrated { model }.into())
+            }
+        }
+    }
+
     /// The model's settings but for what the arguments say.
-    fn options(&self, model: &ModelFolder) -> DetectOptions {
-        let mut options = model.detect_options();
+    fn options(&self, model: &ModelFolder) -> Result<DetectOptions, CliError> {
+        let mut options = self.model_options(model)?;
         if let Some(severities) = &self.severities {
             options.severities.clone_from(severities);
         }
         options.whole_slices |= self.whole_slices;
+        options.uncertainty = self.uncertainty;
         if let Some(stride) = self.stride {
+            options.whole_slices = false;
             options.stride = options.window.map(|size| if size == 1 { 1 } else { stride as usize });
         }
-        options
+        Ok(options)
     }
 
     /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
@@ -113,7 +152,7 @@ impl Detect {
 
     fn check_outputs(&self, scans: &[(PathBuf, MaskOfScan)]) -> Result<(), CliError> {
         let outputs = scans.iter().flat_map(|(scan, _)| {
-            let files = DetectionFiles::of(scan, &self.output);
+            let files = DetectionFiles::all(scan, &self.output);
             files.paths().map(|file| (scan.as_path(), file.to_owned())).collect::<Vec<_>>()
         });
         let mask = |mask: &MaskOfScan| mask.as_ref().ok().cloned().flatten();

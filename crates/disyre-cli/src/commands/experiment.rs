@@ -83,6 +83,7 @@ impl Display {
                 self.steps = run.config.train.steps;
             }
             Event::Training(event) => self.train(event),
+            Event::Calibrating { scans } => eprintln!("calibrating by {scans} healthy scans"),
             Event::Cases { done, of } => {
                 if *done == 1 {
                     self.end();

@@ -2,6 +2,7 @@
 
 mod atlas;
 mod brain;
+mod calibrate;
 mod demo;
 mod detect;
 mod evaluate;
@@ -44,6 +45,8 @@ enum Command {
     Implant(implant::Implant),
     /// Train a model on healthy scans
     Train(train::Train),
+    /// Calibrate a model on healthy scans: its scores then know where healthy brains are restored badly
+    Calibrate(calibrate::Calibrate),
     /// Map anomalies in scans with a trained model
     Detect(detect::Detect),
     /// Make an atlas of healthy scans: the baseline that learns nothing, for `disyre evaluate --atlas`
@@ -69,6 +72,7 @@ impl Cli {
             Command::Synth(command) => command.run(),
             Command::Implant(command) => command.run(),
             Command::Train(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
             Command::Detect(command) => command.run(),
             Command::Atlas(command) => command.run(),
             Command::Evaluate(command) => command.run(),

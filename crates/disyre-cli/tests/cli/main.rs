@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod brain;
+mod calibrate;
 mod devices;
 mod errors;
 mod evaluation;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
-use disyre_register::{Registration, Verdict};
+use disyre_register::Registration;
 use disyre_volume::Scan;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::{Atlas, AtlasConfig, ZScores};
+use crate::calibration::{HealthyFolder, HealthyScan};
 use crate::{Error, HashedFile, Preparation, Prepared, TemplateSpace, Unscaled};
 
 /// Maps scans by their distance from healthy brains, voxel by voxel in the template, without a network.
@@ -31,18 +31,8 @@ pub struct AtlasDetector {
     pub(super) space: TemplateSpace,
     pub(super) preparation: Preparation,
     pub(super) atlas: Atlas,
-    pub(super) scans: Vec<AtlasScan>,
-    pub(super) left_out: Vec<AtlasScan>,
-}
-
-/// A healthy scan of an atlas.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AtlasScan {
-    /// Its file.
-    pub file: HashedFile,
-    /// Whether its registration can be trusted; scans with a doubtful one are left out.
-    pub registration: Verdict,
+    pub(super) scans: Vec<HealthyScan>,
+    pub(super) left_out: Vec<HealthyScan>,
 }
 
 /// Maps of one scan by an [`AtlasDetector`].
@@ -69,7 +59,7 @@ impl AtlasDetector {
     /// others, unless it is fitted already.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan that cannot be used, [`Error::AtlasTooSmall`] if fewer than two register well,
+    /// [`Error::Case`] naming the first scan that cannot be used, [`Error::TooFewHealthy`] if fewer than two register well,
     /// and those of [`Atlas::fit`].
     pub fn fit(
         healthy: &[PathBuf],
@@ -81,12 +71,11 @@ impl AtlasDetector {
         let aligned = healthy.par_iter().map(align).collect::<Result<Vec<_>, Error>>()?;
         let (good, doubtful): (Vec<_>, Vec<_>) =
             aligned.into_iter().partition(|(scan, _)| scan.registration.is_good());
-        let left_out: Vec<AtlasScan> = doubtful.into_iter().map(|(scan, _)| scan).collect();
+        let left_out: Vec<HealthyScan> = doubtful.into_iter().map(|(scan, _)| scan).collect();
         if good.len() < 2 && !left_out.is_empty() {
-            let doubtful = left_out.into_iter().map(|scan| scan.file.name).collect();
-            return Err(Error::AtlasTooSmall { good: good.len(), doubtful });
+            return Err(HealthyFolder::Atlas.too_few(good.len(), &left_out));
         }
-        let (scans, aligned): (Vec<AtlasScan>, Vec<Unscaled>) = good.into_iter().unzip();
+        let (scans, aligned): (Vec<HealthyScan>, Vec<Unscaled>) = good.into_iter().unzip();
         let preparation = match preparation.is_fitted() {
             true => preparation,
             false => preparation.fit(&aligned)?,
@@ -97,12 +86,12 @@ impl AtlasDetector {
     }
 
     /// The healthy scans.
-    pub fn scans(&self) -> &[AtlasScan] {
+    pub fn scans(&self) -> &[HealthyScan] {
         &self.scans
     }
 
     /// Scans that were given but do not count, as their registration is doubtful.
-    pub fn left_out(&self) -> &[AtlasScan] {
+    pub fn left_out(&self) -> &[HealthyScan] {
         &self.left_out
     }
 
@@ -151,11 +140,11 @@ fn align(
     path: &Path,
     preparation: &Preparation,
     space: &TemplateSpace,
-) -> Result<(AtlasScan, Unscaled), Error> {
+) -> Result<(HealthyScan, Unscaled), Error> {
     let scan = Scan::read(path)?.volume;
     let case = || Error::case(&path.display().to_string());
     let brain = preparation.brain_of(&scan).map_err(case())?;
     let brain = brain.as_ref().map(|brain| brain.mask.view());
     let (aligned, found) = preparation.align_to(space, &scan, brain).map_err(case())?;
-    Ok((AtlasScan { file: HashedFile::of(path)?, registration: found.verdict }, aligned))
+    Ok((HealthyScan { file: HashedFile::of(path)?, registration: found.verdict }, aligned))
 }

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use disyre_core::Volume;
 use disyre_core::ndarray::Array3;
-use disyre_volume::{Grid, Scan, sha256_of_file, write_volume};
+use disyre_volume::{Grid, sha256_of_file, write_volume};
 use serde::{Deserialize, Serialize};
 
-use super::{Atlas, AtlasConfig, AtlasDetector, AtlasScan};
-use crate::write_files::write_json;
+use super::{Atlas, AtlasConfig, AtlasDetector};
+use crate::calibration::{HealthyFolder, HealthyMaps, HealthyScan};
+use crate::write_files::{remove_if_there, write_json};
 use crate::{Error, Preparation, TemplateSpace};
 
 /// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
 const RECORD_FILE: &str = "atlas.json";
 const PREPARATION_FILE: &str = "preparation.json";
+const FOLDER: HealthyFolder = HealthyFolder::Atlas;
 /// Mean, deviation and count on the grid of the template.
 const MAP_FILES: [&str; 3] = ["mean.nii.gz", "deviation.nii.gz", "count.nii.gz"];
 
@@ -30,10 +31,10 @@ struct AtlasRecord {
     count: usize,
     /// SHA-256 of each other file.
     sha256: BTreeMap<String, String>,
-    scans: Vec<AtlasScan>,
+    scans: Vec<HealthyScan>,
     /// Scans that were given but do not count, as their registration is doubtful.
     #[serde(default)]
-    left_out: Vec<AtlasScan>,
+    left_out: Vec<HealthyScan>,
 }
 
 impl AtlasDetector {
@@ -45,12 +46,7 @@ impl AtlasDetector {
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let record = folder.join(RECORD_FILE);
-        match fs::remove_file(&record) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("remove", &record)(error));
-            }
-            _ => {}
-        }
+        remove_if_there(&record)?;
         self.preparation.save(&folder.join(PREPARATION_FILE))?;
         self.atlas.write_maps(folder, self.space.template().volume.grid)?;
         let files = MAP_FILES.into_iter().chain([PREPARATION_FILE]);
@@ -70,22 +66,23 @@ impl AtlasDetector {
     /// Reads a folder that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::NotAnAtlas`] naming a missing file, [`Error::DamagedAtlas`] naming one that has changed,
-    /// [`Error::AtlasGrid`] for maps of another shape than the template's, [`Error::AtlasContradiction`] for another affine
+    /// [`Error::NotHealthyMaps`] naming a missing file, [`Error::DamagedMaps`] naming one that has changed,
+    /// [`Error::MapsGrid`] for maps of another shape than the template's, [`Error::MapsContradiction`] for another affine
     /// and where maps and record do not fit each other, and those of reading.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let record = read_record(folder)?;
         for file in MAP_FILES.into_iter().chain([PREPARATION_FILE]) {
-            ensure_whole(folder, file, &record)?;
+            FOLDER.ensure_whole(folder, file, record.sha256.get(file))?;
         }
         let space = TemplateSpace::mni152()?;
         let grid = space.template().volume.grid;
-        let [mean, deviation, count] = MAP_FILES.map(|file| read_map(&folder.join(file), &grid));
+        let [mean, deviation, count] =
+            MAP_FILES.map(|file| FOLDER.read_map(&folder.join(file), &grid));
         let (mean, deviation, count) = (mean?, deviation?, count?);
         ensure_consistent(folder, &record, &deviation, &count)?;
         let count = count.mapv(|count| count as u32);
         let (config, scans) = (record.settings, record.count);
-        let atlas = Atlas { config, scans, mean, deviation, count };
+        let atlas = Atlas { config, scans, maps: HealthyMaps { mean, deviation }, count };
         let preparation = Preparation::load(&folder.join(PREPARATION_FILE))?;
         let AtlasRecord { scans, left_out, .. } = record;
         Ok(Self { space, preparation, atlas, scans, left_out })
@@ -96,7 +93,9 @@ impl Atlas {
     fn write_maps(&self, folder: &Path, grid: Grid) -> Result<(), Error> {
         // Counts of scans are far below 2^24, where f32 is exact.
         let count = self.count.mapv(|count| count as f32);
-        for (file, map) in MAP_FILES.into_iter().zip([&self.mean, &self.deviation, &count]) {
+        for (file, map) in
+            MAP_FILES.into_iter().zip([&self.maps.mean, &self.maps.deviation, &count])
+        {
             write_volume(&folder.join(file), &Volume::new(map.clone(), grid)?)?;
         }
         Ok(())
@@ -106,7 +105,7 @@ impl Atlas {
 fn read_record(folder: &Path) -> Result<AtlasRecord, Error> {
     let path = folder.join(RECORD_FILE);
     if !path.is_file() {
-        return Err(Error::NotAnAtlas { folder: folder.to_owned(), missing: RECORD_FILE });
+        return Err(FOLDER.not_there(folder, RECORD_FILE));
     }
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let record: AtlasRecord = serde_json::from_str(&text).map_err(Error::config(&path))?;
@@ -114,33 +113,6 @@ fn read_record(folder: &Path) -> Result<AtlasRecord, Error> {
     checked.map_err(Error::case(&path.display().to_string()))?;
     Ok(record)
 }
-
-fn ensure_whole(folder: &Path, file: &'static str, record: &AtlasRecord) -> Result<(), Error> {
-    let path: PathBuf = folder.join(file);
-    if !path.is_file() {
-        return Err(Error::NotAnAtlas { folder: folder.to_owned(), missing: file });
-    }
-    let (got, expected) = (sha256_of_file(&path)?, record.sha256.get(file).cloned());
-    match expected {
-        Some(expected) if expected == got => Ok(()),
-        expected => Err(Error::DamagedAtlas { path, expected: expected.unwrap_or_default(), got }),
-    }
-}
-
-fn read_map(path: &Path, template: &Grid) -> Result<Array3<f32>, Error> {
-    let Volume { data, grid } = Scan::read(path)?.volume;
-    if grid.shape != template.shape {
-        let (expected, got) = (template.shape, grid.shape);
-        return Err(Error::AtlasGrid { path: path.to_owned(), expected, got });
-    }
-    let entries = grid.affine.iter().flatten().zip(template.affine.iter().flatten());
-    let same = entries.into_iter().all(|(got, expected)| (got - expected).abs() < TOLERANCE_MM);
-    contradiction_unless(same, path, "its affine is not the template's")?;
-    Ok(data)
-}
-
-/// Difference of two entries of an affine that rounding in a header explains.
-const TOLERANCE_MM: f64 = 1e-3;
 
 fn ensure_consistent(
     folder: &Path,
@@ -161,12 +133,5 @@ fn ensure_consistent(
     ];
     rules
         .into_iter()
-        .try_for_each(|(holds, path, reason)| contradiction_unless(holds, &path, reason))
-}
-
-fn contradiction_unless(holds: bool, path: &Path, reason: &'static str) -> Result<(), Error> {
-    match holds {
-        true => Ok(()),
-        false => Err(Error::AtlasContradiction { path: path.to_owned(), reason }),
-    }
+        .try_for_each(|(holds, path, reason)| FOLDER.contradiction_unless(holds, &path, reason))
 }

@@ -3,14 +3,14 @@
 mod detector;
 mod folder;
 
-use disyre_core::ensure_same_shape;
-use disyre_core::ndarray::{Array3, Zip};
+use disyre_core::ndarray::Array3;
 use disyre_dag::shapes::gaussian_blur;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use detector::{AtlasDetection, AtlasDetector, AtlasScan};
+pub use detector::{AtlasDetection, AtlasDetector};
 
+use crate::calibration::{HealthyMaps, HealthySums, known};
 use crate::{Error, Prepared};
 
 /// Settings of an [`Atlas`].
@@ -41,9 +41,8 @@ impl Default for AtlasConfig {
 pub struct Atlas {
     config: AtlasConfig,
     scans: usize,
-    /// `(z, y, x)`, of scaled intensities, background counted as 0.
-    mean: Array3<f32>,
-    deviation: Array3<f32>,
+    /// Of scaled intensities, background counted as 0; the deviation has its floor added.
+    maps: HealthyMaps,
     /// Scans that have brain there.
     count: Array3<u32>,
 }
@@ -70,14 +69,17 @@ impl Atlas {
         if scans.len() < 2 {
             return Err(Error::CohortTooSmall { got: scans.len(), needed: 2 });
         }
-        let sums = Sums::of(config, scans)?;
-        let Sums { sum, squares, count } = &sums;
-        let mean = Zip::from(sum).and(count).map_collect(|sum, &n| (sum / known(n)) as f32);
-        let deviation = Zip::from(sum).and(squares).and(count).map_collect(|sum, squares, &n| {
-            let variance = squares / known(n) - (sum / known(n)).powi(2);
-            (variance.max(LEAST_VARIANCE).sqrt() + config.deviation_floor) as f32
-        });
-        Ok(Self { config, scans: scans.len(), mean, deviation, count: sums.count })
+        let shape = scans[0].volume.grid.shape;
+        let mut sums = HealthySums::zeros(shape);
+        let smoothed = scans.par_iter().map(|scan| config.smoothed(scan));
+        for (scan, smooth) in scans.iter().zip(smoothed.collect::<Result<Vec<_>, _>>()?) {
+            sums.add(smooth.view(), scan.mask.view())?;
+        }
+        let deviation = sums
+            .variance()
+            .mapv(|variance| (variance.max(LEAST_VARIANCE).sqrt() + config.deviation_floor) as f32);
+        let maps = HealthyMaps { mean: sums.mean(), deviation };
+        Ok(Self { config, scans: scans.len(), maps, count: sums.count().clone() })
     }
 
     /// Number of healthy scans.
@@ -87,12 +89,12 @@ impl Atlas {
 
     /// Mean intensity of each voxel over the scans that have brain there, `(z, y, x)`; 0 where none has.
     pub fn mean(&self) -> &Array3<f32> {
-        &self.mean
+        &self.maps.mean
     }
 
     /// Standard deviation of each voxel with its floor added, > 0.
     pub fn deviation(&self) -> &Array3<f32> {
-        &self.deviation
+        &self.maps.deviation
     }
 
     /// Number of scans that have brain at each voxel.
@@ -110,63 +112,18 @@ impl Atlas {
     /// # Errors
     /// [`Error::Shape`] for a scan of another shape.
     pub fn scores(&self, scan: &Prepared) -> Result<ZScores, Error> {
-        ensure_same_shape("scan", self.mean.shape(), scan.volume.data.shape())?;
-        let smooth = self.config.smoothed(scan)?;
-        let mut signed = Zip::from(&smooth)
-            .and(&self.mean)
-            .and(&self.deviation)
-            .par_map_collect(|value, mean, deviation| (value - mean) / deviation);
+        let known = known(scan.mask.view(), &self.count, self.scans)?;
+        let mut signed = self.maps.z_scores(&self.config.smoothed(scan)?, 0.0)?;
         let mut absolute = signed.mapv(f32::abs);
         let sigma = [self.config.score_smoothing_voxels; 3];
         gaussian_blur(signed.view_mut(), sigma)?;
         gaussian_blur(absolute.view_mut(), sigma)?;
-        let half = self.scans as f64 / 2.0;
-        let known = Zip::from(&scan.mask)
-            .and(&self.count)
-            .map_collect(|&inside, &count| u8::from(inside != 0 && f64::from(count) > half));
         Ok(ZScores { absolute, signed, known })
     }
 }
 
 /// Of a voxel that all scans share.
 const LEAST_VARIANCE: f64 = 1e-6;
-
-/// Sums of smoothed intensities over the scans that have brain at a voxel.
-struct Sums {
-    sum: Array3<f64>,
-    squares: Array3<f64>,
-    count: Array3<u32>,
-}
-
-impl Sums {
-    /// Of at least one scan.
-    fn of(config: AtlasConfig, scans: &[Prepared]) -> Result<Self, Error> {
-        let shape = scans[0].volume.data.raw_dim();
-        let [mut sum, mut squares] = [(); 2].map(|()| Array3::<f64>::zeros(shape));
-        let mut count = Array3::<u32>::zeros(shape);
-        let smoothed = scans.par_iter().map(|scan| config.smoothed(scan));
-        for (scan, smooth) in scans.iter().zip(smoothed.collect::<Result<Vec<_>, _>>()?) {
-            ensure_same_shape("healthy scan", count.shape(), smooth.shape())?;
-            let voxels = Zip::from(&mut sum).and(&mut squares).and(&mut count);
-            voxels.and(&smooth).and(&scan.mask).par_for_each(
-                |sum, squares, count, &value, &inside| {
-                    if inside != 0 {
-                        let value = f64::from(value);
-                        *sum += value;
-                        *squares += value * value;
-                        *count += 1;
-                    }
-                },
-            );
-        }
-        Ok(Self { sum, squares, count })
-    }
-}
-
-/// A number of scans to divide by.
-fn known(count: u32) -> f64 {
-    f64::from(count.max(1))
-}
 
 impl AtlasConfig {
     fn check(&self) -> Result<(), Error> {

@@ -20,6 +20,10 @@ pub struct DetectionFiles {
     pub score: PathBuf,
     /// Restoration on the scan's own grid, in its units.
     pub restored: PathBuf,
+    /// Calibrated score with its sign; `None` where the score is the published one.
+    pub signed: Option<PathBuf>,
+    /// Spread of the restorations over the severities, in scaled intensities; `None` where it was not asked for.
+    pub uncertainty: Option<PathBuf>,
     /// Picture of axial slices; `None` without the feature `pictures`.
     pub overlay: Option<PathBuf>,
     /// Sources, settings and model, as JSON; written last.
@@ -27,11 +31,13 @@ pub struct DetectionFiles {
 }
 
 impl DetectionFiles {
-    /// Names them after a scan, in a folder.
+    /// Names those after a scan, in a folder, that there always are.
     pub fn of(scan: &Path, folder: &Path) -> Self {
         let name = ScanName::of(scan);
         let score = name.output("anomalyscore");
         Self {
+            signed: None,
+            uncertainty: None,
             score: folder.join(score.file("nii.gz")),
             restored: folder.join(name.output("restored").file("nii.gz")),
             overlay: cfg!(feature = "pictures").then(|| folder.join(format!("{name}_overlay.png"))),
@@ -39,12 +45,17 @@ impl DetectionFiles {
         }
     }
 
+    /// Names all that there may be: those of [`of`](Self::of), the signed score and the uncertainty.
+    pub fn all(scan: &Path, folder: &Path) -> Self {
+        let map = |description| folder.join(ScanName::of(scan).output(description).file("nii.gz"));
+        let (signed, uncertainty) = (Some(map("signed")), Some(map("uncertainty")));
+        Self { signed, uncertainty, ..Self::of(scan, folder) }
+    }
+
     /// Paths of all of them.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let Self { score, restored, overlay, sidecar } = self;
-        [Some(score), Some(restored), overlay.as_ref(), Some(sidecar)]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
+        let Self { score, restored, signed, uncertainty, overlay, sidecar } = self;
+        let optional = [signed, uncertainty, overlay].into_iter().flatten();
+        [score, restored].into_iter().chain(optional).chain([sidecar]).map(PathBuf::as_path)
     }
 }

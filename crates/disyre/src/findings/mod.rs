@@ -4,7 +4,6 @@ mod detection_files;
 mod record;
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use disyre_volume::{ScanHeader, resample_mask};
 pub use detection_files::DetectionFiles;
 pub(crate) use record::Record;
 
-use crate::write_files::write_json;
+use crate::write_files::{remove_if_there, write_json};
 use crate::{Detection, Error};
 
 /// Findings of a model in one scan: the maps, and what their files say of scan and model.
@@ -95,10 +94,18 @@ impl Findings {
         let started = Instant::now();
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let files = DetectionFiles::of(self.scan.path(), folder);
-        // An earlier sidecar must not stand beside a map that it does not describe.
-        remove_if_there(&files.sidecar)?;
-        self.scan.write_map(&files.score, self.detection.score.view())?;
+        let mut files = DetectionFiles::all(self.scan.path(), folder);
+        // Maps of an earlier run must not stand beside others, nor its sidecar beside what it does not describe.
+        let optional = files.signed.iter().chain(&files.uncertainty);
+        optional.chain([&files.sidecar]).try_for_each(|path| remove_if_there(path))?;
+        let Detection { score, signed, uncertainty, .. } = &self.detection;
+        files.signed = files.signed.filter(|_| signed.is_some());
+        files.uncertainty = files.uncertainty.filter(|_| uncertainty.is_some());
+        self.scan.write_map(&files.score, score.view())?;
+        let optional = [(&files.signed, signed), (&files.uncertainty, uncertainty)];
+        for (path, map) in optional.into_iter().filter_map(|(p, m)| p.as_ref().zip(m.as_ref())) {
+            self.scan.write_map(path, map.view())?;
+        }
         self.scan.write_map(&files.restored, self.detection.restored.view())?;
         let Detection { working_score, prepared, .. } = &self.detection;
         let score_q999 = score_quantile(working_score.view(), prepared.mask.view());
@@ -146,14 +153,6 @@ fn score_quantile(score: ArrayView3<'_, f32>, brain: ArrayView3<'_, u8>) -> f32 
     let Some(last) = scores.len().checked_sub(1) else { return f32::MIN_POSITIVE };
     let (_, &mut quantile, _) = scores.select_nth_unstable_by(last * 999 / 1000, f32::total_cmp);
     quantile.max(f32::MIN_POSITIVE)
-}
-
-/// Removes a file; one that is not there is no error.
-fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
-use crate::{DetectOptions, Detection, ModelFolder, RunConfig};
+use crate::{DetectOptions, Detection, ModelFolder, RunConfig, ScoreKind};
 
 /// Model and settings of a detection.
 #[derive(Debug, Clone)]
@@ -49,8 +49,11 @@ pub(crate) struct Sidecar<'a> {
     settings: &'a RunConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<[usize; 3]>,
+    /// Kind of the score.
+    score: ScoreKind,
     outputs: Outputs,
-    /// To the template, where the settings ask for its axes; the scan's own are kept where it is doubtful.
+    /// To the template, where the settings ask for its axes or for the calibrated score; where it is doubtful, the scan's
+    /// own axes are kept, and the score is the published one.
     #[serde(skip_serializing_if = "Option::is_none")]
     registration: Option<&'a Registration>,
     /// On the working grid.
@@ -64,6 +67,10 @@ pub(crate) struct Sidecar<'a> {
 struct Outputs {
     score: String,
     restored: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertainty: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<String>,
 }
@@ -110,12 +117,15 @@ impl Record {
             seed: self.settings.seed,
             settings: &self.settings,
             window: self.window,
+            score: found.kind,
             outputs: Outputs {
                 score: path_text(&files.score),
                 restored: path_text(&files.restored),
+                signed: files.signed.as_deref().map(path_text),
+                uncertainty: files.uncertainty.as_deref().map(path_text),
                 overlay: files.overlay.as_deref().map(path_text),
             },
-            registration: found.prepared.registration.as_ref(),
+            registration: found.registration.as_ref(),
             brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
             score_q999,
             seconds,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{LoadOptions, Model};
 use crate::config::first_difference;
 use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE};
-use crate::{DetectOptions, Error, Preparation, RunConfig, TrainReport};
+use crate::{Calibration, DetectOptions, Error, Preparation, RunConfig, TrainReport};
 
 /// Folder of a trained model, its settings read, its weights not yet.
 ///
@@ -95,21 +95,32 @@ impl ModelFolder {
         &self.weights_sha256
     }
 
-    /// The model's settings of detection.
+    /// The settings of detection that it was trained with; those of a calibration are
+    /// [`Calibration::detect_options`](crate::Calibration::detect_options).
     pub fn detect_options(&self) -> DetectOptions {
         self.config.detect_options()
     }
 
-    /// Reads the weights and puts the network on a device.
+    /// Reads its calibration; `None`: it has none.
     ///
     /// # Errors
-    /// [`Error::Diffusion`] for weights of another network, and for a device that cannot be used.
+    /// [`Error::CalibrationOfOtherWeights`], and those of [`Calibration::load`].
+    pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
+        Calibration::find_in(&self.path, &self.weights_sha256)
+    }
+
+    /// Reads the weights, puts the network on a device, and reads the calibration, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Diffusion`] for weights of another network, and for a device that cannot be used; those of
+    /// [`calibration`](Self::calibration).
     pub fn load(self, options: &LoadOptions) -> Result<Model, Error> {
         let engine = options.engine.unwrap_or(self.config.detect.engine);
         let device = &options.device;
         let restorer = ColdRestorer::load_with(&self.path, self.weights, device, engine)?;
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
-        Ok(Model { folder: self, restorer, engine, device })
+        let calibration = if options.uncalibrated { None } else { self.calibration()? };
+        Ok(Model { folder: self, restorer, calibration, engine, device })
     }
 
     /// Number of the network's weights, which are read for that.

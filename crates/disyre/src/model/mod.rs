@@ -12,7 +12,7 @@ use disyre_volume::Scan;
 pub use folder::ModelFolder;
 
 use crate::findings::Record;
-use crate::{DetectOptions, Detector, Error, Findings, SkullPolicy};
+use crate::{Calibration, DetectOptions, Detector, Error, Findings, SkullPolicy};
 
 /// A trained model: its network on a device, and how scans are prepared and scored for it.
 ///
@@ -32,6 +32,7 @@ use crate::{DetectOptions, Detector, Error, Findings, SkullPolicy};
 pub struct Model {
     folder: ModelFolder,
     restorer: ColdRestorer,
+    calibration: Option<Calibration>,
     engine: Engine,
     /// Device and instructions of the network, in words.
     device: String,
@@ -44,6 +45,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// Precision; `None`: that of the model's settings.
     pub engine: Option<Engine>,
+    /// True to leave the folder's calibration alone, as for a new one.
+    pub uncalibrated: bool,
 }
 
 /// One detection, where it is not the plain one: other settings, or a brain mask.
@@ -95,17 +98,45 @@ impl Model {
         &self.restorer
     }
 
-    /// The model's own settings of detection.
+    /// Its calibration, if it has one.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// The same model with a calibration from elsewhere, or without any.
+    ///
+    /// # Errors
+    /// [`Error::CalibrationOfOtherWeights`].
+    pub fn with_calibration(self, calibration: Option<Calibration>) -> Result<Self, Error> {
+        if let Some(calibration) = &calibration {
+            calibration.ensure_of(self.folder.weights_sha256(), self.folder.path())?;
+        }
+        Ok(Self { calibration, ..self })
+    }
+
+    /// Precision of the network.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The model's own settings of detection: those of its calibration, if it has one, with the calibrated score.
     pub fn detect_options(&self) -> DetectOptions {
-        self.folder.detect_options()
+        match &self.calibration {
+            Some(calibration) => calibration.detect_options(self.folder.config()),
+            None => self.folder.detect_options(),
+        }
     }
 
     /// A detector with this network and preparation, and some settings.
     ///
     /// # Errors
-    /// Those of [`Detector::new`].
+    /// Those of [`Detector::new`] and [`Detector::with_calibration`].
     pub fn detector(&self, options: DetectOptions) -> Result<Detector<'_>, Error> {
-        Detector::new(&self.restorer, self.folder.preparation().clone(), options)
+        let detector = Detector::new(&self.restorer, self.folder.preparation().clone(), options)?;
+        match &self.calibration {
+            Some(calibration) => detector.with_calibration(calibration),
+            None => Ok(detector),
+        }
     }
 
     /// Maps a skull-stripped scan with the model's own settings; a head is refused, see [`DetectRequest::skull`].

@@ -5,8 +5,8 @@ use disyre_core::{Grid, Volume};
 use disyre_register::Registration;
 use disyre_volume::{IntensityMap, Interpolation, resample_to_grid};
 
-use super::ScanField;
 use super::brain::{brain_on_grid, keep_inside, share, undilute};
+use super::{ScanField, TemplateSpace};
 use crate::Error;
 
 /// A scan ready for the network, and what its maps need to return to the scan's grid.
@@ -28,6 +28,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Its registration to the template: the one that it was prepared with, or a new one.
+    ///
+    /// # Errors
+    /// Those of [`TemplateSpace::register`].
+    pub(crate) fn registration_to(&self, space: &TemplateSpace) -> Result<Registration, Error> {
+        match &self.registration {
+            Some(found) => Ok(found.clone()),
+            None => Ok(space.register(&self.volume, Some(self.mask.view()))?),
+        }
+    }
+
     /// Carries a map on the working grid back to the grid of the scan, 0 outside the brain.
     ///
     /// # Shapes and units

@@ -1,0 +1,143 @@
+//! `disyre calibrate`: healthy maps for a model's calibrated score.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use disyre::core::Severity;
+use disyre::{
+    Calibration, CalibrationConfig, CalibrationRequest, DetectConfig, LoadOptions, ModelFolder,
+    RunConfig,
+};
+
+use super::atlas::healthy_scans;
+use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
+use crate::config::over;
+use crate::error::CliError;
+use crate::progress::Progress;
+
+const OUTPUTS: &str = "\
+The folder calibration/ in the model's folder, in place of an earlier one: calibration.json (settings, scans, SHA-256 of the
+weights and of each file), and mean and deviation of healthy scans on grids of the MNI152 template.
+Scans whose registration is doubtful are left out and named. `disyre detect` then uses the calibrated score.
+Settings are those of `detect` in the model's run.toml if they have a table `detect.calibrated`; if not, whole slices at
+severities 0.27, 0.5 and 0.73.";
+
+/// Arguments of `disyre calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = OUTPUTS)]
+pub(crate) struct Calibrate {
+    /// Healthy scans, or folders of them, skull-stripped (or whole heads, with --strip); best those that did not train
+    #[arg(long, value_name = "FILE|DIR", num_args = 1.., required = true)]
+    healthy: Vec<PathBuf>,
+    /// Folder of a trained model
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    model: PathBuf,
+    /// A TOML file of settings that differ, of `detect` alone, as `detect.calibrated.residual.more = 1.0`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Leave out scans that trained the model
+    #[arg(long)]
+    held_out: bool,
+    #[command(flatten)]
+    skull: SkullArguments,
+    #[command(flatten)]
+    precision: PrecisionArguments,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    threads: ThreadArguments,
+}
+
+/// Severities of the restorations where the model's settings have no calibration.
+const SEVERITIES: [Severity; 3] = [severity(0.27), severity(0.5), severity(0.73)];
+
+const fn severity(value: f32) -> Severity {
+    match Severity::new(value) {
+        Ok(severity) => severity,
+        Err(_) => panic!("a severity is in [0, 1]"),
+    }
+}
+
+impl Calibrate {
+    pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.threads.apply()?;
+        let folder = ModelFolder::open(&self.model)?;
+        let config = self.settings(folder.config())?;
+        config.check()?;
+        let healthy = self.scans(&folder)?;
+        let device = self.device.select()?;
+        let engine = self.precision.engine();
+        let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
+        let request = CalibrationRequest {
+            healthy: &healthy,
+            options: config.detect_options(),
+            skull: self.skull.policy().unwrap_or(config.prepare.skull),
+        };
+        let mut progress = Progress::new("calibrating", healthy.len() as u64);
+        let fitted = Calibration::fit(&model, &request, &mut |done| {
+            progress.set(done as u64, healthy.len() as u64, || "scans".to_owned());
+        });
+        progress.finish();
+        let calibration = fitted?;
+        report(&calibration);
+        calibration.save_in(&self.model)?;
+        let (used, given) = (calibration.scans().len(), healthy.len());
+        println!("calibrated by {used} of {given} scans → {}", self.model.display());
+        Ok(())
+    }
+
+    /// The model's settings, those of `detect` changed by the file.
+    fn settings(&self, of_model: &RunConfig) -> Result<RunConfig, CliError> {
+        let mut base = of_model.clone();
+        if base.detect.calibrated.is_none() {
+            base.detect = DetectConfig {
+                severities: SEVERITIES.to_vec(),
+                whole_slices: true,
+                calibrated: Some(CalibrationConfig::default()),
+                ..base.detect
+            };
+        }
+        let Some(path) = &self.config else { return Ok(base) };
+        let config = over(&base, path)?;
+        let trained = RunConfig { detect: config.detect.clone(), ..base };
+        match config.first_difference(&trained) {
+            None => Ok(config),
+            Some(key) => Err(CliError::NotOfDetection { path: path.clone(), key }),
+        }
+    }
+
+    /// The healthy scans, in order.
+    fn scans(&self, model: &ModelFolder) -> Result<Vec<PathBuf>, CliError> {
+        let of = |path: &PathBuf| {
+            if path.is_dir() { healthy_scans(path) } else { Ok(vec![path.clone()]) }
+        };
+        let mut scans: Vec<PathBuf> =
+            self.healthy.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat();
+        if self.held_out {
+            let trained = model.report()?.map(|report| report.training).unwrap_or_default();
+            scans.retain(|scan| !trained.contains(&name_of(scan)));
+        }
+        match scans.is_empty() {
+            true => Err(CliError::OnlyTrained { model: self.model.clone() }),
+            false => Ok(scans),
+        }
+    }
+}
+
+fn name_of(scan: &Path) -> String {
+    disyre::volume::ScanName::of(scan).to_string()
+}
+
+/// Names the scans that a reader of the calibration should know of.
+fn report(calibration: &Calibration) {
+    for scan in calibration.left_out() {
+        eprintln!("left out: {}: its registration is {}", scan.file.name, scan.registration);
+    }
+    let (trained, all) = (calibration.trained().len(), calibration.scans().len());
+    if trained > 0 {
+        eprintln!(
+            "warning: {trained} of {all} scans trained the network, which restores them better than new ones; \
+             give others, or leave them out (--held-out)"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! [`ChannelConfig`]: settings of one channel of evidence; a file may give a part of them.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Channel;
+use crate::Error;
+
+/// Settings of one channel of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ChannelConfig {
+    /// Weight in the score, ≥ 0; 0: it does not count.
+    pub weight: f64,
+    /// Standard deviation of the Gaussian that smooths it inside the brain, in millimetres, 0 to 50. From 4 mm on, and
+    /// where it is made of windows, healthy maps are kept on every second voxel.
+    pub scale_mm: f64,
+    /// Added to the standard deviation of healthy scans, > 0, in the channel's units.
+    pub deviation_floor: f64,
+    /// Weight of what is less than in healthy scans, ≥ 0.
+    pub less: f64,
+    /// Weight of what is more than in healthy scans, ≥ 0.
+    pub more: f64,
+}
+
+impl ChannelConfig {
+    /// Defaults of a channel.
+    pub fn of(channel: Channel) -> Self {
+        let (weight, scale_mm, deviation_floor, less, more) = match channel {
+            Channel::Residual => (1.0, 6.0, 0.003, 1.0, 0.5),
+            Channel::Intensity => (1.0, 4.0, 0.05, 1.0, 0.5),
+            Channel::Structure => (1.0, 2.0, 0.01, 0.0, 1.0),
+            Channel::Contrast => (1.0, 2.0, 0.005, 1.0, 0.0),
+            Channel::RestoredStructure => (0.0, 2.0, 0.01, 0.0, 1.0),
+            Channel::Corruption => (1.0, 4.0, 0.02, 0.0, 1.0),
+        };
+        Self { weight, scale_mm, deviation_floor, less, more }
+    }
+
+    /// Scale, and whether it counts: all that healthy maps depend on.
+    pub(super) fn for_maps(self) -> Self {
+        let Self { weight, scale_mm, .. } = self;
+        let (deviation_floor, less, more) = (1.0, 1.0, 1.0);
+        let weight = if weight > 0.0 { 1.0 } else { 0.0 };
+        let scale_mm = if weight > 0.0 { scale_mm } else { 0.0 };
+        Self { weight, scale_mm, deviation_floor, less, more }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Self { weight, scale_mm, deviation_floor, less, more } = *self;
+        let rules = [
+            (
+                [weight, less, more].iter().all(|weight| (0.0..=1e6).contains(weight)),
+                "detect.calibrated: weight, less and more of a channel",
+                "0 to 1e6",
+            ),
+            (
+                (0.0..=50.0).contains(&scale_mm),
+                "detect.calibrated: scale_mm of a channel",
+                "0 to 50 mm",
+            ),
+            (
+                deviation_floor > 0.0 && deviation_floor.is_finite(),
+                "detect.calibrated: deviation_floor of a channel",
+                "above 0",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, expected)) => Err(Error::Setting { field, expected }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The settings of a channel that a file gives.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    weight: Option<f64>,
+    scale_mm: Option<f64>,
+    deviation_floor: Option<f64>,
+    less: Option<f64>,
+    more: Option<f64>,
+}
+
+impl Given {
+    fn over(self, base: ChannelConfig) -> ChannelConfig {
+        ChannelConfig {
+            weight: self.weight.unwrap_or(base.weight),
+            scale_mm: self.scale_mm.unwrap_or(base.scale_mm),
+            deviation_floor: self.deviation_floor.unwrap_or(base.deviation_floor),
+            less: self.less.unwrap_or(base.less),
+            more: self.more.unwrap_or(base.more),
+        }
+    }
+}
+
+fn read<'de, D: Deserializer<'de>>(from: D, channel: Channel) -> Result<ChannelConfig, D::Error> {
+    Ok(Given::deserialize(from)?.over(ChannelConfig::of(channel)))
+}
+
+/// Reads a part of the settings of a channel, over its defaults; serde needs a function for each.
+macro_rules! reader {
+    ($($name:ident $channel:ident),*) => {$(
+        pub(super) fn $name<'de, D: Deserializer<'de>>(from: D) -> Result<ChannelConfig, D::Error> {
+            read(from, Channel::$channel)
+        }
+    )*};
+}
+
+reader!(
+    residual Residual,
+    intensity Intensity,
+    structure Structure,
+    contrast Contrast,
+    restored_structure RestoredStructure,
+    corruption Corruption
+);

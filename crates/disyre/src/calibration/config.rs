@@ -1,0 +1,220 @@
+//! [`CalibrationConfig`]: settings of the calibrated score, `[detect.calibrated]` in `run.toml`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Channel;
+use super::channel_config::{self, ChannelConfig};
+use crate::Error;
+
+/// Settings of the calibrated score.
+///
+/// A channel whose weight is 0 costs nothing; healthy maps are kept of the others alone.
+///
+/// ```
+/// use disyre::CalibrationConfig;
+///
+/// let config: CalibrationConfig = toml::from_str("residual.more = 1.0\nintensity.weight = 0.0")?;
+/// assert_eq!((config.residual.less, config.residual.more), (1.0, 1.0));
+/// config.check()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Source
+/// Ours: chosen on healthy scans of one site and nine scans with lesions of others (`docs/DESIGN.md`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalibrationConfig {
+    /// Scan − mean restoration: weight 1 at 6 mm, floor 0.003; darker than healthy counts 1, brighter 0.5.
+    #[serde(deserialize_with = "channel_config::residual")]
+    pub residual: ChannelConfig,
+    /// The scan itself: weight 1 at 4 mm, floor 0.05; darker counts 1, brighter 0.5.
+    #[serde(deserialize_with = "channel_config::intensity")]
+    pub intensity: ChannelConfig,
+    /// 1 − local correlation of the scan and the healthy mean: weight 1 at 2 mm, floor 0.01; more counts, less does not.
+    #[serde(deserialize_with = "channel_config::structure")]
+    pub structure: ChannelConfig,
+    /// Local standard deviation of the scan: weight 1 at 2 mm, floor 0.005; less counts, more does not.
+    #[serde(deserialize_with = "channel_config::contrast")]
+    pub contrast: ChannelConfig,
+    /// 1 − local correlation of the scan and its restoration: weight 0, else as `structure`.
+    #[serde(deserialize_with = "channel_config::restored_structure")]
+    pub restored_structure: ChannelConfig,
+    /// The network's map of the corruption, where it predicts one: weight 1 at 4 mm, floor 0.02; more counts, less does
+    /// not.
+    #[serde(deserialize_with = "channel_config::corruption")]
+    pub corruption: ChannelConfig,
+    /// Standard deviation of the Gaussian windows of both structures, in millimetres, in (0, 50]; 6.
+    pub structure_window_mm: f64,
+    /// Standard deviation of the Gaussian windows of the contrast, in millimetres, in (0, 50]; 4.
+    pub contrast_window_mm: f64,
+    /// Standard deviation of the Gaussian that pools the variance of neighbouring voxels, in millimetres, 0 to 50; 4.
+    pub variance_smoothing_mm: f64,
+    /// Standard deviation of the Gaussian that smooths distances inside the brain, in millimetres, 0 to 50; 2.
+    pub smoothing_mm: f64,
+    /// Depth from the surface of the brain in which the score is 0, in millimetres, 0 to 50; 0.
+    pub erosion_mm: f64,
+}
+
+impl Default for CalibrationConfig {
+    fn default() -> Self {
+        let of = ChannelConfig::of;
+        Self {
+            residual: of(Channel::Residual),
+            intensity: of(Channel::Intensity),
+            structure: of(Channel::Structure),
+            contrast: of(Channel::Contrast),
+            restored_structure: of(Channel::RestoredStructure),
+            corruption: of(Channel::Corruption),
+            structure_window_mm: 6.0,
+            contrast_window_mm: 4.0,
+            variance_smoothing_mm: 4.0,
+            smoothing_mm: 2.0,
+            erosion_mm: 0.0,
+        }
+    }
+}
+
+impl CalibrationConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field and what it may hold.
+    pub fn check(&self) -> Result<(), Error> {
+        Channel::ALL.into_iter().try_for_each(|channel| self.channel(channel).check())?;
+        let length = |mm: f64| (0.0..=50.0).contains(&mm);
+        let windows = [self.structure_window_mm, self.contrast_window_mm];
+        let others = [self.variance_smoothing_mm, self.smoothing_mm, self.erosion_mm];
+        let rules = [
+            (
+                windows.into_iter().all(|mm| mm > 0.0 && length(mm)),
+                "detect.calibrated: a window",
+                "above 0 and up to 50 mm",
+            ),
+            (
+                others.into_iter().all(length),
+                "detect.calibrated: a smoothing or the erosion",
+                "0 to 50 mm",
+            ),
+            (
+                Channel::ALL.into_iter().any(|channel| self.counts(channel)),
+                "detect.calibrated: weights",
+                "above 0 for at least one channel",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, expected)) => Err(Error::Setting { field, expected }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same where healthy maps depend on it, and the defaults elsewhere: settings of which this is equal share a
+    /// calibration.
+    #[must_use]
+    pub fn for_maps(&self) -> Self {
+        let of = |channel| self.channel(channel).for_maps();
+        let Self { structure_window_mm, contrast_window_mm, variance_smoothing_mm, .. } = *self;
+        Self {
+            residual: of(Channel::Residual),
+            intensity: of(Channel::Intensity),
+            structure: of(Channel::Structure),
+            contrast: of(Channel::Contrast),
+            restored_structure: of(Channel::RestoredStructure),
+            corruption: of(Channel::Corruption),
+            structure_window_mm,
+            contrast_window_mm,
+            variance_smoothing_mm,
+            ..Self::default()
+        }
+    }
+
+    /// Settings of a channel.
+    pub fn channel(&self, channel: Channel) -> &ChannelConfig {
+        match channel {
+            Channel::Residual => &self.residual,
+            Channel::Intensity => &self.intensity,
+            Channel::Structure => &self.structure,
+            Channel::Contrast => &self.contrast,
+            Channel::RestoredStructure => &self.restored_structure,
+            Channel::Corruption => &self.corruption,
+        }
+    }
+
+    /// True if a channel adds to the score.
+    pub(super) fn counts(&self, channel: Channel) -> bool {
+        self.channel(channel).weight > 0.0
+    }
+
+    /// Name of the first setting on which the healthy maps of channels that count depend and that differs.
+    pub(super) fn other_maps(&self, fitted: &Self) -> Option<&'static str> {
+        let of_all = [
+            (self.structure_window_mm != fitted.structure_window_mm, "structure_window_mm"),
+            (self.contrast_window_mm != fitted.contrast_window_mm, "contrast_window_mm"),
+            (self.variance_smoothing_mm != fitted.variance_smoothing_mm, "variance_smoothing_mm"),
+        ];
+        let counting = Channel::ALL.into_iter().filter(|&channel| self.counts(channel));
+        let of_channels = counting.flat_map(|channel| {
+            let scale_mm = |config: &Self| config.channel(channel).scale_mm;
+            [
+                (!fitted.counts(channel), "set of channels whose weight is above 0"),
+                (scale_mm(self) != scale_mm(fitted), "scale_mm"),
+            ]
+        });
+        let mut all = of_all.into_iter().chain(of_channels);
+        all.find(|(differs, _)| *differs).map(|(_, name)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_out_of_range_is_named() {
+        let fails = |change: fn(&mut CalibrationConfig)| {
+            let mut config = CalibrationConfig::default();
+            config.check().unwrap();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        assert!(fails(|c| c.contrast_window_mm = 0.0).contains("window"));
+        assert!(fails(|c| c.erosion_mm = f64::NAN).contains("erosion"));
+        assert!(fails(|c| c.residual.more = -1.0).contains("weight"));
+        assert!(fails(|c| c.intensity.deviation_floor = 0.0).contains("floor"));
+        assert!(fails(|c| c.structure.scale_mm = 51.0).contains("scale_mm"));
+        let none = fails(|c| {
+            for channel in [&mut c.residual, &mut c.intensity, &mut c.structure, &mut c.contrast] {
+                channel.weight = 0.0;
+            }
+            c.corruption.weight = 0.0;
+        });
+        assert!(none.contains("at least one"), "{none}");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_and_others_keep_the_defaults_of_their_channel() {
+        assert!(toml::from_str::<CalibrationConfig>("residual.wieght = 1.0").is_err());
+        let config: CalibrationConfig = toml::from_str("contrast.scale_mm = 3.0").unwrap();
+        let contrast = ChannelConfig { scale_mm: 3.0, ..ChannelConfig::of(Channel::Contrast) };
+        assert_eq!(config, CalibrationConfig { contrast, ..CalibrationConfig::default() });
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<CalibrationConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn maps_depend_on_scales_windows_and_the_channels_that_count() {
+        let config = CalibrationConfig::default();
+        let other = |change: fn(&mut CalibrationConfig)| {
+            let mut other = config.clone();
+            change(&mut other);
+            (other.other_maps(&config), other.for_maps() == config.for_maps())
+        };
+        let free = other(|c| (c.residual.weight, c.residual.more, c.erosion_mm) = (0.2, 1.0, 4.0));
+        assert_eq!(free, (None, true));
+        // Fewer channels are fine with the maps of more.
+        assert_eq!(other(|c| c.contrast.weight = 0.0), (None, false));
+        assert_eq!(other(|c| c.residual.scale_mm = 8.0), (Some("scale_mm"), false));
+        assert_eq!(other(|c| c.contrast_window_mm = 8.0), (Some("contrast_window_mm"), false));
+        let more = other(|c| c.restored_structure.weight = 1.0).0;
+        assert!(more.unwrap().contains("channels"));
+    }
+}

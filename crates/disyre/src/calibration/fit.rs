@@ -1,0 +1,254 @@
+//! Healthy maps from scans: each is prepared, registered and restored, and its evidence added up.
+
+use std::path::{Path, PathBuf};
+
+use disyre_core::ndarray::{Array3, Zip};
+use disyre_register::Registration;
+use disyre_volume::Scan;
+use rayon::prelude::*;
+
+use super::smoothing::{Smoother, doubled, halved, in_voxels, smooth_inside};
+use super::{
+    Calibration, CalibrationConfig, Channel, ChannelMaps, Evidence, HealthyFolder, HealthyMaps,
+    HealthyScan, HealthySums,
+};
+use crate::{
+    DetectConfig, DetectOptions, Detector, Error, HashedFile, Model, Prepared, SkullPolicy,
+    TemplateSpace,
+};
+
+/// Scans that are read and prepared at once: memory, and speed, not results.
+const AT_ONCE: usize = 4;
+
+/// Least variance of a voxel, so that a known one has a deviation above 0.
+const LEAST_VARIANCE: f32 = 1e-12;
+
+/// Healthy scans and settings of a calibration.
+#[derive(Debug, Clone)]
+pub struct CalibrationRequest<'a> {
+    /// Healthy scans, at least two that can be registered.
+    pub healthy: &'a [PathBuf],
+    /// Restorations to compare with later ones; `calibrated` has the settings of the score, `None`: their defaults.
+    pub options: DetectOptions,
+    /// Treatment of skulls.
+    pub skull: SkullPolicy,
+}
+
+impl Calibration {
+    /// Restores healthy scans and takes mean and deviation of their evidence. Where `structure` counts, which needs the mean
+    /// of all scans first, they are kept until then: 5 MB each. `progress` is called with the number of
+    /// scans done so far.
+    ///
+    /// Scans whose registration is doubtful are left out: see [`left_out`](Self::left_out). The result depends neither on
+    /// the number of threads nor on the batch.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range, [`Error::Case`] naming the first scan that cannot be used,
+    /// [`Error::TooFewHealthy`] if fewer than two register well.
+    pub fn fit(
+        model: &Model,
+        request: &CalibrationRequest<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, Error> {
+        let config = request.options.calibrated.clone().unwrap_or_default();
+        config.check()?;
+        let space = TemplateSpace::mni152()?;
+        let options =
+            DetectOptions { calibrated: None, uncertainty: false, ..request.options.clone() };
+        let preparation = model.folder().preparation().clone();
+        let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
+        let mut sums = Sums::new(config.clone(), space.template().volume.grid.shape);
+        let (mut scans, mut left_out) = (Vec::new(), Vec::new());
+        for (chunk, paths) in request.healthy.chunks(AT_ONCE).enumerate() {
+            let read = |path: &PathBuf| read(path, model, request.skull, &space);
+            let ready = paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            for (index, (path, (scan, prepared, found))) in paths.iter().zip(ready).enumerate() {
+                match found.verdict.is_good() {
+                    false => left_out.push(scan),
+                    true => {
+                        let case = || Error::case(&path.display().to_string());
+                        let restored = detector.restore(prepared, &mut |_, _| ()).map_err(case())?;
+                        let evidence = Evidence::on_grid(&restored, &space.grid_of(&found));
+                        sums.add(evidence.map_err(case())?)?;
+                        scans.push(scan);
+                    }
+                }
+                progress(chunk * AT_ONCE + index + 1);
+            }
+        }
+        if scans.len() < 2 {
+            return Err(HealthyFolder::Calibration.too_few(scans.len(), &left_out));
+        }
+        let report = model.folder().report()?;
+        let of_training = report.map(|report| report.training).unwrap_or_default();
+        let names = scans.iter().map(|scan| scan.file.name.clone());
+        let HealthyStatistics { count, mean, maps } = sums.finish()?;
+        Ok(Self {
+            space,
+            detect: request.detect_config(model, config),
+            window: request.options.window,
+            weights_sha256: model.folder().weights_sha256().to_owned(),
+            trained: names.filter(|name| of_training.contains(name)).collect(),
+            scans,
+            left_out,
+            count,
+            mean,
+            maps,
+        })
+    }
+}
+
+impl CalibrationRequest<'_> {
+    /// Its settings as those of a run, for the record.
+    fn detect_config(&self, model: &Model, config: CalibrationConfig) -> DetectConfig {
+        let options = DetectOptions { calibrated: Some(config), ..self.options.clone() };
+        model.folder().config().with_detection(&options, model.engine()).detect
+    }
+}
+
+/// Reads, prepares and registers a healthy scan.
+fn read(
+    path: &Path,
+    model: &Model,
+    skull: SkullPolicy,
+    space: &TemplateSpace,
+) -> Result<(HealthyScan, Prepared, Registration), Error> {
+    let case = || Error::case(&path.display().to_string());
+    let preparation = model.folder().preparation();
+    let scan = Scan::read(path)?.volume;
+    let brain = preparation.brains().brain_of(skull, &scan).map_err(case())?;
+    let brain = brain.as_ref().map(|brain| brain.mask.view());
+    let prepared = preparation.prepare(&scan, brain).map_err(case())?;
+    let found = prepared.registration_to(space).map_err(case())?;
+    let file = HashedFile::of(path)?;
+    Ok((HealthyScan { file, registration: found.verdict.clone() }, prepared, found))
+}
+
+/// All that healthy scans leave in a calibration.
+pub(super) struct HealthyStatistics {
+    /// Scans that have brain at each voxel.
+    pub(super) count: Array3<u32>,
+    /// Mean of the scans, not smoothed.
+    pub(super) mean: Array3<f32>,
+    pub(super) maps: Vec<ChannelMaps>,
+}
+
+/// Sums of the evidence of healthy scans.
+pub(super) struct Sums {
+    config: CalibrationConfig,
+    /// Of the scans, not smoothed.
+    plain: HealthySums,
+    /// Of the channels that count.
+    channels: Vec<(Channel, HealthySums)>,
+    /// Scans whose structure is found when the mean of all is known.
+    waiting: Vec<Evidence>,
+}
+
+impl Sums {
+    pub(super) fn new(config: CalibrationConfig, shape: [usize; 3]) -> Self {
+        let counting = Channel::ALL.into_iter().filter(|&channel| config.counts(channel));
+        let channels = counting.map(|channel| (channel, HealthySums::zeros(shape))).collect();
+        Self { config, plain: HealthySums::zeros(shape), channels, waiting: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, evidence: Evidence) -> Result<(), Error> {
+        self.plain.add(evidence.intensity.view(), evidence.mask.view())?;
+        let Self { config, channels, .. } = self;
+        let nothing = Array3::zeros(evidence.mask.dim());
+        let now = channels.par_iter_mut().filter(|(channel, _)| *channel != Channel::Structure);
+        now.try_for_each(|(channel, sums)| {
+            let map = smoothed(&evidence, *channel, config, &nothing)?;
+            map.map_or(Ok(()), |map| sums.add(map.view(), evidence.mask.view()))
+        })?;
+        if config.counts(Channel::Structure) {
+            // What structure does not need is dropped.
+            let residual = Array3::zeros([0; 3]);
+            self.waiting.push(Evidence { residual, corruption: None, ..evidence });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<HealthyStatistics, Error> {
+        let mean = self.plain.mean();
+        let of_structure = self.channels.iter_mut().find(|(c, _)| *c == Channel::Structure);
+        if let Some((channel, sums)) = of_structure {
+            for chunk in self.waiting.chunks(AT_ONCE) {
+                let found = chunk.par_iter().map(|evidence| {
+                    Ok((smoothed(evidence, *channel, &self.config, &mean)?, evidence))
+                });
+                for (map, evidence) in found.collect::<Result<Vec<_>, Error>>()? {
+                    let mask = evidence.mask.view();
+                    map.map_or(Ok(()), |map| sums.add(map.view(), mask))?;
+                }
+            }
+        }
+        let sigma = in_voxels(self.config.variance_smoothing_mm);
+        // The network may predict no corruption.
+        let found = self.channels.par_iter().filter(|(_, sums)| !sums.is_empty());
+        let maps = found.map(|(channel, sums)| {
+            let deviation = pooled_deviation(&sums.variance(), sums.count(), sigma)?;
+            let fine = HealthyMaps { mean: sums.mean(), deviation };
+            let scale_mm = self.config.channel(*channel).scale_mm;
+            let stored = match channel.is_coarse(scale_mm) {
+                true => {
+                    HealthyMaps { mean: halved(&fine.mean), deviation: halved(&fine.deviation) }
+                }
+                false => fine,
+            };
+            Ok(ChannelMaps::of_stored(*channel, scale_mm, stored, mean.dim().into()))
+        });
+        let maps = maps.collect::<Result<_, Error>>()?;
+        Ok(HealthyStatistics { count: self.plain.count().clone(), mean, maps })
+    }
+}
+
+/// A channel, smoothed at its scale; `None` where there is none.
+fn smoothed(
+    evidence: &Evidence,
+    channel: Channel,
+    config: &CalibrationConfig,
+    healthy: &Array3<f32>,
+) -> Result<Option<Array3<f32>>, Error> {
+    let sigma = in_voxels(config.channel(channel).scale_mm);
+    let map = evidence.channel(channel, config, healthy)?;
+    map.map(|map| smooth_inside(map.view(), evidence.mask.view(), sigma)).transpose()
+}
+
+impl ChannelMaps {
+    /// Spreads stored maps over every voxel of the template, whose shape is given.
+    pub(super) fn of_stored(
+        channel: Channel,
+        scale_mm: f64,
+        stored: HealthyMaps,
+        shape: [usize; 3],
+    ) -> Self {
+        let maps = match channel.is_coarse(scale_mm) {
+            false => stored.clone(),
+            true => {
+                let valid = stored.deviation.mapv(|deviation| u8::from(deviation > 0.0));
+                let [mean, deviation] =
+                    [&stored.mean, &stored.deviation].map(|map| doubled(map, &valid, shape));
+                HealthyMaps { mean, deviation }
+            }
+        };
+        Self { channel, scale_mm, stored, maps }
+    }
+}
+
+/// Standard deviation after the variance of neighbours has been pooled, each weighted by its number of scans: 0 where
+/// there is no scan.
+pub(super) fn pooled_deviation(
+    variance: &Array3<f64>,
+    count: &Array3<u32>,
+    sigma: f64,
+) -> Result<Array3<f32>, Error> {
+    let brain = count.mapv(|count| u8::from(count > 0));
+    let weighted = Zip::from(variance).and(count).map_collect(|v, &n| (v * f64::from(n)) as f32);
+    let weights = count.mapv(|count| count as f32);
+    let smoother = Smoother::new(brain.view(), sigma)?;
+    let (weighted, weights) = (smoother.smooth(weighted.view())?, smoother.smooth(weights.view())?);
+    Ok(Zip::from(&weighted).and(&weights).map_collect(|&sum, &weight| match weight > 0.0 {
+        true => (sum / weight).max(LEAST_VARIANCE).sqrt(),
+        false => 0.0,
+    }))
+}

@@ -1,0 +1,227 @@
+//! The folder of a calibration, beside the weights of its model: maps, settings and scans, each file checked by its hash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use disyre_core::ndarray::Array3;
+use disyre_core::{Grid, Volume};
+use disyre_volume::{sha256_of_file, write_volume};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CALIBRATION_FOLDER, Calibration, Channel, ChannelMaps, HealthyFolder, HealthyMaps, HealthyScan,
+};
+use crate::write_files::{remove_if_there, write_json};
+use crate::{DetectConfig, Error, TemplateSpace};
+
+/// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
+const RECORD_FILE: &str = "calibration.json";
+/// Number of healthy scans at each voxel of the template.
+const COUNT_FILE: &str = "count.nii.gz";
+/// Their mean, not smoothed, where a channel needs it.
+const MEAN_FILE: &str = "mean.nii.gz";
+const FOLDER: HealthyFolder = HealthyFolder::Calibration;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CalibrationRecord {
+    generated_by: String,
+    version: String,
+    /// SHA-256 of the model's weights.
+    weights_sha256: String,
+    /// Settings of the restorations, `calibrated` those of the score.
+    detect: DetectConfig,
+    /// Windows in voxels.
+    window: [usize; 3],
+    channels: Vec<Channel>,
+    /// Number of healthy scans that count.
+    count: usize,
+    /// SHA-256 of each other file.
+    sha256: BTreeMap<String, String>,
+    scans: Vec<HealthyScan>,
+    /// Scans that were given but do not count, as their registration is doubtful.
+    left_out: Vec<HealthyScan>,
+    /// Names of scans that trained the network.
+    trained: Vec<String>,
+}
+
+impl Calibration {
+    /// Writes it into the folder `calibration` of a model's folder, in place of an earlier one: the same bytes for the
+    /// same scans, model and settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Volume`] naming the file.
+    pub fn save_in(&self, model: &Path) -> Result<(), Error> {
+        self.save(&model.join(CALIBRATION_FOLDER))
+    }
+
+    /// Writes a folder that [`load`](Self::load) reads to the same bits: `calibration.json`, `count.nii.gz`, and mean and
+    /// deviation of each channel; `mean.nii.gz` where the channel `structure` counts.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Volume`] naming the file.
+    pub fn save(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let record = folder.join(RECORD_FILE);
+        remove_if_there(&record)?;
+        let grid = self.space().template().volume.grid;
+        let mut sha256 = BTreeMap::new();
+        let mut write = |file: String, map: Array3<f32>, grid: Grid| -> Result<(), Error> {
+            let path = folder.join(&file);
+            write_volume(&path, &Volume::new(map, grid)?)?;
+            sha256.insert(file, sha256_of_file(&path)?);
+            Ok(())
+        };
+        // Counts of scans are far below 2^24, where f32 is exact.
+        write(COUNT_FILE.to_owned(), self.count.mapv(|count| count as f32), grid)?;
+        if self.channels().contains(&Channel::Structure) {
+            write(MEAN_FILE.to_owned(), self.mean.clone(), grid)?;
+        }
+        for maps in &self.maps {
+            let grid = grid_of(maps.channel.is_coarse(maps.scale_mm), &grid);
+            let [mean, deviation] = map_files(maps.channel);
+            write(mean, maps.stored.mean.clone(), grid)?;
+            write(deviation, maps.stored.deviation.clone(), grid)?;
+        }
+        write_json(&record, &self.record(sha256))
+    }
+
+    fn record(&self, sha256: BTreeMap<String, String>) -> CalibrationRecord {
+        CalibrationRecord {
+            generated_by: FOLDER.program().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            weights_sha256: self.weights_sha256.clone(),
+            detect: self.detect.clone(),
+            window: self.window,
+            channels: self.channels(),
+            count: self.scans.len(),
+            sha256,
+            scans: self.scans.clone(),
+            left_out: self.left_out.clone(),
+            trained: self.trained.clone(),
+        }
+    }
+
+    /// The calibration in a model's folder; `None`: it has none.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and [`Error::CalibrationOfOtherWeights`].
+    pub(crate) fn find_in(model: &Path, weights_sha256: &str) -> Result<Option<Self>, Error> {
+        let folder = model.join(CALIBRATION_FOLDER);
+        if !folder.join(RECORD_FILE).is_file() {
+            return Ok(None);
+        }
+        let found = Self::load(&folder)?;
+        found.ensure_of(weights_sha256, &folder)?;
+        Ok(Some(found))
+    }
+
+    /// Reads a folder that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::NotHealthyMaps`] naming a missing file, [`Error::DamagedMaps`] naming one that has changed,
+    /// [`Error::MapsGrid`] for maps of another shape than the template's, [`Error::MapsContradiction`] for another affine
+    /// and where maps and record do not fit each other, and those of reading.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let record = read_record(folder)?;
+        let config = record.detect.calibrated.clone().unwrap_or_default();
+        let space = TemplateSpace::mni152()?;
+        let grid = space.template().volume.grid;
+        let read = |file: &str, grid: &Grid| {
+            FOLDER.ensure_whole(folder, file, record.sha256.get(file))?;
+            FOLDER.read_map(&folder.join(file), grid)
+        };
+        let count = read(COUNT_FILE, &grid)?;
+        let mean = match record.channels.contains(&Channel::Structure) {
+            true => read(MEAN_FILE, &grid)?,
+            false => Array3::zeros(grid.shape),
+        };
+        let maps = record.channels.iter().map(|&channel| {
+            let scale_mm = config.channel(channel).scale_mm;
+            let (files, of_maps) =
+                (map_files(channel), grid_of(channel.is_coarse(scale_mm), &grid));
+            let (mean, deviation) = (read(&files[0], &of_maps)?, read(&files[1], &of_maps)?);
+            let holds = deviation.iter().all(|&value| value >= 0.0);
+            let reason = "a deviation is below 0";
+            FOLDER.contradiction_unless(holds, &folder.join(&files[1]), reason)?;
+            let stored = HealthyMaps { mean, deviation };
+            Ok(ChannelMaps::of_stored(channel, scale_mm, stored, grid.shape))
+        });
+        let maps = maps.collect::<Result<_, Error>>()?;
+        ensure_consistent(folder, &record, &count)?;
+        let count = count.mapv(|count| count as u32);
+        let CalibrationRecord { detect, window, weights_sha256, scans, left_out, trained, .. } =
+            record;
+        Ok(Self {
+            space,
+            detect,
+            window,
+            weights_sha256,
+            scans,
+            left_out,
+            trained,
+            count,
+            mean,
+            maps,
+        })
+    }
+}
+
+fn read_record(folder: &Path) -> Result<CalibrationRecord, Error> {
+    let path = folder.join(RECORD_FILE);
+    if !path.is_file() {
+        return Err(FOLDER.not_there(folder, RECORD_FILE));
+    }
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let record: CalibrationRecord = serde_json::from_str(&text).map_err(Error::config(&path))?;
+    if let Some(config) = &record.detect.calibrated {
+        config.check().map_err(Error::case(&path.display().to_string()))?;
+    }
+    Ok(record)
+}
+
+fn ensure_consistent(
+    folder: &Path,
+    record: &CalibrationRecord,
+    count: &Array3<f32>,
+) -> Result<(), Error> {
+    let is_count = |n: &f32| n.fract() == 0.0 && (0.0..=record.count as f32).contains(n);
+    let path = folder.join(RECORD_FILE);
+    let same = record.count == record.scans.len();
+    FOLDER.contradiction_unless(same, &path, "`count` is not the number of its scans")?;
+    let reason = "a voxel has more brains than there are scans";
+    FOLDER.contradiction_unless(count.iter().all(is_count), &folder.join(COUNT_FILE), reason)
+}
+
+/// Files of mean and deviation.
+fn map_files(channel: Channel) -> [String; 2] {
+    ["mean", "deviation"].map(|map| format!("{}_{map}.nii.gz", channel.name()))
+}
+
+/// Grid of the template, or every second voxel of it.
+fn grid_of(coarse: bool, template: &Grid) -> Grid {
+    if !coarse {
+        return *template;
+    }
+    let shape = template.shape.map(|extent| extent.div_ceil(2));
+    let mut affine = template.affine;
+    affine.iter_mut().take(3).for_each(|row| row[..3].iter_mut().for_each(|value| *value *= 2.0));
+    Grid { shape, affine }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::smoothing::halved;
+    use super::*;
+
+    #[test]
+    fn every_second_voxel_lies_where_it_lay() {
+        let grid = Grid::from_spacing([5, 3, 7], [2.0; 3]);
+        let coarse = grid_of(true, &grid);
+        assert_eq!(halved(&Array3::<f32>::zeros(grid.shape)).dim(), coarse.shape.into());
+        let place = |grid: &Grid, x: f64| grid.affine[0][0] * x + grid.affine[0][3];
+        assert_eq!(place(&coarse, 2.0), place(&grid, 4.0));
+        assert_eq!(grid_of(false, &grid), grid);
+    }
+}
