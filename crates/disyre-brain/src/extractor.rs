@@ -64,7 +64,8 @@ impl BrainExtractor {
     /// [`BrainError::Network`] if the device cannot take it.
     #[cfg(feature = "weights")]
     pub fn embedded(device: &Device) -> Result<Self, BrainError> {
-        let parameters = Parameters::from_bytes(&model_config().network, crate::WEIGHTS)?;
+        let path = Path::new("weights/brain.safetensors");
+        let parameters = Parameters::from_bytes(&model_config().network, crate::WEIGHTS, path)?;
         Self::new(&parameters, device)
     }
 

@@ -1,10 +1,60 @@
-//! Arguments that several commands share: threads, skulls, device, precision.
+//! Arguments that several commands share: model, threads, skulls, device, precision.
+
+use std::path::PathBuf;
 
 use clap::Args;
 use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
-use disyre::{RunConfig, SkullPolicy};
+use disyre::{ModelFolder, RunConfig, SkullPolicy};
 
 use crate::error::CliError;
+
+/// A trained model that is only read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArguments {
+    #[cfg_attr(
+        feature = "weights",
+        doc = "Folder of a trained model [default: the model within this program, for T1-weighted scans of adult \
+               brains; its card: `disyre info --card`]"
+    )]
+    #[cfg_attr(
+        not(feature = "weights"),
+        doc = "Folder of a trained model (this program was built without one of its own)"
+    )]
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    model: Option<PathBuf>,
+}
+
+impl ModelArguments {
+    /// Reads the settings of the model; where none is given, takes the one within the program and says so.
+    ///
+    /// # Errors
+    /// Those of [`ModelFolder::open`]; [`CliError::NoModel`] where the program has none.
+    pub(crate) fn open(&self) -> Result<ModelFolder, CliError> {
+        let Some(path) = &self.model else {
+            let model = embedded_model()?;
+            eprintln!(
+                "model: {}, part of this program; weights SHA-256 {}; research use only, not for diagnosis; \
+                 card: disyre info --card",
+                model.embedded_name().unwrap_or_default(),
+                model.weights_sha256()
+            );
+            return Ok(model);
+        };
+        Ok(ModelFolder::open(path)?)
+    }
+}
+
+/// The model within the program.
+#[cfg(feature = "weights")]
+pub(crate) fn embedded_model() -> Result<ModelFolder, CliError> {
+    Ok(ModelFolder::embedded()?)
+}
+
+/// The error of a program without a model.
+#[cfg(not(feature = "weights"))]
+pub(crate) fn embedded_model() -> Result<ModelFolder, CliError> {
+    Err(CliError::NoModel)
+}
 
 /// Number of threads.
 #[derive(Debug, Clone, Args)]

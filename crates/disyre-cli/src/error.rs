@@ -75,6 +75,12 @@ pub(crate) enum CliError {
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+    /// No model is given, and the program has none.
+    #[cfg(not(feature = "weights"))]
+    #[error(
+        "no model: this program was built without the feature `weights`; give the folder of a model that `disyre train` wrote (-m MODEL_DIR)"
+    )]
+    NoModel,
     /// No GPU although one is required.
     #[error("there is no GPU to check although DISYRE_REQUIRE_CUDA is 1")]
     NoGpu,
@@ -123,6 +129,8 @@ impl CliError {
                 INTERRUPTED
             }
             Self::NoGpu => 4,
+            #[cfg(not(feature = "weights"))]
+            Self::NoModel => 2,
             _ => 1,
         })
     }

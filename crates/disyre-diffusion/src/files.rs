@@ -11,7 +11,6 @@ use disyre_core::write_whole;
 use half::f16;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::DiffusionError;
@@ -156,12 +155,6 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Diff
         .map_err(|source| DiffusionError::Settings { path: path.to_path_buf(), source })?;
     text.push(b'\n');
     write_bytes(path, &text)
-}
-
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DiffusionError> {
-    let text = fs::read(path).map_err(DiffusionError::file(path))?;
-    serde_json::from_slice(&text)
-        .map_err(|source| DiffusionError::Settings { path: path.to_path_buf(), source })
 }
 
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), DiffusionError> {

@@ -26,8 +26,22 @@ pub fn initial_parameters(
 ) -> Result<Parameters, DiffusionError> {
     model.ensure_valid()?;
     let other = ModelConfig::load(folder)?;
-    ensure_same_network(model, &other, &folder.join(CONFIG_FILE))?;
     let parameters = Parameters::load(&other.network, &folder.join(weights.file_name()))?;
+    initial_parameters_of(model, &other, parameters, &folder.join(CONFIG_FILE))
+}
+
+/// The same of a model that is in memory; errors name `path` as its `config.json`.
+///
+/// # Errors
+/// [`DiffusionError::OtherStart`] naming the first field that differs.
+pub fn initial_parameters_of(
+    model: &ModelConfig,
+    other: &ModelConfig,
+    parameters: Parameters,
+    path: &Path,
+) -> Result<Parameters, DiffusionError> {
+    model.ensure_valid()?;
+    ensure_same_network(model, other, path)?;
     Ok(match other.network == model.network {
         true => parameters,
         false => parameters.with_outputs(model.network.out_channels),

@@ -65,7 +65,7 @@ pub use disyre_kernels::{Compute, ConvKind, Convolution, Extent, Isa, Precision}
 pub use engine::Engine;
 pub use error::DiffusionError;
 pub use files::{sha256_of, weights_sha256};
-pub use initial::initial_parameters;
+pub use initial::{initial_parameters, initial_parameters_of};
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
 pub use network::{PassCost, UNetConfig};
 pub use parameters::Parameters;

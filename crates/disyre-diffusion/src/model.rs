@@ -1,11 +1,12 @@
 //! The settings of a model and the names of the files in its folder.
 
+use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::corruption_map::CorruptionMap;
-use crate::files::{read_json, write_json};
+use crate::files::write_json;
 use crate::{CorruptionMapConfig, DiffusionError, ScheduleConfig, UNetConfig};
 
 /// Name of the model's settings within its folder.
@@ -96,7 +97,17 @@ impl ModelConfig {
     /// # Errors
     /// [`DiffusionError`] if it cannot be read, holds an unknown key, or cannot work.
     pub fn load(dir: &Path) -> Result<Self, DiffusionError> {
-        let config: Self = read_json(&dir.join(CONFIG_FILE))?;
+        let path = dir.join(CONFIG_FILE);
+        Self::from_bytes(&fs::read(&path).map_err(DiffusionError::file(&path))?, &path)
+    }
+
+    /// Takes the bytes of a `config.json`, such as one that is part of the program; errors name `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DiffusionError> {
+        let config: Self = serde_json::from_slice(bytes)
+            .map_err(|source| DiffusionError::Settings { path: path.to_path_buf(), source })?;
         config.ensure_valid()?;
         Ok(config)
     }

@@ -60,12 +60,15 @@ impl Parameters {
         Self::from_arrays(network, read_arrays(path)?, path)
     }
 
-    /// Takes the bytes of a safetensors file, such as one that is part of the program.
+    /// Takes the bytes of a safetensors file, such as one that is part of the program; errors name `path`.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn from_bytes(network: &UNetConfig, bytes: &[u8]) -> Result<Self, DiffusionError> {
-        let path = Path::new("the weights in memory");
+    pub fn from_bytes(
+        network: &UNetConfig,
+        bytes: &[u8],
+        path: &Path,
+    ) -> Result<Self, DiffusionError> {
         Self::from_arrays(network, arrays_in(bytes, path)?, path)
     }
 
@@ -255,7 +258,7 @@ mod tests {
         parameters.save_half(&half).unwrap();
         let [whole_bytes, half_bytes] = [&whole, &half].map(|path| std::fs::read(path).unwrap());
         assert!(half_bytes.len() < whole_bytes.len() * 6 / 10);
-        let read = Parameters::from_bytes(&tiny(), &half_bytes).unwrap();
+        let read = Parameters::from_bytes(&tiny(), &half_bytes, &half).unwrap();
         assert_eq!(read, Parameters::load(&tiny(), &half).unwrap());
         for ((name, stored), (_, exact)) in read.iter().zip(parameters.iter()) {
             for (stored, exact) in stored.iter().zip(&exact) {
@@ -264,7 +267,7 @@ mod tests {
                 assert!((stored - exact).abs() <= bound, "{name}: {stored} {exact}");
             }
         }
-        assert!(Parameters::from_bytes(&tiny(), &half_bytes[..100]).is_err());
+        assert!(Parameters::from_bytes(&tiny(), &half_bytes[..100], &half).is_err());
     }
 
     #[test]

@@ -259,9 +259,12 @@ impl RunConfig {
     /// # Errors
     /// [`Error::Io`] or [`Error::Config`], naming the file and the key.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        toml::from_str(&text)
-            .map_err(|source| Error::Config { path: path.into(), source: Box::new(source) })
+        Self::parse(&std::fs::read_to_string(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// Takes the text of a `run.toml`; errors name `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        toml::from_str(text).map_err(Error::config(path))
     }
 
     /// These settings with the entries of a TOML table in place of their own: tables are merged entry by entry, all else

@@ -26,7 +26,8 @@
 //! - [`evaluate()`], [`MethodEvaluation`], [`CaseTruth`], [`Measure`]: maps measured against lesion masks;
 //! - [`phantom`]: made-up heads for tests and demonstrations.
 //!
-//! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `cuda` runs networks on
+//! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `weights` holds a trained
+//! model (`Model::embedded`, 3 to 8 MB); `cuda` runs networks on
 //! NVIDIA GPUs; `cuda-emulation` runs their kernels on the CPU, for tests; `kmeans` fits tissue classes.
 //!
 //! It handles one channel per scan, writes no registered scans and parses no arguments.
@@ -45,6 +46,8 @@ pub use disyre_score as score;
 pub use disyre_tissue as tissue;
 pub use disyre_volume as volume;
 pub use disyre_volume::Scan;
+#[cfg(feature = "weights")]
+pub use disyre_weights as weights;
 
 mod anomaly_sources;
 mod atlas;
@@ -70,6 +73,7 @@ mod recipe;
 mod segmentation;
 mod skull;
 mod source_scan;
+mod stored_files;
 mod synth;
 mod tissues;
 mod train;

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use disyre_core::Key;
 use disyre_diffusion::{
     Device, DiffusionError, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
-    initial_parameters,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +70,7 @@ pub struct Training<'a> {
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
     /// A trained model whose weights (their moving average, if it has one) replace random ones at the start: fine-tuning.
-    /// What it may differ in: [`initial_parameters`]. A training that continues needs it only before its first checkpoint,
+    /// What it may differ in: [`initial_parameters`](disyre_diffusion::initial_parameters). A training that continues needs it only before its first checkpoint,
     /// and refuses another one.
     pub from: Option<&'a ModelFolder>,
     /// True to continue from the folder's last checkpoint, if it has one.
@@ -105,9 +104,7 @@ pub fn train(
 ) -> Result<TrainReport, Error> {
     let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
     config.check()?;
-    let initial =
-        |from: &ModelFolder| initial_parameters(&config.model(), from.path(), from.weights());
-    let initial = from.map(initial).transpose()?;
+    let initial = from.map(|from| from.initial_parameters(&config.model())).transpose()?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
@@ -208,7 +205,7 @@ impl TrainReport {
         serde_json::from_str(&text).ok()
     }
 
-    fn save(&self, folder: &Path) -> Result<(), Error> {
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
         let json = serde_json::to_string_pretty(self).expect("a report is plain values");
         write_bytes(&folder.join(RECORD_FILE), json.as_bytes())
     }

@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Answer { command: String, line: String },
     /// Two programs compute different values of the same.
     Differ { what: String, values: [f64; 2] },
+    /// A model that cannot ship.
+    Model { problem: String },
     /// Kernels that spill registers.
     Spills { kernels: Vec<String> },
     /// One step of CI failed.
@@ -69,6 +71,7 @@ impl fmt::Display for Failure {
             Self::Differ { what, values: [ours, theirs] } => {
                 write!(f, "{what}: ours is {ours}, theirs {theirs}; one of the two is wrong")
             }
+            Self::Model { problem } => write!(f, "{problem}"),
             Self::Spills { kernels } => write!(
                 f,
                 "registers are spilled by {}; give the kernel less to hold, or fewer threads",

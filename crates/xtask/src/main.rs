@@ -1,5 +1,5 @@
 //! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`,
-//! `cargo xtask bench-peers`, `cargo xtask cuda-env`, `cargo xtask cuda-check`.
+//! `cargo xtask bench-peers`, `cargo xtask ship-model`, `cargo xtask cuda-env`, `cargo xtask cuda-check`.
 #![forbid(unsafe_code)]
 
 mod budget;
@@ -9,6 +9,7 @@ mod cuda_env;
 mod examples;
 mod failure;
 mod peers;
+mod ship_model;
 mod workspace;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask <command>
             times registration of stripped scans to MNI152 beside SimpleITK's; the interpreter needs SimpleITK
   bench-peers score
             times average precision of 8 million voxels beside scikit-learn's; the interpreter needs scikit-learn
+  ship-model MODEL_DIR [PROGRAM]
+            puts a trained model into crates/disyre-weights; PROGRAM is a disyre that is built already
   cuda-env [--install DIR [--libraries]]
             the CUDA toolchain that feature `cuda` is built with, from packages of the Python index; Linux
   cuda-check
@@ -48,6 +51,8 @@ fn main() -> ExitCode {
             peers::run_scans(&workspace, tool, scans)
         }
         ["bench-peers", "score"] => peers::run_scores(&workspace),
+        ["ship-model", model] => ship_model::run(&workspace, model, None),
+        ["ship-model", model, program] => ship_model::run(&workspace, model, Some(program)),
         ["cuda-check"] => cuda_check::run(&workspace),
         ["cuda-env"] => cuda_env::print(),
         ["cuda-env", "--install", folder] => cuda_env::install(folder, false),

@@ -7,7 +7,9 @@ use disyre::core::Severity;
 use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
 
-use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
+use crate::arguments::{
+    DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments, ThreadArguments,
+};
 use crate::each_scan::for_each_scan;
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_distinct};
@@ -33,9 +35,8 @@ pub(crate) struct Detect {
     /// Folder for the results; made if it is not there
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Folder of a trained model
-    #[arg(short, long, value_name = "MODEL_DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// A brain mask, or a folder with one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask,
     /// _brain_mask, _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with
     /// "brain" [default: the brain is where the scan is not 0, or what --strip finds]
@@ -81,7 +82,7 @@ enum ScoreArgument {
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let folder = ModelFolder::open(&self.model)?;
+        let folder = self.model.open()?;
         let options = self.options(&folder)?;
         options.check()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;

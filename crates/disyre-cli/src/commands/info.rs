@@ -1,21 +1,26 @@
 //! `disyre info`: the facts of a scan or of a model's folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::volume::{ReadOptions, Scan, path_text};
 use disyre::{ModelFolder, TrainReport};
 use serde_json::{Value, json};
 
+use crate::arguments::embedded_model;
 use crate::error::CliError;
 use crate::output_files::to_json;
 
 /// Arguments of `disyre info`.
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// A scan, or the folder of a trained model
+    /// A scan, or the folder of a trained model [default: the model within this program]
     #[arg(value_name = "FILE|MODEL_DIR")]
-    path: PathBuf,
+    path: Option<PathBuf>,
+    /// Print the model card of the model within this program
+    #[cfg(feature = "weights")]
+    #[arg(long, conflicts_with_all = ["path", "volume_index", "json"])]
+    card: bool,
     /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     volume_index: usize,
@@ -26,7 +31,16 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self) -> Result<(), CliError> {
-        let facts = if self.path.is_dir() { self.model()? } else { self.scan()? };
+        #[cfg(feature = "weights")]
+        if self.card {
+            print!("{}", disyre::weights::CARD);
+            return Ok(());
+        }
+        let facts = match &self.path {
+            None => of_model(&embedded_model()?)?,
+            Some(folder) if folder.is_dir() => of_model(&ModelFolder::open(folder)?)?,
+            Some(scan) => self.of_scan(scan)?,
+        };
         if self.json {
             println!("{}", to_json(&facts));
         } else {
@@ -35,32 +49,32 @@ impl Info {
         Ok(())
     }
 
-    fn scan(&self) -> Result<Value, CliError> {
+    fn of_scan(&self, path: &Path) -> Result<Value, CliError> {
         let options = ReadOptions { volume_index: Some(self.volume_index) };
-        Ok(json!(Scan::read_with(&self.path, &options)?.info()))
+        Ok(json!(Scan::read_with(path, &options)?.info()))
     }
+}
 
-    fn model(&self) -> Result<Value, CliError> {
-        let model = ModelFolder::open(&self.path)?;
-        let mut facts = json!({
-            "folder": path_text(model.path()),
-            "parameters": model.parameter_count()?,
-            "weights": model.weights().file_name(),
-            "weights_sha256": model.weights_sha256(),
+fn of_model(model: &ModelFolder) -> Result<Value, CliError> {
+    let mut facts = match model.embedded_name() {
+        Some(name) => json!({ "embedded": name }),
+        None => json!({ "folder": path_text(model.path()) }),
+    };
+    facts["parameters"] = json!(model.parameter_count()?);
+    facts["weights"] = json!(model.weights().file_name());
+    facts["weights_sha256"] = json!(model.weights_sha256());
+    facts["training"] = match model.report()? {
+        Some(report) => training_facts(&report),
+        None => json!("not finished: run.json is missing"),
+    };
+    if let Some(reference) = model.preparation().reference() {
+        facts["intensity_reference"] = json!({
+            "scans": reference.scans(),
+            "levels": reference.levels(),
         });
-        facts["training"] = match model.report()? {
-            Some(report) => training_facts(&report),
-            None => json!("not finished: run.json is missing"),
-        };
-        if let Some(reference) = model.preparation().reference() {
-            facts["intensity_reference"] = json!({
-                "scans": reference.scans(),
-                "levels": reference.levels(),
-            });
-        }
-        facts["settings"] = json!(model.config());
-        Ok(facts)
     }
+    facts["settings"] = json!(model.config());
+    Ok(facts)
 }
 
 fn training_facts(report: &TrainReport) -> Value {

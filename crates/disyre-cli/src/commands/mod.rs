@@ -10,6 +10,7 @@ mod experiment;
 mod gpu_check;
 mod implant;
 mod info;
+mod pack;
 mod synth;
 mod tissue;
 mod train;
@@ -47,7 +48,7 @@ enum Command {
     Train(train::Train),
     /// Calibrate a model on healthy scans: its scores then know where healthy brains are restored badly
     Calibrate(calibrate::Calibrate),
-    /// Map anomalies in scans with a trained model
+    /// Map anomalies in scans with a trained model, by default the one within this program
     Detect(detect::Detect),
     /// Make an atlas of healthy scans: the baseline that learns nothing, for `disyre evaluate --atlas`
     Atlas(atlas::MakeAtlas),
@@ -57,6 +58,8 @@ enum Command {
     Experiment(experiment::Experiment),
     /// Show what a scan's header or a model's folder says
     Info(info::Info),
+    /// Copy a model to hand on: weights of 16 bits, no checkpoint, no log, no paths
+    Pack(pack::Pack),
     /// Check whether a GPU computes what the CPU computes, and how fast
     #[command(hide = !cfg!(any(feature = "cuda", feature = "cuda-emulation")))]
     GpuCheck(gpu_check::GpuCheck),
@@ -78,6 +81,7 @@ impl Cli {
             Command::Evaluate(command) => command.run(),
             Command::Experiment(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::Pack(command) => command.run(),
             Command::GpuCheck(command) => command.run(),
         }
     }

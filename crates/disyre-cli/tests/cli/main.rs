@@ -4,6 +4,7 @@
 mod brain;
 mod calibrate;
 mod devices;
+mod embedded;
 mod errors;
 mod evaluation;
 mod experiment;

@@ -25,7 +25,11 @@ pub(crate) struct Record {
 /// Model that made a map.
 #[derive(Debug, Clone, Serialize)]
 struct ModelRecord {
-    folder: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    /// Name and version, where it is part of the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<String>,
     weights: &'static str,
     weights_sha256: String,
     device: String,
@@ -84,7 +88,8 @@ impl Record {
         brain_mask: Option<&Path>,
     ) -> Self {
         let model = ModelRecord {
-            folder: path_text(folder.path()),
+            folder: (!folder.is_embedded()).then(|| path_text(folder.path())),
+            embedded: folder.embedded_name(),
             weights: folder.weights().file_name(),
             weights_sha256: folder.weights_sha256().to_owned(),
             device: device.to_owned(),

@@ -1,20 +1,23 @@
 //! The folder that training leaves: which files it has, and what they say. [`Model`](crate::Model) is loaded from it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use disyre_diffusion::{
-    CONFIG_FILE, ColdRestorer, ModelConfig, Parameters, TRAINING_FILE, Weights, weights_sha256,
+    CONFIG_FILE, ColdRestorer, ModelConfig, Parameters, TRAINING_FILE, Weights,
+    initial_parameters_of, sha256_of,
 };
 use serde_json::Value;
 
 use super::{LoadOptions, Model};
 use crate::config::first_difference;
+use crate::stored_files::StoredFiles;
 use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE};
 use crate::{Calibration, DetectOptions, Error, Preparation, RunConfig, TrainReport};
 
-/// Folder of a trained model, its settings read, its weights not yet.
+/// Folder of a trained model, its settings read, its weights not yet. With the feature `weights` one is part of the
+/// program: `ModelFolder::embedded`.
 ///
 /// The network is described by `config.json`; `run.toml` keeps the settings of training and has to agree with it.
 ///
@@ -30,7 +33,7 @@ use crate::{Calibration, DetectOptions, Error, Preparation, RunConfig, TrainRepo
 /// ```
 #[derive(Debug, Clone)]
 pub struct ModelFolder {
-    path: PathBuf,
+    pub(super) files: StoredFiles,
     config: RunConfig,
     preparation: Preparation,
     network: ModelConfig,
@@ -46,28 +49,54 @@ impl ModelFolder {
     /// [`Error::NotAModel`] naming the missing file, [`Error::Disagreement`] where `run.toml` and `config.json` describe
     /// different networks, [`Error::Preparation`] where `preparation.json` has other settings, and those of reading.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let folder = folder.as_ref();
-        let missing = |missing| Error::NotAModel { folder: folder.to_owned(), missing };
-        let has = |file: &str| folder.join(file).is_file();
-        if !has(SETTINGS_FILE) {
-            return Err(missing(SETTINGS_FILE));
-        }
-        let weights = [Weights::Ema, Weights::Raw].into_iter().find(|w| has(w.file_name()));
-        let weights = weights.ok_or_else(|| missing(Weights::Raw.file_name()))?;
-        if !has(CONFIG_FILE) {
-            return Err(missing(CONFIG_FILE));
-        }
-        let config = RunConfig::load(&folder.join(SETTINGS_FILE))?;
-        let preparation = load_preparation(folder, &config)?;
-        let network = ModelConfig::load(folder)?;
-        ensure_agree(folder, &config, &network)?;
-        let weights_sha256 = weights_sha256(&folder.join(weights.file_name()))?;
-        Ok(Self { path: folder.to_owned(), config, preparation, network, weights, weights_sha256 })
+        Self::of_files(StoredFiles::of_folder(folder.as_ref()))
     }
 
-    /// Path of the folder.
+    /// The model that is part of the program: `disyre_weights`, with its model card.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open): none, unless the crate `disyre-weights` was damaged.
+    #[cfg(feature = "weights")]
+    pub fn embedded() -> Result<Self, Error> {
+        Self::of_files(StoredFiles::embedded("disyre-weights/model", disyre_weights::FILES))
+    }
+
+    fn of_files(files: StoredFiles) -> Result<Self, Error> {
+        let missing = |missing| Error::NotAModel { folder: files.folder().to_owned(), missing };
+        if !files.has(SETTINGS_FILE) {
+            return Err(missing(SETTINGS_FILE));
+        }
+        let weights = [Weights::Ema, Weights::Raw].into_iter().find(|w| files.has(w.file_name()));
+        let weights = weights.ok_or_else(|| missing(Weights::Raw.file_name()))?;
+        if !files.has(CONFIG_FILE) {
+            return Err(missing(CONFIG_FILE));
+        }
+        let config =
+            RunConfig::parse(&files.read_text(SETTINGS_FILE)?, &files.path(SETTINGS_FILE))?;
+        let preparation = load_preparation(&files, &config)?;
+        let network = ModelConfig::from_bytes(&files.read(CONFIG_FILE)?, &files.path(CONFIG_FILE))?;
+        ensure_agree(files.folder(), &config, &network)?;
+        let weights_sha256 = sha256_of(&files.read(weights.file_name())?);
+        Ok(Self { files, config, preparation, network, weights, weights_sha256 })
+    }
+
+    /// Path of the folder; a name for messages where the model is part of the program.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.files.folder()
+    }
+
+    /// Whether the model is part of the program.
+    pub fn is_embedded(&self) -> bool {
+        self.files.are_embedded()
+    }
+
+    /// Name and version of the model that is part of the program, where this is that model.
+    pub fn embedded_name(&self) -> Option<String> {
+        #[cfg(feature = "weights")]
+        if self.is_embedded() {
+            return Some(format!("{} {}", disyre_weights::NAME, disyre_weights::VERSION));
+        }
+        None
     }
 
     /// The settings that it was trained with: `run.toml`.
@@ -106,7 +135,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::CalibrationOfOtherWeights`], and those of [`Calibration::load`].
     pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
-        Calibration::find_in(&self.path, &self.weights_sha256)
+        Calibration::find_in(self.files.folder(), &self.weights_sha256)
     }
 
     /// Reads the weights, puts the network on a device, and reads the calibration, if there is one.
@@ -117,7 +146,8 @@ impl ModelFolder {
     pub fn load(self, options: &LoadOptions) -> Result<Model, Error> {
         let engine = options.engine.unwrap_or(self.config.detect.engine);
         let device = &options.device;
-        let restorer = ColdRestorer::load_with(&self.path, self.weights, device, engine)?;
+        let restorer =
+            ColdRestorer::with(self.network.clone(), &self.parameters()?, device, engine)?;
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
         let calibration = if options.uncalibrated { None } else { self.calibration()? };
         Ok(Model { folder: self, restorer, calibration, engine, device })
@@ -128,8 +158,20 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Diffusion`] for weights of another network.
     pub fn parameter_count(&self) -> Result<usize, Error> {
-        let weights = self.path.join(self.weights.file_name());
-        Ok(Parameters::load(&self.network.network, &weights)?.count())
+        Ok(self.parameters()?.count())
+    }
+
+    /// Reads the weights; those of 16 bits become numbers of 32.
+    pub(crate) fn parameters(&self) -> Result<Parameters, Error> {
+        let file = self.weights.file_name();
+        let (bytes, path) = (self.files.read(file)?, self.files.path(file));
+        Ok(Parameters::from_bytes(&self.network.network, &bytes, &path)?)
+    }
+
+    /// The weights as a training of `model` starts from them.
+    pub(crate) fn initial_parameters(&self, model: &ModelConfig) -> Result<Parameters, Error> {
+        let path = self.files.path(CONFIG_FILE);
+        Ok(initial_parameters_of(model, &self.network, self.parameters()?, &path)?)
     }
 
     /// The record of the training, with the step of the last checkpoint; `None` where `run.json` is missing.
@@ -137,24 +179,24 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Io`] and [`Error::Config`] naming the file.
     pub fn report(&self) -> Result<Option<TrainReport>, Error> {
-        let path = self.path.join(RECORD_FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(Error::io("read", &path))?,
-        };
-        let report: Result<TrainReport, _> = serde_json::from_str(&text);
-        let mut report = report.map_err(Error::config(&path))?;
+        if !self.files.has(RECORD_FILE) {
+            return Ok(None);
+        }
+        let report: Result<TrainReport, _> =
+            serde_json::from_str(&self.files.read_text(RECORD_FILE)?);
+        let mut report = report.map_err(Error::config(&self.files.path(RECORD_FILE)))?;
         report.steps = self.checkpoint_step()?.unwrap_or(report.steps);
         Ok(Some(report))
     }
 
     /// The step of the last checkpoint, which a run that was killed could not put into its record.
     fn checkpoint_step(&self) -> Result<Option<u64>, Error> {
-        let path = self.path.join(TRAINING_FILE);
-        let mut file = match File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(Error::io("read", &path))?,
-        };
+        // Checkpoints are never part of a program.
+        if self.is_embedded() || !self.files.has(TRAINING_FILE) {
+            return Ok(None);
+        }
+        let path = self.files.path(TRAINING_FILE);
+        let mut file = File::open(&path).map_err(Error::io("read", &path))?;
         // A safetensors file begins with the length of its JSON header.
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(Error::io("read", &path))?;
@@ -170,19 +212,20 @@ impl ModelFolder {
 }
 
 /// The preparation of a folder's settings, with what was fitted to the cohort.
-fn load_preparation(folder: &Path, config: &RunConfig) -> Result<Preparation, Error> {
+fn load_preparation(files: &StoredFiles, config: &RunConfig) -> Result<Preparation, Error> {
     let unfitted = Preparation::unfitted(&config.prepare)?;
     if unfitted.is_fitted() {
         return Ok(unfitted);
     }
-    let path = folder.join(PREPARATION_FILE);
-    if !path.is_file() {
-        return Err(Error::NotAModel { folder: folder.to_owned(), missing: PREPARATION_FILE });
+    let path = files.path(PREPARATION_FILE);
+    if !files.has(PREPARATION_FILE) {
+        let folder = files.folder().to_owned();
+        return Err(Error::NotAModel { folder, missing: PREPARATION_FILE });
     }
-    let preparation = Preparation::load(&path)?;
+    let preparation = Preparation::parse(&files.read_text(PREPARATION_FILE)?, &path)?;
     match *preparation.config() == config.prepare {
         true => Ok(preparation),
-        false => Err(Error::Preparation { path, settings: folder.join(SETTINGS_FILE) }),
+        false => Err(Error::Preparation { path, settings: files.path(SETTINGS_FILE) }),
     }
 }
 

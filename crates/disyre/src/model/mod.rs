@@ -1,6 +1,7 @@
 //! A trained model as one value: network, preparation and settings; what users of the façade begin with.
 
 mod folder;
+mod pack;
 
 use std::path::Path;
 use std::time::Instant;
@@ -86,6 +87,29 @@ impl Model {
     /// As [`load`](Self::load).
     pub fn load_with(folder: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, Error> {
         ModelFolder::open(folder)?.load(options)
+    }
+
+    /// Loads the model that is part of the program onto the CPU: T1-weighted scans of adult brains, see
+    /// [`disyre_weights::CARD`].
+    ///
+    /// ```
+    /// use disyre::{Model, Scan, phantom::PhantomConfig, volume::write_volume};
+    ///
+    /// let model = Model::embedded()?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # std::env::set_current_dir(&folder)?;
+    /// # let phantom = PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, ..PhantomConfig::default() };
+    /// # write_volume("sub-01_T1w.nii.gz".as_ref(), &phantom.healthy(disyre::core::Key::new(1)).volume)?;
+    /// let found = model.detect(&Scan::read("sub-01_T1w.nii.gz")?)?;
+    /// assert_eq!(found.detection.score.dim(), (10, 24, 20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    #[cfg(feature = "weights")]
+    pub fn embedded() -> Result<Self, Error> {
+        ModelFolder::embedded()?.load(&LoadOptions::default())
     }
 
     /// The folder that it was loaded from: settings, and which weights.

@@ -127,8 +127,12 @@ impl Preparation {
     /// [`Error::Io`] and [`Error::Config`] naming the file; [`Error::Case`] naming it too, with those of
     /// [`PrepareConfig::with_reference`].
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let file: PreparationFile = serde_json::from_str(&text).map_err(Error::config(path))?;
+        Self::parse(&std::fs::read_to_string(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// Takes the text of a file that [`save`](Self::save) wrote; errors name `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        let file: PreparationFile = serde_json::from_str(text).map_err(Error::config(path))?;
         let fitted = file.prepare.with_reference(file.reference);
         fitted.map_err(Error::case(&path.display().to_string()))
     }

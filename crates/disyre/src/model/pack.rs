@@ -1,0 +1,73 @@
+//! [`ModelFolder::pack`]: the copy of a model that one hands on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use disyre_diffusion::CONFIG_FILE;
+
+use super::ModelFolder;
+use crate::train::{PREPARATION_FILE, SETTINGS_FILE};
+use crate::write_files::write_bytes;
+use crate::{Error, RunConfig};
+
+impl ModelFolder {
+    /// Writes a copy of the model to hand on: weights of 16 bits, settings, preparation and the record of its training;
+    /// no checkpoint, no log, no path of this computer. Files of these names are replaced.
+    ///
+    /// The weights are rounded to 11 significant bits, so the copy has another SHA-256 and slightly other maps.
+    ///
+    /// ```
+    #[doc = include_str!("doctest_model.txt")]
+    /// use disyre::ModelFolder;
+    ///
+    /// ModelFolder::open("model")?.pack("packed".as_ref())?;
+    /// let packed = ModelFolder::open("packed")?;
+    /// assert_eq!(packed.parameter_count()?, ModelFolder::open("model")?.parameter_count()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Diffusion`] for weights of another network, [`Error::Io`] and [`Error::Config`] naming a file.
+    pub fn pack(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        self.parameters()?.save_half(&folder.join(self.weights().file_name()))?;
+        for file in [CONFIG_FILE, PREPARATION_FILE] {
+            if self.files.has(file) {
+                write_bytes(&folder.join(file), &self.files.read(file)?)?;
+            }
+        }
+        if let Some(report) = self.report()? {
+            report.save(folder)?;
+        }
+        let settings = toml::to_string(&without_folders(self.config()));
+        let settings = settings.expect("settings are plain values");
+        write_bytes(&folder.join(SETTINGS_FILE), settings.as_bytes())
+    }
+}
+
+/// The settings with the names of folders in place of their paths.
+fn without_folders(config: &RunConfig) -> RunConfig {
+    let mut config = config.clone();
+    let folders =
+        [&mut config.tissue.segmentations, &mut config.pairs.shape_masks, &mut config.pairs.places];
+    for folder in folders {
+        *folder = folder.as_deref().and_then(Path::file_name).map(PathBuf::from);
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_settings_lose_their_folders() {
+        let mut config = RunConfig::cpu_2mm();
+        config.pairs.shape_masks = Some("/home/somebody/shapes".into());
+        config.tissue.segmentations = Some("labels/".into());
+        let packed = without_folders(&config);
+        assert_eq!(packed.pairs.shape_masks.as_deref(), Some(Path::new("shapes")));
+        assert_eq!(packed.tissue.segmentations.as_deref(), Some(Path::new("labels")));
+        assert_eq!(packed.pairs.places, None);
+    }
+}
