@@ -5,6 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use disyre_core::Volume;
+use disyre_volume::Scan;
+
 use crate::Error;
 
 /// Files that are part of the program: each with its path below their folder, and its contents.
@@ -30,6 +33,12 @@ impl StoredFiles {
     #[cfg(any(feature = "weights", test))]
     pub(crate) fn embedded(name: &str, files: EmbeddedFiles) -> Self {
         Self { folder: name.into(), embedded: Some(files), prefix: String::new() }
+    }
+
+    /// The files of a subfolder.
+    pub(crate) fn subfolder(&self, name: &str) -> Self {
+        let (folder, prefix) = (self.folder.join(name), format!("{}{name}/", self.prefix));
+        Self { folder, prefix, ..*self }
     }
 
     /// The folder, or its name in messages.
@@ -80,6 +89,19 @@ impl StoredFiles {
         text.map_err(|error| Error::io("read", &self.path(file))(invalid(error)))
     }
 
+    /// Reads a volume.
+    ///
+    /// # Errors
+    /// Those of [`Scan::read`].
+    pub(crate) fn volume(&self, file: &str) -> Result<Volume, Error> {
+        let path = self.path(file);
+        let scan = match self.find(file) {
+            Some(bytes) => Scan::from_bytes(path, bytes)?,
+            None => Scan::read(path)?,
+        };
+        Ok(scan.volume)
+    }
+
     fn find(&self, file: &str) -> Option<&'static [u8]> {
         let path = format!("{}{file}", self.prefix);
         let mut files = self.embedded?.iter();
@@ -91,17 +113,23 @@ impl StoredFiles {
 mod tests {
     use super::*;
 
-    const FILES: EmbeddedFiles = &[("a.txt", b"one"), ("b.bin", &[0xff])];
+    const FILES: EmbeddedFiles =
+        &[("a.txt", b"one"), ("b.bin", &[0xff]), ("sub/a.txt", b"two"), ("sub/deep/c", b"")];
 
     #[test]
     fn a_folder_and_the_program_answer_alike() {
         let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sub/deep")).unwrap();
         FILES.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
         for files in [StoredFiles::of_folder(folder.path()), StoredFiles::embedded("inside", FILES)]
         {
             assert!(files.has("a.txt") && files.has("b.bin") && !files.has("c"));
             assert_eq!(files.read_text("a.txt").unwrap(), "one");
             assert_eq!(*files.read("b.bin").unwrap(), [0xff]);
+            let below = files.subfolder("sub");
+            assert_eq!(below.read_text("a.txt").unwrap(), "two");
+            assert!(!below.has("b.bin") && below.subfolder("deep").has("c"));
+            assert_eq!(below.path("a.txt"), files.path("sub/a.txt"));
             for missing in ["c", "b.bin"] {
                 let error = files.read_text(missing).unwrap_err();
                 let path = files.path(missing).display().to_string();

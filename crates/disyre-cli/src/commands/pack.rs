@@ -10,7 +10,7 @@ use crate::output_files::holds_files;
 
 const OUTPUTS: &str = "\
 The folder is a model like the one it was made of, for every command: ema.safetensors (16 bits; 11 of them significant),
-config.json, preparation.json, run.toml and run.json. Maps differ slightly from those of the weights of 32 bits.";
+config.json, preparation.json, run.toml, run.json and its calibration. Maps differ slightly from those of the weights of 32 bits.";
 
 /// Arguments of `disyre pack`.
 #[derive(Debug, Args)]

@@ -65,4 +65,14 @@ fn a_calibration_changes_settings_of_detection_alone_and_detection_uses_it() {
     fail(1, &["calibrated with another detect.severities"], other);
     succeed(detect.into_iter().chain(["--severities", "0.1", "--score", "published"]));
     assert!(!at("out/h1_desc-signed.nii.gz").exists());
+    // A copy to hand on keeps the calibration, for its rounded weights.
+    let packed = text(&at("packed"));
+    succeed(["pack", "-m", &model, "-o", &packed]);
+    let facts = succeed(["info", "--json", &packed]).out;
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    let of_copy = json(&at("packed/calibration/calibration.json"));
+    assert_eq!(of_copy["weights_sha256"], facts["weights_sha256"]);
+    assert_ne!(of_copy["weights_sha256"], record["weights_sha256"]);
+    succeed(["detect", "-i", &scan, "-o", &out, "-m", &packed, "--stripped"]);
+    assert_eq!(json(&at("out/h1_desc-anomalyscore.json"))["score"], "calibrated");
 }

@@ -19,13 +19,15 @@ fn detection_without_a_model_takes_the_one_within_the_program_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let [inside, given] = ["inside", "given"].map(|name| folder.path().join(name));
     let scan = world.path("patients/sub-1_T1w.nii.gz");
-    let ran = detect(&scan, &inside, &[]);
+    // The published score: the cheapest that needs no healthy maps.
+    let cheap = ["--score", "published", "--whole-slices", "--severities", "0.5"];
+    let ran = detect(&scan, &inside, &cheap);
     let hash = disyre::ModelFolder::embedded().unwrap().weights_sha256().to_owned();
     for part in [disyre::weights::NAME, disyre::weights::VERSION, &hash, "research use only"] {
         assert!(ran.err.contains(part), "{part} is missing in: {}", ran.err);
     }
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../disyre-weights/model");
-    let ran = detect(&scan, &given, &["-m", &text(&model)]);
+    let ran = detect(&scan, &given, &[&["-m", &text(&model)], &cheap[..]].concat());
     assert!(!ran.err.contains("research use"), "{}", ran.err);
     let map = |folder: &Path| fs::read(folder.join("sub-1_desc-anomalyscore_T1w.nii.gz")).unwrap();
     assert!(map(&inside) == map(&given));
@@ -70,7 +72,7 @@ fn a_packed_model_is_half_as_large_and_maps_nearly_alike() {
     let folder = tempfile::tempdir().unwrap();
     let (model, packed) = (world.at("model"), folder.path().join("packed"));
     let ran = succeed(["pack", "-m", &text(&model), "-o", &text(&packed)]);
-    let files = ["config.json", "ema.safetensors", "run.json", "run.toml"];
+    let files = ["config.json", "ema.safetensors", "preparation.json", "run.json", "run.toml"];
     assert_eq!(names(&packed), files);
     let size = |folder: &Path| fs::metadata(folder.join("ema.safetensors")).unwrap().len();
     assert!(size(&packed) < size(&model) * 6 / 10);

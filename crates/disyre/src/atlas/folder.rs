@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Atlas, AtlasConfig, AtlasDetector};
 use crate::calibration::{HealthyFolder, HealthyMaps, HealthyScan};
+use crate::stored_files::StoredFiles;
 use crate::write_files::{remove_if_there, write_json};
 use crate::{Error, Preparation, TemplateSpace};
 
@@ -71,13 +72,13 @@ impl AtlasDetector {
     /// and where maps and record do not fit each other, and those of reading.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let record = read_record(folder)?;
+        let files = StoredFiles::of_folder(folder);
         for file in MAP_FILES.into_iter().chain([PREPARATION_FILE]) {
-            FOLDER.ensure_whole(folder, file, record.sha256.get(file))?;
+            FOLDER.ensure_whole(&files, file, record.sha256.get(file))?;
         }
         let space = TemplateSpace::mni152()?;
         let grid = space.template().volume.grid;
-        let [mean, deviation, count] =
-            MAP_FILES.map(|file| FOLDER.read_map(&folder.join(file), &grid));
+        let [mean, deviation, count] = MAP_FILES.map(|file| FOLDER.read_map(&files, file, &grid));
         let (mean, deviation, count) = (mean?, deviation?, count?);
         ensure_consistent(folder, &record, &deviation, &count)?;
         let count = count.mapv(|count| count as u32);

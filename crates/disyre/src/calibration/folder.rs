@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CALIBRATION_FOLDER, Calibration, Channel, ChannelMaps, HealthyFolder, HealthyMaps, HealthyScan,
 };
+use crate::stored_files::StoredFiles;
 use crate::write_files::{remove_if_there, write_json};
 use crate::{DetectConfig, Error, TemplateSpace};
 
@@ -107,14 +108,22 @@ impl Calibration {
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and [`Error::CalibrationOfOtherWeights`].
-    pub(crate) fn find_in(model: &Path, weights_sha256: &str) -> Result<Option<Self>, Error> {
-        let folder = model.join(CALIBRATION_FOLDER);
-        if !folder.join(RECORD_FILE).is_file() {
+    pub(crate) fn find_in(
+        model: &StoredFiles,
+        weights_sha256: &str,
+    ) -> Result<Option<Self>, Error> {
+        let files = model.subfolder(CALIBRATION_FOLDER);
+        if !files.has(RECORD_FILE) {
             return Ok(None);
         }
-        let found = Self::load(&folder)?;
-        found.ensure_of(weights_sha256, &folder)?;
+        let found = Self::of_files(&files)?;
+        found.ensure_of(weights_sha256, files.folder())?;
         Ok(Some(found))
+    }
+
+    /// The same calibration for weights that were rounded.
+    pub(crate) fn with_weights(self, weights_sha256: &str) -> Self {
+        Self { weights_sha256: weights_sha256.to_owned(), ..self }
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -124,13 +133,17 @@ impl Calibration {
     /// [`Error::MapsGrid`] for maps of another shape than the template's, [`Error::MapsContradiction`] for another affine
     /// and where maps and record do not fit each other, and those of reading.
     pub fn load(folder: &Path) -> Result<Self, Error> {
-        let record = read_record(folder)?;
+        Self::of_files(&StoredFiles::of_folder(folder))
+    }
+
+    fn of_files(files: &StoredFiles) -> Result<Self, Error> {
+        let record = read_record(files)?;
         let config = record.detect.calibrated.clone().unwrap_or_default();
         let space = TemplateSpace::mni152()?;
         let grid = space.template().volume.grid;
         let read = |file: &str, grid: &Grid| {
-            FOLDER.ensure_whole(folder, file, record.sha256.get(file))?;
-            FOLDER.read_map(&folder.join(file), grid)
+            FOLDER.ensure_whole(files, file, record.sha256.get(file))?;
+            FOLDER.read_map(files, file, grid)
         };
         let count = read(COUNT_FILE, &grid)?;
         let mean = match record.channels.contains(&Channel::Structure) {
@@ -139,17 +152,17 @@ impl Calibration {
         };
         let maps = record.channels.iter().map(|&channel| {
             let scale_mm = config.channel(channel).scale_mm;
-            let (files, of_maps) =
-                (map_files(channel), grid_of(channel.is_coarse(scale_mm), &grid));
-            let (mean, deviation) = (read(&files[0], &of_maps)?, read(&files[1], &of_maps)?);
+            let of_maps = grid_of(channel.is_coarse(scale_mm), &grid);
+            let [mean_file, deviation_file] = map_files(channel);
+            let (mean, deviation) = (read(&mean_file, &of_maps)?, read(&deviation_file, &of_maps)?);
             let holds = deviation.iter().all(|&value| value >= 0.0);
-            let reason = "a deviation is below 0";
-            FOLDER.contradiction_unless(holds, &folder.join(&files[1]), reason)?;
+            let (path, reason) = (files.path(&deviation_file), "a deviation is below 0");
+            FOLDER.contradiction_unless(holds, &path, reason)?;
             let stored = HealthyMaps { mean, deviation };
             Ok(ChannelMaps::of_stored(channel, scale_mm, stored, grid.shape))
         });
         let maps = maps.collect::<Result<_, Error>>()?;
-        ensure_consistent(folder, &record, &count)?;
+        ensure_consistent(files.folder(), &record, &count)?;
         let count = count.mapv(|count| count as u32);
         let CalibrationRecord { detect, window, weights_sha256, scans, left_out, trained, .. } =
             record;
@@ -168,13 +181,13 @@ impl Calibration {
     }
 }
 
-fn read_record(folder: &Path) -> Result<CalibrationRecord, Error> {
-    let path = folder.join(RECORD_FILE);
-    if !path.is_file() {
-        return Err(FOLDER.not_there(folder, RECORD_FILE));
+fn read_record(files: &StoredFiles) -> Result<CalibrationRecord, Error> {
+    if !files.has(RECORD_FILE) {
+        return Err(FOLDER.not_there(files.folder(), RECORD_FILE));
     }
-    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    let record: CalibrationRecord = serde_json::from_str(&text).map_err(Error::config(&path))?;
+    let path = files.path(RECORD_FILE);
+    let record = serde_json::from_str(&files.read_text(RECORD_FILE)?);
+    let record: CalibrationRecord = record.map_err(Error::config(&path))?;
     if let Some(config) = &record.detect.calibrated {
         config.check().map_err(Error::case(&path.display().to_string()))?;
     }

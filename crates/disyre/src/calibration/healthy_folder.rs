@@ -6,9 +6,10 @@ use std::path::Path;
 use disyre_core::Grid;
 use disyre_core::ndarray::Array3;
 use disyre_register::Verdict;
-use disyre_volume::{Scan, sha256_of_file};
+use disyre_volume::sha256_of_bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::stored_files::StoredFiles;
 use crate::{Error, HashedFile};
 
 /// Kind of a folder with healthy maps.
@@ -54,15 +55,15 @@ impl HealthyFolder {
     /// Checks a file of a folder against the hash of its record.
     pub(crate) fn ensure_whole(
         self,
-        folder: &Path,
+        files: &StoredFiles,
         file: &str,
         expected: Option<&String>,
     ) -> Result<(), Error> {
-        let path = folder.join(file);
-        if !path.is_file() {
-            return Err(self.not_there(folder, file));
+        if !files.has(file) {
+            return Err(self.not_there(files.folder(), file));
         }
-        let got = sha256_of_file(&path)?;
+        let path = files.path(file);
+        let got = sha256_of_bytes(&files.read(file)?);
         match expected {
             Some(expected) if *expected == got => Ok(()),
             expected => {
@@ -73,15 +74,20 @@ impl HealthyFolder {
     }
 
     /// Reads a map, which has to lie on a grid of the template.
-    pub(crate) fn read_map(self, path: &Path, template: &Grid) -> Result<Array3<f32>, Error> {
-        let volume = Scan::read(path)?.volume;
+    pub(crate) fn read_map(
+        self,
+        files: &StoredFiles,
+        file: &str,
+        template: &Grid,
+    ) -> Result<Array3<f32>, Error> {
+        let (volume, path) = (files.volume(file)?, files.path(file));
         if volume.grid.shape != template.shape {
             let (expected, got) = (template.shape, volume.grid.shape);
-            return Err(Error::MapsGrid { kind: self, path: path.to_owned(), expected, got });
+            return Err(Error::MapsGrid { kind: self, path, expected, got });
         }
         let entries = volume.grid.affine.iter().flatten().zip(template.affine.iter().flatten());
         let same = entries.into_iter().all(|(got, expected)| (got - expected).abs() < TOLERANCE_MM);
-        self.contradiction_unless(same, path, "its affine is not the template's")?;
+        self.contradiction_unless(same, &path, "its affine is not the template's")?;
         Ok(volume.data)
     }
 

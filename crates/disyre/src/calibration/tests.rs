@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::fit::{HealthyStatistics, Sums};
 use super::*;
 use crate::HashedFile;
+use crate::stored_files::StoredFiles;
 
 /// A calibration by evidence in memory.
 fn fitted(config: &CalibrationConfig, healthy: &[Evidence]) -> Calibration {
@@ -242,11 +243,12 @@ fn a_folder_is_read_to_the_bit_and_written_to_the_same_bytes_and_damage_is_found
 fn a_calibration_of_other_weights_is_refused_and_a_model_without_one_has_none() {
     let calibration = on_template();
     let model = tempfile::tempdir().unwrap();
-    assert!(Calibration::find_in(model.path(), calibration.weights_sha256()).unwrap().is_none());
+    let files = StoredFiles::of_folder(model.path());
+    assert!(Calibration::find_in(&files, calibration.weights_sha256()).unwrap().is_none());
     calibration.save_in(model.path()).unwrap();
-    let found = Calibration::find_in(model.path(), calibration.weights_sha256()).unwrap();
+    let found = Calibration::find_in(&files, calibration.weights_sha256()).unwrap();
     same(&found.unwrap(), &calibration);
-    let error = Calibration::find_in(model.path(), &"b".repeat(64)).unwrap_err();
+    let error = Calibration::find_in(&files, &"b".repeat(64)).unwrap_err();
     assert!(error.to_string().contains("disyre calibrate"), "{error}");
     assert!(matches!(error, Error::CalibrationOfOtherWeights { .. }));
 }

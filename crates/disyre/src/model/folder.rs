@@ -135,7 +135,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::CalibrationOfOtherWeights`], and those of [`Calibration::load`].
     pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
-        Calibration::find_in(self.files.folder(), &self.weights_sha256)
+        Calibration::find_in(&self.files, &self.weights_sha256)
     }
 
     /// Reads the weights, puts the network on a device, and reads the calibration, if there is one.

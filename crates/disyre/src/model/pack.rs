@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use disyre_diffusion::CONFIG_FILE;
+use disyre_volume::sha256_of_file;
 
 use super::ModelFolder;
 use crate::train::{PREPARATION_FILE, SETTINGS_FILE};
@@ -11,10 +12,11 @@ use crate::write_files::write_bytes;
 use crate::{Error, RunConfig};
 
 impl ModelFolder {
-    /// Writes a copy of the model to hand on: weights of 16 bits, settings, preparation and the record of its training;
-    /// no checkpoint, no log, no path of this computer. Files of these names are replaced.
+    /// Writes a copy of the model to hand on: weights of 16 bits, settings, preparation, calibration and the record of its
+    /// training; no checkpoint, no log, no path of this computer. Files of these names are replaced.
     ///
-    /// The weights are rounded to 11 significant bits, so the copy has another SHA-256 and slightly other maps.
+    /// The weights are rounded to 11 significant bits, so the copy has another SHA-256 and slightly other maps. The
+    /// calibration is that of the weights before: rounding moves residuals by far less than healthy scans differ.
     ///
     /// ```
     #[doc = include_str!("doctest_model.txt")]
@@ -27,10 +29,15 @@ impl ModelFolder {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Diffusion`] for weights of another network, [`Error::Io`] and [`Error::Config`] naming a file.
+    /// [`Error::Diffusion`] for weights of another network, [`Error::Io`] and [`Error::Config`] naming a file, and those of
+    /// [`calibration`](Self::calibration).
     pub fn pack(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        self.parameters()?.save_half(&folder.join(self.weights().file_name()))?;
+        let weights = folder.join(self.weights().file_name());
+        self.parameters()?.save_half(&weights)?;
+        if let Some(calibration) = self.calibration()? {
+            calibration.with_weights(&sha256_of_file(&weights)?).save_in(folder)?;
+        }
         for file in [CONFIG_FILE, PREPARATION_FILE] {
             if self.files.has(file) {
                 write_bytes(&folder.join(file), &self.files.read(file)?)?;
