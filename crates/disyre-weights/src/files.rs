@@ -2,6 +2,41 @@
 
 /// Files of the model: path below its folder, and contents; sorted by path.
 pub const FILES: &[(&str, &[u8])] = &[
+    ("calibration/calibration.json", include_bytes!("../model/calibration/calibration.json")),
+    (
+        "calibration/contrast_deviation.nii.gz",
+        include_bytes!("../model/calibration/contrast_deviation.nii.gz"),
+    ),
+    (
+        "calibration/contrast_mean.nii.gz",
+        include_bytes!("../model/calibration/contrast_mean.nii.gz"),
+    ),
+    ("calibration/count.nii.gz", include_bytes!("../model/calibration/count.nii.gz")),
+    (
+        "calibration/intensity_deviation.nii.gz",
+        include_bytes!("../model/calibration/intensity_deviation.nii.gz"),
+    ),
+    (
+        "calibration/intensity_mean.nii.gz",
+        include_bytes!("../model/calibration/intensity_mean.nii.gz"),
+    ),
+    ("calibration/mean.nii.gz", include_bytes!("../model/calibration/mean.nii.gz")),
+    (
+        "calibration/residual_deviation.nii.gz",
+        include_bytes!("../model/calibration/residual_deviation.nii.gz"),
+    ),
+    (
+        "calibration/residual_mean.nii.gz",
+        include_bytes!("../model/calibration/residual_mean.nii.gz"),
+    ),
+    (
+        "calibration/structure_deviation.nii.gz",
+        include_bytes!("../model/calibration/structure_deviation.nii.gz"),
+    ),
+    (
+        "calibration/structure_mean.nii.gz",
+        include_bytes!("../model/calibration/structure_mean.nii.gz"),
+    ),
     ("config.json", include_bytes!("../model/config.json")),
     ("ema.safetensors", include_bytes!("../model/ema.safetensors")),
     ("preparation.json", include_bytes!("../model/preparation.json")),

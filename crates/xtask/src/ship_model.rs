@@ -10,7 +10,7 @@ use crate::workspace::{Workspace, read};
 /// Most bytes of all files together: a package of crates.io may have 10 MB.
 const MOST_BYTES: usize = 8_000_000;
 /// Stands before the hash of the weights, in what `disyre pack` prints and in the model card.
-const HASH: &str = "weights SHA-256 ";
+const HASH: &str = "weights SHA-256";
 
 /// A file of the model: path below its folder, with slashes, and contents.
 type ModelFile = (String, Vec<u8>);
@@ -39,7 +39,7 @@ pub(crate) fn run(
     write(&home.join("src/files.rs"), list(&files).as_bytes())?;
     write(&card, text.as_bytes())?;
     let bytes: usize = files.iter().map(|(_, contents)| contents.len()).sum();
-    println!("{}: {} files, {bytes} bytes, {HASH}{hash}", home.display(), files.len());
+    println!("{}: {} files, {bytes} bytes, {HASH} {hash}", home.display(), files.len());
     println!("now bring model_card.md up to date: data, training, figures; then test and commit");
     Ok(())
 }
@@ -59,7 +59,8 @@ fn pack(workspace: &Workspace, program: Option<&str>) -> Command {
 
 /// The hash after the words that announce it.
 fn hash_in(text: &str) -> Option<&str> {
-    let hash = text.split(HASH).nth(1)?.trim_start_matches('`').get(..64)?;
+    let after = text.split(HASH).nth(1)?;
+    let hash = after.trim_start_matches(['`', ' ', '\n']).get(..64)?;
     hash.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(hash)
 }
 
@@ -165,7 +166,7 @@ mod tests {
             with_hash(&card, &new),
             Some(format!("Weights: 3 MB, weights SHA-256 `{new}`.\n"))
         );
-        assert_eq!(hash_in(&format!("out: weights SHA-256 {old}\n")), Some(old.as_str()));
+        assert_eq!(hash_in(&format!("out: weights SHA-256\n  {old}\n")), Some(old.as_str()));
         for without in ["", "weights SHA-256 `abc`", &"weights SHA-256 z".repeat(9)] {
             assert_eq!(with_hash(without, &new), None);
         }
