@@ -212,7 +212,7 @@ fn rows_that_weigh_the_score_otherwise_share_a_calibration() {
         [data]\nhealthy = [{ folder = \"healthy\" }]\ntest_sets.real = \"cases.csv\"\n\
         [base.settings]\ntrain.steps = 3\n\
         [[rows]]\nlabel = \"published\"\n\
-        [[rows]]\nlabel = \"half\"\nsettings.detect.calibrated.residual.more = 0.5\n\
+        [[rows]]\nlabel = \"half\"\nsettings.detect.calibrated.contrast.weight = 0.0\n\
         [[rows]]\nlabel = \"whole\"\nsettings.detect.calibrated.residual.more = 1.0\n\
         [[rows]]\nlabel = \"wide\"\nsettings.detect.calibrated.residual.scale_mm = 20.0\n";
     let folder = world(rows);

@@ -115,7 +115,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Too few healthy scans have a registration that can be trusted.
-    #[error("{kind}: 2 healthy scans are needed, but only {good} can be registered well; look at {}, and give others", doubtful.join(", "))]
+    #[error("the {kind} needs 2 healthy scans, but only {good} can be registered well; look at {}, and give others", doubtful.join(", "))]
     TooFewHealthy {
         /// The kind of folder.
         kind: HealthyFolder,

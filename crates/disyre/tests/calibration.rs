@@ -160,7 +160,7 @@ fn without_a_calibration_or_a_good_registration_the_score_is_the_published_one()
     let expected = detect(&model, published);
     let found = detect(&model, options(&model));
     assert_eq!((found.kind, &found.score), (ScoreKind::PublishedUncalibrated, &expected.score));
-    let calibration = fit(&model, &[&healthy[..2], &[path.clone()]].concat()).unwrap();
+    let calibration = fit(&model, &[&healthy[..2], std::slice::from_ref(&path)].concat()).unwrap();
     assert_eq!((calibration.scans().len(), calibration.left_out().len()), (2, 1));
     let few = fit(&model, &[healthy[0].clone(), path.clone()]).unwrap_err();
     assert!(few.to_string().contains("foot"), "{few}");

@@ -12,7 +12,7 @@ use crate::support::{World, fail, json, names, succeed, text};
 fn phantoms_cannot_be_registered_and_without_a_calibration_the_score_is_published() {
     let world = World::get();
     let (model, healthy) = (world.path("model"), world.path("healthy"));
-    let parts = ["2 healthy scans are needed, but only 0", "h1, h2"];
+    let parts = ["the calibration needs 2 healthy scans, but only 0", "h1, h2"];
     fail(1, &parts, ["calibrate", "--healthy", &healthy, "-m", &model, "--stripped"]);
     assert!(!world.at("model/calibration").exists());
     let out = tempfile::tempdir().unwrap();
@@ -53,7 +53,7 @@ fn a_calibration_changes_settings_of_detection_alone_and_detection_uses_it() {
     assert!(ran.out.contains("calibrated by 2 of 2 scans"), "{}", ran.out);
     let record = json(&at("model/calibration/calibration.json"));
     assert_eq!(record["detect"]["calibrated"]["residual"]["more"], 0.25);
-    assert_eq!(record["channels"].as_array().unwrap().len(), 4);
+    assert_eq!(record["channels"].as_array().unwrap().len(), 5);
     let (scan, out) = (text(&at("healthy/h1.nii.gz")), text(&at("out")));
     let detect = ["detect", "-i", &scan, "-o", &out, "-m", &model, "--stripped"];
     succeed(detect);

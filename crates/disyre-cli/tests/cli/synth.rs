@@ -75,7 +75,7 @@ fn a_recipe_is_not_replayed_from_other_scans() {
     fs::copy(world.at("healthy/h3.nii.gz"), scans.join("h2.nii.gz")).unwrap();
     fail(1, &["h2.nii.gz is not the file", "SHA-256"], replay());
     fs::remove_file(scans.join("h2.nii.gz")).unwrap();
-    fail(1, &["holds no scan h2"], replay());
+    fail(1, &["holds no file h2"], replay());
     fs::copy(world.at("healthy/h2.nii.gz"), scans.join("h2.nii.gz")).unwrap();
     let changed =
         fs::read_to_string(&recipe).unwrap().replacen("\"severity\": 0.", "\"severity\": 0.0", 1);
@@ -108,7 +108,7 @@ fn a_recipe_remembers_the_masks_that_shapes_came_from() {
     succeed(replay());
     assert!(contents(&again).iter().all(|file| contents(&out).contains(file)));
     fs::remove_file(masks.join("sub-2_lesion.nii.gz")).unwrap();
-    fail(1, &["masks holds no scan sub-2_lesion"], replay());
+    fail(1, &["masks holds no file sub-2_lesion"], replay());
     fs::copy(masks.join("sub-1_lesion.nii.gz"), masks.join("sub-2_lesion.nii.gz")).unwrap();
     fail(1, &["sub-2_lesion is not the file", "SHA-256"], replay());
 }

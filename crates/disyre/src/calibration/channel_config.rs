@@ -35,13 +35,9 @@ impl ChannelConfig {
         Self { weight, scale_mm, deviation_floor, less, more }
     }
 
-    /// Scale, and whether it counts: all that healthy maps depend on.
+    /// The scale, on which healthy maps depend, and the same for all else.
     pub(super) fn for_maps(self) -> Self {
-        let Self { weight, scale_mm, .. } = self;
-        let (deviation_floor, less, more) = (1.0, 1.0, 1.0);
-        let weight = if weight > 0.0 { 1.0 } else { 0.0 };
-        let scale_mm = if weight > 0.0 { scale_mm } else { 0.0 };
-        Self { weight, scale_mm, deviation_floor, less, more }
+        Self { scale_mm: self.scale_mm, ..Self::of(Channel::Residual) }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -35,8 +35,8 @@ pub struct CalibrationRequest<'a> {
 }
 
 impl Calibration {
-    /// Restores healthy scans and takes mean and deviation of their evidence. Where `structure` counts, which needs the mean
-    /// of all scans first, they are kept until then: 5 MB each. `progress` is called with the number of
+    /// Restores healthy scans and takes mean and deviation of their evidence. The channel `structure` needs the mean of all
+    /// scans first: they are kept until then, 5 MB each. `progress` is called with the number of
     /// scans done so far.
     ///
     /// Scans whose registration is doubtful are left out: see [`left_out`](Self::left_out). The result depends neither on
@@ -138,7 +138,6 @@ pub(super) struct Sums {
     config: CalibrationConfig,
     /// Of the scans, not smoothed.
     plain: HealthySums,
-    /// Of the channels that count.
     channels: Vec<(Channel, HealthySums)>,
     /// Scans whose structure is found when the mean of all is known.
     waiting: Vec<Evidence>,
@@ -146,8 +145,7 @@ pub(super) struct Sums {
 
 impl Sums {
     pub(super) fn new(config: CalibrationConfig, shape: [usize; 3]) -> Self {
-        let counting = Channel::ALL.into_iter().filter(|&channel| config.counts(channel));
-        let channels = counting.map(|channel| (channel, HealthySums::zeros(shape))).collect();
+        let channels = Channel::ALL.map(|channel| (channel, HealthySums::zeros(shape))).into();
         Self { config, plain: HealthySums::zeros(shape), channels, waiting: Vec::new() }
     }
 
@@ -160,11 +158,9 @@ impl Sums {
             let map = smoothed(&evidence, *channel, config, &nothing)?;
             map.map_or(Ok(()), |map| sums.add(map.view(), evidence.mask.view()))
         })?;
-        if config.counts(Channel::Structure) {
-            // What structure does not need is dropped.
-            let residual = Array3::zeros([0; 3]);
-            self.waiting.push(Evidence { residual, corruption: None, ..evidence });
-        }
+        // What structure does not need is dropped.
+        let residual = Array3::zeros([0; 3]);
+        self.waiting.push(Evidence { residual, corruption: None, ..evidence });
         Ok(())
     }
 

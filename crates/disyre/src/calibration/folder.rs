@@ -20,7 +20,7 @@ use crate::{DetectConfig, Error, TemplateSpace};
 const RECORD_FILE: &str = "calibration.json";
 /// Number of healthy scans at each voxel of the template.
 const COUNT_FILE: &str = "count.nii.gz";
-/// Their mean, not smoothed, where a channel needs it.
+/// Their mean, not smoothed.
 const MEAN_FILE: &str = "mean.nii.gz";
 const FOLDER: HealthyFolder = HealthyFolder::Calibration;
 
@@ -58,7 +58,7 @@ impl Calibration {
     }
 
     /// Writes a folder that [`load`](Self::load) reads to the same bits: `calibration.json`, `count.nii.gz`, and mean and
-    /// deviation of each channel; `mean.nii.gz` where the channel `structure` counts.
+    /// deviation of each channel; `mean.nii.gz` is that of the scans themselves.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Volume`] naming the file.
@@ -76,9 +76,7 @@ impl Calibration {
         };
         // Counts of scans are far below 2^24, where f32 is exact.
         write(COUNT_FILE.to_owned(), self.count.mapv(|count| count as f32), grid)?;
-        if self.channels().contains(&Channel::Structure) {
-            write(MEAN_FILE.to_owned(), self.mean.clone(), grid)?;
-        }
+        write(MEAN_FILE.to_owned(), self.mean.clone(), grid)?;
         for maps in &self.maps {
             let grid = grid_of(maps.channel.is_coarse(maps.scale_mm), &grid);
             let [mean, deviation] = map_files(maps.channel);
@@ -146,10 +144,7 @@ impl Calibration {
             FOLDER.read_map(files, file, grid)
         };
         let count = read(COUNT_FILE, &grid)?;
-        let mean = match record.channels.contains(&Channel::Structure) {
-            true => read(MEAN_FILE, &grid)?,
-            false => Array3::zeros(grid.shape),
-        };
+        let mean = read(MEAN_FILE, &grid)?;
         let maps = record.channels.iter().map(|&channel| {
             let scale_mm = config.channel(channel).scale_mm;
             let of_maps = grid_of(channel.is_coarse(scale_mm), &grid);

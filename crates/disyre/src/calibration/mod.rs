@@ -138,7 +138,13 @@ impl Calibration {
             (windows && options.stride != detect.stride, "detect.stride"),
         ];
         let other = rules.into_iter().find(|(differs, _)| *differs).map(|(_, field)| field);
-        if let Some(field) = other.or_else(|| config.other_maps(&self.config())) {
+        // A calibration of an earlier version may know fewer channels; the corruption is known where it is predicted.
+        let missing = |channel: &Channel| {
+            let known = self.channels().contains(channel) || *channel == Channel::Corruption;
+            !known && config.counts(*channel)
+        };
+        let missing = Channel::ALL.iter().any(missing).then_some("set of channels");
+        if let Some(field) = other.or(missing).or_else(|| config.other_maps(&self.config())) {
             return Err(Error::OtherCalibration { field });
         }
         match self.channels().iter().any(|&channel| config.counts(channel)) {
