@@ -6,7 +6,8 @@ use std::time::Instant;
 use disyre::core::ndarray::ArrayView3;
 use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
 use disyre::{
-    BrainMask, DetectOptions, DetectRequest, Detection, Model, SaveOptions, ScoreKind, SkullPolicy,
+    BrainMask, DetectOptions, DetectRequest, Detection, Marked, MaskThreshold, Model, SaveOptions,
+    ScoreKind, SkullPolicy,
 };
 
 use crate::error::CliError;
@@ -17,6 +18,8 @@ use crate::progress::Progress;
 pub(crate) struct ScanMapper<'a> {
     pub(crate) model: &'a Model,
     pub(crate) options: DetectOptions,
+    /// Threshold that marks findings.
+    pub(crate) operating_point: MaskThreshold,
     pub(crate) volume_index: Option<usize>,
     /// Treatment of skulls where there is no mask.
     pub(crate) skull: SkullPolicy,
@@ -42,6 +45,7 @@ impl ScanMapper<'_> {
             options: Some(self.options.clone()),
             brain: brain.as_ref().map(|brain| BrainMask { voxels: brain.view(), path: mask }),
             skull: self.skull,
+            operating_point: self.operating_point,
             started: Some(started),
         };
         let mut progress = Progress::bar_only(ScanName::of(path).as_str(), 0);
@@ -58,14 +62,22 @@ impl ScanMapper<'_> {
         }
         let saved = found.save_with(self.output, SaveOptions { lesion })?;
         println!(
-            "{}: {:.1} s, 99.9 % of the brain score below {:.4} → {}",
+            "{}: {:.1} s, 99.9 % of the brain score below {:.4}{} → {}",
             path.display(),
             saved.seconds,
             saved.score_q999,
+            found.marked.as_ref().map(in_short).unwrap_or_default(),
             saved.files.score.display()
         );
         Ok(found.detection)
     }
+}
+
+/// Number of findings, their volume, and the p-value of the scan.
+fn in_short(marked: &Marked) -> String {
+    let ml = marked.findings.iter().map(|found| found.volume_mm3).sum::<f64>() / 1000.0;
+    let (count, p) = (marked.findings.len(), marked.alarm.p_value);
+    format!(", {count} findings of {ml:.1} ml, p {p:.3}")
 }
 
 /// Warns of a published score in place of the calibrated one.

@@ -120,6 +120,7 @@ impl Worker for Pipeline<'_> {
             brain: voxels.map(|voxels| BrainMask { voxels, path: case.mask.as_deref() }),
             skull: config.prepare.skull,
             started: Some(started),
+            ..DetectRequest::default()
         };
         let found = model.detect_with(&scan, &request, &mut |_, _| ())?;
         if let Some(folder) = maps {

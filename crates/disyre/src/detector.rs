@@ -153,7 +153,21 @@ impl<'a> Detector<'a> {
         brain: Option<ArrayView3<'_, u8>>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
-        let restored = self.restore(self.preparation.prepare(scan, brain)?, progress)?;
+        self.detect_prepared(self.preparation.prepare(scan, brain)?, scan, brain, progress)
+    }
+
+    /// Maps a scan that is prepared already, or a changed copy of it.
+    ///
+    /// # Errors
+    /// Those of the restorer.
+    pub(crate) fn detect_prepared(
+        &self,
+        prepared: Prepared,
+        scan: &Volume,
+        brain: Option<ArrayView3<'_, u8>>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Detection, Error> {
+        let restored = self.restore(prepared, progress)?;
         let (kind, calibrated, registration) = self.calibrated(&restored)?;
         let Restored { prepared, score, restored, spread, .. } = restored;
         let (score, signed) = match calibrated {

@@ -160,6 +160,11 @@ pub enum Error {
         /// Folder of the model.
         model: PathBuf,
     },
+    /// No copy of a healthy scan has an anomaly that a threshold could find.
+    #[error(
+        "no threshold finds the synthetic anomalies of any copy: the score is 0 there, or they are all smaller than 1 ml; calibrate with scans of whole brains"
+    )]
+    NoAnomaly,
     /// Two files of a model's folder describe different networks.
     #[error("{} and {} differ in {field}; restore the file that was changed, the weights fit only one of them", settings.display(), network.display())]
     Disagreement {

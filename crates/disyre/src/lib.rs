@@ -75,6 +75,7 @@ mod skull;
 mod source_scan;
 mod stored_files;
 mod synth;
+mod thresholds;
 mod tissues;
 mod train;
 mod write_files;
@@ -113,5 +114,9 @@ pub use segmentation::Segmentation;
 pub use skull::SkullPolicy;
 pub use source_scan::{PreparedScans, SidecarPaths, SourceScan};
 pub use synth::{Sample, Synthesiser};
+pub use thresholds::{
+    CalibrationScans, Finding, HealthyThreshold, LesionThreshold, Marked, MaskThreshold, Polarity,
+    RateThreshold, ScanAlarm, Side, ThresholdConfig, ThresholdRequest, Thresholds, split_scans,
+};
 pub use tissues::{Tissues, fit_tissue};
 pub use train::{InitialModel, TrainReport, Training, train};

@@ -226,7 +226,7 @@ pub(crate) fn corrupt(
 }
 
 /// A window as deep as it is wide, no larger than the scan.
-fn window_in(shape: [usize; 3], [_, height, width]: [usize; 3]) -> [usize; 3] {
+pub(crate) fn window_in(shape: [usize; 3], [_, height, width]: [usize; 3]) -> [usize; 3] {
     let wanted = if shape[0] == 1 { [1, height, width] } else { [width, height, width] };
     [0, 1, 2].map(|axis| wanted[axis].min(shape[axis]))
 }

@@ -15,7 +15,7 @@ use crate::{Cohort, DagPairs, Error, ModelFolder, Preparation, RunConfig, Subjec
 /// Name of the settings in a model's folder.
 pub(crate) const SETTINGS_FILE: &str = "run.toml";
 /// Name of the tissue classes in a model's folder.
-const TISSUE_FILE: &str = "tissue.json";
+pub(crate) const TISSUE_FILE: &str = "tissue.json";
 /// Name of what the preparation fitted to the cohort, in a model's folder.
 pub(crate) const PREPARATION_FILE: &str = "preparation.json";
 /// Name of the record of who trained and who validated.

@@ -149,7 +149,7 @@ fn findings_are_saved_with_all_that_made_them() {
         options: Some(options),
         brain: Some(BrainMask { voxels: brain.view(), path: Some(Path::new("brain.nii")) }),
         skull: SkullPolicy::Refuse,
-        started: None,
+        ..DetectRequest::default()
     };
     let found = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap();
     let lesion = SaveOptions { lesion: Some(brain.view()) };

@@ -1,12 +1,14 @@
-//! `disyre calibrate`: healthy maps for a model's calibrated score.
+//! `disyre calibrate`: healthy maps for a model's calibrated score, and its thresholds.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::core::Severity;
+use disyre::score::ScoreError;
 use disyre::{
-    Calibration, CalibrationConfig, CalibrationRequest, DetectConfig, LoadOptions, ModelFolder,
-    RunConfig,
+    Calibration, CalibrationConfig, CalibrationRequest, DetectConfig, LoadOptions, Model,
+    ModelFolder, RunConfig, SkullPolicy, ThresholdConfig, ThresholdRequest, Thresholds,
+    split_scans,
 };
 
 use super::atlas::healthy_scans;
@@ -18,6 +20,8 @@ use crate::progress::Progress;
 const OUTPUTS: &str = "\
 The folder calibration/ in the model's folder, in place of an earlier one: calibration.json (settings, scans, SHA-256 of the
 weights and of each file), and mean and deviation of healthy scans on grids of the MNI152 template.
+Half of the subjects that did not train the model set thresholds and alarm scores, all other scans make the maps; with fewer
+than 9 scans for thresholds there are none (docs/CALIBRATION.md).
 Scans whose registration is doubtful are left out and named. `disyre detect` then uses the calibrated score.
 Settings are those of `detect` in the model's run.toml if they have a table `detect.calibrated`; if not, whole slices at
 severities 0.27, 0.5 and 0.73.";
@@ -35,6 +39,15 @@ pub(crate) struct Calibrate {
     /// A TOML file of settings that differ, of `detect` alone, as `detect.calibrated.residual.more = 1.0`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Share of a healthy brain's voxels that the healthy threshold may mark on average
+    #[arg(long, value_name = "SHARE", default_value_t = ThresholdConfig::default().false_voxels)]
+    false_voxels: f64,
+    /// Number of findings that the healthy threshold may mark in a healthy scan on average
+    #[arg(long, value_name = "N", default_value_t = ThresholdConfig::default().false_findings)]
+    false_findings: f64,
+    /// Least volume of a finding in mm³: smaller ones are left out
+    #[arg(long, value_name = "MM3", default_value_t = ThresholdConfig::default().least_volume_mm3)]
+    least_volume: f64,
     /// Leave out scans that trained the model
     #[arg(long)]
     held_out: bool,
@@ -64,26 +77,72 @@ impl Calibrate {
         let folder = ModelFolder::open(&self.model)?;
         let config = self.settings(folder.config())?;
         config.check()?;
+        self.threshold_config().check()?;
         let healthy = self.scans(&folder)?;
+        let trained = folder.report()?.map(|report| report.training).unwrap_or_default();
+        let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
         let device = self.device.select()?;
         let engine = self.precision.engine();
         let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
         let request = CalibrationRequest {
-            healthy: &healthy,
+            healthy: &split.maps,
             options: config.detect_options(),
             skull: self.skull.policy().unwrap_or(config.prepare.skull),
         };
-        let mut progress = Progress::new("calibrating", healthy.len() as u64);
+        let skull = request.skull;
+        let mut progress = Progress::new("calibrating", split.maps.len() as u64);
         let fitted = Calibration::fit(&model, &request, &mut |done| {
-            progress.set(done as u64, healthy.len() as u64, || "scans".to_owned());
+            progress.set(done as u64, split.maps.len() as u64, || "scans".to_owned());
         });
         progress.finish();
         let calibration = fitted?;
         report(&calibration);
+        let thresholds = self.thresholds(&model, &calibration, &split.thresholds, skull)?;
+        let calibration = calibration.with_thresholds(thresholds);
         calibration.save_in(&self.model)?;
-        let (used, given) = (calibration.scans().len(), healthy.len());
+        let (used, given) = (calibration.scans().len(), split.maps.len());
         println!("calibrated by {used} of {given} scans → {}", self.model.display());
         Ok(())
+    }
+
+    fn threshold_config(&self) -> ThresholdConfig {
+        let Self { false_voxels, false_findings, least_volume, .. } = *self;
+        ThresholdConfig { false_voxels, false_findings, least_volume_mm3: least_volume }
+    }
+
+    /// Thresholds by healthy scans; none if they are too few, which is said.
+    fn thresholds(
+        &self,
+        model: &Model,
+        calibration: &Calibration,
+        scans: &[PathBuf],
+        skull: SkullPolicy,
+    ) -> Result<Option<Thresholds>, CliError> {
+        if scans.is_empty() {
+            let needed = 2 * ThresholdConfig::least_scans();
+            eprintln!(
+                "no thresholds: scans of {needed} subjects that did not train the model are needed; \
+                 all scans make maps"
+            );
+            return Ok(None);
+        }
+        let request = ThresholdRequest { scans, config: self.threshold_config(), skull };
+        let mut progress = Progress::new("thresholds", scans.len() as u64);
+        let fitted = Thresholds::fit(model, calibration, &request, &mut |done| {
+            progress.set(done as u64, scans.len() as u64, || "scans".to_owned());
+        });
+        progress.finish();
+        match fitted {
+            Ok(thresholds) => {
+                report_thresholds(&thresholds);
+                Ok(Some(thresholds))
+            }
+            Err(disyre::Error::Score(error @ ScoreError::TooFewHealthy { .. })) => {
+                eprintln!("no thresholds: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The model's settings, those of `detect` changed by the file.
@@ -140,4 +199,26 @@ fn report(calibration: &Calibration) {
              give others, or leave them out (--held-out)"
         );
     }
+}
+
+/// Prints both operating points.
+fn report_thresholds(thresholds: &Thresholds) {
+    for scan in &thresholds.left_out {
+        eprintln!("left out: {}: its registration is {}", scan.file.name, scan.registration);
+    }
+    let Thresholds { healthy, lesions, least_volume_mm3, scans, .. } = thresholds;
+    println!(
+        "healthy threshold {:.4}, by {} scans: on average at most {} % of a healthy brain (from {:.4} on) and {} findings \
+         of {least_volume_mm3} mm³ (from {:.4} on)",
+        healthy.threshold,
+        scans.len(),
+        100.0 * healthy.false_voxels.rate,
+        healthy.false_voxels.threshold,
+        healthy.false_findings.rate,
+        healthy.false_findings.threshold,
+    );
+    println!(
+        "lesion threshold {:.4}: mean Dice {:.3} on {} copies with synthetic anomalies",
+        lesions.threshold, lesions.mean_dice, lesions.copies
+    );
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use disyre::core::Severity;
 use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
-use disyre::{DetectOptions, DetectionFiles, LoadOptions, ModelFolder};
+use disyre::{DetectOptions, DetectionFiles, LoadOptions, MaskThreshold, Model, ModelFolder};
 
 use crate::arguments::{
     DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments, ThreadArguments,
@@ -20,6 +20,8 @@ For each scan NAME.nii.gz, in the output folder (files of that name are replaced
   NAME_desc-anomalyscore.nii.gz  the map, on the scan's own grid and with its header
   NAME_desc-restored.nii.gz      the scan as the model believes it to be without anomaly
   NAME_desc-signed.nii.gz        the calibrated score with its sign, below 0 is darker than healthy
+  NAME_desc-findings.nii.gz      findings, 1 inside, where the model is calibrated and has thresholds
+  NAME_desc-findings.tsv         volume, scores, side and place in MNI152 of each finding
   NAME_desc-uncertainty.nii.gz   standard deviation of the restorations over severities, with --uncertainty
   NAME_overlay.png               axial slices of both and of the scan, to look at
   NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written last
@@ -45,6 +47,10 @@ pub(crate) struct Detect {
     /// Score: published, or calibrated by healthy scans (`disyre calibrate`) [default: calibrated if the model is]
     #[arg(long, value_name = "SCORE")]
     score: Option<ScoreArgument>,
+    /// Threshold that marks findings: healthy keeps the rates of false voxels and findings on healthy scans, lesions is the
+    /// best on scans with synthetic anomalies
+    #[arg(long, value_name = "POINT", default_value = "lesions")]
+    operating_point: OperatingPointArgument,
     /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N")]
     volume_index: Option<usize>,
@@ -79,6 +85,24 @@ enum ScoreArgument {
     Calibrated,
 }
 
+/// Threshold that marks findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OperatingPointArgument {
+    /// Few false findings in healthy scans, and perhaps no true ones.
+    Healthy,
+    /// The best Dice on synthetic anomalies.
+    Lesions,
+}
+
+impl From<OperatingPointArgument> for MaskThreshold {
+    fn from(argument: OperatingPointArgument) -> Self {
+        match argument {
+            OperatingPointArgument::Healthy => Self::Healthy,
+            OperatingPointArgument::Lesions => Self::Lesions,
+        }
+    }
+}
+
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
@@ -98,7 +122,10 @@ impl Detect {
         })?;
         let (volume_index, output) = (self.volume_index, &self.output);
         let skull = self.skull.policy().unwrap_or_default();
-        let mapper = ScanMapper { model: &model, options, volume_index, skull, output };
+        note_without_thresholds(&model, &options);
+        let operating_point = self.operating_point.into();
+        let mapper =
+            ScanMapper { model: &model, options, operating_point, volume_index, skull, output };
         create_folder(&self.output)?;
         for_each_scan(scans, |scan, mask| {
             mapper.run(scan, mask?.as_deref(), None)?;
@@ -198,6 +225,21 @@ impl BrainMasks {
         };
         scans.into_iter().zip(masks).collect()
     }
+}
+
+/// Says once why no findings will be marked.
+fn note_without_thresholds(model: &Model, options: &DetectOptions) {
+    let reason = match (&options.calibrated, model.calibration()) {
+        (None, _) | (_, None) => "the score is not calibrated",
+        (_, Some(calibration)) if calibration.thresholds().is_none() => {
+            "the calibration has no thresholds"
+        }
+        _ if model.thresholds_for(options).is_none() => {
+            "the thresholds are those of other settings of the score"
+        }
+        _ => return,
+    };
+    eprintln!("no findings are marked: {reason} (see `disyre calibrate`)");
 }
 
 fn parse_severity(text: &str) -> Result<Severity, String> {

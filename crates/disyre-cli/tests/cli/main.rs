@@ -8,6 +8,7 @@ mod embedded;
 mod errors;
 mod evaluation;
 mod experiment;
+mod findings;
 mod implant;
 mod pipeline;
 mod support;

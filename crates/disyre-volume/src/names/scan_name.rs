@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Descriptions of the maps that `disyre detect` writes.
-const OUTPUTS: [&str; 4] = ["anomalyscore", "restored", "signed", "uncertainty"];
+const OUTPUTS: [&str; 5] = ["anomalyscore", "restored", "signed", "uncertainty", "findings"];
 
 /// Name of a scan: its file's without `.nii` or `.nii.gz`, in either case.
 ///

@@ -39,6 +39,16 @@ impl ScanHeader {
         let head = inherit(self, Datatype::Float32);
         write_file(path, &head, |out| write_floats(out, map, self.endian))
     }
+
+    /// Writes a mask or labels on the grid of the scan, with its header, as [`write_mask`] does.
+    ///
+    /// # Errors
+    /// Those of [`write_mask`].
+    pub fn write_mask(&self, path: &Path, mask: ArrayView3<'_, u8>) -> Result<(), VolumeError> {
+        ensure_same_shape("mask", &self.grid.shape, mask.shape())?;
+        let head = inherit(self, Datatype::Uint8);
+        write_file(path, &head, |out| write_bytes(out, mask))
+    }
 }
 
 /// Writes a mask or labels on the grid of `like`, with its header: as [`write_map`], but as uint8.
@@ -49,9 +59,7 @@ impl ScanHeader {
 /// # Errors
 /// As [`write_map`].
 pub fn write_mask(path: &Path, like: &Scan, mask: ArrayView3<'_, u8>) -> Result<(), VolumeError> {
-    ensure_same_shape("mask", like.volume.data.shape(), mask.shape())?;
-    let head = inherit(&like.header, Datatype::Uint8);
-    write_file(path, &head, |out| write_bytes(out, mask))
+    like.header.write_mask(path, mask)
 }
 
 /// Writes intensities as the file of `like` stores them: its header, its voxel type and its scaling.

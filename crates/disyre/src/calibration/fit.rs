@@ -94,6 +94,7 @@ impl Calibration {
             count,
             mean,
             maps,
+            thresholds: None,
         })
     }
 }

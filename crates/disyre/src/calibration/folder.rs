@@ -14,7 +14,7 @@ use super::{
 };
 use crate::stored_files::StoredFiles;
 use crate::write_files::{remove_if_there, write_json};
-use crate::{DetectConfig, Error, TemplateSpace};
+use crate::{DetectConfig, Error, TemplateSpace, Thresholds};
 
 /// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
 const RECORD_FILE: &str = "calibration.json";
@@ -45,6 +45,8 @@ struct CalibrationRecord {
     left_out: Vec<HealthyScan>,
     /// Names of scans that trained the network.
     trained: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    thresholds: Option<Thresholds>,
 }
 
 impl Calibration {
@@ -99,6 +101,7 @@ impl Calibration {
             scans: self.scans.clone(),
             left_out: self.left_out.clone(),
             trained: self.trained.clone(),
+            thresholds: self.thresholds.clone(),
         }
     }
 
@@ -159,8 +162,8 @@ impl Calibration {
         let maps = maps.collect::<Result<_, Error>>()?;
         ensure_consistent(files.folder(), &record, &count)?;
         let count = count.mapv(|count| count as u32);
-        let CalibrationRecord { detect, window, weights_sha256, scans, left_out, trained, .. } =
-            record;
+        let CalibrationRecord { detect, window, weights_sha256, scans, left_out, .. } = record;
+        let (trained, thresholds) = (record.trained, record.thresholds);
         Ok(Self {
             space,
             detect,
@@ -172,6 +175,7 @@ impl Calibration {
             count,
             mean,
             maps,
+            thresholds,
         })
     }
 }

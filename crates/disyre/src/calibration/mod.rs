@@ -30,7 +30,7 @@ pub(crate) use evidence::Evidence;
 pub(crate) use healthy_maps::{HealthyMaps, HealthySums, known};
 pub(crate) use score::CalibratedScores;
 
-use crate::{DetectConfig, DetectOptions, Error, RunConfig, TemplateSpace};
+use crate::{DetectConfig, DetectOptions, Error, RunConfig, TemplateSpace, Thresholds};
 
 /// Name of the calibration's folder in a model's folder.
 pub(crate) const CALIBRATION_FOLDER: &str = "calibration";
@@ -60,6 +60,7 @@ pub struct Calibration {
     /// Mean of the healthy scans themselves, not smoothed.
     mean: Array3<f32>,
     maps: Vec<ChannelMaps>,
+    thresholds: Option<Thresholds>,
 }
 
 /// Healthy maps of one channel.
@@ -87,6 +88,22 @@ impl Calibration {
     /// Names of those scans that trained the network too: it restores them better than new ones.
     pub fn trained(&self) -> &[String] {
         &self.trained
+    }
+
+    /// Thresholds of its score, if it has some.
+    pub fn thresholds(&self) -> Option<&Thresholds> {
+        self.thresholds.as_ref()
+    }
+
+    /// Thresholds of its score with these settings: none for settings of another score than that of the thresholds.
+    pub fn thresholds_for(&self, config: &CalibrationConfig) -> Option<&Thresholds> {
+        self.thresholds.as_ref().filter(|_| *config == self.config())
+    }
+
+    /// The same with thresholds, or without.
+    #[must_use]
+    pub fn with_thresholds(self, thresholds: Option<Thresholds>) -> Self {
+        Self { thresholds, ..self }
     }
 
     /// SHA-256 of the weights that it was fitted with.

@@ -30,6 +30,7 @@ fn fitted(config: &CalibrationConfig, healthy: &[Evidence]) -> Calibration {
         count,
         mean,
         maps,
+        thresholds: None,
     }
 }
 

@@ -24,6 +24,10 @@ pub struct DetectionFiles {
     pub signed: Option<PathBuf>,
     /// Spread of the restorations over the severities, in scaled intensities; `None` where it was not asked for.
     pub uncertainty: Option<PathBuf>,
+    /// Mask of the findings; `None` without a calibrated score or without thresholds.
+    pub mask: Option<PathBuf>,
+    /// Table of the findings, as tab-separated values; `None` where there is no mask.
+    pub table: Option<PathBuf>,
     /// Picture of axial slices; `None` without the feature `pictures`.
     pub overlay: Option<PathBuf>,
     /// Sources, settings and model, as JSON; written last.
@@ -38,6 +42,8 @@ impl DetectionFiles {
         Self {
             signed: None,
             uncertainty: None,
+            mask: None,
+            table: None,
             score: folder.join(score.file("nii.gz")),
             restored: folder.join(name.output("restored").file("nii.gz")),
             overlay: cfg!(feature = "pictures").then(|| folder.join(format!("{name}_overlay.png"))),
@@ -45,17 +51,24 @@ impl DetectionFiles {
         }
     }
 
-    /// Names all that there may be: those of [`of`](Self::of), the signed score and the uncertainty.
+    /// Names all that there may be: those of [`of`](Self::of), the signed score, the uncertainty, and mask and table of findings.
     pub fn all(scan: &Path, folder: &Path) -> Self {
-        let map = |description| folder.join(ScanName::of(scan).output(description).file("nii.gz"));
-        let (signed, uncertainty) = (Some(map("signed")), Some(map("uncertainty")));
-        Self { signed, uncertainty, ..Self::of(scan, folder) }
+        let file = |description, extension| {
+            Some(folder.join(ScanName::of(scan).output(description).file(extension)))
+        };
+        Self {
+            signed: file("signed", "nii.gz"),
+            uncertainty: file("uncertainty", "nii.gz"),
+            mask: file("findings", "nii.gz"),
+            table: file("findings", "tsv"),
+            ..Self::of(scan, folder)
+        }
     }
 
     /// Paths of all of them.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let Self { score, restored, signed, uncertainty, overlay, sidecar } = self;
-        let optional = [signed, uncertainty, overlay].into_iter().flatten();
+        let Self { score, restored, signed, uncertainty, mask, table, overlay, sidecar } = self;
+        let optional = [signed, uncertainty, mask, table, overlay].into_iter().flatten();
         [score, restored].into_iter().chain(optional).chain([sidecar]).map(PathBuf::as_path)
     }
 }

@@ -14,7 +14,7 @@ pub use detection_files::DetectionFiles;
 pub(crate) use record::Record;
 
 use crate::write_files::{remove_if_there, write_json};
-use crate::{Detection, Error};
+use crate::{Detection, Error, Marked};
 
 /// Findings of a model in one scan: the maps, and what their files say of scan and model.
 ///
@@ -29,6 +29,9 @@ use crate::{Detection, Error};
 pub struct Findings {
     /// Anomaly score and restoration.
     pub detection: Detection,
+    /// Mask and table of findings at an operating point, and the alarm of the scan; `None` where the score is not calibrated
+    /// or has no thresholds.
+    pub marked: Option<Marked>,
     scan: ScanHeader,
     record: Record,
     /// From the beginning of the work on the scan to the end of detection.
@@ -55,12 +58,12 @@ pub struct Saved {
 
 impl Findings {
     pub(crate) fn new(
-        detection: Detection,
+        (detection, marked): (Detection, Option<Marked>),
         scan: ScanHeader,
         record: Record,
         spent: Duration,
     ) -> Self {
-        Self { detection, scan, record, spent }
+        Self { detection, marked, scan, record, spent }
     }
 
     /// File of the scan.
@@ -97,6 +100,7 @@ impl Findings {
         let mut files = DetectionFiles::all(self.scan.path(), folder);
         // Maps of an earlier run must not stand beside others, nor its sidecar beside what it does not describe.
         let optional = files.signed.iter().chain(&files.uncertainty);
+        let optional = optional.chain(&files.mask).chain(&files.table);
         optional.chain([&files.sidecar]).try_for_each(|path| remove_if_there(path))?;
         let Detection { score, signed, uncertainty, .. } = &self.detection;
         files.signed = files.signed.filter(|_| signed.is_some());
@@ -106,14 +110,36 @@ impl Findings {
         for (path, map) in optional.into_iter().filter_map(|(p, m)| p.as_ref().zip(m.as_ref())) {
             self.scan.write_map(path, map.view())?;
         }
+        self.save_marked(&mut files)?;
         self.scan.write_map(&files.restored, self.detection.restored.view())?;
         let Detection { working_score, prepared, .. } = &self.detection;
         let score_q999 = score_quantile(working_score.view(), prepared.mask.view());
         self.draw(&files, options.lesion, score_q999)?;
         let seconds = (self.spent + started.elapsed()).as_secs_f64();
-        let sidecar = self.record.sidecar(&self.scan, &self.detection, &files, score_q999, seconds);
+        let sidecar = self.record.sidecar(
+            &self.scan,
+            (&self.detection, self.marked.as_ref()),
+            &files,
+            score_q999,
+            seconds,
+        );
         write_json(&files.sidecar, &sidecar)?;
         Ok(Saved { files, score_q999, seconds })
+    }
+
+    /// Writes mask and table of the findings, or takes their names away where there are none.
+    fn save_marked(&self, files: &mut DetectionFiles) -> Result<(), Error> {
+        let Some(marked) = &self.marked else {
+            (files.mask, files.table) = (None, None);
+            return Ok(());
+        };
+        if let Some(path) = &files.mask {
+            self.scan.write_mask(path, marked.mask.view())?;
+        }
+        if let Some(path) = &files.table {
+            fs::write(path, marked.table()).map_err(Error::io("write", path))?;
+        }
+        Ok(())
     }
 
     #[cfg(feature = "pictures")]

@@ -8,7 +8,7 @@ use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
-use crate::{DetectOptions, Detection, ModelFolder, RunConfig, ScoreKind};
+use crate::{DetectOptions, Detection, Marked, ModelFolder, RunConfig, ScoreKind};
 
 /// Model and settings of a detection.
 #[derive(Debug, Clone)]
@@ -56,6 +56,9 @@ pub(crate) struct Sidecar<'a> {
     /// Kind of the score.
     score: ScoreKind,
     outputs: Outputs,
+    /// Findings at an operating point, and the alarm of the scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marked: Option<&'a Marked>,
     /// To the template, where the settings ask for its axes or for the calibrated score; where it is doubtful, the scan's
     /// own axes are kept, and the score is the published one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +78,10 @@ struct Outputs {
     signed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uncertainty: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<String>,
 }
@@ -106,7 +113,7 @@ impl Record {
     pub(crate) fn sidecar<'a>(
         &'a self,
         scan: &ScanHeader,
-        found: &'a Detection,
+        (found, marked): (&'a Detection, Option<&'a Marked>),
         files: &DetectionFiles,
         score_q999: f32,
         seconds: f64,
@@ -128,8 +135,11 @@ impl Record {
                 restored: path_text(&files.restored),
                 signed: files.signed.as_deref().map(path_text),
                 uncertainty: files.uncertainty.as_deref().map(path_text),
+                mask: files.mask.as_deref().map(path_text),
+                table: files.table.as_deref().map(path_text),
                 overlay: files.overlay.as_deref().map(path_text),
             },
+            marked,
             registration: found.registration.as_ref(),
             brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
             score_q999,

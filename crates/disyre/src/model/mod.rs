@@ -6,14 +6,19 @@ mod pack;
 use std::path::Path;
 use std::time::Instant;
 
+use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
 use disyre_diffusion::{ColdRestorer, Device, Engine};
-use disyre_volume::Scan;
+use disyre_volume::{Scan, nonzero_mask};
 
 pub use folder::ModelFolder;
 
 use crate::findings::Record;
-use crate::{Calibration, DetectOptions, Detector, Error, Findings, SkullPolicy};
+use crate::thresholds::ScoreMaps;
+use crate::{
+    Calibration, DetectOptions, Detection, Detector, Error, Findings, Marked, MaskThreshold,
+    SkullPolicy, Thresholds,
+};
 
 /// A trained model: its network on a device, and how scans are prepared and scored for it.
 ///
@@ -59,6 +64,8 @@ pub struct DetectRequest<'a> {
     pub brain: Option<BrainMask<'a>>,
     /// Treatment of a skull where there is no mask.
     pub skull: SkullPolicy,
+    /// Threshold that marks findings, where the score is calibrated and has thresholds.
+    pub operating_point: MaskThreshold,
     /// When the work on the scan began, for the record; `None`: when detection begins.
     pub started: Option<Instant>,
 }
@@ -197,8 +204,44 @@ impl Model {
         let brain_path = request.brain.as_ref().and_then(|mask| mask.path);
         let mut record = Record::new(&self.folder, &self.device, self.engine, &options, brain_path);
         record.brain_extracted = extracted.is_some();
+        let thresholds = self.thresholds_for(&options);
         let detector = self.detector(options)?;
         let detection = detector.detect(&scan.volume, brain, progress).map_err(case())?;
-        Ok(Findings::new(detection, scan.header().clone(), record, started.elapsed()))
+        let marked = thresholds.map(|thresholds| {
+            mark(thresholds, &detection, (&scan.volume, brain), request.operating_point)
+        });
+        let marked = marked.transpose().map_err(case())?.flatten();
+        let found = (detection, marked);
+        Ok(Findings::new(found, scan.header().clone(), record, started.elapsed()))
     }
+
+    /// Thresholds of the score that these settings give: those of its calibration, if the score is the same.
+    pub fn thresholds_for(&self, options: &DetectOptions) -> Option<&Thresholds> {
+        let config = options.calibrated.as_ref()?;
+        self.calibration.as_ref()?.thresholds_for(config)
+    }
+}
+
+/// Mask, findings and alarm of a detection on a scan and its brain; `None` where the score is not the calibrated one.
+fn mark(
+    thresholds: &Thresholds,
+    found: &Detection,
+    (scan, brain): (&Volume, Option<ArrayView3<'_, u8>>),
+    which: MaskThreshold,
+) -> Result<Option<Marked>, Error> {
+    let (Some(signed), Some(registration)) = (&found.signed, &found.registration) else {
+        return Ok(None);
+    };
+    let nonzero = brain.is_none().then(|| nonzero_mask(scan.data.view()));
+    let Some(brain) = brain.or_else(|| nonzero.as_ref().map(|mask| mask.view())) else {
+        return Ok(None);
+    };
+    let maps = ScoreMaps {
+        score: found.score.view(),
+        signed: signed.view(),
+        brain,
+        grid: &scan.grid,
+        registration,
+    };
+    thresholds.mark(&maps, which).map(Some)
 }

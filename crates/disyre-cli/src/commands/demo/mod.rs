@@ -12,8 +12,8 @@ use disyre::dag::DagConfig;
 use disyre::diffusion::{Device, TrainConfig, UNetConfig};
 use disyre::volume::{Scan, read_mask, resample_mask};
 use disyre::{
-    CaseTruth, DetectionFiles, EvaluateConfig, LoadOptions, Measure, MethodReport, Model,
-    PrepareConfig, RunConfig, SkullPolicy, Training, evaluate,
+    CaseTruth, DetectionFiles, EvaluateConfig, LoadOptions, MaskThreshold, Measure, MethodReport,
+    Model, PrepareConfig, RunConfig, SkullPolicy, Training, evaluate,
 };
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
@@ -104,6 +104,7 @@ fn detect(
     let mapper = ScanMapper {
         model: &model,
         options: model.detect_options(),
+        operating_point: MaskThreshold::default(),
         volume_index: None,
         skull: SkullPolicy::Ignore,
         output: &folders.maps,

@@ -1,0 +1,259 @@
+//! Thresholds from healthy scans, and from copies of them with anomalies.
+
+use std::path::{Path, PathBuf};
+
+use disyre_core::Volume;
+use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_score::conformal::{LossCurve, conformal_threshold, scans_needed};
+use disyre_score::{Averaging, ScoreHistogram};
+use disyre_volume::{Scan, nonzero_mask};
+use rayon::prelude::*;
+
+use super::injected::Injector;
+use super::marked::alarm_score;
+use super::{HealthyThreshold, LesionThreshold, RateThreshold, Thresholds};
+use crate::calibration::HealthyScan;
+use crate::{
+    Calibration, Detection, Detector, Error, HashedFile, Model, Preparation, Prepared, ScoreKind,
+    SkullPolicy,
+};
+
+/// Scans that are read and prepared at once, and whose textures the anomalies of their copies have.
+const AT_ONCE: usize = 4;
+/// Copies of each scan with an anomaly.
+const COPIES: u64 = 2;
+/// A loss above this multiple of its rate counts as that much. A smaller one needs fewer scans, a greater one promises more
+/// of scans that are far off.
+const BOUND: f64 = 10.0;
+
+/// Rates that the healthy threshold keeps, and the least volume of a finding.
+///
+/// ```
+/// use disyre::ThresholdConfig;
+///
+/// let config = ThresholdConfig { false_voxels: 0.01, ..ThresholdConfig::default() };
+/// config.check()?;
+/// assert_eq!(ThresholdConfig::least_scans(), 9);
+/// # Ok::<(), disyre::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ThresholdConfig {
+    /// Greatest expected share of a healthy brain's voxels that are marked, in (0, 1); 0.005.
+    pub false_voxels: f64,
+    /// Greatest expected number of findings of a healthy scan, above 0; 1.
+    pub false_findings: f64,
+    /// Findings below this volume are left out, in mm³, ≥ 0; 100.
+    pub least_volume_mm3: f64,
+}
+
+impl Default for ThresholdConfig {
+    fn default() -> Self {
+        Self { false_voxels: 0.005, false_findings: 1.0, least_volume_mm3: 100.0 }
+    }
+}
+
+impl ThresholdConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field and what it may hold.
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { false_voxels, false_findings, least_volume_mm3 } = *self;
+        let finite = |value: f64| value.is_finite();
+        let rules = [
+            (false_voxels > 0.0 && false_voxels < 1.0, "false_voxels", "above 0 and below 1"),
+            (false_findings > 0.0 && finite(false_findings), "false_findings", "above 0"),
+            (
+                least_volume_mm3 >= 0.0 && finite(least_volume_mm3),
+                "least_volume_mm3",
+                "0 or more mm³",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, expected)) => Err(Error::Setting { field, expected }),
+            None => Ok(()),
+        }
+    }
+
+    /// Number of healthy scans without which no rate can be promised.
+    pub fn least_scans() -> usize {
+        scans_needed(BOUND, 1.0)
+    }
+}
+
+/// Healthy scans and settings of thresholds.
+#[derive(Debug, Clone, Copy)]
+pub struct ThresholdRequest<'a> {
+    /// Healthy scans: neither those of the calibration's maps nor those of the training.
+    pub scans: &'a [PathBuf],
+    /// Rates and the least volume.
+    pub config: ThresholdConfig,
+    /// Treatment of skulls.
+    pub skull: SkullPolicy,
+}
+
+impl Thresholds {
+    /// Scores healthy scans and their copies by a calibration, and chooses the thresholds. `progress` is called with the
+    /// number of scans done so far.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range, [`Error::Case`] naming the first scan that cannot be used,
+    /// [`Error::Score`] if the scans with a good registration are too few for the rates, [`Error::NoAnomaly`] if no copy
+    /// has an anomaly.
+    pub fn fit(
+        model: &Model,
+        calibration: &Calibration,
+        request: &ThresholdRequest<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, Error> {
+        request.config.check()?;
+        let preparation = model.folder().preparation();
+        let options = calibration.detect_options(model.folder().config());
+        let detector = Detector::new(model.restorer(), preparation.clone(), options)?;
+        let detector = detector.with_calibration(calibration)?;
+        let injector = Injector::of(model)?;
+        let mut scores = HealthyScores::default();
+        for (chunk, paths) in request.scans.chunks(AT_ONCE).enumerate() {
+            let read = |path: &PathBuf| {
+                let case = Error::case(&path.display().to_string());
+                ReadScan::read(path, preparation, request.skull).map_err(case)
+            };
+            let scans = paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            let textures: Vec<&Prepared> = scans.iter().map(|scan| &scan.prepared).collect();
+            for (index, scan) in scans.iter().enumerate() {
+                let case = || Error::case(&scan.path.display().to_string());
+                let least_mm3 = request.config.least_volume_mm3;
+                if scores.add(scan, &detector, least_mm3).map_err(case())? {
+                    scores.add_copies(scan, &detector, &injector, &textures).map_err(case())?;
+                }
+                progress(chunk * AT_ONCE + index + 1);
+            }
+        }
+        scores.thresholds(&request.config, &injector)
+    }
+}
+
+/// A healthy scan, read and prepared.
+struct ReadScan {
+    path: PathBuf,
+    file: HashedFile,
+    volume: Volume,
+    /// Brain on the grid of the scan, 1 inside.
+    brain: Array3<u8>,
+    prepared: Prepared,
+}
+
+impl ReadScan {
+    fn read(path: &Path, preparation: &Preparation, skull: SkullPolicy) -> Result<Self, Error> {
+        let volume = Scan::read(path)?.volume;
+        let brain = preparation.brains().brain_of(skull, &volume)?.map(|brain| brain.mask);
+        let prepared = preparation.prepare(&volume, brain.as_ref().map(|mask| mask.view()))?;
+        let brain = brain.unwrap_or_else(|| nonzero_mask(volume.data.view()));
+        let file = HashedFile::of(path)?;
+        Ok(Self { path: path.to_owned(), file, volume, brain, prepared })
+    }
+
+    fn detect(&self, detector: &Detector<'_>, prepared: Prepared) -> Result<Detection, Error> {
+        detector.detect_prepared(prepared, &self.volume, Some(self.brain.view()), &mut |_, _| ())
+    }
+
+    /// Values of a map inside the brain.
+    fn inside<T: Copy>(&self, map: ArrayView3<'_, T>) -> Vec<T> {
+        let mut inside = Vec::new();
+        Zip::from(map).and(&self.brain).for_each(|&value, &brain| {
+            if brain != 0 {
+                inside.push(value);
+            }
+        });
+        inside
+    }
+}
+
+/// Scores of healthy scans, reduced to what thresholds are chosen by.
+#[derive(Default)]
+struct HealthyScores {
+    scans: Vec<HealthyScan>,
+    left_out: Vec<HealthyScan>,
+    shares: Vec<LossCurve>,
+    findings: Vec<LossCurve>,
+    alarm_scores: Vec<f32>,
+    /// Scores of the copies, labelled by their anomalies.
+    copies: ScoreHistogram,
+}
+
+impl HealthyScores {
+    /// Adds a scan; false where its registration is doubtful, so that it is left out.
+    fn add(
+        &mut self,
+        scan: &ReadScan,
+        detector: &Detector<'_>,
+        least_mm3: f64,
+    ) -> Result<bool, Error> {
+        let found = scan.detect(detector, scan.prepared.clone())?;
+        let Some(registration) = found.registration.map(|found| found.verdict) else {
+            return Ok(false);
+        };
+        let healthy = HealthyScan { file: scan.file.clone(), registration };
+        if found.kind != ScoreKind::Calibrated {
+            self.left_out.push(healthy);
+            return Ok(false);
+        }
+        let (score, grid) = (found.score.view(), &scan.volume.grid);
+        let brain = scan.brain.view();
+        self.shares.push(LossCurve::share_of_voxels(&scan.inside(score))?);
+        self.findings.push(LossCurve::findings(score, brain, grid.spacing_mm(), least_mm3)?);
+        self.alarm_scores.push(alarm_score(score, brain, grid.voxel_mm3()));
+        self.scans.push(healthy);
+        Ok(true)
+    }
+
+    /// Adds copies of a scan with an anomaly each.
+    fn add_copies(
+        &mut self,
+        scan: &ReadScan,
+        detector: &Detector<'_>,
+        injector: &Injector,
+        textures: &[&Prepared],
+    ) -> Result<(), Error> {
+        for copy in 0..COPIES {
+            let injected = injector.copy(&scan.prepared, textures, &scan.file.name, copy)?;
+            let Some(injected) = injected else { continue };
+            let brain = Some(scan.brain.view());
+            let anomaly = injected.prepared.to_scan(injected.anomaly, &scan.volume, brain)?;
+            let labels = anomaly.mapv(|share| u8::from(share >= 0.5));
+            let found = scan.detect(detector, injected.prepared)?;
+            if found.kind == ScoreKind::Calibrated {
+                self.copies.add(&scan.inside(found.score.view()), &scan.inside(labels.view()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn thresholds(
+        self,
+        config: &ThresholdConfig,
+        injector: &Injector,
+    ) -> Result<Thresholds, Error> {
+        let keep = |curves: &[LossCurve], rate: f64| -> Result<RateThreshold, Error> {
+            let bound = BOUND * rate;
+            Ok(RateThreshold { threshold: conformal_threshold(curves, bound, rate)?, rate, bound })
+        };
+        let false_voxels = keep(&self.shares, config.false_voxels)?;
+        let false_findings = keep(&self.findings, config.false_findings)?;
+        let threshold = false_voxels.threshold.max(false_findings.threshold);
+        let chosen = self.copies.best_threshold(Averaging::PerVolume).ok_or(Error::NoAnomaly)?;
+        Ok(Thresholds {
+            least_volume_mm3: config.least_volume_mm3,
+            healthy: HealthyThreshold { threshold, false_voxels, false_findings },
+            lesions: LesionThreshold {
+                threshold: chosen.threshold,
+                mean_dice: chosen.averaged_dice,
+                family: injector.family(),
+                copies: self.copies.cases(),
+            },
+            scans: self.scans,
+            left_out: self.left_out,
+            alarm_scores: self.alarm_scores,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! Which healthy scans are for the maps, and which for the thresholds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use disyre_core::Key;
+use disyre_core::rand::RngExt;
+use disyre_volume::ScanName;
+
+/// Healthy scans of a calibration, split by subject.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CalibrationScans {
+    /// For mean and deviation at each place.
+    pub maps: Vec<PathBuf>,
+    /// For thresholds: of other subjects, none of whom trained the network.
+    pub thresholds: Vec<PathBuf>,
+}
+
+/// Splits healthy scans: half of the subjects that did not train the network, rounded down, are for the thresholds, all
+/// others for the maps. Fewer than `least` scans for thresholds are none.
+///
+/// Subjects are ordered by a hash of their names, so that the split depends on the names alone. Both lists keep the order
+/// of the scans.
+///
+/// ```
+/// use disyre::split_scans;
+///
+/// let scans: Vec<_> = (0..8).map(|i| format!("sub-{}_ses-{}_T1w.nii.gz", i / 2, i % 2).into()).collect();
+/// let split = split_scans(&scans, &["sub-3_ses-0_T1w".to_owned()], 1);
+/// assert_eq!((split.thresholds.len(), split.maps.len()), (2, 6)); // one of three subjects, two scans
+/// assert!(split.maps.contains(&scans[6]) && split.maps.contains(&scans[7]));
+/// assert!(split_scans(&scans, &[], 9).thresholds.is_empty());
+/// ```
+pub fn split_scans(scans: &[PathBuf], trained: &[String], least: usize) -> CalibrationScans {
+    let name = |path: &PathBuf| ScanName::of(path);
+    let subject = |path: &PathBuf| name(path).subject().to_owned();
+    let mut subjects: BTreeMap<String, bool> = BTreeMap::new();
+    for scan in scans {
+        *subjects.entry(subject(scan)).or_default() |= trained.contains(&name(scan).to_string());
+    }
+    for scan in trained {
+        let of = ScanName::of(Path::new(scan)).subject().to_owned();
+        subjects.entry(of).and_modify(|trained| *trained = true);
+    }
+    let new = subjects.into_iter().filter(|(_, trained)| !trained);
+    let mut new: Vec<(u64, String)> =
+        new.map(|(name, _)| (Key::new(0).child(name.as_str()).rng().random(), name)).collect();
+    new.sort_unstable();
+    new.truncate(new.len() / 2);
+    let for_thresholds = |scan: &&PathBuf| new.iter().any(|(_, name)| *name == subject(scan));
+    let (thresholds, maps): (Vec<&PathBuf>, Vec<&PathBuf>) = scans.iter().partition(for_thresholds);
+    match thresholds.len() >= least {
+        true => CalibrationScans {
+            maps: maps.into_iter().cloned().collect(),
+            thresholds: thresholds.into_iter().cloned().collect(),
+        },
+        false => CalibrationScans { maps: scans.to_vec(), thresholds: Vec::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_not_split_and_the_order_of_the_scans_does_not_matter() {
+        let name = |i: usize| PathBuf::from(format!("sub-{}_run-{}_T1w.nii.gz", i % 10, i / 10));
+        let scans: Vec<PathBuf> = (0..30).map(name).collect();
+        let split = split_scans(&scans, &[], 1);
+        assert_eq!((split.maps.len(), split.thresholds.len()), (15, 15));
+        let subject = |path: &PathBuf| ScanName::of(path).subject().to_owned();
+        let of_thresholds: Vec<_> = split.thresholds.iter().map(subject).collect();
+        assert!(split.maps.iter().all(|scan| !of_thresholds.contains(&subject(scan))));
+        let reversed: Vec<PathBuf> = scans.iter().rev().cloned().collect();
+        let mut again = split_scans(&reversed, &[], 1).thresholds;
+        again.reverse();
+        assert_eq!(again, split.thresholds);
+        // Which subjects these are does not follow from their order.
+        assert_ne!(split.thresholds[..5], scans[..5]);
+    }
+}
