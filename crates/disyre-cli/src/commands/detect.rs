@@ -113,6 +113,9 @@ impl Detect {
         let scans = self.scans(&masks)?;
         let scans = masks.pair(scans);
         self.check_outputs(&scans)?;
+        if folder.is_embedded() {
+            scans.iter().for_each(|(scan, _)| warn_of_other_contrast(scan));
+        }
         let device = self.device.select()?;
         let model = folder.load(&LoadOptions {
             device,
@@ -186,6 +189,24 @@ impl Detect {
         let mask = |mask: &MaskOfScan| mask.as_ref().ok().cloned().flatten();
         let inputs = scans.iter().flat_map(|(scan, of_scan)| [Some(scan.clone()), mask(of_scan)]);
         ensure_distinct(outputs, &inputs.flatten().collect::<Vec<_>>())
+    }
+}
+
+/// Says so where the name of a scan has another contrast than that of the model within the program, T1.
+fn warn_of_other_contrast(scan: &Path) {
+    /// Endings of names, in small letters, as BIDS and the data sets of gliomas have them.
+    const OTHERS: [&str; 12] = [
+        "flair", "t2", "t2w", "t2star", "t2starw", "t1c", "t1ce", "t1gd", "pd", "pdw", "dwi",
+        "bold",
+    ];
+    let name = ScanName::of(scan);
+    let contrast = name.as_str().rsplit(['_', '-']).next().unwrap_or_default();
+    if OTHERS.contains(&contrast.to_ascii_lowercase().as_str()) {
+        eprintln!(
+            "warning: {}: its name says {contrast}, but the model within this program knows T1-weighted scans without \
+             contrast agent only; give another model (-m)",
+            scan.display()
+        );
     }
 }
 

@@ -45,6 +45,23 @@ fn detection_without_a_model_takes_the_one_within_the_program_and_says_so() {
 
 #[cfg(feature = "weights")]
 #[test]
+fn a_scan_whose_name_has_another_contrast_is_named_in_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, out) = (folder.path().join("sub-1_FLAIR.nii.gz"), folder.path().join("out"));
+    fs::copy(World::get().at("patients/sub-1_T1w.nii.gz"), &scan).unwrap();
+    let cheap = ["--score", "published", "--whole-slices", "--severities", "0.5"];
+    let warning = "sub-1_FLAIR.nii.gz: its name says FLAIR";
+    assert!(detect(&text(&scan), &out, &cheap).err.contains(warning));
+    let own = World::get().path("model");
+    assert!(
+        !detect(&text(&scan), &out, &[&["-m", &own], &cheap[..]].concat()).err.contains(warning)
+    );
+    let t1 = World::get().path("patients/sub-1_T1w.nii.gz");
+    assert!(!detect(&t1, &out, &cheap).err.contains("its name says"));
+}
+
+#[cfg(feature = "weights")]
+#[test]
 fn info_without_a_path_shows_the_model_within_the_program_and_its_card() {
     let facts: serde_json::Value = serde_json::from_str(&succeed(["info", "--json"]).out).unwrap();
     let model = disyre::ModelFolder::embedded().unwrap();
