@@ -112,13 +112,13 @@ pub enum DiffusionError {
     )]
     OtherStart {
         /// The model's `config.json`.
-        path: PathBuf,
+        path: Box<Path>,
         /// The first field that differs.
-        field: String,
+        field: Box<str>,
         /// Its value there.
-        found: String,
+        found: Box<str>,
         /// Its value in the training.
-        expected: String,
+        expected: Box<str>,
     },
     /// A folder already holds a run that was not asked to go on.
     #[error("{} already holds a training run; resume it or choose another folder", dir.display())]

@@ -67,7 +67,8 @@ fn ensure_same_network(
     match first_difference(&compared(&grown), &compared(&ours), &[]) {
         None => Ok(()),
         Some((field, found, expected)) => {
-            Err(DiffusionError::OtherStart { path: path.to_owned(), field, found, expected })
+            let [field, found, expected] = [field, found, expected].map(String::into_boxed_str);
+            Err(DiffusionError::OtherStart { path: path.into(), field, found, expected })
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct Training<'a> {
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
     /// A trained model whose weights (their moving average, if it has one) replace random ones at the start: fine-tuning.
-    /// What it may differ in: [`initial_parameters`](disyre_diffusion::initial_parameters). A training that continues needs it only before its first checkpoint,
+    /// What it may differ in: [`ModelFolder::initial_parameters`]. A training that continues needs it only before its first checkpoint,
     /// and refuses another one.
     pub from: Option<&'a ModelFolder>,
     /// True to continue from the folder's last checkpoint, if it has one.
@@ -104,7 +104,7 @@ pub fn train(
 ) -> Result<TrainReport, Error> {
     let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
     config.check()?;
-    let initial = from.map(|from| from.initial_parameters(&config.model())).transpose()?;
+    let initial = from.map(|from| from.initial_parameters(config)).transpose()?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;

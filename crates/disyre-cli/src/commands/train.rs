@@ -59,6 +59,8 @@ impl Train {
         let from = self.from.as_ref().map(ModelFolder::open).transpose()?;
         let config = self.settings(from.as_ref())?;
         config.check()?;
+        // Found out before the cohort is prepared.
+        from.as_ref().map(|from| from.initial_parameters(&config)).transpose()?;
         if !self.resume && holds_files(&self.output) {
             let alternative = "continue its training with --resume";
             return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });

@@ -212,7 +212,8 @@ fn a_training_starts_from_a_model_with_its_settings_and_names_it() {
 
     let wrong = folder.path().join("wrong");
     let parts = ["config.json cannot start this training", "network.", "start from another model"];
-    let arguments = ["train", "--healthy", &healthy, "-o", &text(&wrong), "--from", &model];
+    // Before any scan is looked for.
+    let arguments = ["train", "--healthy", "nowhere", "-o", &text(&wrong), "--from", &model];
     fail(1, &parts, arguments.into_iter().chain(["--preset", "cpu-2mm"]));
     assert!(!wrong.exists());
 }

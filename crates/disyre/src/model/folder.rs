@@ -153,6 +153,16 @@ impl ModelFolder {
         Ok(Model { folder: self, restorer, calibration, engine, device })
     }
 
+    /// The weights, as those that a training with these settings starts from: see [`Training::from`](crate::Training).
+    ///
+    /// # Errors
+    /// [`Error::Diffusion`] naming the first field in which the networks differ; see
+    /// [`initial_parameters`](disyre_diffusion::initial_parameters) for what may differ.
+    pub fn initial_parameters(&self, config: &RunConfig) -> Result<Parameters, Error> {
+        let path = self.files.path(CONFIG_FILE);
+        Ok(initial_parameters_of(&config.model(), &self.network, self.parameters()?, &path)?)
+    }
+
     /// Number of the network's weights, which are read for that.
     ///
     /// # Errors
@@ -166,12 +176,6 @@ impl ModelFolder {
         let file = self.weights.file_name();
         let (bytes, path) = (self.files.read(file)?, self.files.path(file));
         Ok(Parameters::from_bytes(&self.network.network, &bytes, &path)?)
-    }
-
-    /// The weights as a training of `model` starts from them.
-    pub(crate) fn initial_parameters(&self, model: &ModelConfig) -> Result<Parameters, Error> {
-        let path = self.files.path(CONFIG_FILE);
-        Ok(initial_parameters_of(model, &self.network, self.parameters()?, &path)?)
     }
 
     /// The record of the training, with the step of the last checkpoint; `None` where `run.json` is missing.
