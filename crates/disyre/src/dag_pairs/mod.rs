@@ -317,6 +317,45 @@ mod tests {
     }
 
     #[test]
+    fn no_anomaly_has_its_place_beyond_the_field_of_view() {
+        let scanner = ScannerConfig {
+            crop_probability: 1.0,
+            crop_share: [0.45, 0.45],
+            noise_probability: 0.0,
+            ..ScannerConfig::default()
+        };
+        let pairs =
+            PairConfig { patch: [1, 16, 16], scanner: Some(scanner), ..RunConfig::cpu_2mm().pairs };
+        let mut place = Array3::zeros((3, 20, 24));
+        (0..3).for_each(|z| place[[z, 9, 13]] = 1.0);
+        let source = source_of([3, 20, 24], pairs, Some(place.clone()));
+        let mut changed = 0;
+        for index in 0..40 {
+            let (corrupted, clean, _) = pair(&source, index);
+            assert!(clean.iter().zip(&corrupted).all(|(&a, &b)| a != 0.0 || b == 0.0));
+            if corrupted == clean {
+                continue;
+            }
+            changed += 1;
+            // The cut that was taken, of those that the pair may have drawn.
+            let cut = (0..PATCHES).find_map(|attempt| {
+                let key = patch_key(source.key.child(index), attempt);
+                let (which, cut) = source.draw(key);
+                let mut patch = Array4::zeros((1, 1, 16, 16));
+                cut.cut(source.subjects[which].image.view(), patch.view_mut()).unwrap();
+                let drawn = source.scanner.as_ref().unwrap().draw(key.child("scanner"));
+                drawn.apply(patch.view_mut()).unwrap();
+                (patch == clean).then_some(cut)
+            });
+            let mut centre = Array3::<f32>::zeros((1, 16, 16));
+            cut.unwrap().cut_labels(place.view(), centre.view_mut()).unwrap();
+            let at = centre.indexed_iter().find(|(_, weight)| **weight > 0.0).unwrap().0;
+            assert!(clean[[0, at.0, at.1, at.2]] > 0.0, "{at:?} of pair {index}");
+        }
+        assert!(changed > 20, "{changed} of 40 have an anomaly");
+    }
+
+    #[test]
     fn the_severity_is_what_was_realised() {
         let source = source([3, 20, 24], [1, 16, 16]);
         for index in 0..50 {
