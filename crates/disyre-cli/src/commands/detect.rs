@@ -49,7 +49,7 @@ pub(crate) struct Detect {
     score: Option<ScoreArgument>,
     /// Threshold that marks findings: healthy keeps the rates of false voxels and findings on healthy scans, lesions is the
     /// best on scans with synthetic anomalies
-    #[arg(long, value_name = "POINT", default_value = "lesions")]
+    #[arg(long, value_name = "POINT", default_value = "healthy")]
     operating_point: OperatingPointArgument,
     /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N")]

@@ -1,4 +1,4 @@
-//! [`Marked`]: what a threshold marks in one scan, as a mask and as a table of findings.
+//! [`Marked`]: voxels of one scan from a threshold on, as a mask and as a table of findings.
 
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ use serde::Serialize;
 use super::{MaskThreshold, Thresholds};
 use crate::Error;
 
-/// What a threshold marks in one scan.
+/// Findings of one scan at a threshold, and the alarm of the scan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Marked {
     /// On the grid of the scan: 1 in findings, 0 elsewhere.
     #[serde(skip)]
     pub mask: Array3<u8>,
-    /// Which threshold marked it.
+    /// Kind of the threshold.
     pub operating_point: MaskThreshold,
     /// Voxels with a score of at least this are marked.
     pub threshold: f32,
@@ -30,7 +30,7 @@ pub struct Marked {
     pub findings: Vec<Finding>,
 }
 
-/// How unusual a scan is among healthy ones.
+/// Place of a scan among healthy ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScanAlarm {
     /// Mean of the greatest scores that fill one millilitre.

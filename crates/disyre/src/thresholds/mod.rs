@@ -1,7 +1,7 @@
-//! Thresholds of a calibrated score, and what they mark: a mask, a table of findings, an alarm for the whole scan.
+//! Thresholds of a calibrated score; mask, table of findings and alarm of a scan.
 //!
 //! [`Thresholds::fit`] finds them on healthy scans of which none is behind the healthy maps or trained the network, `split`
-//! says which these are, `injected` makes copies with anomalies, and `marked` applies a threshold to a map.
+//! chooses these, `injected` makes copies with anomalies, and `marked` applies a threshold to a map.
 
 mod fit;
 mod injected;
@@ -87,9 +87,9 @@ pub struct LesionThreshold {
 #[serde(rename_all = "snake_case")]
 pub enum MaskThreshold {
     /// That of healthy scans: few false findings, and perhaps no true ones.
-    Healthy,
-    /// That of synthetic anomalies: the best mask, without a promise for healthy scans.
     #[default]
+    Healthy,
+    /// That of synthetic anomalies: without a promise for healthy scans.
     Lesions,
 }
 

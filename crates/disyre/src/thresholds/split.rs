@@ -1,4 +1,4 @@
-//! Which healthy scans are for the maps, and which for the thresholds.
+//! [`CalibrationScans`]: healthy scans for the maps, and others for the thresholds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
