@@ -9,6 +9,8 @@
 
 mod loss_curve;
 
+use std::cmp::Ordering;
+
 pub use loss_curve::LossCurve;
 
 use crate::ScoreError;
@@ -95,6 +97,7 @@ pub fn scans_needed(bound: f64, rate: f64) -> usize {
 /// # Source
 /// Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), section 2.2.
 pub fn p_value(healthy: &[f32], score: f32) -> f64 {
-    let least_as_great = healthy.iter().filter(|&&other| !(other < score)).count();
+    let less = |other: &f32| other.partial_cmp(&score) == Some(Ordering::Less);
+    let least_as_great = healthy.iter().filter(|other| !less(other)).count();
     (1 + least_as_great) as f64 / (1 + healthy.len()) as f64
 }
