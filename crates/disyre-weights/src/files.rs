@@ -30,6 +30,14 @@ pub const FILES: &[(&str, &[u8])] = &[
         include_bytes!("../model/calibration/residual_mean.nii.gz"),
     ),
     (
+        "calibration/restored-structure_deviation.nii.gz",
+        include_bytes!("../model/calibration/restored-structure_deviation.nii.gz"),
+    ),
+    (
+        "calibration/restored-structure_mean.nii.gz",
+        include_bytes!("../model/calibration/restored-structure_mean.nii.gz"),
+    ),
+    (
         "calibration/structure_deviation.nii.gz",
         include_bytes!("../model/calibration/structure_deviation.nii.gz"),
     ),
