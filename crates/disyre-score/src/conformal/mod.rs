@@ -27,11 +27,11 @@ use crate::ScoreError;
 ///
 /// ```
 /// use disyre_score::conformal::{LossCurve, conformal_threshold};
-/// let greatest = [0.1f32, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+/// let greatest = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
 /// // A scan is lost if any of its voxels is marked: at most one new scan of five shall be.
 /// let curves = greatest.map(|score| LossCurve::share_of_voxels(&[score, 0.0]).map(|curve| curve.exceeds(0.0)));
 /// let curves = curves.into_iter().collect::<Result<Vec<_>, _>>()?;
-/// assert_eq!(conformal_threshold(&curves, 1.0, 0.2)?, 0.8f32.next_up()); // the 8th of 9: ⌈0.8 · (9 + 1)⌉
+/// assert_eq!(conformal_threshold(&curves, 1.0, 0.2)?, 8.0f32.next_up()); // the 8th of 9: ⌈0.8 · (9 + 1)⌉
 /// assert!(conformal_threshold(&curves, 1.0, 0.05).is_err()); // 9 scans cannot promise one of twenty
 /// # Ok::<(), disyre_score::ScoreError>(())
 /// ```
