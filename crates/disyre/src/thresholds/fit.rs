@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
-use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::ndarray::Array3;
 use disyre_score::conformal::{LossCurve, conformal_threshold, scans_needed};
 use disyre_score::{Averaging, ScoreHistogram};
 use disyre_volume::{Scan, nonzero_mask};
 use rayon::prelude::*;
 
 use super::injected::Injector;
-use super::marked::alarm_score;
+use super::marked::{alarm_score, inside_brain};
 use super::{HealthyThreshold, LesionThreshold, RateThreshold, Thresholds};
 use crate::calibration::HealthyScan;
 use crate::{
@@ -156,17 +156,6 @@ impl ReadScan {
     fn detect(&self, detector: &Detector<'_>, prepared: Prepared) -> Result<Detection, Error> {
         detector.detect_prepared(prepared, &self.volume, Some(self.brain.view()), &mut |_, _| ())
     }
-
-    /// Values of a map inside the brain.
-    fn inside<T: Copy>(&self, map: ArrayView3<'_, T>) -> Vec<T> {
-        let mut inside = Vec::new();
-        Zip::from(map).and(&self.brain).for_each(|&value, &brain| {
-            if brain != 0 {
-                inside.push(value);
-            }
-        });
-        inside
-    }
 }
 
 /// Scores of healthy scans, reduced to what thresholds are chosen by.
@@ -200,7 +189,7 @@ impl HealthyScores {
         }
         let (score, grid) = (found.score.view(), &scan.volume.grid);
         let brain = scan.brain.view();
-        self.shares.push(LossCurve::share_of_voxels(&scan.inside(score))?);
+        self.shares.push(LossCurve::share_of_voxels(&inside_brain(score, brain))?);
         self.findings.push(LossCurve::findings(score, brain, grid.spacing_mm(), least_mm3)?);
         self.alarm_scores.push(alarm_score(score, brain, grid.voxel_mm3()));
         self.scans.push(healthy);
@@ -223,7 +212,9 @@ impl HealthyScores {
             let labels = anomaly.mapv(|share| u8::from(share >= 0.5));
             let found = scan.detect(detector, injected.prepared)?;
             if found.kind == ScoreKind::Calibrated {
-                self.copies.add(&scan.inside(found.score.view()), &scan.inside(labels.view()))?;
+                let brain = scan.brain.view();
+                let scores = inside_brain(found.score.view(), brain);
+                self.copies.add(&scores, &inside_brain(labels.view(), brain))?;
             }
         }
         Ok(())

@@ -255,14 +255,19 @@ pub(crate) fn alarm_score(
     brain: ArrayView3<'_, u8>,
     voxel_mm3: f64,
 ) -> f32 {
+    let count = (ALARM_MM3 / voxel_mm3).round() as usize;
+    disyre_score::Reduction::Top(count).reduce(inside_brain(score, brain)).unwrap_or(0.0)
+}
+
+/// Values of a map inside the brain, in the order of the voxels.
+pub(super) fn inside_brain<T: Copy>(map: ArrayView3<'_, T>, brain: ArrayView3<'_, u8>) -> Vec<T> {
     let mut inside = Vec::new();
-    Zip::from(score).and(brain).for_each(|&score, &brain| {
+    Zip::from(map).and(brain).for_each(|&value, &brain| {
         if brain != 0 {
-            inside.push(score);
+            inside.push(value);
         }
     });
-    let count = (ALARM_MM3 / voxel_mm3).round() as usize;
-    disyre_score::Reduction::Top(count).reduce(inside).unwrap_or(0.0)
+    inside
 }
 
 /// Volume of the greatest scores that give an alarm, in mm³.
