@@ -70,7 +70,7 @@ impl CorruptionMap {
         self.scale
     }
 
-    /// What the network has to answer: the channels of the clean images, and one of the scaled map.
+    /// Target of the network: the channels of the clean images, and one of the scaled map.
     pub(crate) fn target(self, corrupted: &ImageBatch, clean: &ImageBatch) -> ImageBatch {
         let [n, c, y, x] = clean.shape;
         let pixels = y * x;

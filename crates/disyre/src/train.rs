@@ -70,8 +70,8 @@ pub struct Training<'a> {
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
     /// A trained model whose weights (their moving average, if it has one) replace random ones at the start: fine-tuning.
-    /// What it may differ in: [`ModelFolder::initial_parameters`]. A training that continues needs it only before its first checkpoint,
-    /// and refuses another one.
+    /// Its network may differ as [`ModelFolder::initial_parameters`] says. A training that continues needs it only before its
+    /// first checkpoint, and refuses another one.
     pub from: Option<&'a ModelFolder>,
     /// True to continue from the folder's last checkpoint, if it has one.
     pub resume: bool,

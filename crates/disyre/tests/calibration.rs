@@ -79,6 +79,13 @@ fn ill(path: &Path, healthy: &Path) -> Array3<u8> {
     ball
 }
 
+/// Contents of the files of a folder, by name.
+fn bytes(folder: &TempDir) -> Vec<Vec<u8>> {
+    let mut files: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    files.iter().map(|file| std::fs::read(file.path()).unwrap()).collect()
+}
+
 #[test]
 fn a_calibrated_model_finds_a_lesion_that_its_network_leaves_alone() {
     let (folder, healthy) = world();
@@ -94,11 +101,6 @@ fn a_calibrated_model_finds_a_lesion_that_its_network_leaves_alone() {
         calibration.save(folder.path()).unwrap();
         folder
     });
-    let bytes = |folder: &TempDir| {
-        let mut files: Vec<_> = folder.path().read_dir().unwrap().flatten().collect();
-        files.sort_by_key(std::fs::DirEntry::file_name);
-        files.iter().map(|file| std::fs::read(file.path()).unwrap()).collect::<Vec<_>>()
-    };
     assert_eq!(bytes(&folders[0]), bytes(&folders[1]));
     calibration.save_in(&path).unwrap();
     let model = Model::load(&path).unwrap();
