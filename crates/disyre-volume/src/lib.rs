@@ -47,8 +47,9 @@ pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
 };
+pub use nifti_file::datatype::VoxelValue;
 pub use nifti_file::info::ScanInfo;
-pub use nifti_file::read::{ReadOptions, Scan, ScanHeader};
+pub use nifti_file::read::{ReadOptions, Scan, ScanHeader, read_values};
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_scan, write_volume};
 pub use orientation::{Orientation, to_ras};
 pub use resample::{Interpolation, resample_mask, resample_to_grid, resample_to_spacing};

@@ -19,6 +19,40 @@ pub(crate) enum Datatype {
     Float64,
 }
 
+/// Precision that voxels are read in: `f32` or `f64`.
+pub trait VoxelValue: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The nearest value of this precision.
+    fn from_f64(value: f64) -> Self;
+    /// False for NaN and infinities.
+    fn is_finite(self) -> bool;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+impl VoxelValue for f32 {
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+}
+
+impl VoxelValue for f64 {
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+}
+
 impl Datatype {
     /// Type with this code of `nifti1.h`.
     pub(crate) fn from_code(path: &Path, code: i16) -> Result<Self, VolumeError> {
@@ -85,23 +119,23 @@ impl Datatype {
         }
     }
 
-    /// Appends the voxels in `bytes` to `voxels`: `slope · stored + inter`, computed in `f64`.
+    /// Appends the voxels in `bytes` to `voxels`: `slope · stored + inter`, computed in `f64` and rounded to `T`.
     #[expect(
         clippy::cast_lossless,
         reason = "one macro for all types; 64-bit integers have no `From`"
     )]
-    pub(crate) fn decode(
+    pub(crate) fn decode<T: VoxelValue>(
         self,
         endian: Endian,
         (slope, inter): (f64, f64),
         bytes: &[u8],
-        voxels: &mut Vec<f32>,
+        voxels: &mut Vec<T>,
     ) {
         macro_rules! extend {
             ($type:ty) => {{
                 const SIZE: usize = size_of::<$type>();
                 let (stored, _) = bytes.as_chunks::<SIZE>();
-                let scale = |value: $type| (slope * value as f64 + inter) as f32;
+                let scale = |value: $type| T::from_f64(slope * value as f64 + inter);
                 match endian {
                     Endian::Little => {
                         voxels.extend(stored.iter().map(|&b| scale(<$type>::from_le_bytes(b))));
@@ -166,7 +200,7 @@ mod tests {
 
     #[test]
     fn stored_numbers_are_scaled_in_either_byte_order() {
-        let mut voxels = Vec::new();
+        let mut voxels = Vec::<f32>::new();
         Datatype::Int16.decode(Endian::Little, (0.5, 1.0), &[0xfe, 0xff, 4, 0], &mut voxels);
         Datatype::Int16.decode(Endian::Big, (0.5, 1.0), &[0xff, 0xfe, 0, 4], &mut voxels);
         assert_eq!(voxels, [0.0, 3.0, 0.0, 3.0]);
@@ -176,7 +210,7 @@ mod tests {
     fn voxels_are_stored_as_they_were_read_and_nothing_leaves_the_range() {
         let bytes = [0xfe, 0xff, 4, 0, 0x34, 0x12, 0, 0x80];
         for endian in [Endian::Little, Endian::Big] {
-            let (mut voxels, mut again) = (Vec::new(), Vec::new());
+            let (mut voxels, mut again) = (Vec::<f32>::new(), Vec::new());
             Datatype::Int16.decode(endian, (0.37, 1.5), &bytes, &mut voxels);
             Datatype::Int16.encode(endian, (0.37, 1.5), voxels.into_iter(), &mut again);
             assert_eq!(again, bytes);

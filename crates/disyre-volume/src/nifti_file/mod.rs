@@ -1,5 +1,6 @@
 //! NIfTI-1 and NIfTI-2 files: their headers, voxels and affines.
 pub(crate) mod datatype;
+pub(crate) mod gzip;
 pub(crate) mod header;
 pub(crate) mod header_affine;
 pub(crate) mod info;

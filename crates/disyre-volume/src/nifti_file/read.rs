@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use disyre_core::ndarray::Array3;
 use disyre_core::{Grid, Volume};
 
-use super::datatype::Datatype;
+use super::datatype::{Datatype, VoxelValue};
 use super::header::{Endian, HeaderFields, Version, parse, recognise};
 use super::header_affine::header_affine;
 use super::stream::VoxelStream;
@@ -103,28 +103,23 @@ impl Scan {
 
     fn from_stream(
         path: &Path,
-        mut stream: VoxelStream,
+        stream: VoxelStream,
         options: &ReadOptions,
     ) -> Result<Self, VolumeError> {
-        let mut header = read_header(path, &mut stream)?;
-        header.volume_index = options.volume_index;
-        let grid = header.grid;
-        let count = grid.len();
-        let (index, volumes) = choose(&header, options.volume_index)?;
-        let bytes = count as u64 * header.datatype.size() as u64;
-        let expected = header.bytes.len() as u128 + u128::from(bytes) * volumes as u128;
-        stream.skip(bytes * index as u64, expected)?;
-        let voxels =
-            stream.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
-        stream.finish(expected)?;
-        let bad = voxels.iter().filter(|value| !value.is_finite()).count();
+        let (header, data) = values_of(path, stream, options)?;
+        Self::new(header, data)
+    }
+
+    /// Joins a header and the voxels that [`read_values`] read with it.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotFinite`]; [`VolumeError::Shape`] for voxels of another shape.
+    pub fn new(header: ScanHeader, data: Array3<f32>) -> Result<Self, VolumeError> {
+        let bad = data.iter().filter(|value| !value.is_finite()).count();
         if bad > 0 {
-            return Err(VolumeError::NotFinite { path: path.to_owned(), count: bad });
+            return Err(VolumeError::NotFinite { path: header.path, count: bad });
         }
-        let data = Array3::from_shape_vec(grid.shape, voxels).map_err(|_| {
-            VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(header.fields.dim) }
-        })?;
-        Ok(Self { volume: Volume::new(data, grid)?, header })
+        Ok(Self { volume: Volume::new(data, header.grid)?, header })
     }
 
     /// The file that was read.
@@ -141,6 +136,52 @@ impl Scan {
     pub fn header(&self) -> &ScanHeader {
         &self.header
     }
+}
+
+/// Reads the header and the voxels of a file as [`Scan::read_with`] does, in `f32` or `f64`, and keeps voxels that are not
+/// finite: the caller decides about those.
+///
+/// ```
+/// use disyre_volume::{Grid, ReadOptions, Volume, read_values, write_volume};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("map.nii");
+/// write_volume(&path, &Volume::zeros(Grid::from_spacing([2, 3, 4], [1.0; 3])))?;
+/// let (header, scores) = read_values::<f64>(&path, &ReadOptions::default())?;
+/// assert_eq!((header.grid().shape, scores[[1, 2, 3]]), ([2, 3, 4], 0.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Shapes and units
+/// `(z, y, x)` in the file's own orientation. `f64` holds every stored number but integers beyond 2⁵³ exactly.
+///
+/// # Errors
+/// Those of [`Scan::read_with`], but for voxels that are not finite.
+pub fn read_values<T: VoxelValue>(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<(ScanHeader, Array3<T>), VolumeError> {
+    let path = path.as_ref();
+    values_of(path, VoxelStream::open(path)?, options)
+}
+
+fn values_of<T: VoxelValue>(
+    path: &Path,
+    mut stream: VoxelStream,
+    options: &ReadOptions,
+) -> Result<(ScanHeader, Array3<T>), VolumeError> {
+    let mut header = read_header(path, &mut stream)?;
+    header.volume_index = options.volume_index;
+    let count = header.grid.len();
+    let (index, volumes) = choose(&header, options.volume_index)?;
+    let bytes = count as u64 * header.datatype.size() as u64;
+    let expected = header.bytes.len() as u128 + u128::from(bytes) * volumes as u128;
+    stream.skip(bytes * index as u64, expected)?;
+    let voxels = stream.voxels(count, header.datatype, header.endian, header.scaling, expected)?;
+    stream.finish(expected)?;
+    let data = Array3::from_shape_vec(header.grid.shape, voxels).map_err(|_| {
+        VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(header.fields.dim) }
+    })?;
+    Ok((header, data))
 }
 
 /// Reads all that comes before the voxels; afterwards the file is known to be long enough.

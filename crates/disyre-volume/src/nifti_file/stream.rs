@@ -3,9 +3,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
-use super::datatype::Datatype;
+use super::datatype::{Datatype, VoxelValue};
+use super::gzip::GzipMembers;
 use super::header::Endian;
 use crate::VolumeError;
 
@@ -42,7 +41,7 @@ impl VoxelStream {
         let fail = |source| VolumeError::Read { path: path.to_owned(), source };
         let compressed = file.fill_buf().map_err(fail)?.starts_with(&[0x1f, 0x8b]);
         let (reader, bound): (Box<dyn Read>, u64) = if compressed {
-            (Box::new(MultiGzDecoder::new(file)), length.saturating_mul(DEFLATE_LIMIT))
+            (Box::new(GzipMembers::new(file)), length.saturating_mul(DEFLATE_LIMIT))
         } else {
             (Box::new(file), length)
         };
@@ -94,14 +93,14 @@ impl VoxelStream {
     }
 
     /// Reads and scales `count` voxels, a piece at a time.
-    pub(crate) fn voxels(
+    pub(crate) fn voxels<T: VoxelValue>(
         &mut self,
         count: usize,
         datatype: Datatype,
         endian: Endian,
         scaling: (f64, f64),
         expected: u128,
-    ) -> Result<Vec<f32>, VolumeError> {
+    ) -> Result<Vec<T>, VolumeError> {
         const PIECE: usize = 1 << 15;
         let mut voxels = Vec::new();
         voxels
@@ -163,7 +162,8 @@ mod tests {
         for bytes in [vec![1, 2, 3], compressed(&[1, 2, 3])] {
             let mut stream = opened(&bytes);
             stream.skip(2, 3).unwrap();
-            let voxels = stream.voxels(1, Datatype::Uint8, Endian::Little, (2.0, 1.0), 3).unwrap();
+            let voxels: Vec<f32> =
+                stream.voxels(1, Datatype::Uint8, Endian::Little, (2.0, 1.0), 3).unwrap();
             assert_eq!(voxels, [7.0]);
             stream.finish(3).unwrap();
         }
