@@ -49,5 +49,5 @@ pub const WEIGHTS: &[u8] = include_bytes!("../weights/brain.safetensors");
 /// SHA-256 of [`WEIGHTS`], in hexadecimal.
 #[cfg(feature = "weights")]
 pub fn embedded_sha256() -> String {
-    disyre_diffusion::sha256_of(WEIGHTS)
+    disyre_core::sha256_of_bytes(WEIGHTS)
 }

@@ -22,8 +22,8 @@
 //!
 //! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`], [`Components`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
 //!
-//! Feature `files` adds `write_whole`, which writes a file whole or not at all. This crate reads no files and holds no
-//! model.
+//! Feature `files` adds `write_whole`, which writes a file whole or not at all; `hashes` adds SHA-256 of bytes and files.
+//! This crate reads no scan and holds no model.
 #![forbid(unsafe_code)]
 
 mod components;
@@ -32,6 +32,8 @@ mod key;
 mod pair_source;
 mod restorer;
 mod severity;
+#[cfg(feature = "hashes")]
+mod sha256;
 mod shape;
 mod tissue_model;
 #[cfg(feature = "files")]
@@ -43,6 +45,8 @@ pub use key::{Key, KeyPart, KeyRng};
 pub use pair_source::{PairError, PairSource};
 pub use restorer::{Distance, EnsembleSums, RestoreError, Restorer};
 pub use severity::{Severity, SeverityError};
+#[cfg(feature = "hashes")]
+pub use sha256::{sha256_of_bytes, sha256_of_file};
 pub use shape::{ShapeError, ensure_finite, ensure_same_shape, unravel};
 pub use tissue_model::TissueModel;
 #[cfg(feature = "files")]

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use disyre_core::ndarray::ArrayD;
-use disyre_core::write_whole;
+use disyre_core::{sha256_of_file, write_whole};
 use half::f16;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::DiffusionError;
 use crate::parameters::array;
@@ -21,28 +20,7 @@ use crate::parameters::array;
 /// # Errors
 /// [`DiffusionError::File`] if it cannot be read.
 pub fn weights_sha256(path: &Path) -> Result<String, DiffusionError> {
-    let mut file = File::open(path).map_err(DiffusionError::file(path))?;
-    let mut hasher = Sha256::new();
-    io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DiffusionError::file(path))?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// SHA-256 of bytes, in hexadecimal, such as of weights that are part of the program.
-pub fn sha256_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    sha256_of_file(path).map_err(DiffusionError::file(path))
 }
 
 /// An array about to be written.

@@ -64,7 +64,7 @@ pub use device::{Device, DeviceRequest};
 pub use disyre_kernels::{Compute, ConvKind, Convolution, Extent, Isa, Precision};
 pub use engine::Engine;
 pub use error::DiffusionError;
-pub use files::{sha256_of, weights_sha256};
+pub use files::weights_sha256;
 pub use initial::{initial_parameters, initial_parameters_of};
 pub use model::{CONFIG_FILE, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE};
 pub use network::{PassCost, UNetConfig};

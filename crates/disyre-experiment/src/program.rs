@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use disyre::diffusion::sha256_of;
+use disyre::volume::sha256_of_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
@@ -27,7 +27,7 @@ impl Program {
     pub fn current(device: impl Into<String>) -> Result<Self, ExperimentError> {
         let path = executable()?;
         let bytes = std::fs::read(&path).map_err(ExperimentError::io("read", &path))?;
-        Ok(Self { sha256: sha256_of(&bytes), device: device.into() })
+        Ok(Self { sha256: sha256_of_bytes(&bytes), device: device.into() })
     }
 
     /// In place of the program that made a result before programs were recorded.

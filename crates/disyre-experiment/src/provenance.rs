@@ -1,6 +1,6 @@
 //! [`Provenance`]: all that the measures of a run depend on, as hashes of settings and files.
 
-use disyre::diffusion::sha256_of;
+use disyre::volume::sha256_of_bytes;
 use disyre::{DetectConfig, HashedFile, HashedFolder, ModelFolder, RunConfig, TissueKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -130,7 +130,12 @@ fn beside(config: &RunConfig) -> Result<Vec<FilesBeside>, ExperimentError> {
         ("segmentations", segmentations.filter(|_| config.tissue.model == TissueKind::LabelMaps)),
     ];
     let given = folders.into_iter().filter_map(|(name, folder)| Some((name, folder?)));
-    given.map(|(name, folder)| Ok((name, HashedFolder::of(folder)?.sources))).collect()
+    given
+        .map(|(name, folder)| {
+            let hashed = HashedFolder::of(folder).map_err(disyre::Error::from)?;
+            Ok((name, hashed.sources))
+        })
+        .collect()
 }
 
 /// All files of all test cases.
@@ -154,5 +159,5 @@ fn hash_of_model(model: &ModelFolder) -> Result<String, ExperimentError> {
 }
 
 fn hash(value: &serde_json::Value) -> String {
-    sha256_of(value.to_string().as_bytes())
+    sha256_of_bytes(value.to_string().as_bytes())
 }

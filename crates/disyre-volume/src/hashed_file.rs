@@ -1,10 +1,9 @@
 //! Files by name and hash: recipes and tables record them, replays find them again.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use disyre_core::sha256_of_bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{ScanName, VolumeError, path_text};
 
@@ -80,34 +79,21 @@ impl HashedFile {
     }
 }
 
-/// SHA-256 of bytes, hexadecimal.
-///
-/// ```
-/// // From the standard (FIPS 180-2, appendix B.1).
-/// let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-/// assert_eq!(disyre_volume::sha256_of_bytes(b"abc"), abc);
-/// ```
-pub fn sha256_of_bytes(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// SHA-256 of a file, hexadecimal.
 ///
 /// # Errors
 /// [`VolumeError::Read`] naming the file.
 pub fn sha256_of_file(path: &Path) -> Result<String, VolumeError> {
     let failed = |source| VolumeError::Read { path: path.to_owned(), source };
-    Ok(sha256_of_bytes(&fs::read(path).map_err(failed)?))
+    disyre_core::sha256_of_file(path).map_err(failed)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::fs;
 
-    /// SHA-256 of "abc", from the standard (FIPS 180-2, appendix B.1).
-    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    fn write(folder: &Path, name: &str, contents: &str) -> PathBuf {
+    pub(crate) fn write(folder: &Path, name: &str, contents: &str) -> PathBuf {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, contents).unwrap();
@@ -118,7 +104,7 @@ mod tests {
     fn a_file_is_named_without_extensions_and_hashed() {
         let folder = tempfile::tempdir().unwrap();
         let file = HashedFile::of(&write(folder.path(), "sub-01_T1w.nii.gz", "abc")).unwrap();
-        assert_eq!(file, HashedFile { name: "sub-01_T1w".into(), sha256: OF_ABC.into() });
+        assert_eq!(file, HashedFile { name: "sub-01_T1w".into(), sha256: sha256_of_bytes(b"abc") });
         let missing = HashedFile::of(&folder.path().join("none.nii"));
         assert!(matches!(missing, Err(VolumeError::Read { .. })));
     }
@@ -128,7 +114,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = write(folder.path(), "stroke/left/a.nii", "abc");
         let file = HashedFile::below(folder.path(), &path).unwrap();
-        assert_eq!(file, HashedFile { name: "stroke/left/a".into(), sha256: OF_ABC.into() });
+        assert_eq!(
+            file,
+            HashedFile { name: "stroke/left/a".into(), sha256: sha256_of_bytes(b"abc") }
+        );
     }
 
     #[test]
@@ -144,7 +133,7 @@ mod tests {
         let Err(VolumeError::ChangedFile { path, expected, got }) = changed else {
             panic!("the file has changed")
         };
-        assert_eq!((path, expected.as_str()), (files[1].clone(), OF_ABC));
-        assert_ne!(got, OF_ABC);
+        assert_eq!((path, expected.as_str()), (files[1].clone(), file.sha256.as_str()));
+        assert_eq!(got, sha256_of_bytes(b"abd"));
     }
 }

@@ -32,6 +32,8 @@ mod brain_mask;
 mod error;
 #[cfg(feature = "hashes")]
 mod hashed_file;
+#[cfg(feature = "hashes")]
+mod hashed_folder;
 mod intensity;
 mod names;
 mod nifti_file;
@@ -43,6 +45,8 @@ pub use brain_mask::{ensure_mask_fits, nonzero_mask, read_mask, read_on_grid};
 pub use error::{AffineSource, VolumeError};
 #[cfg(feature = "hashes")]
 pub use hashed_file::{HashedFile, sha256_of_bytes, sha256_of_file};
+#[cfg(feature = "hashes")]
+pub use hashed_folder::HashedFolder;
 pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,

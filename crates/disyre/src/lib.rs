@@ -61,7 +61,7 @@ mod detector;
 mod error;
 mod evaluate;
 mod findings;
-mod hashed_folder;
+mod initial_weights;
 mod location_map;
 mod map_blender;
 mod model;
@@ -93,7 +93,7 @@ pub use detect_options::DetectOptions;
 pub use detector::{Detection, Detector, ScoreKind};
 pub use disyre_dag::Family;
 pub use disyre_diffusion::{Batch, BatchQueue, Batches};
-pub use disyre_volume::HashedFile;
+pub use disyre_volume::{HashedFile, HashedFolder};
 pub use error::Error;
 pub use evaluate::{
     CaseFacts, CaseReport, CaseTruth, Comparison, Estimate, EvaluateConfig, EvaluationReport,
@@ -102,7 +102,7 @@ pub use evaluate::{
     evaluate, intensity_maps, measure_by_protocol,
 };
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
-pub use hashed_folder::HashedFolder;
+pub use initial_weights::{InitialModel, InitialWeights};
 pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
 pub use prepare::{
@@ -119,4 +119,4 @@ pub use thresholds::{
     RateThreshold, ScanAlarm, Side, ThresholdConfig, ThresholdRequest, Thresholds, split_scans,
 };
 pub use tissues::{Tissues, fit_tissue};
-pub use train::{InitialModel, TrainReport, Training, train};
+pub use train::{TrainReport, Training, train};

@@ -10,7 +10,9 @@ use disyre_diffusion::{
 use serde::{Deserialize, Serialize};
 
 use crate::write_files::write_bytes;
-use crate::{Cohort, DagPairs, Error, ModelFolder, Preparation, RunConfig, Subject, Tissues};
+use crate::{
+    Cohort, DagPairs, Error, InitialModel, InitialWeights, Preparation, RunConfig, Subject, Tissues,
+};
 
 /// Name of the settings in a model's folder.
 pub(crate) const SETTINGS_FILE: &str = "run.toml";
@@ -43,23 +45,6 @@ pub struct TrainReport {
     pub from: Option<InitialModel>,
 }
 
-/// A model whose weights a training started from, by name and hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InitialModel {
-    /// Name of its folder.
-    pub name: String,
-    /// SHA-256 of the file of its weights, hexadecimal.
-    pub weights_sha256: String,
-}
-
-impl InitialModel {
-    fn of(model: &ModelFolder) -> Self {
-        let path = model.path().canonicalize().unwrap_or_else(|_| model.path().to_owned());
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self { name, weights_sha256: model.weights_sha256().to_owned() }
-    }
-}
-
 /// A training: cohort, settings and folder.
 #[derive(Debug, Clone)]
 pub struct Training<'a> {
@@ -69,10 +54,10 @@ pub struct Training<'a> {
     pub config: &'a RunConfig,
     /// Folder of the model; made if it is not there.
     pub folder: &'a Path,
-    /// A trained model whose weights (their moving average, if it has one) replace random ones at the start: fine-tuning.
-    /// Its network may differ as [`ModelFolder::initial_parameters`] says. A training that continues needs it only before its
-    /// first checkpoint, and refuses another one.
-    pub from: Option<&'a ModelFolder>,
+    /// Weights of a trained model (their moving average, if it has one) that replace random ones at the start: fine-tuning.
+    /// [`ModelFolder::initial_weights`](crate::ModelFolder::initial_weights) reads them. A training that continues needs
+    /// them only before its first checkpoint, and refuses others.
+    pub from: Option<&'a InitialWeights>,
     /// True to continue from the folder's last checkpoint, if it has one.
     pub resume: bool,
     /// Set to true from another thread, it ends the training after the current step with a checkpoint.
@@ -104,7 +89,6 @@ pub fn train(
 ) -> Result<TrainReport, Error> {
     let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
     config.check()?;
-    let initial = from.map(|from| from.initial_parameters(config)).transpose()?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
@@ -120,7 +104,7 @@ pub fn train(
         pairs: &pairs,
         validation: &validation,
         dir: folder,
-        initial: initial.as_ref(),
+        initial: from.map(|from| &from.parameters),
         resume,
         stop,
         device: device.clone(),
@@ -195,7 +179,7 @@ impl TrainReport {
             steps: 0,
             finished: false,
             errors: None,
-            from: from.map(InitialModel::of),
+            from: from.map(|from| from.model.clone()),
         }
     }
 

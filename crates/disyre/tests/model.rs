@@ -187,7 +187,8 @@ fn a_model_that_starts_from_another_gains_a_corruption_map_and_restores_alike() 
     // A rate of 0 leaves the weights as they were.
     config.train.learning_rate = 0.0;
     let grown = world.path().join("grown");
-    let training = Training { from: Some(&first), ..Training::new(&cohort, &config, &grown) };
+    let initial = first.initial_weights(&config).unwrap();
+    let training = Training { from: Some(&initial), ..Training::new(&cohort, &config, &grown) };
     let report = disyre::train(&training, &mut |_| ()).unwrap();
     let from = report.from.clone().unwrap();
     assert_eq!(
@@ -214,24 +215,26 @@ fn a_training_that_continues_keeps_the_model_that_it_started_from() {
     let (world, cohort, config) = (world(), cohort(), config());
     let first = ModelFolder::open(world.path().join("model")).unwrap();
     let path = world.path().join("second");
-    let training = Training { from: Some(&first), ..Training::new(&cohort, &config, &path) };
+    let initial = first.initial_weights(&config).unwrap();
+    let training = Training { from: Some(&initial), ..Training::new(&cohort, &config, &path) };
     let report = disyre::train(&training, &mut |_| ()).unwrap();
     let second = ModelFolder::open(&path).unwrap();
     let resume =
         |from| disyre::train(&Training { from, resume: true, ..training.clone() }, &mut |_| ());
     assert_eq!(resume(None).unwrap().from, report.from);
-    assert_eq!(resume(Some(&first)).unwrap().from, report.from);
+    assert_eq!(resume(Some(&initial)).unwrap().from, report.from);
     // Weights of another model, and none where there is no checkpoint yet.
     let refused = |from| {
         let error = resume(from).unwrap_err();
         let expected = "the weights that it starts from (--from)";
         assert!(matches!(&error, Error::Resume { field, .. } if field == expected), "{error}");
     };
-    refused(Some(&second));
+    let other = second.initial_weights(&config).unwrap();
+    refused(Some(&other));
     for file in ["training.safetensors", "model.safetensors", "ema.safetensors"] {
         fs::remove_file(path.join(file)).unwrap();
     }
     refused(None);
-    resume(Some(&first)).unwrap();
+    resume(Some(&initial)).unwrap();
     assert_eq!(ModelFolder::open(&path).unwrap().weights_sha256(), second.weights_sha256());
 }

@@ -79,7 +79,7 @@ impl Calibrate {
         config.check()?;
         self.threshold_config().check()?;
         let healthy = self.scans(&folder)?;
-        let trained = folder.report()?.map(|report| report.training).unwrap_or_default();
+        let trained = folder.trained()?;
         let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
         let device = self.device.select()?;
         let engine = self.precision.engine();
@@ -173,7 +173,7 @@ impl Calibrate {
         let mut scans: Vec<PathBuf> =
             self.healthy.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat();
         if self.held_out {
-            let trained = model.report()?.map(|report| report.training).unwrap_or_default();
+            let trained = model.trained()?;
             scans.retain(|scan| !trained.contains(&name_of(scan)));
         }
         match scans.is_empty() {

@@ -59,8 +59,8 @@ impl Train {
         let from = self.from.as_ref().map(ModelFolder::open).transpose()?;
         let config = self.settings(from.as_ref())?;
         config.check()?;
-        // Found out before the cohort is prepared.
-        from.as_ref().map(|from| from.initial_parameters(&config)).transpose()?;
+        // A network that does not fit is found out before the cohort is prepared.
+        let initial = from.as_ref().map(|from| from.initial_weights(&config)).transpose()?;
         if !self.resume && holds_files(&self.output) {
             let alternative = "continue its training with --resume";
             return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
@@ -71,7 +71,7 @@ impl Train {
             cohort: &cohort,
             config: &config,
             folder: &self.output,
-            from: from.as_ref(),
+            from: initial.as_ref(),
             resume: self.resume,
             stop: Some(interrupt::flag()?),
             device,

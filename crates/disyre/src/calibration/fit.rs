@@ -79,8 +79,7 @@ impl Calibration {
         if scans.len() < 2 {
             return Err(HealthyFolder::Calibration.too_few(scans.len(), &left_out));
         }
-        let report = model.folder().report()?;
-        let of_training = report.map(|report| report.training).unwrap_or_default();
+        let of_training = model.folder().trained()?;
         let names = scans.iter().map(|scan| scan.file.name.clone());
         let HealthyStatistics { count, mean, maps } = sums.finish()?;
         Ok(Self {

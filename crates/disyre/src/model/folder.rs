@@ -6,8 +6,8 @@ use std::path::Path;
 
 use disyre_diffusion::{
     CONFIG_FILE, ColdRestorer, ModelConfig, Parameters, TRAINING_FILE, Weights,
-    initial_parameters_of, sha256_of,
 };
+use disyre_volume::sha256_of_bytes;
 use serde_json::Value;
 
 use super::{LoadOptions, Model};
@@ -76,7 +76,7 @@ impl ModelFolder {
         let preparation = load_preparation(&files, &config)?;
         let network = ModelConfig::from_bytes(&files.read(CONFIG_FILE)?, &files.path(CONFIG_FILE))?;
         ensure_agree(files.folder(), &config, &network)?;
-        let weights_sha256 = sha256_of(&files.read(weights.file_name())?);
+        let weights_sha256 = sha256_of_bytes(&files.read(weights.file_name())?);
         Ok(Self { files, config, preparation, network, weights, weights_sha256 })
     }
 
@@ -151,16 +151,6 @@ impl ModelFolder {
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
         let calibration = if options.uncalibrated { None } else { self.calibration()? };
         Ok(Model { folder: self, restorer, calibration, engine, device })
-    }
-
-    /// The weights, as those that a training with these settings starts from: see [`Training::from`](crate::Training).
-    ///
-    /// # Errors
-    /// [`Error::Diffusion`] naming the first field in which the networks differ; see
-    /// [`initial_parameters`](disyre_diffusion::initial_parameters) for what may differ.
-    pub fn initial_parameters(&self, config: &RunConfig) -> Result<Parameters, Error> {
-        let path = self.files.path(CONFIG_FILE);
-        Ok(initial_parameters_of(&config.model(), &self.network, self.parameters()?, &path)?)
     }
 
     /// Number of the network's weights, which are read for that.

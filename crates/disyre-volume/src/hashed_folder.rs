@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{HashedFile, VolumeError, find_scans, find_scans_below};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{HashedFile, VolumeError, find_scans, find_scans_below};
 
 /// Files of a folder other than that of the scans: masks that shapes come from, segmentations, or location maps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,34 +22,40 @@ impl HashedFolder {
     /// Names and hashes all NIfTI files of a folder and its subfolders; the latter stand before a name, with slashes.
     ///
     /// # Errors
-    /// [`Error::Volume`] for a folder without any, or naming a file.
-    pub fn of(folder: &Path) -> Result<Self, Error> {
+    /// [`VolumeError`] for a folder without any, or naming a file.
+    pub fn of(folder: &Path) -> Result<Self, VolumeError> {
         let files = find_scans_below(folder)?;
         let sources = files.par_iter().map(|path| HashedFile::below(folder, path));
         Ok(Self { folder: folder.to_owned(), sources: sources.collect::<Result<_, _>>()? })
     }
 
     /// The only file, as it was.
-    pub(crate) fn only(&self) -> Result<PathBuf, Error> {
+    ///
+    /// # Errors
+    /// [`VolumeError::MissingFile`], [`VolumeError::ChangedFile`], and those of listing and reading.
+    pub fn only(&self) -> Result<PathBuf, VolumeError> {
         let files = find_scans(&self.folder)?;
         let missing = || VolumeError::MissingFile {
             name: "(the file of the scan)".into(),
             folder: self.folder.clone(),
         };
-        Ok(self.sources.first().ok_or_else(missing)?.find(&self.folder, &files)?)
+        self.sources.first().ok_or_else(missing)?.find(&self.folder, &files)
     }
 
     /// Checks that the folder holds these files and no others.
-    pub(crate) fn ensure_unchanged(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`only`](Self::only), naming the first file that differs.
+    pub fn ensure_unchanged(&self) -> Result<(), VolumeError> {
         let now = Self::of(&self.folder)?;
         let both = self.sources.iter().zip(&now.sources);
         if let Some((then, now)) = both.clone().find(|(then, now)| then != now) {
             let (path, expected) = (self.folder.join(&now.name), then.sha256.clone());
             let got = now.sha256.clone();
-            return Err(VolumeError::ChangedFile { path, expected, got }.into());
+            return Err(VolumeError::ChangedFile { path, expected, got });
         }
         match self.sources.get(both.len()).or(now.sources.get(both.len())) {
-            Some(odd) => Err(odd.missing_in(&self.folder).into()),
+            Some(odd) => Err(odd.missing_in(&self.folder)),
             None => Ok(()),
         }
     }
@@ -59,17 +64,9 @@ impl HashedFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashed_file::tests::write;
+    use crate::sha256_of_bytes;
     use std::fs;
-
-    /// SHA-256 of "abc", from the standard (FIPS 180-2, appendix B.1).
-    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    fn write(folder: &Path, name: &str, contents: &str) -> PathBuf {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, contents).unwrap();
-        path
-    }
 
     #[test]
     fn files_of_a_folder_carry_their_subfolders_in_their_names() {
@@ -80,7 +77,7 @@ mod tests {
         let all = HashedFolder::of(folder.path()).unwrap();
         let names: Vec<&str> = all.sources.iter().map(|source| source.name.as_str()).collect();
         assert_eq!(names, ["b", "stroke/left/a"]);
-        assert!(all.sources.iter().all(|source| source.sha256 == OF_ABC));
+        assert!(all.sources.iter().all(|source| source.sha256 == sha256_of_bytes(b"abc")));
     }
 
     #[test]
@@ -92,19 +89,15 @@ mod tests {
         assert_eq!(then.only().unwrap(), first);
         let second = write(folder.path(), "b.nii", "abc");
         let more = then.ensure_unchanged();
-        assert!(
-            matches!(more, Err(Error::Volume(VolumeError::MissingFile { name, .. })) if name == "b")
-        );
+        assert!(matches!(more, Err(VolumeError::MissingFile { name, .. }) if name == "b"));
         let both = HashedFolder::of(folder.path()).unwrap();
         fs::remove_file(second).unwrap();
         let less = both.ensure_unchanged();
-        assert!(
-            matches!(less, Err(Error::Volume(VolumeError::MissingFile { name, .. })) if name == "b")
-        );
+        assert!(matches!(less, Err(VolumeError::MissingFile { name, .. }) if name == "b"));
         write(folder.path(), "a.nii", "other");
         let changed = then.ensure_unchanged();
         assert!(
-            matches!(changed, Err(Error::Volume(VolumeError::ChangedFile { expected, .. })) if expected == OF_ABC)
+            matches!(changed, Err(VolumeError::ChangedFile { expected, .. }) if expected == sha256_of_bytes(b"abc"))
         );
     }
 }
