@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use disyre_core::{Affine, ShapeError};
 use serde::Serialize;
 
-use crate::SidecarKind;
+use crate::nifti_file::header_affine::PLAUSIBLE_MM;
+use crate::{LengthUnit, MemoryExcess, SidecarKind};
 
 /// Errors of reading, writing and transforming volumes.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +91,14 @@ pub enum VolumeError {
         held: u64,
     },
     /// The volume does not fit into memory.
-    #[error("{} announces {voxels} voxels, more than there is memory for", path.display())]
+    #[error("{} announces {voxels} voxels: reading them takes {excess}; free some or raise the bound", path.display())]
     Memory {
         /// The file.
         path: PathBuf,
         /// Voxels of one volume.
         voxels: usize,
+        /// The forecast and what is left.
+        excess: MemoryExcess,
     },
     /// Intensity scaling of the header that cannot be applied.
     #[error("{} has scl_slope {slope} with scl_inter {inter}; set scl_inter to a finite value", path.display())]
@@ -116,6 +119,22 @@ pub enum VolumeError {
         form: AffineSource,
         /// The fault.
         problem: &'static str,
+    },
+    /// Voxels that no scan of a head has.
+    #[error(
+        "{} has voxels of {} mm (x, y, z), expected sides of {} to {} mm: its header says {}, in {unit}; correct \
+         xyzt_units, or pixdim and the affine",
+        path.display(), sides(sides_mm), PLAUSIBLE_MM.start(), PLAUSIBLE_MM.end(), sides(stored)
+    )]
+    VoxelSize {
+        /// The file.
+        path: PathBuf,
+        /// Sides in millimetres, x first.
+        sides_mm: [f64; 3],
+        /// The same numbers as the header has them.
+        stored: [f64; 3],
+        /// The header's unit.
+        unit: LengthUnit,
     },
     /// A series where one volume is needed.
     #[error("{} holds {count} volumes; choose one with --volume-index 0 to {}", path.display(), count - 1)]
@@ -293,10 +312,26 @@ pub enum VolumeError {
         affine: Box<Affine>,
     },
     /// A grid beyond memory.
-    #[error("a grid of {shape:?} (z, y, x) voxels is too large; choose a coarser spacing")]
+    #[error(
+        "a grid of {shape:?} voxels of {} mm (z, y, x) takes {excess}; choose a coarser spacing, correct the voxel sizes of \
+         the input, or raise the bound",
+        sides(spacing_mm)
+    )]
     GridTooLarge {
         /// Its shape, saturated.
         shape: [usize; 3],
+        /// Its spacing.
+        spacing_mm: [f64; 3],
+        /// The forecast and what is left.
+        excess: MemoryExcess,
+    },
+    /// A forecast beyond the memory that is left.
+    #[error("{purpose} takes {excess}; free some or raise the bound")]
+    MemoryFor {
+        /// The computation.
+        purpose: &'static str,
+        /// The forecast and what is left.
+        excess: MemoryExcess,
     },
     /// Arrays that do not fit each other, or values that are not finite.
     #[error(transparent)]
@@ -323,6 +358,12 @@ impl fmt::Display for AffineSource {
             Self::Pixdim => "pixdim",
         })
     }
+}
+
+/// Three lengths with four digits each.
+fn sides(lengths: &[f64; 3]) -> String {
+    let short = |length: &f64| format!("{}", format!("{length:.3e}").parse().unwrap_or(*length));
+    lengths.iter().map(short).collect::<Vec<_>>().join(" × ")
 }
 
 fn list(paths: &[PathBuf]) -> String {

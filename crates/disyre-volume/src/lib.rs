@@ -35,6 +35,7 @@ mod hashed_file;
 #[cfg(feature = "hashes")]
 mod hashed_folder;
 mod intensity;
+mod memory;
 mod names;
 mod nifti_file;
 mod orientation;
@@ -48,15 +49,19 @@ pub use hashed_file::{HashedFile, sha256_of_bytes, sha256_of_file};
 #[cfg(feature = "hashes")]
 pub use hashed_folder::HashedFolder;
 pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
+pub use memory::{MemoryBound, MemoryExcess, MemoryLeft};
 pub use names::{
     Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
 };
 pub use nifti_file::datatype::VoxelValue;
+pub use nifti_file::header_affine::LengthUnit;
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader, read_values};
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_scan, write_volume};
 pub use orientation::{Orientation, to_ras};
-pub use resample::{Interpolation, resample_mask, resample_to_grid, resample_to_spacing};
+pub use resample::{
+    Interpolation, Resampler, grid_at_spacing, resample_mask, resample_to_grid, resample_to_spacing,
+};
 pub use voxel_box::{VoxelBox, crop, foreground_box};
 
 pub use disyre_core::{Grid, Volume};

@@ -4,6 +4,7 @@ use std::fmt;
 use disyre_core::ndarray::{Array3, ArrayView3, Axis};
 use disyre_core::{Affine, Grid, Volume};
 
+use crate::VoxelBox;
 use crate::affine::rescaled;
 
 /// Permutation and flips that bring a volume's axes closest to RAS+.
@@ -49,13 +50,37 @@ impl Orientation {
     /// # Shapes and units
     /// Input `(z, y, x)` of the native grid, output `(z, y, x)` with x to the right, y forwards, z upwards.
     pub fn to_ras<T: Clone>(self, native: ArrayView3<'_, T>) -> Array3<T> {
+        self.ras_view(native).as_standard_layout().into_owned()
+    }
+
+    /// Native voxels in RAS+ order, not copied.
+    ///
+    /// # Shapes and units
+    /// As [`Orientation::to_ras`].
+    pub fn ras_view<T>(self, native: ArrayView3<'_, T>) -> ArrayView3<'_, T> {
         // World axis w is array axis 2 - w.
         let axes = [2, 1, 0].map(|world: usize| 2 - self.source[world]);
         let mut view = native.permuted_axes(axes);
         for world in (0..3).filter(|&world| self.flipped[world]) {
             view.invert_axis(Axis(2 - world));
         }
-        view.as_standard_layout().into_owned()
+        view
+    }
+
+    /// The box of native voxels that a box of [`ras_view`](Self::ras_view) shows.
+    ///
+    /// # Shapes and units
+    /// `native` is the native shape `(z, y, x)`.
+    pub fn native_box(self, ras: VoxelBox, native: [usize; 3]) -> VoxelBox {
+        let mut region = VoxelBox { start: [0; 3], end: [0; 3] };
+        for world in 0..3 {
+            let axis = 2 - self.source[world];
+            let (start, end) = (ras.start[2 - world], ras.end[2 - world]);
+            let mirrored = (native[axis] - end, native[axis] - start);
+            (region.start[axis], region.end[axis]) =
+                if self.flipped[world] { mirrored } else { (start, end) };
+        }
+        region
     }
 
     /// Copies RAS+ voxels back to the native order: the inverse of [`Orientation::to_ras`].
@@ -74,7 +99,8 @@ impl Orientation {
         view.permuted_axes(axes).as_standard_layout().into_owned()
     }
 
-    fn grid(self, native: &Grid) -> Grid {
+    /// The grid of [`ras_view`](Self::ras_view): every voxel keeps its position in the world.
+    pub fn ras_grid(self, native: &Grid) -> Grid {
         let mut start = [0.0; 3];
         let mut step = [1.0; 3];
         for (world, &axis) in self.source.iter().enumerate() {
@@ -113,7 +139,10 @@ impl fmt::Display for Orientation {
 /// [`Orientation::from_ras`] is the inverse.
 pub fn to_ras(volume: &Volume) -> Volume {
     let orientation = Orientation::of(&volume.grid.affine);
-    Volume { data: orientation.to_ras(volume.data.view()), grid: orientation.grid(&volume.grid) }
+    Volume {
+        data: orientation.to_ras(volume.data.view()),
+        grid: orientation.ras_grid(&volume.grid),
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +184,12 @@ mod tests {
                     prop_assert!((there[d] - here[d]).abs() < 1e-12);
                 }
             }
-            prop_assert_eq!(Orientation::of(&grid.affine).from_ras(ras.data.view()), native.data);
+            let orientation = Orientation::of(&grid.affine);
+            prop_assert_eq!(orientation.from_ras(ras.data.view()), &native.data);
+            let [z, y, x] = ras.grid.shape;
+            let part = VoxelBox { start: [0, 1, 1], end: [z - 1, y, x] };
+            let there = orientation.native_box(part, grid.shape).view_of(native.data.view());
+            prop_assert_eq!(orientation.ras_view(there), part.view_of(ras.data.view()));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Boxes of voxels: the foreground's, and cropping.
-use disyre_core::ndarray::{ArrayView3, Slice};
+use disyre_core::ndarray::{ArrayView3, ArrayViewMut3, Slice};
 use disyre_core::{Grid, Volume};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,35 @@ impl VoxelBox {
     /// Voxels along `(z, y, x)`.
     pub fn shape(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.end[axis].saturating_sub(self.start[axis]))
+    }
+
+    /// The box in slabs of whole planes, of about a million voxels each and at least one plane: work that goes slab by slab
+    /// holds little at once.
+    pub fn slabs(&self) -> impl Iterator<Item = Self> + use<> {
+        const VOXELS: usize = 1 << 20;
+        let whole = *self;
+        let [_, y, x] = whole.shape();
+        let planes = (VOXELS / y.saturating_mul(x).max(1)).max(1);
+        (whole.start[0]..whole.end[0]).step_by(planes).map(move |first| {
+            let last = first.saturating_add(planes).min(whole.end[0]);
+            let ([_, y0, x0], [_, y1, x1]) = (whole.start, whole.end);
+            Self { start: [first, y0, x0], end: [last, y1, x1] }
+        })
+    }
+
+    /// The voxels of an array that lie in the box, to be changed.
+    ///
+    /// # Shapes and units
+    /// As [`view_of`](Self::view_of).
+    pub fn view_of_mut<'a, T>(&self, array: ArrayViewMut3<'a, T>) -> ArrayViewMut3<'a, T> {
+        let (z, y, x) = array.dim();
+        let region = self.within([z, y, x]);
+        let mut view = array;
+        view.slice_each_axis_inplace(|axis| {
+            let axis = axis.axis.index();
+            Slice::from(region.start[axis]..region.end[axis])
+        });
+        view
     }
 
     /// The voxels of an array that lie in the box.

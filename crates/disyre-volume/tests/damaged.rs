@@ -79,7 +79,7 @@ fn values_that_are_not_finite_are_counted() {
 
 #[test]
 fn what_is_no_nifti_file_is_said() {
-    assert!(message(with(&[(0, &[1, 2, 3, 4])])).contains("neither 348 nor 540"));
+    assert!(message(with(&[(0, &[1, 2, 3, 4]), (344, b"xxxx")])).contains("neither 348 nor 540"));
     assert!(message(with(&[(344, b"ni1\0")])).contains(".hdr/.img pair"));
     assert!(message(with(&[(344, b"xxxx")])).contains("ANALYZE"));
     assert!(message(with(&[(70, &[128, 0])])).contains("RGB24"));

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{fixture, read};
-use disyre_volume::{ReadOptions, Scan, VolumeError};
+use disyre_volume::{LengthUnit, ReadOptions, Scan, VolumeError};
 use serde_json::Value;
 
 fn truth() -> BTreeMap<String, Value> {
@@ -52,7 +52,8 @@ fn affines_orientations_and_voxels_are_nibabels() {
 fn the_facts_of_a_header_are_told() {
     let info = read(&fixture("nifti2_big_endian.nii.gz")).info();
     assert_eq!((info.nifti_version, info.byte_order, info.datatype), (2, "big", "int32"));
-    assert_eq!((info.space_unit, info.extension_bytes), ("mm", 32));
+    assert_eq!((info.space_unit, info.extension_bytes), (LengthUnit::Millimetre, 32));
+    assert_eq!(info.intent_code, 1001);
     assert_eq!(info.descrip, "fixture of disyre-volume");
     let scaled = read(&fixture("int16_slope.nii.gz")).info();
     assert_eq!((scaled.nifti_version, scaled.slope, scaled.inter), (1, 0.0625, -12.5));

@@ -3,7 +3,8 @@
 
 use disyre_core::ndarray::{Array3, Axis};
 use disyre_volume::{
-    Grid, Interpolation, Volume, VolumeError, resample_mask, resample_to_grid, resample_to_spacing,
+    Grid, Interpolation, Resampler, Volume, VolumeError, VoxelBox, resample_mask, resample_to_grid,
+    resample_to_spacing,
 };
 use proptest::prelude::*;
 
@@ -247,5 +248,46 @@ proptest! {
         let oblique = resample_to_grid(&volume, &turned(target, angle), Interpolation::Linear).unwrap();
         let difference = by_axes.data.iter().zip(&oblique.data).map(|(a, b)| (a - b).abs());
         prop_assert!(difference.fold(0.0, f32::max) < 0.04);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_box_of_the_output_is_that_of_the_whole(
+        spacing in prop::array::uniform3(0.4f64..3.0),
+        turned: bool,
+        flipped: bool,
+        whole_voxels: bool,
+        interpolation in prop::sample::select(vec![Interpolation::Area, Interpolation::Linear, Interpolation::Nearest]),
+        from in prop::array::uniform3(0usize..5),
+        size in prop::array::uniform3(1usize..5),
+    ) {
+        let grid = Grid::from_spacing([9, 8, 7], [1.0, 1.5, 2.0]);
+        let data = Array3::from_shape_fn(grid.shape, |(z, y, x)| ((z * 31 + y * 17 + x * 7) % 23) as f32 - 5.0);
+        let volume = Volume::new(data, grid).unwrap();
+        let mut target = Grid::from_spacing([11, 10, 9], if whole_voxels { [1.0, 1.5, 2.0] } else { spacing });
+        target.affine[0][3] = -2.0;
+        if turned {
+            target.affine[1][0] = 0.3;
+        }
+        if flipped {
+            target.affine[2][2] *= -1.0;
+            target.affine[2][3] = 8.0;
+        }
+        let whole = resample_to_grid(&volume, &target, interpolation).unwrap();
+        let end = [0, 1, 2].map(|axis: usize| (from[axis] + size[axis]).min(target.shape[axis]));
+        let region = VoxelBox { start: from, end };
+        let resampler = Resampler::new(&grid, &target, interpolation).unwrap();
+        let input = resampler.input_box(region).view_of(volume.data.view());
+        prop_assert_eq!(resampler.resample_box(input, region), region.view_of(whole.data.view()));
+        // Outside the box of the output nothing depends on a box of the input.
+        let mut inside = Volume::zeros(grid);
+        let part = VoxelBox { start: [2, 3, 1], end: [4, 6, 3] };
+        part.view_of_mut(inside.data.view_mut()).assign(&part.view_of(volume.data.view()));
+        let mut result = resample_to_grid(&inside, &target, interpolation).unwrap().data;
+        resampler.output_box(part).view_of_mut(result.view_mut()).fill(0.0);
+        prop_assert!(result.iter().all(|&value| value == 0.0));
     }
 }

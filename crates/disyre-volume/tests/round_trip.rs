@@ -25,11 +25,14 @@ fn raw(path: &Path) -> Vec<u8> {
     raw
 }
 
-/// The bytes before the first voxel without those that describe voxels: type, bits, scaling, display range.
+/// The bytes before the first voxel without those that describe voxels: intent, type, bits, scaling, display range.
 fn inherited(raw: &[u8], first_voxel: usize) -> Vec<u8> {
     let mut head = raw[..first_voxel].to_vec();
     let two = head[..4] == 540i32.to_le_bytes() || head[..4] == 540i32.to_be_bytes();
-    let own = if two { [12..16, 176..192, 192..208] } else { [70..74, 112..120, 124..132] };
+    let own = match two {
+        true => [12..16, 80..104, 176..192, 192..208, 504..508],
+        false => [56..70, 70..74, 112..120, 124..132, 0..4],
+    };
     own.into_iter().for_each(|range| head[range].fill(0));
     head
 }

@@ -46,6 +46,7 @@ pub(crate) struct HeaderFields {
     pub(crate) scl_slope: f64,
     pub(crate) scl_inter: f64,
     pub(crate) xyzt_units: i32,
+    pub(crate) intent_code: i32,
     pub(crate) qform_code: i32,
     pub(crate) sform_code: i32,
     /// b, c, d.
@@ -65,6 +66,45 @@ pub(crate) fn recognise(start: [u8; 4]) -> Option<(Version, Endian)> {
         348 => Some((Version::One, endian)),
         540 => Some((Version::Two, endian)),
         _ => None,
+    })
+}
+
+/// Byte order of a NIfTI-1 header whose first four bytes are not its length: it has NIfTI's magic bytes, and a `dim[0]` of
+/// 1 to 7 in one byte order only.
+///
+/// # Source
+/// nifti1_io, which decides by `dim[0]` and leaves `sizeof_hdr` alone.
+pub(crate) fn recognise_by_magic(bytes: &[u8]) -> Option<Endian> {
+    if !matches!(&bytes[344..348], b"n+1\0" | b"ni1\0") {
+        return None;
+    }
+    let rank = [bytes[40], bytes[41]];
+    match (i16::from_le_bytes(rank), i16::from_be_bytes(rank)) {
+        (1..=7, _) => Some(Endian::Little),
+        (_, 1..=7) => Some(Endian::Big),
+        _ => None,
+    }
+}
+
+/// What a file that is no NIfTI file is, from its first four bytes.
+pub(crate) fn foreign_format(start: [u8; 4]) -> Option<&'static str> {
+    Some(match &start {
+        [0x1f, 0x8b, ..] => "it is compressed twice; decompress it once with gunzip",
+        b"BZh1" | b"BZh2" | b"BZh3" | b"BZh4" | b"BZh5" | b"BZh6" | b"BZh7" | b"BZh8" | b"BZh9" => {
+            "it is compressed with bzip2; compress it with gzip"
+        }
+        b"\xfd7zX" => "it is compressed with xz; compress it with gzip",
+        b"\x28\xb5\x2f\xfd" => "it is compressed with zstd; compress it with gzip",
+        b"PK\x03\x04" => "it is a zip archive; unpack it",
+        b"NRRD" => "it is an NRRD file; convert it to NIfTI",
+        b"MINC" | b"\x89HDF" | b"CDF\x01" => "it is a MINC or HDF5 file; convert it to NIfTI",
+        b"\x89PNG" | b"\xff\xd8\xff\xe0" => "it is a picture",
+        b"vers" => "it is the pointer of Git LFS and not the data; fetch those with `git lfs pull`",
+        b"/ann" | b"../." => {
+            "it is the pointer of git-annex and not the data; fetch those with `datalad get`"
+        }
+        b"<!DO" | b"<htm" => "it is a web page, as a failed download leaves it",
+        _ => return None,
     })
 }
 
@@ -93,6 +133,8 @@ fn check_magic(path: &Path, bytes: &[u8], version: Version) -> Result<(), Volume
         return Ok(());
     } else if magic == pair {
         "it is half of a .hdr/.img pair; convert the pair to one .nii file"
+    } else if magic.starts_with(b"n+2") || magic.starts_with(b"ni2") {
+        "its magic bytes are changed, as by a transfer as text; fetch it again in binary mode"
     } else {
         "its magic bytes are missing (perhaps an ANALYZE file)"
     };
@@ -129,6 +171,7 @@ impl From<NiftiHeader> for HeaderFields {
             scl_slope: h.scl_slope.into(),
             scl_inter: h.scl_inter.into(),
             xyzt_units: h.xyzt_units.into(),
+            intent_code: h.intent_code.into(),
             qform_code: h.qform_code.into(),
             sform_code: h.sform_code.into(),
             quaternion: [h.quatern_b, h.quatern_c, h.quatern_d].map(f64::from),
@@ -151,6 +194,7 @@ fn parse_2<B: ByteOrder>(bytes: &[u8]) -> HeaderFields {
         scl_slope: float(176),
         scl_inter: float(184),
         xyzt_units: B::read_i32(&bytes[500..]),
+        intent_code: B::read_i32(&bytes[504..]),
         qform_code: B::read_i32(&bytes[344..]),
         sform_code: B::read_i32(&bytes[348..]),
         quaternion: std::array::from_fn(|index| float(352 + 8 * index)),
@@ -161,14 +205,21 @@ fn parse_2<B: ByteOrder>(bytes: &[u8]) -> HeaderFields {
 }
 
 impl HeaderFields {
-    /// Sizes of the axes in use: `dim[1..=dim[0]]`, NIfTI's order (x first).
+    /// Sizes of the axes in use: `dim[1..=dim[0]]`, NIfTI's order (x first). Sizes below 1 of axes after the third are 1.
+    ///
+    /// # Source
+    /// nifti1_io, which does so for all axes after the first; an image without slices is refused here.
     pub(crate) fn sizes(&self, path: &Path) -> Result<Vec<usize>, VolumeError> {
         let bad = || VolumeError::Dimensions { path: path.to_owned(), dim: Box::new(self.dim) };
         if !(1..=7).contains(&self.dim[0]) {
             return Err(bad());
         }
-        let size = |&n: &i64| usize::try_from(n).ok().filter(|&n| n >= 1).ok_or_else(bad);
-        self.dim[1..=self.dim[0] as usize].iter().map(size).collect()
+        let size = |(axis, &n): (usize, &i64)| match usize::try_from(n) {
+            Ok(size) if size >= 1 => Ok(size),
+            _ if axis >= 3 => Ok(1),
+            _ => Err(bad()),
+        };
+        self.dim[1..=self.dim[0] as usize].iter().enumerate().map(size).collect()
     }
 
     /// Factor and offset that turn stored numbers into intensities.

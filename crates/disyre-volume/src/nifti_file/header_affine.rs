@@ -1,7 +1,10 @@
 //! The affine of a header: sform, qform or voxel sizes.
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use disyre_core::Affine;
+use disyre_core::{Affine, Grid};
+use serde::Serialize;
 
 use super::header::HeaderFields;
 use crate::affine::invert;
@@ -10,10 +13,15 @@ use crate::{AffineSource, VolumeError};
 /// Affine of a header, in millimetres, and the field that it comes from.
 ///
 /// It is the sform if its code is positive, else the qform if its code is positive, else made from `pixdim`. `sizes`
-/// are those of the axes that the file has, x first; a missing axis is 1 mm thick unless its `pixdim` says otherwise.
+/// are those of the axes that the file has, x first; an axis that is missing or has one voxel is 1 mm thick unless its
+/// `pixdim` says otherwise.
+///
+/// # Errors
+/// [`VolumeError::Affine`]; [`VolumeError::VoxelSize`] for voxels that no scan of a head has.
 ///
 /// # Source
-/// `nifti1.h`, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 3, 2 and 1.
+/// `nifti1.h`, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 3, 2 and 1; nibabel for a negative `pixdim`,
+/// whose magnitude counts.
 pub(crate) fn header_affine(
     path: &Path,
     fields: &HeaderFields,
@@ -30,13 +38,15 @@ pub(crate) fn header_affine(
         AffineSource::Qform => quaternion_affine(fields, voxel_sizes(fields, sizes).map_err(fail)?),
         AffineSource::Pixdim => centred(sizes, voxel_sizes(fields, sizes).map_err(fail)?),
     };
-    let affine = in_millimetres(affine, fields.xyzt_units);
+    let unit = LengthUnit::of(fields.xyzt_units);
+    let affine = unit.in_millimetres(affine);
     if !affine.iter().flatten().all(|value| value.is_finite()) {
         return Err(fail("holds a value that is not finite"));
     }
     if invert(&affine).is_none() {
         return Err(fail("maps the volume onto a plane, a line or a point"));
     }
+    ensure_plausible(path, &affine, unit)?;
     Ok((affine, form))
 }
 
@@ -47,11 +57,11 @@ fn with_last_row(rows: [[f64; 4]; 3]) -> Affine {
 fn voxel_sizes(fields: &HeaderFields, sizes: &[usize]) -> Result<[f64; 3], &'static str> {
     let mut steps = [1.0; 3];
     for (axis, step) in steps.iter_mut().enumerate() {
-        let given = fields.pixdim[axis + 1];
+        let given = fields.pixdim[axis + 1].abs();
         if given > 0.0 && given.is_finite() {
             *step = given;
-        } else if axis < sizes.len() {
-            return Err("needs pixdim[1..3] to be positive and finite");
+        } else if sizes.get(axis).is_some_and(|&size| size > 1) {
+            return Err("needs pixdim[1..3] to be finite and not 0");
         }
     }
     Ok(steps)
@@ -92,18 +102,78 @@ fn centred(sizes: &[usize], steps: [f64; 3]) -> Affine {
     affine
 }
 
-/// `xyzt_units` may say metres (1) or micrometres (3); everything else counts as millimetres.
-fn in_millimetres(mut affine: Affine, units: i32) -> Affine {
-    let factor = match units & 7 {
-        1 => 1e3,
-        3 => 1e-3,
-        _ => return affine,
-    };
-    for value in affine[..3].iter_mut().flatten() {
-        *value *= factor;
-    }
-    affine
+/// Unit of a header's lengths. A code that is none of the standard's counts as millimetres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum LengthUnit {
+    /// `xyzt_units` 1.
+    #[serde(rename = "m")]
+    Metre,
+    /// `xyzt_units` 2.
+    #[serde(rename = "mm")]
+    Millimetre,
+    /// `xyzt_units` 3.
+    #[serde(rename = "um")]
+    Micrometre,
+    /// Any other: taken as millimetres.
+    #[serde(rename = "unknown")]
+    Unknown,
 }
+
+impl LengthUnit {
+    pub(crate) fn of(xyzt_units: i32) -> Self {
+        match xyzt_units & 7 {
+            1 => Self::Metre,
+            2 => Self::Millimetre,
+            3 => Self::Micrometre,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn millimetres(self) -> f64 {
+        match self {
+            Self::Metre => 1e3,
+            Self::Micrometre => 1e-3,
+            Self::Millimetre | Self::Unknown => 1.0,
+        }
+    }
+
+    fn in_millimetres(self, mut affine: Affine) -> Affine {
+        if self.millimetres() != 1.0 {
+            affine[..3].iter_mut().flatten().for_each(|value| *value *= self.millimetres());
+        }
+        affine
+    }
+}
+
+impl fmt::Display for LengthUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metre => "metres",
+            Self::Millimetre => "millimetres",
+            Self::Micrometre => "micrometres",
+            Self::Unknown => "an unknown unit, taken as millimetres",
+        })
+    }
+}
+
+/// Refuses voxels of other sizes than those of images of the head.
+///
+/// # Source
+/// Ours: from a tenth of the finest scans of whole heads (0.2 mm) to three times the thickest slices (10 mm). A wrong unit
+/// is off by 1000.
+fn ensure_plausible(path: &Path, affine: &Affine, unit: LengthUnit) -> Result<(), VolumeError> {
+    let [z, y, x] = Grid { shape: [1; 3], affine: *affine }.spacing_mm();
+    let sides_mm = [x, y, z];
+    if sides_mm.iter().all(|side| PLAUSIBLE_MM.contains(side)) {
+        return Ok(());
+    }
+    let stored = sides_mm.map(|side| side / unit.millimetres());
+    Err(VolumeError::VoxelSize { path: path.to_owned(), sides_mm, stored, unit })
+}
+
+/// Sides of voxels that are read, in millimetres.
+pub(crate) const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=30.0;
 
 #[cfg(test)]
 mod tests {
@@ -143,10 +213,39 @@ mod tests {
 
     #[test]
     fn metres_and_micrometres_become_millimetres() {
-        let metres = HeaderFields { xyzt_units: 1, ..fields(0, 1) };
-        assert_eq!(affine_of(&metres).unwrap().0[1][1], 1000.0);
-        let micrometres = HeaderFields { xyzt_units: 3 | 8, ..fields(0, 1) };
-        assert_eq!(affine_of(&micrometres).unwrap().0[1][1], 0.001);
+        let scaled = |xyzt_units, factor: f64| {
+            let mut fields = HeaderFields { xyzt_units, ..fields(0, 1) };
+            fields.rows.iter_mut().flatten().for_each(|value| *value *= factor);
+            affine_of(&fields)
+        };
+        assert_eq!(scaled(1, 0.002).unwrap().0[1][1], 2.0);
+        assert_eq!(scaled(3 | 8, 2000.0).unwrap().0[1][1], 2.0);
+        assert_eq!(scaled(7, 2.0).unwrap().0[1][1], 2.0);
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_is_named_with_both_sizes() {
+        let micrometres = HeaderFields { xyzt_units: 3, ..fields(0, 1) };
+        let error = affine_of(&micrometres).unwrap_err().to_string();
+        assert!(error.contains("0.001 × 0.001 × 0.001 mm (x, y, z)"), "{error}");
+        assert!(error.contains("says 1 × 1 × 1, in micrometres"), "{error}");
+        let mut metres = HeaderFields { xyzt_units: 0, ..fields(0, 1) };
+        metres.rows.iter_mut().flatten().for_each(|value| *value *= 0.001);
+        let error = affine_of(&metres).unwrap_err().to_string();
+        assert!(error.contains("in an unknown unit, taken as millimetres"), "{error}");
+        let large = HeaderFields { pixdim: [1., 2., 60., 2., 0., 0., 0., 0.], ..fields(0, 0) };
+        assert!(affine_of(&large).unwrap_err().to_string().contains("2 × 60 × 2 mm"));
+    }
+
+    #[test]
+    fn a_negative_pixdim_counts_by_its_magnitude_and_a_single_slice_may_have_none() {
+        let mut negative = fields(0, 0);
+        negative.pixdim[2] = -3.0;
+        assert_eq!(affine_of(&negative).unwrap(), affine_of(&fields(0, 0)).unwrap());
+        let mut flat = fields(0, 0);
+        flat.pixdim[3] = 0.0;
+        let (affine, _) = header_affine(Path::new("a.nii"), &flat, &[5, 6, 1]).unwrap();
+        assert_eq!(affine[2][2], 1.0);
     }
 
     #[test]
@@ -157,7 +256,7 @@ mod tests {
         bad.sform_code = 0;
         assert_eq!(
             affine_of(&bad).unwrap_err().to_string(),
-            "the qform of a.nii needs pixdim[1..3] to be positive and finite; correct the header"
+            "the qform of a.nii needs pixdim[1..3] to be finite and not 0; correct the header"
         );
         bad.sform_code = 1;
         bad.rows[0][3] = f64::NAN;

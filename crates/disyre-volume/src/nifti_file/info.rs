@@ -5,6 +5,7 @@ use disyre_core::Affine;
 use serde::{Serialize, Serializer};
 
 use super::header::{Endian, Version};
+use super::header_affine::LengthUnit;
 use super::read::Scan;
 use crate::{AffineSource, Orientation, path_text};
 
@@ -48,12 +49,14 @@ pub struct ScanInfo {
     pub sform_code: i32,
     /// Affine from voxel indices `(x, y, z)` to millimetres, RAS+.
     pub affine: Affine,
-    /// Unit of the header's lengths: "mm", "m", "um" or "unknown".
-    pub space_unit: &'static str,
+    /// Unit of the header's lengths; as JSON "mm", "m", "um" or "unknown".
+    pub space_unit: LengthUnit,
     /// Factor that was applied to the stored numbers.
     pub slope: f64,
     /// Offset that was applied to the stored numbers.
     pub inter: f64,
+    /// The header's `intent_code`, such as 1002 for labels; 0: none.
+    pub intent_code: i32,
     /// The header's description.
     pub descrip: String,
     /// Bytes of header extensions.
@@ -91,9 +94,10 @@ impl ScanInfo {
             qform_code: header.fields.qform_code,
             sform_code: header.fields.sform_code,
             affine: volume.grid.affine,
-            space_unit: space_unit(header.fields.xyzt_units),
+            space_unit: LengthUnit::of(header.fields.xyzt_units),
             slope: header.scaling.0,
             inter: header.scaling.1,
+            intent_code: header.fields.intent_code,
             descrip: text(&header.fields.descrip),
             extension_bytes: header.bytes.len() - header.version.least_offset() as usize,
             minimum: values().fold(f32::INFINITY, f32::min),
@@ -106,15 +110,6 @@ impl ScanInfo {
 /// Any path, also where it is not UTF-8.
 fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path_text(path))
-}
-
-fn space_unit(xyzt_units: i32) -> &'static str {
-    match xyzt_units & 7 {
-        1 => "m",
-        2 => "mm",
-        3 => "um",
-        _ => "unknown",
-    }
 }
 
 /// Text up to the first zero byte; bytes that are not UTF-8 become replacement characters.

@@ -5,7 +5,9 @@ use disyre_core::ndarray::Array3;
 use disyre_core::{Grid, Volume};
 
 use super::datatype::{Datatype, VoxelValue};
-use super::header::{Endian, HeaderFields, Version, parse, recognise};
+use super::header::{
+    Endian, HeaderFields, Version, foreign_format, parse, recognise, recognise_by_magic,
+};
 use super::header_affine::header_affine;
 use super::stream::VoxelStream;
 use crate::{AffineSource, ScanName, VolumeError};
@@ -226,12 +228,18 @@ fn read_fixed_part(
     let mut bytes = vec![0; 4];
     stream.fill(&mut bytes, 352)?;
     let start = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    let (version, endian) = recognise(start).ok_or_else(|| VolumeError::NotNifti {
-        path: path.to_owned(),
-        reason: "its first four bytes are neither 348 nor 540 in any byte order",
-    })?;
+    let known = recognise(start);
+    let foreign = |reason| VolumeError::NotNifti { path: path.to_owned(), reason };
+    // A file of another format may be shorter than a header.
+    if let Some(format) = foreign_format(start).filter(|_| known.is_none()) {
+        return Err(foreign(format));
+    }
+    let version = known.map_or(Version::One, |(version, _)| version);
     bytes.resize(version.header_bytes(), 0);
     stream.fill(&mut bytes[4..], u128::from(version.least_offset()))?;
+    let unknown = "its first four bytes are neither 348 nor 540 in any byte order";
+    let endian = known.map(|(_, endian)| endian).or_else(|| recognise_by_magic(&bytes));
+    let endian = endian.ok_or_else(|| foreign(unknown))?;
     Ok((bytes, version, endian))
 }
 

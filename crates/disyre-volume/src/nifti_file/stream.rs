@@ -7,6 +7,7 @@ use super::datatype::{Datatype, VoxelValue};
 use super::gzip::GzipMembers;
 use super::header::Endian;
 use crate::VolumeError;
+use crate::memory::vector_of;
 
 /// A byte stream with a name and a bound on its length; gzip is recognised by content, not by name.
 pub(crate) struct VoxelStream {
@@ -102,10 +103,9 @@ impl VoxelStream {
         expected: u128,
     ) -> Result<Vec<T>, VolumeError> {
         const PIECE: usize = 1 << 15;
-        let mut voxels = Vec::new();
-        voxels
-            .try_reserve_exact(count)
-            .map_err(|_| VolumeError::Memory { path: self.path.clone(), voxels: count })?;
+        let beyond =
+            |excess| VolumeError::Memory { path: self.path.clone(), voxels: count, excess };
+        let mut voxels = vector_of(count).map_err(beyond)?;
         let mut buffer = vec![0; PIECE.min(count) * datatype.size()];
         while voxels.len() < count {
             let bytes = PIECE.min(count - voxels.len()) * datatype.size();

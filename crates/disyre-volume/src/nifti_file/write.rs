@@ -15,7 +15,7 @@ use crate::VolumeError;
 /// Writes a map on the grid of `like`, with its header.
 ///
 /// All header bytes stay as they are, extensions and byte order included, but for the voxel type (float32), the
-/// scaling (slope 1, offset 0) and the display range (unset). A map of one volume of a series gets `dim` of a single
+/// scaling (slope 1, offset 0), the display range and the intent but for its name (both unset): they describe the scan's values. A map of one volume of a series gets `dim` of a single
 /// volume. The file appears under its name only when it is whole; equal maps give equal bytes.
 ///
 /// # Shapes and units
@@ -144,9 +144,10 @@ fn inherit(header: &ScanHeader, datatype: Datatype) -> Vec<u8> {
     bytes
 }
 
-/// Describes one volume where the input is a series.
+/// Describes one volume where the input is a series, or has a size below 1 after the third.
 fn single_volume(bytes: &mut [u8], header: &ScanHeader) {
-    if header.volumes() > 1 {
+    if header.volumes() > 1 || header.fields.dim[1..].iter().zip(&header.sizes).any(|(n, _)| *n < 1)
+    {
         match header.endian {
             Endian::Little => keep_one_volume::<LittleEndian>(bytes, header.version),
             Endian::Big => keep_one_volume::<BigEndian>(bytes, header.version),
@@ -154,11 +155,13 @@ fn single_volume(bytes: &mut [u8], header: &ScanHeader) {
     }
 }
 
-/// Voxel type and start, slope 1, offset 0, display range unset.
+/// Voxel type and start, slope 1, offset 0, display range and intent unset, and the header's own length.
 fn describe_voxels<B: ByteOrder>(bytes: &mut [u8], version: Version, datatype: Datatype) {
     let (start, bits) = (bytes.len(), datatype.size() as i16 * 8);
     match version {
         Version::One => {
+            B::write_i32(bytes, 348);
+            bytes[56..70].fill(0); // intent_p1, p2, p3 and code
             B::write_i16(&mut bytes[70..], datatype.code());
             B::write_i16(&mut bytes[72..], bits);
             B::write_f32(&mut bytes[108..], start as f32);
@@ -166,6 +169,8 @@ fn describe_voxels<B: ByteOrder>(bytes: &mut [u8], version: Version, datatype: D
             bytes[124..132].fill(0);
         }
         Version::Two => {
+            bytes[80..104].fill(0); // intent_p1, p2, p3
+            bytes[504..508].fill(0); // intent_code
             B::write_i16(&mut bytes[12..], datatype.code());
             B::write_i16(&mut bytes[14..], bits);
             B::write_i64(&mut bytes[168..], start as i64);

@@ -1,8 +1,6 @@
 //! Interpolation between voxels, and buffers; both `oblique` and `separable` use them.
 use serde::{Deserialize, Serialize};
 
-use crate::VolumeError;
-
 /// Rule for values between voxels.
 ///
 /// A voxel is a box around its centre. Inside the outermost boxes the nearest centres count; outside, values are 0.
@@ -26,15 +24,6 @@ pub enum Interpolation {
     Linear,
     /// The mean over the new voxel's box along every axis that becomes coarser, linear along the others: no aliasing.
     Area,
-}
-
-/// An empty buffer with room for an array of this shape.
-pub(super) fn allocate(shape: [usize; 3]) -> Result<Vec<f32>, VolumeError> {
-    let too_large = || VolumeError::GridTooLarge { shape };
-    let voxels = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(voxels.ok_or_else(too_large)?).map_err(|_| too_large())?;
-    Ok(buffer)
 }
 
 /// Voxel below a coordinate and the fraction towards the next; `None` outside the outermost voxels' boxes.

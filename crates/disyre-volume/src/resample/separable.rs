@@ -5,8 +5,8 @@ use disyre_core::Affine;
 use disyre_core::ndarray::{Array3, ArrayView3, Axis, CowArray, Ix3, Slice, Zip};
 use rayon::prelude::*;
 
-use super::interpolation::{Interpolation, allocate, bracket};
-use crate::VolumeError;
+use super::interpolation::{Interpolation, bracket};
+use crate::VoxelBox;
 
 /// A relative affine whose axes run along the input's: for each output axis, an input axis and a coordinate map.
 ///
@@ -73,59 +73,149 @@ impl AxisMap {
     }
 }
 
-/// Resamples one axis after the other.
-pub(super) fn resample(
-    data: ArrayView3<'_, f32>,
-    shape: [usize; 3],
-    axes: &AxisMaps,
-    interpolation: Interpolation,
-) -> Result<Array3<f32>, VolumeError> {
-    let mut data = data.permuted_axes(axes.source);
-    let mut maps = axes.maps;
-    for (axis, map) in maps.iter_mut().enumerate() {
-        let voxels = data.len_of(Axis(axis));
-        let reversed = map.reversed(voxels);
-        if reversed.copied(voxels, shape[axis]).is_some() {
-            data.invert_axis(Axis(axis));
-            *map = reversed;
-        }
-    }
-    if let Some(copy) = shifted_copy(data, shape, &maps) {
-        return Ok(copy);
-    }
-    let mut current = data.as_standard_layout();
-    // The axes that shrink most come first, so that the others have less to do.
-    let mut order = [0, 1, 2];
-    order.sort_by(|&a, &b| {
-        let growth = |axis: usize| shape[axis] as f64 / current.shape()[axis] as f64;
-        growth(a).total_cmp(&growth(b))
-    });
-    for axis in order {
-        let taps = Taps::new(maps[axis], current.shape()[axis], shape[axis], interpolation);
-        if !taps.is_identity(current.shape()[axis]) {
-            current = taps.along(current, axis)?.into();
-        }
-    }
-    Ok(current.into_owned())
+/// Resampling one axis after the other, prepared for any box of the output.
+#[derive(Debug, Clone)]
+pub(super) struct SeparablePlan {
+    /// For each output axis, in array order.
+    axes: [AxisPlan; 3],
+    /// Axes in the order of their passes; empty where voxels are only copied.
+    order: Vec<usize>,
 }
 
-/// Copy of the voxels, if all maps shift by whole voxels only: volumes at the working spacing, cropped and put back.
-fn shifted_copy(
-    data: ArrayView3<'_, f32>,
-    shape: [usize; 3],
-    maps: &[AxisMap; 3],
-) -> Option<Array3<f32>> {
-    let copied = |axis: usize| maps[axis].copied(data.len_of(Axis(axis)), shape[axis]);
-    let copied = [copied(0)?, copied(1)?, copied(2)?];
-    let part = |side: usize, axis: Axis| Slice::from(copied[axis.index()][side].clone());
-    let mut out = Array3::zeros(shape);
-    Zip::from(out.slice_each_axis_mut(|axis| part(1, axis.axis)))
-        .and(data.slice_each_axis(|axis| part(0, axis.axis)))
-        .par_for_each(|out, &value| *out = value);
-    Some(out)
+#[derive(Debug, Clone)]
+struct AxisPlan {
+    /// Axis of the input.
+    source: usize,
+    /// Voxels of the input along it.
+    input: usize,
+    /// True if the input is taken in reverse order.
+    reversed: bool,
+    /// Ranges of input and output that a copy would take.
+    copied: Option<[Range<usize>; 2]>,
+    taps: Taps,
+}
+
+impl AxisPlan {
+    fn new(source: usize, input: usize, output: usize, map: AxisMap, by: Interpolation) -> Self {
+        let reversed = map.reversed(input).copied(input, output);
+        let (map, reversed, copied) = match reversed {
+            Some(copied) => (map.reversed(input), true, Some(copied)),
+            None => (map, false, map.copied(input, output)),
+        };
+        Self { source, input, reversed, copied, taps: Taps::new(map, input, output, by) }
+    }
+
+    /// Input voxels, in the order in which they are taken, of output voxels.
+    fn taken(&self, output: Range<usize>, copy: bool) -> Range<usize> {
+        match &self.copied {
+            Some([input, own]) if copy => {
+                let start = output.start.clamp(own.start, own.end);
+                let end = output.end.clamp(start, own.end);
+                input.start + (start - own.start)..input.start + (end - own.start)
+            }
+            _ => self.taps.input_of(output),
+        }
+    }
+}
+
+impl SeparablePlan {
+    pub(super) fn new(
+        input: [usize; 3],
+        output: [usize; 3],
+        axes: &AxisMaps,
+        by: Interpolation,
+    ) -> Self {
+        let plan = |axis: usize| {
+            let source = axes.source[axis];
+            AxisPlan::new(source, input[source], output[axis], axes.maps[axis], by)
+        };
+        let axes = [plan(0), plan(1), plan(2)];
+        if axes.iter().all(|axis| axis.copied.is_some()) {
+            return Self { axes, order: Vec::new() };
+        }
+        // The axes that shrink most come first, so that the others have less to do.
+        let growth = |axis: usize| output[axis] as f64 / axes[axis].input as f64;
+        let mut order = vec![0, 1, 2];
+        order.sort_by(|&a, &b| growth(a).total_cmp(&growth(b)));
+        order.retain(|&axis| !axes[axis].taps.is_identity(axes[axis].input));
+        Self { axes, order }
+    }
+
+    fn is_copy(&self) -> bool {
+        self.axes.iter().all(|axis| axis.copied.is_some())
+    }
+
+    fn taken(&self, output: VoxelBox) -> [Range<usize>; 3] {
+        let copy = self.is_copy();
+        [0, 1, 2].map(|axis| self.axes[axis].taken(output.start[axis]..output.end[axis], copy))
+    }
+
+    /// Input voxels that a box of the output depends on, in the input's own order.
+    pub(super) fn input_box(&self, output: VoxelBox) -> VoxelBox {
+        let mut input = VoxelBox { start: [0; 3], end: [0; 3] };
+        for (plan, taken) in self.axes.iter().zip(self.taken(output)) {
+            let Range { start, end } = match plan.reversed {
+                true => plan.input - taken.end..plan.input - taken.start,
+                false => taken,
+            };
+            (input.start[plan.source], input.end[plan.source]) = (start, end);
+        }
+        input
+    }
+
+    /// A box of the output from the voxels of its [`input_box`](Self::input_box).
+    pub(super) fn resample(&self, input: ArrayView3<'_, f32>, output: VoxelBox) -> Array3<f32> {
+        let taken = self.taken(output);
+        let mut data = input.permuted_axes([0, 1, 2].map(|axis| self.axes[axis].source));
+        for (axis, _) in self.axes.iter().enumerate().filter(|(_, plan)| plan.reversed) {
+            data.invert_axis(Axis(axis));
+        }
+        if data.is_empty() {
+            return Array3::zeros(output.shape());
+        }
+        if self.is_copy() {
+            return self.copy(data, output);
+        }
+        let mut current = data.as_standard_layout();
+        for &axis in &self.order {
+            let range = output.start[axis]..output.end[axis];
+            current = self.axes[axis].taps.along(current, axis, range, taken[axis].start).into();
+        }
+        current.into_owned()
+    }
+
+    /// Copy of the voxels: volumes at the working spacing, cropped and put back.
+    fn copy(&self, data: ArrayView3<'_, f32>, output: VoxelBox) -> Array3<f32> {
+        let mut out = Array3::zeros(output.shape());
+        let part = |axis: Axis| {
+            let (own, axis) = (&self.axes[axis.index()].copied, axis.index());
+            let own = own.as_ref().map_or(0..0, |[_, own]| own.clone());
+            let start = output.start[axis].clamp(own.start, own.end);
+            let end = output.end[axis].clamp(start, own.end);
+            Slice::from(start - output.start[axis]..end - output.start[axis])
+        };
+        Zip::from(out.slice_each_axis_mut(|axis| part(axis.axis)))
+            .and(&data)
+            .par_for_each(|out, &value| *out = value);
+        out
+    }
+
+    /// Most voxels that resampling a box holds at once, its result among them.
+    pub(super) fn peak_voxels(&self, output: VoxelBox) -> u128 {
+        let product = |shape: [usize; 3]| shape.iter().map(|&n| n as u128).product::<u128>();
+        let mut shape = self.taken(output).map(|taken| taken.len());
+        let mut peak = product(output.shape());
+        for &axis in &self.order {
+            let before = product(shape);
+            shape[axis] = output.shape()[axis];
+            peak = peak.max(before + product(shape));
+        }
+        peak
+    }
 }
 
 /// Input voxels of each output voxel along one axis, and their weights.
+#[derive(Debug, Clone)]
 struct Taps {
     first: Vec<usize>,
     weights: Vec<Vec<f32>>,
@@ -157,32 +247,49 @@ impl Taps {
         self.first.len() == input && self.first.iter().zip(&self.weights).enumerate().all(same)
     }
 
-    fn along(&self, data: CowArray<'_, f32, Ix3>, axis: usize) -> Result<Array3<f32>, VolumeError> {
+    /// Input voxels of some output voxels.
+    fn input_of(&self, output: Range<usize>) -> Range<usize> {
+        let taps = self.first[output.clone()].iter().zip(&self.weights[output]);
+        let taps = taps.filter(|(_, row)| !row.is_empty());
+        let ends = taps.map(|(&first, row)| (first, first + row.len()));
+        let all = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        all.map_or(0..0, |(start, end)| start..end)
+    }
+
+    /// Output voxels `output` along an axis, from input whose first voxel along it is number `base`.
+    fn along(
+        &self,
+        data: CowArray<'_, f32, Ix3>,
+        axis: usize,
+        output: Range<usize>,
+        base: usize,
+    ) -> Array3<f32> {
         let mut shape = [data.shape()[0], data.shape()[1], data.shape()[2]];
-        let (old, new) = (shape[axis], self.first.len());
+        let (old, new) = (shape[axis], output.len());
         let inner: usize = shape[axis + 1..].iter().product();
         shape[axis] = new;
-        let mut buffer = allocate(shape)?;
-        buffer.resize(shape.iter().product(), 0.0);
+        let mut buffer = vec![0.0; shape.iter().product()];
         let input = data.as_slice().unwrap_or_default();
         if axis == 0 {
-            let rows = buffer.par_chunks_mut(inner).enumerate();
-            rows.for_each(|(index, out)| self.combine(index, input, inner, out));
+            let rows = buffer.par_chunks_mut(inner).zip(output);
+            rows.for_each(|(out, index)| self.combine(index, base, input, out));
         } else {
             let blocks = buffer.par_chunks_mut(new * inner).zip(input.par_chunks(old * inner));
             blocks.for_each(|(out, block)| {
-                for (index, row) in out.chunks_exact_mut(inner).enumerate() {
-                    self.combine(index, block, inner, row);
+                for (index, row) in output.clone().zip(out.chunks_exact_mut(inner)) {
+                    self.combine(index, base, block, row);
                 }
             });
         }
-        Ok(Array3::from_shape_vec(shape, buffer).unwrap_or_default())
+        Array3::from_shape_vec(shape, buffer).unwrap_or_default()
     }
 
-    /// One output row: the weighted sum of input rows of `inner` voxels each.
-    fn combine(&self, index: usize, block: &[f32], inner: usize, out: &mut [f32]) {
-        let rows = block[self.first[index] * inner..].chunks_exact(inner);
-        for (row, &weight) in rows.zip(&self.weights[index]) {
+    /// One output row: the weighted sum of input rows of its length.
+    fn combine(&self, index: usize, base: usize, block: &[f32], out: &mut [f32]) {
+        let weights = &self.weights[index];
+        let start = self.first[index].saturating_sub(base) * out.len();
+        let rows = block.get(start..).unwrap_or_default().chunks_exact(out.len());
+        for (row, &weight) in rows.zip(weights) {
             for (sum, &value) in out.iter_mut().zip(row) {
                 *sum += weight * value;
             }
