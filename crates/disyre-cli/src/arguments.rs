@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
+use disyre::volume::MemoryLeft;
 use disyre::{ModelFolder, RunConfig, SkullPolicy};
 
 use crate::error::CliError;
@@ -73,6 +74,48 @@ impl ThreadArguments {
     }
 }
 
+/// Bound of the program's memory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MemoryArguments {
+    /// Memory that the program may take, such as 4G or 512M (powers of 1024). What needs more by its forecast, as scans with
+    /// wrong voxel sizes do, is refused with both numbers [default: what the machine and its container or job have free]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    max_memory: Option<u64>,
+}
+
+impl MemoryArguments {
+    /// Sets the bound; call it before any work.
+    pub(crate) fn apply(&self) {
+        if let Some(bytes) = self.max_memory {
+            MemoryLeft::allow(bytes);
+        }
+    }
+}
+
+/// Bytes from a number with a unit: none, K, M, G or T, alone or as in GB and GiB.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(format!("{unit:?} is none of K, M, G and T")),
+    };
+    let number: f64 =
+        number.parse().map_err(|_| "not a number with a unit, such as 4G".to_owned())?;
+    let bytes = number * 1024f64.powi(power);
+    // A bound that no work fits under is a slip: a number without its unit.
+    match bytes >= 1048576.0 {
+        true => Ok(bytes as u64),
+        false => Err("less than 1M: is the unit missing, as in 4G?".to_owned()),
+    }
+}
+
 /// Treatment of scans with a skull.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SkullArguments {
@@ -139,4 +182,20 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
 
 pub(crate) fn parse_device(text: &str) -> Result<DeviceRequest, String> {
     text.parse().map_err(|error: disyre::diffusion::DiffusionError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_powers_of_1024() {
+        for text in ["4G", "4g", "4 GiB", "4GB", "4096M", "4294967296"] {
+            assert_eq!(parse_size(text), Ok(4 << 30), "{text}");
+        }
+        assert_eq!(parse_size("1.5M"), Ok(3 << 19));
+        for text in ["4", "G", "4X", "-1G", "", "1.2.3G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
 }

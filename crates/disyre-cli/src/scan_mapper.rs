@@ -40,6 +40,9 @@ impl ScanMapper<'_> {
     ) -> Result<Detection, CliError> {
         let started = Instant::now();
         let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
+        for doubt in scan.header().warnings() {
+            eprintln!("warning: {}: {doubt}", path.display());
+        }
         let brain = mask.map(|mask| read_mask(mask, &scan)).transpose()?;
         let request = DetectRequest {
             options: Some(self.options.clone()),
@@ -55,6 +58,9 @@ impl ScanMapper<'_> {
         progress.finish();
         drop(scan);
         let found = found?;
+        if let Some(oblique) = &found.detection.prepared.oblique {
+            eprintln!("warning: {}: {oblique}", path.display());
+        }
         warn_if_not_turned(path, &found.detection);
         warn_if_not_calibrated(path, &found.detection);
         if self.skull == SkullPolicy::Strip && mask.is_none() && !found.brain_was_extracted() {

@@ -29,6 +29,7 @@ use crate::fit::{line, plane};
 ///
 /// let field = correction.field.evaluate();
 /// assert_eq!(correction.corrected, &image / &field);
+/// assert_eq!(correction.field.evaluate_in([4, 2, 9], [5, 3, 10])[[0, 0, 0]], field[[4, 2, 9]]);
 /// assert!((correction.field.log_at([4.0, 2.0, 9.0]) - f64::from(field[[4, 2, 9]]).ln()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -68,6 +69,14 @@ impl BiasField {
         self.evaluate_by(|log, _| log.exp())
     }
 
+    /// The field on the voxels of a box, above 0: those of [`evaluate`](Self::evaluate), without the rest.
+    ///
+    /// # Shapes and units
+    /// `start` and `end` are voxels `(z, y, x)` of the image, `end` exclusive; the result has `end - start` voxels.
+    pub fn evaluate_in(&self, start: [usize; 3], end: [usize; 3]) -> Array3<f32> {
+        self.evaluate_box_by(start, end, |log, _| log.exp())
+    }
+
     /// The natural logarithm of the field on every voxel of the image.
     pub fn evaluate_log(&self) -> Array3<f32> {
         self.evaluate_by(|log, _| log)
@@ -86,17 +95,30 @@ impl BiasField {
 
     /// The array of `value(log of the field, index of the voxel)`, slice by slice in parallel.
     fn evaluate_by(&self, value: impl Fn(f32, usize) -> f32 + Sync) -> Array3<f32> {
-        let [_, ny, nx] = self.shape;
-        let mut out = Array3::zeros(self.shape);
-        let y: Vec<Taps> = (0..ny).map(|index| self.taps(1, index as f64)).collect();
-        let x: Vec<Taps> = (0..nx).map(|index| self.taps(2, index as f64)).collect();
+        self.evaluate_box_by([0; 3], self.shape, value)
+    }
+
+    /// [`evaluate_by`](Self::evaluate_by) in a box, whose voxels are counted by themselves.
+    fn evaluate_box_by(
+        &self,
+        start: [usize; 3],
+        end: [usize; 3],
+        value: impl Fn(f32, usize) -> f32 + Sync,
+    ) -> Array3<f32> {
+        let shape = [0, 1, 2].map(|axis| end[axis].saturating_sub(start[axis]));
+        let [_, ny, nx] = shape;
+        let mut out = Array3::zeros(shape);
+        let taps = |axis: usize| -> Vec<Taps> {
+            (start[axis]..end[axis]).map(|index| self.taps(axis, index as f64)).collect()
+        };
+        let (y, x) = (taps(1), taps(2));
         let fill_slice = |(z, mut slice): (usize, ArrayViewMut2<'_, f32>)| {
-            let plane = plane(&self.control_points, &self.taps(0, z as f64));
+            let plane = plane(&self.control_points, &self.taps(0, (start[0] + z) as f64));
             for ((index, y), mut row) in y.iter().enumerate().zip(slice.rows_mut()) {
                 let line = line(&plane, y);
-                let start = (z * ny + index) * nx;
+                let first = (z * ny + index) * nx;
                 for ((index, x), out) in x.iter().enumerate().zip(&mut row) {
-                    *out = value(x.dot(&line) as f32, start + index);
+                    *out = value(x.dot(&line) as f32, first + index);
                 }
             }
         };

@@ -7,7 +7,7 @@ use disyre_core::{Affine, ShapeError};
 use serde::Serialize;
 
 use crate::nifti_file::header_affine::PLAUSIBLE_MM;
-use crate::{LengthUnit, MemoryExcess, SidecarKind};
+use crate::{LengthUnit, MemoryExcess, MemoryLeft, SidecarKind};
 
 /// Errors of reading, writing and transforming volumes.
 #[derive(Debug, thiserror::Error)]
@@ -336,6 +336,16 @@ pub enum VolumeError {
     /// Arrays that do not fit each other, or values that are not finite.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+}
+
+impl VolumeError {
+    /// Compares the forecast of a computation, in bytes, with the memory that is left.
+    ///
+    /// # Errors
+    /// [`VolumeError::MemoryFor`].
+    pub fn ensure_memory(purpose: &'static str, bytes: u64) -> Result<(), Self> {
+        MemoryLeft::ensure(bytes).map_err(|excess| Self::MemoryFor { purpose, excess })
+    }
 }
 
 /// Header field that an affine comes from.

@@ -57,8 +57,9 @@ pub use nifti_file::datatype::VoxelValue;
 pub use nifti_file::header_affine::LengthUnit;
 pub use nifti_file::info::ScanInfo;
 pub use nifti_file::read::{ReadOptions, Scan, ScanHeader, read_values};
+pub use nifti_file::warnings::HeaderWarning;
 pub use nifti_file::write::{write_labels, write_map, write_mask, write_scan, write_volume};
-pub use orientation::{Orientation, to_ras};
+pub use orientation::{Orientation, obliquity_degrees, to_ras};
 pub use resample::{
     Interpolation, Resampler, grid_at_spacing, resample_mask, resample_to_grid, resample_to_spacing,
 };

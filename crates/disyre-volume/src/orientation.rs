@@ -133,6 +133,27 @@ impl fmt::Display for Orientation {
     }
 }
 
+/// Greatest angle between an axis of an affine and the nearest axis of the world, in degrees: 0 to about 55.
+///
+/// # Source
+/// nibabel's `affines.obliquity`, its maximum.
+///
+/// ```
+/// use disyre_volume::obliquity_degrees;
+/// let (sin, cos) = 20f64.to_radians().sin_cos();
+/// let turned = [[2.0 * cos, -sin, 0., 5.], [2.0 * sin, cos, 0., 6.], [0., 0., 3., 7.], [0., 0., 0., 1.]];
+/// assert!((obliquity_degrees(&turned) - 20.0).abs() < 1e-9);
+/// ```
+pub fn obliquity_degrees(affine: &Affine) -> f64 {
+    let angle = |axis: usize| {
+        let column = [0, 1, 2].map(|world: usize| affine[world][axis].abs());
+        let norm = column.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let cosine = column.into_iter().fold(0.0, f64::max) / norm;
+        cosine.clamp(0.0, 1.0).acos().to_degrees()
+    };
+    (0..3).map(angle).fold(0.0, f64::max)
+}
+
 /// Permutes and flips the axes so that x runs to the right, y forwards and z upwards, as nearly as possible.
 ///
 /// Every voxel keeps its value and its position in world coordinates; an oblique volume stays oblique.

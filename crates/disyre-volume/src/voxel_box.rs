@@ -34,16 +34,51 @@ impl VoxelBox {
         [0, 1, 2].map(|axis| self.end[axis].saturating_sub(self.start[axis]))
     }
 
+    /// Number of voxels.
+    pub fn len(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// True if the box has no voxel.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The box of an array of this shape.
+    pub fn whole(shape: [usize; 3]) -> Self {
+        Self { start: [0; 3], end: shape }
+    }
+
+    /// The voxels that lie in both boxes; a box without voxels where there are none.
+    pub fn intersection(&self, other: Self) -> Self {
+        let start = [0, 1, 2].map(|axis| self.start[axis].max(other.start[axis]));
+        let end = [0, 1, 2].map(|axis| self.end[axis].min(other.end[axis]).max(start[axis]));
+        Self { start, end }
+    }
+
+    /// The same voxels, counted from the first voxel of a box around them.
+    pub fn relative_to(&self, around: Self) -> Self {
+        let from = |voxel: [usize; 3]| {
+            [0, 1, 2].map(|axis: usize| voxel[axis].saturating_sub(around.start[axis]))
+        };
+        Self { start: from(self.start), end: from(self.end) }
+    }
+
     /// The box in slabs of whole planes, of about a million voxels each and at least one plane: work that goes slab by slab
     /// holds little at once.
     pub fn slabs(&self) -> impl Iterator<Item = Self> + use<> {
         const VOXELS: usize = 1 << 20;
-        let whole = *self;
-        let [_, y, x] = whole.shape();
+        let [_, y, x] = self.shape();
         let planes = (VOXELS / y.saturating_mul(x).max(1)).max(1);
-        (whole.start[0]..whole.end[0]).step_by(planes).map(move |first| {
-            let last = first.saturating_add(planes).min(whole.end[0]);
-            let ([_, y0, x0], [_, y1, x1]) = (whole.start, whole.end);
+        self.parts(self.shape()[0].div_ceil(planes))
+    }
+
+    /// The box in at most so many parts of whole planes.
+    pub(crate) fn parts(self, count: usize) -> impl Iterator<Item = Self> {
+        let planes = self.shape()[0].div_ceil(count.max(1)).max(1);
+        (self.start[0]..self.end[0]).step_by(planes).map(move |first| {
+            let last = first.saturating_add(planes).min(self.end[0]);
+            let ([_, y0, x0], [_, y1, x1]) = (self.start, self.end);
             Self { start: [first, y0, x0], end: [last, y1, x1] }
         })
     }
@@ -132,6 +167,20 @@ mod tests {
         let expected = VoxelBox { start: [1, 0, 2], end: [3, 5, 6] };
         assert_eq!(foreground_box(mask.view()), Some(expected));
         assert_eq!(expected.shape(), [2, 5, 4]);
+    }
+
+    #[test]
+    fn slabs_cover_a_box_once_and_parts_are_found_in_it() {
+        let tall = VoxelBox { start: [3, 0, 0], end: [10, 1 << 10, 1 << 9] };
+        let slabs: Vec<VoxelBox> = tall.slabs().collect();
+        assert_eq!(slabs.iter().map(VoxelBox::len).sum::<usize>(), tall.len());
+        assert_eq!((slabs.len(), slabs[0].end[0], slabs[3].start[0]), (4, 5, 9));
+        let around = VoxelBox { start: [1, 2, 3], end: [5, 6, 7] };
+        let part = VoxelBox { start: [0, 4, 4], end: [3, 9, 5] }.intersection(around);
+        assert_eq!(part, VoxelBox { start: [1, 4, 4], end: [3, 6, 5] });
+        let there = part.relative_to(around);
+        assert_eq!(there, VoxelBox { start: [0, 2, 1], end: [2, 4, 2] });
+        assert!(part.intersection(VoxelBox { start: [5; 3], end: [9; 3] }).is_empty());
     }
 
     #[test]

@@ -152,6 +152,14 @@ fn a_map_of_a_repaired_header_is_a_plain_file() {
 }
 
 #[test]
+fn doubts_about_a_header_are_told() {
+    let warnings = |name: &str| read(&special(name)).info().warnings;
+    assert!(warnings("no_form.nii")[0].contains("neither sform nor qform"));
+    assert!(warnings("both_forms.nii")[0].contains("sform and qform differ by up to"));
+    assert_eq!(warnings("extension.nii"), [""; 0]);
+}
+
+#[test]
 fn files_of_other_formats_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |content: &[u8]| {

@@ -5,6 +5,7 @@ use disyre_core::{Restorer, Volume};
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_register::Registration;
 use disyre_score::{Ensemble, EnsembleConfig};
+use disyre_volume::VolumeError;
 use serde::Serialize;
 
 use crate::calibration::{CalibratedScores, Evidence};
@@ -153,6 +154,10 @@ impl<'a> Detector<'a> {
         brain: Option<ArrayView3<'_, u8>>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Detection, Error> {
+        // The brain, and score, restoration and what else is asked for, before any work is done.
+        let maps = 2 + u64::from(self.calibration.is_some()) + u64::from(self.options.uncertainty);
+        let bytes = scan.data.len() as u64 * (1 + 4 * maps);
+        VolumeError::ensure_memory("the maps on the grid of the scan", bytes)?;
         self.detect_prepared(self.preparation.prepare(scan, brain)?, scan, brain, progress)
     }
 
@@ -177,26 +182,24 @@ impl<'a> Detector<'a> {
         let mut in_units = restored.clone();
         prepared.intensities.invert(&mut in_units.view_mut());
         clear_outside(&mut in_units, &prepared.mask);
-        let to_scan = prepared.to_scan_grid(scan, brain)?;
-        let working = prepared.volume.grid;
-        let on_scan = |data| to_scan.resample(&Volume { data, grid: working });
-        let ((on_scan_score, signed), restored_on_scan) = rayon::join(
-            || (on_scan(score.clone()), signed.map(&on_scan).transpose()),
-            || on_scan(in_units),
-        );
-        let uncertainty = spread.map(&on_scan).transpose()?;
-        let mut restored_on_scan = restored_on_scan?;
+        let maps = [Some(&score), Some(&in_units), signed.as_ref(), spread.as_ref()];
+        let maps: Vec<_> = maps.into_iter().flatten().map(|map| map.view()).collect();
+        let mut on_scan = prepared.all_to_scan(&maps, scan, brain)?.into_iter();
+        let (on_scan_score, restored_on_scan) = (on_scan.next(), on_scan.next());
+        let signed = signed.and_then(|_| on_scan.next());
+        let uncertainty = spread.and_then(|_| on_scan.next());
+        let mut restored_on_scan = restored_on_scan.unwrap_or_default();
         if let Some(field) = &prepared.field {
             field.multiply(&mut restored_on_scan);
         }
         Ok(Detection {
-            score: on_scan_score?,
+            score: on_scan_score.unwrap_or_default(),
             restored: restored_on_scan,
             working_score: score,
             working_restored: restored,
             prepared,
             kind,
-            signed: signed?,
+            signed,
             uncertainty,
             registration,
         })
@@ -259,6 +262,7 @@ impl<'a> Detector<'a> {
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
         let image = image.view().insert_axis(Axis(0));
         let size = self.options.batch.min(windows.len());
+        ensure_memory_for_windows(size, plan.window_shape(), wanted)?;
         let room = || WindowBatch::zeros(size, plan.window_shape(), wanted);
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
@@ -321,6 +325,18 @@ impl<'a> Detector<'a> {
         }
         Ok(self.ensemble.maps_into(self.restorer, input.view(), maps)?)
     }
+}
+
+/// Compares the memory of two batches of windows and their maps with what is left.
+fn ensure_memory_for_windows(
+    count: usize,
+    window: [usize; 3],
+    wanted: WantedMaps,
+) -> Result<(), Error> {
+    let voxels = window.iter().fold(count as u64, |n, &side| n.saturating_mul(side as u64));
+    let arrays = 3 + u64::from(wanted.corruption) + u64::from(wanted.spread);
+    let bytes = voxels.saturating_mul(4 * 2 * arrays);
+    Ok(VolumeError::ensure_memory("a batch of windows and their maps", bytes)?)
 }
 
 fn has_brain(image: &Array3<f32>, window: &Window) -> bool {

@@ -106,8 +106,8 @@ pub use initial_weights::{InitialModel, InitialWeights};
 pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
 pub use prepare::{
-    BiasCorrection, Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace, Unscaled,
-    WorkingAxes,
+    BiasCorrection, OBLIQUE_DEGREES, ObliqueAxes, ObliqueScan, Preparation, PrepareConfig,
+    Prepared, ScanField, TemplateSpace, Unscaled, WorkingAxes,
 };
 pub use recipe::Recipe;
 pub use segmentation::Segmentation;

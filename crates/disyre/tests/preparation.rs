@@ -12,12 +12,13 @@ use disyre::phantom::PhantomConfig;
 use disyre::score::RankedScores;
 use disyre::volume::affine::compose;
 use disyre::volume::{
-    IntensityScaling, Interpolation, find_scans, resample_mask, resample_to_grid, write_volume,
+    IntensityScaling, Interpolation, find_scans, obliquity_degrees, resample_mask,
+    resample_to_grid, write_volume,
 };
 use disyre::{
     AtlasConfig, AtlasDetector, BiasCorrection, Cohort, DetectOptions, Detector, Error, Family,
-    ModelFolder, Preparation, PrepareConfig, PreparedScans, Recipe, RunConfig, Synthesiser,
-    TemplateSpace, Training, WorkingAxes,
+    ModelFolder, ObliqueAxes, Preparation, PrepareConfig, PreparedScans, Recipe, RunConfig,
+    Synthesiser, TemplateSpace, Training, WorkingAxes,
 };
 
 /// Restores each voxel as the mean of its row within the window: what it finds depends on the axes.
@@ -124,6 +125,53 @@ fn on_axes_of_the_template_the_map_of_a_turned_scan_is_that_of_the_straight_one(
     });
     println!("{agreement:?}");
     assert!(agreement[1] > 0.85 && agreement[0] < 0.7, "{agreement:?}");
+}
+
+/// The grid of a scan, turned with what lies on it.
+fn turned_grid(scan: &Volume, degrees: f64) -> Grid {
+    Grid { affine: compose(&turn(degrees), &scan.grid.affine), ..scan.grid }
+}
+
+fn axes_of(scan: &Volume) -> (Volume, Option<ObliqueAxes>) {
+    let config = PrepareConfig { spacing_mm: 2.0, ..PrepareConfig::default() };
+    let prepared = config.build().unwrap().prepare(scan, None).unwrap();
+    (prepared.volume, prepared.oblique.map(|oblique| oblique.axes))
+}
+
+#[test]
+fn on_oblique_voxels_the_map_of_a_straight_head_is_that_on_straight_voxels() {
+    let straight = ill_template();
+    let grid = turned_grid(&straight, 20.0);
+    let oblique = Volume { data: turned(&straight, 20.0).data, grid };
+    let (prepared, axes) = axes_of(&oblique);
+    assert_eq!(axes, Some(ObliqueAxes::World));
+    assert!(obliquity_degrees(&prepared.grid.affine) < 1e-5);
+    let brain = straight.data.mapv(|value| u8::from(value != 0.0));
+    let expected = row_map(&straight, WorkingAxes::Scan);
+    let got = Volume { data: row_map(&oblique, WorkingAxes::Scan), grid };
+    let back = resample_to_grid(&got, &straight.grid, Interpolation::Linear).unwrap();
+    let agreement = correlation(&expected, &back.data, &brain);
+    println!("{agreement}");
+    assert!(agreement > 0.85, "{agreement}");
+}
+
+#[test]
+fn a_head_that_lies_straight_on_its_oblique_voxels_keeps_them() {
+    let straight = ill_template();
+    let tilted = Volume { grid: turned_grid(&straight, 20.0), ..straight.clone() };
+    let (on_straight, none) = axes_of(&straight);
+    let (prepared, axes) = axes_of(&tilted);
+    assert_eq!((none, axes), (None, Some(ObliqueAxes::Scan)));
+    assert_eq!(prepared.data, on_straight.data);
+}
+
+#[test]
+fn oblique_voxels_are_kept_where_the_registration_is_doubtful() {
+    let mut noise = Volume::zeros(Grid::from_spacing([40, 40, 40], [3.0; 3]));
+    let mut rng = Key::new(3).rng();
+    noise.data.mapv_inplace(|_| 1.0 + rng.random::<f32>());
+    noise.grid = turned_grid(&noise, 15.0);
+    assert_eq!(axes_of(&noise).1, Some(ObliqueAxes::ScanUnregistered));
 }
 
 #[test]

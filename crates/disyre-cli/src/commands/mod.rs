@@ -17,6 +17,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 
+use crate::arguments::MemoryArguments;
 use crate::error::CliError;
 
 /// Finds what does not belong in a medical scan, without ever having been shown a lesion (DISYRE).
@@ -30,6 +31,8 @@ use crate::error::CliError;
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +71,7 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.memory.apply();
         match &self.command {
             Command::Demo(command) => command.run(),
             Command::Brain(command) => command.run(),

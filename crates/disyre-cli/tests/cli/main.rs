@@ -10,6 +10,7 @@ mod evaluation;
 mod experiment;
 mod findings;
 mod implant;
+mod memory;
 mod pipeline;
 mod support;
 mod synth;

@@ -50,6 +50,13 @@ pub(crate) fn header_affine(
     Ok((affine, form))
 }
 
+/// The affine of the qform in millimetres, whatever the sform says; `None` where there is none that is usable.
+pub(crate) fn qform_affine(fields: &HeaderFields, sizes: &[usize]) -> Option<Affine> {
+    let steps = voxel_sizes(fields, sizes).ok().filter(|_| fields.qform_code > 0)?;
+    let affine = LengthUnit::of(fields.xyzt_units).in_millimetres(quaternion_affine(fields, steps));
+    invert(&affine).map(|_| affine)
+}
+
 fn with_last_row(rows: [[f64; 4]; 3]) -> Affine {
     [rows[0], rows[1], rows[2], [0.0, 0.0, 0.0, 1.0]]
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::header::{Endian, Version};
 use super::header_affine::LengthUnit;
 use super::read::Scan;
-use crate::{AffineSource, Orientation, path_text};
+use crate::{AffineSource, Orientation, obliquity_degrees, path_text};
 
 /// Facts of a scan's header and voxels, as `disyre info` prints them.
 ///
@@ -41,6 +41,8 @@ pub struct ScanInfo {
     pub spacing_mm: [f64; 3],
     /// Directions of x, y and z: R/L, A/P, S/I.
     pub orientation: String,
+    /// Greatest angle between an axis and the nearest axis of the world, in degrees.
+    pub oblique_degrees: f64,
     /// Header field that gives the affine.
     pub affine_source: AffineSource,
     /// The header's `qform_code`.
@@ -61,6 +63,8 @@ pub struct ScanInfo {
     pub descrip: String,
     /// Bytes of header extensions.
     pub extension_bytes: usize,
+    /// Doubts about the header, in words.
+    pub warnings: Vec<String>,
     /// Least intensity.
     pub minimum: f32,
     /// Greatest intensity.
@@ -90,6 +94,7 @@ impl ScanInfo {
             shape: volume.grid.shape,
             spacing_mm: volume.grid.spacing_mm(),
             orientation: Orientation::of(&volume.grid.affine).to_string(),
+            oblique_degrees: obliquity_degrees(&volume.grid.affine),
             affine_source: header.affine_source,
             qform_code: header.fields.qform_code,
             sform_code: header.fields.sform_code,
@@ -100,6 +105,7 @@ impl ScanInfo {
             intent_code: header.fields.intent_code,
             descrip: text(&header.fields.descrip),
             extension_bytes: header.bytes.len() - header.version.least_offset() as usize,
+            warnings: header.warnings().iter().map(ToString::to_string).collect(),
             minimum: values().fold(f32::INFINITY, f32::min),
             maximum: values().fold(f32::NEG_INFINITY, f32::max),
             nonzero_fraction: nonzero as f64 / volume.data.len() as f64,

@@ -6,4 +6,5 @@ pub(crate) mod header_affine;
 pub(crate) mod info;
 pub(crate) mod read;
 pub(crate) mod stream;
+pub(crate) mod warnings;
 pub(crate) mod write;

@@ -78,8 +78,8 @@ pub fn resample_to_grid(
 ) -> Result<Volume, VolumeError> {
     ensure_same_shape("volume data", &volume.grid.shape, volume.data.shape())?;
     let resampler = Resampler::new(&volume.grid, grid, interpolation)?;
-    let whole = VoxelBox { start: [0; 3], end: grid.shape };
-    resampler.ensure_memory(whole)?;
+    let whole = VoxelBox::whole(grid.shape);
+    resampler.ensure_memory(whole, 4)?;
     let input = resampler.input_box(whole).view_of(volume.data.view());
     Ok(Volume::new(resampler.resample_box(input, whole), *grid)?)
 }
@@ -165,18 +165,32 @@ impl Resampler {
         }
     }
 
-    /// Compares the memory that a box takes with what is left.
+    /// A box of the output in slabs of whole planes that depend on about a million voxels of the input each. Where the grids
+    /// are turned against each other, a plane depends on a large part of the input: then it is one slab.
+    pub fn slabs(&self, output: VoxelBox) -> Vec<VoxelBox> {
+        const VOXELS: usize = 1 << 20;
+        match &self.plan {
+            Plan::Oblique(_) => vec![output],
+            Plan::Empty | Plan::Separable(_) => {
+                let planes = |slab: VoxelBox| self.input_box(slab).len().div_ceil(VOXELS);
+                output.slabs().flat_map(|slab| slab.parts(planes(slab))).collect()
+            }
+        }
+    }
+
+    /// Compares the memory that a box of the output takes with what is left: so many bytes a voxel, and the passes.
     ///
     /// # Errors
     /// [`VolumeError::GridTooLarge`].
-    pub fn ensure_memory(&self, output: VoxelBox) -> Result<(), VolumeError> {
+    pub fn ensure_memory(&self, output: VoxelBox, bytes: u64) -> Result<(), VolumeError> {
         let own = output.shape().into_iter().map(|n| n as u128).fold(1, u128::saturating_mul);
-        let voxels = match &self.plan {
-            Plan::Empty | Plan::Oblique(_) => own,
-            Plan::Separable(plan) => plan.peak_voxels(output),
+        let passes = match &self.plan {
+            Plan::Empty | Plan::Oblique(_) => 0,
+            Plan::Separable(plan) => plan.peak_voxels(output).saturating_sub(own),
         };
-        let bytes = u64::try_from(voxels.saturating_mul(4)).unwrap_or(u64::MAX);
-        MemoryLeft::ensure(bytes).map_err(too_large(&self.grid))
+        let needed = own.saturating_mul(bytes.into()).saturating_add(passes.saturating_mul(4));
+        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        MemoryLeft::ensure(needed).map_err(too_large(&self.grid))
     }
 }
 

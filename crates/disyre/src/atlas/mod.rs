@@ -168,6 +168,7 @@ mod tests {
             volume: Volume::new(data, Grid::from_spacing(shape, [2.0; 3])).unwrap(),
             intensities: IntensityMap::linear(0.0, 1.0).unwrap(),
             field: None,
+            oblique: None,
             registration: None,
         }
     }

@@ -8,7 +8,7 @@ use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
-use crate::{DetectOptions, Detection, Marked, ModelFolder, RunConfig, ScoreKind};
+use crate::{DetectOptions, Detection, Marked, ModelFolder, ObliqueScan, RunConfig, ScoreKind};
 
 /// Model and settings of a detection.
 #[derive(Debug, Clone)]
@@ -63,6 +63,9 @@ pub(crate) struct Sidecar<'a> {
     /// own axes are kept, and the score is the published one.
     #[serde(skip_serializing_if = "Option::is_none")]
     registration: Option<&'a Registration>,
+    /// Where the scan's axes are oblique: the axes that it was prepared along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oblique: Option<ObliqueScan>,
     /// On the working grid.
     brain_voxels: usize,
     score_q999: f32,
@@ -141,6 +144,7 @@ impl Record {
             },
             marked,
             registration: found.registration.as_ref(),
+            oblique: found.prepared.oblique,
             brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
             score_q999,
             seconds,

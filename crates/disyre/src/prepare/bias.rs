@@ -1,7 +1,7 @@
 //! The bias field of a scan: corrected before anything else, and put back into restorations.
 
 use disyre_core::Volume;
-use disyre_core::ndarray::{Array3, Slice, Zip};
+use disyre_core::ndarray::{Array3, ArrayViewMut3, Zip};
 use disyre_n4::{BiasField, N4Config};
 use disyre_volume::{VoxelBox, foreground_box};
 
@@ -17,20 +17,20 @@ pub struct ScanField {
 }
 
 impl ScanField {
-    /// The field of a scan whose voxels outside the brain are 0.
+    /// The field of a scan, by its brain alone.
     pub(super) fn estimate(
         bias: &BiasCorrection,
-        masked: &Volume,
+        scan: &Volume,
         mask: &Array3<u8>,
     ) -> Result<Option<Self>, Error> {
         let (BiasCorrection::N4(config), Some(region)) = (bias, foreground_box(mask.view())) else {
             return Ok(None);
         };
-        let spacing_mm = masked.grid.spacing_mm().iter().product::<f64>().cbrt();
+        let spacing_mm = scan.grid.spacing_mm().iter().product::<f64>().cbrt();
         let shrink = (config.shrink as f64 / spacing_mm).round().clamp(1.0, 64.0) as usize;
         let n4 = N4Config { shrink, ..config.clone() }.build()?;
         let field =
-            n4.correct(region.view_of(masked.data.view()), region.view_of(mask.view()))?.field;
+            n4.correct(region.view_of(scan.data.view()), region.view_of(mask.view()))?.field;
         Ok(Some(Self { field, region }))
     }
 
@@ -54,11 +54,29 @@ impl ScanField {
         self.combine(data, |value, field| value / field);
     }
 
+    /// Divides voxels of a box of the scan by the field.
+    pub(super) fn divide_box(&self, part: VoxelBox, data: &mut Array3<f32>) {
+        self.combine_box(part, data.view_mut(), |value, field| value / field);
+    }
+
     fn combine(&self, data: &mut Array3<f32>, combined: impl Fn(f32, f32) -> f32 + Sync) {
-        let VoxelBox { start, end } = self.region;
-        let range = |axis: usize| Slice::from(start[axis]..end[axis]);
-        Zip::from(data.slice_each_axis_mut(|axis| range(axis.axis.index())))
-            .and(&self.field.evaluate())
+        for slab in self.region.slabs() {
+            let voxels = slab.view_of_mut(data.view_mut());
+            self.combine_box(slab, voxels, &combined);
+        }
+    }
+
+    /// `data` are the voxels of a box of the scan.
+    fn combine_box(
+        &self,
+        part: VoxelBox,
+        data: ArrayViewMut3<'_, f32>,
+        combined: impl Fn(f32, f32) -> f32 + Sync,
+    ) {
+        let known = part.intersection(self.region);
+        let field = known.relative_to(self.region);
+        Zip::from(known.relative_to(part).view_of_mut(data))
+            .and(&self.field.evaluate_in(field.start, field.end))
             .par_for_each(|value, &field| *value = combined(*value, field));
     }
 }

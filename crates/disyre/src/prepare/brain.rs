@@ -1,6 +1,6 @@
 //! The brain on a grid, and voxels that are brain in part.
 
-use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::ndarray::{Array3, ArrayView3, ArrayViewMut3, Zip};
 use disyre_core::{Volume, ensure_same_shape};
 use disyre_volume::nonzero_mask;
 
@@ -30,17 +30,22 @@ pub(super) fn ensure_magnitudes(data: &Array3<f32>, mask: &Array3<u8>) -> Result
 }
 
 /// A mask as the share of brain in each voxel: 0 or 1.
-pub(super) fn share(mask: &Array3<u8>) -> Array3<f32> {
+pub(super) fn share(mask: ArrayView3<'_, u8>) -> Array3<f32> {
     Zip::from(mask).par_map_collect(|&inside| f32::from(inside))
 }
 
-pub(super) fn keep_inside(data: &Array3<f32>, mask: &Array3<u8>) -> Array3<f32> {
-    let keep = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
-    Zip::from(data).and(mask).par_map_collect(keep)
+/// Makes voxels outside a mask 0.
+pub(super) fn keep_inside(data: &mut Array3<f32>, mask: &Array3<u8>) {
+    Zip::from(data).and(mask).par_for_each(|value, &inside| {
+        if inside == 0 {
+            *value = 0.0;
+        }
+    });
 }
 
 /// Mean over the brain's share of a voxel alone: the background that was averaged in is taken out again.
-pub(super) fn undilute(values: &Array3<f32>, shares: &Array3<f32>) -> Array3<f32> {
-    let undiluted = |&value: &f32, &share: &f32| if share > 1e-3 { value / share } else { 0.0 };
-    Zip::from(values).and(shares).par_map_collect(undiluted)
+pub(super) fn undilute(values: ArrayViewMut3<'_, f32>, shares: ArrayView3<'_, f32>) {
+    Zip::from(values).and(shares).par_for_each(|value, &share| {
+        *value = if share > 1e-3 { *value / share } else { 0.0 };
+    });
 }

@@ -3,12 +3,13 @@
 mod bias;
 mod brain;
 mod config;
+mod oblique;
 mod prepared;
 mod template_space;
 mod unscaled;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use disyre_brain::BrainMask;
 use disyre_core::Volume;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bias::ScanField;
 pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
+pub use oblique::{OBLIQUE_DEGREES, ObliqueAxes, ObliqueScan};
 pub use prepared::Prepared;
 pub use template_space::TemplateSpace;
 pub use unscaled::Unscaled;
@@ -51,9 +53,23 @@ use crate::{BrainFinder, Error};
 pub struct Preparation {
     config: PrepareConfig,
     reference: Option<Arc<IntensityReference>>,
-    /// Where the settings ask for the axes of the template.
-    space: Option<Arc<TemplateSpace>>,
+    /// For the axes of the template, and for scans with oblique axes.
+    space: LazySpace,
     brains: BrainFinder,
+}
+
+/// The template's space, made when a scan first needs it, and kept; clones share it.
+#[derive(Debug, Clone, Default)]
+struct LazySpace(Arc<OnceLock<TemplateSpace>>);
+
+impl LazySpace {
+    fn get(&self) -> Result<&TemplateSpace, Error> {
+        if let Some(space) = self.0.get() {
+            return Ok(space);
+        }
+        let made = TemplateSpace::mni152()?;
+        Ok(self.0.get_or_init(|| made))
+    }
 }
 
 /// A preparation in a model's folder.
@@ -100,11 +116,11 @@ impl Preparation {
     /// [`Error::Setting`] and [`Error::Volume`] for settings out of range.
     pub fn unfitted(config: &PrepareConfig) -> Result<Self, Error> {
         config.check()?;
-        let space = match config.orientation {
-            WorkingAxes::Scan => None,
-            WorkingAxes::Template => Some(Arc::new(TemplateSpace::mni152()?)),
-        };
-        Ok(Self { config: config.clone(), reference: None, space, brains: BrainFinder::default() })
+        let (space, brains) = (LazySpace::default(), BrainFinder::default());
+        if config.orientation == WorkingAxes::Template {
+            space.get()?;
+        }
+        Ok(Self { config: config.clone(), reference: None, space, brains })
     }
 
     /// The same preparation with a reference fitted to aligned scans; as it is where the scaling needs none.
@@ -216,7 +232,7 @@ impl Preparation {
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Unscaled, Error> {
-        Unscaled::on_working_grid(&self.config, scan, brain, self.space.as_deref())
+        Unscaled::on_working_grid(&self.config, scan, brain, &self.space)
     }
 
     /// [`align`](Self::align) on the voxels of the template, by an affine registration and whatever the settings say

@@ -1,12 +1,13 @@
 //! A scan ready for the network, and the return of maps to its grid.
 
-use disyre_core::ndarray::{Array3, ArrayView3};
-use disyre_core::{Grid, Volume};
+use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::{Volume, ensure_same_shape};
 use disyre_register::Registration;
-use disyre_volume::{IntensityMap, Interpolation, resample_to_grid};
+use disyre_volume::{IntensityMap, Interpolation, Resampler, VolumeError, foreground_box};
+use rayon::prelude::*;
 
-use super::brain::{brain_on_grid, keep_inside, share, undilute};
-use super::{ScanField, TemplateSpace};
+use super::brain::{brain_on_grid, share, undilute};
+use super::{ObliqueScan, ScanField, TemplateSpace};
 use crate::Error;
 
 /// A scan ready for the network, and what its maps need to return to the scan's grid.
@@ -25,6 +26,8 @@ pub struct Prepared {
     /// Registration to the template, where the settings ask for its axes. `volume` lies along these axes if its verdict
     /// is good, along the scan's own if it is doubtful.
     pub registration: Option<Registration>,
+    /// The axes of `volume`, where the settings ask for those of the scan and these are oblique.
+    pub oblique: Option<ObliqueScan>,
 }
 
 impl Prepared {
@@ -52,36 +55,46 @@ impl Prepared {
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Array3<f32>, Error> {
-        let working = Volume::new(map, self.volume.grid)?;
-        self.to_scan_grid(scan, brain)?.resample(&working)
+        let mut on_scan = self.all_to_scan(&[map.view()], scan, brain)?;
+        on_scan.pop().ok_or_else(|| Error::EmptyBrain { name: "the scan".to_owned() })
     }
 
-    /// The resampling of maps from the working grid to the grid of the scan.
-    pub(crate) fn to_scan_grid<'a>(
+    /// [`to_scan`](Self::to_scan) for several maps, slab by slab: beside the results little is held at once.
+    pub(crate) fn all_to_scan(
         &self,
-        scan: &'a Volume,
+        maps: &[ArrayView3<'_, f32>],
+        scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
-    ) -> Result<ToScan<'a>, Error> {
+    ) -> Result<Vec<Array3<f32>>, Error> {
+        for map in maps {
+            ensure_same_shape("map", &self.volume.grid.shape, map.shape())?;
+        }
         let inside = brain_on_grid(scan, brain)?;
-        let working = Volume { data: share(&self.mask), grid: self.volume.grid };
-        let shares = resample_to_grid(&working, &scan.grid, Interpolation::Area)?.data;
-        Ok(ToScan { grid: &scan.grid, inside, shares })
-    }
-}
-
-/// From a working grid to the grid of a scan.
-pub(crate) struct ToScan<'a> {
-    grid: &'a Grid,
-    /// Brain on the grid of the scan.
-    inside: Array3<u8>,
-    /// Share of each voxel of the scan that comes from brain of the working grid, in `[0, 1]`.
-    shares: Array3<f32>,
-}
-
-impl ToScan<'_> {
-    /// A map on the working grid, 0 outside the brain, on the grid of the scan.
-    pub(crate) fn resample(&self, map: &Volume) -> Result<Array3<f32>, Error> {
-        let values = resample_to_grid(map, self.grid, Interpolation::Area)?.data;
-        Ok(keep_inside(&undilute(&values, &self.shares), &self.inside))
+        let voxels = scan.grid.len() as u64;
+        VolumeError::ensure_memory(
+            "the maps on the grid of the scan",
+            voxels * 4 * maps.len() as u64,
+        )?;
+        let resampler = Resampler::new(&self.volume.grid, &scan.grid, Interpolation::Area)?;
+        let working = share(self.mask.view());
+        let mut results: Vec<Array3<f32>> =
+            maps.iter().map(|_| Array3::zeros(scan.grid.shape)).collect();
+        let slabs = foreground_box(inside.view()).map(|brain| brain.slabs());
+        for slab in slabs.into_iter().flatten() {
+            let input = resampler.input_box(slab);
+            let resample =
+                |map: ArrayView3<'_, f32>| resampler.resample_box(input.view_of(map), slab);
+            let shares = resample(working.view());
+            let inside = slab.view_of(inside.view());
+            maps.par_iter().zip(&mut results).for_each(|(map, result)| {
+                let mut values = resample(map.view());
+                undilute(values.view_mut(), shares.view());
+                Zip::from(slab.view_of_mut(result.view_mut()))
+                    .and(&values)
+                    .and(inside)
+                    .for_each(|out, &value, &inside| *out = if inside == 0 { 0.0 } else { value });
+            });
+        }
+        Ok(results)
     }
 }

@@ -64,42 +64,9 @@ impl TemplateSpace {
         Grid { affine: compose(&registration.scan_from_template, &grid.affine), ..grid }
     }
 
-    /// Isotropic voxels along the axes of the template around a box of a registered scan, in the world of the scan and of
-    /// its size: turned, and not stretched.
-    pub(super) fn turned_grid(
-        &self,
-        registration: &Registration,
-        scan: &Grid,
-        region: VoxelBox,
-        spacing_mm: f64,
-    ) -> Option<Grid> {
-        let turn = registration.rigid(self.centre_mm());
-        let to_turned = compose(&invert(&turn)?, &scan.affine);
-        let corners = (0..8).map(|corner: usize| {
-            let side = |axis: usize| {
-                let end = corner >> axis & 1 == 1;
-                let voxel = if end { region.end[axis] } else { region.start[axis] };
-                voxel as f64 - 0.5
-            };
-            transform(&to_turned, [side(2), side(1), side(0)])
-        });
-        let corners: Vec<[f64; 3]> = corners.collect();
-        // Voxel centres lie at whole multiples of the spacing, so that the grid depends on the scan's place alone.
-        let ends = [0, 1, 2].map(|axis| {
-            let values = corners.iter().map(|corner| corner[axis] / spacing_mm);
-            let low = values.clone().fold(f64::INFINITY, f64::min).floor();
-            (low, values.fold(f64::NEG_INFINITY, f64::max).ceil())
-        });
-        // Saturated, so that a spacing far too fine becomes a grid that resampling refuses.
-        let voxels = |(low, high): (f64, f64)| ((high - low) as usize).saturating_add(1);
-        let shape = [2, 1, 0].map(|axis: usize| voxels(ends[axis]));
-        let mut affine: Affine = [[0.0; 4]; 4];
-        for axis in 0..3 {
-            affine[axis][axis] = spacing_mm;
-            affine[axis][3] = ends[axis].0 * spacing_mm;
-        }
-        affine[3][3] = 1.0;
-        Some(Grid { shape, affine: compose(&turn, &affine) })
+    /// The rotation and translation of a registration, from the template's axes into the world of the scan.
+    pub(super) fn turn(&self, registration: &Registration) -> Affine {
+        registration.rigid(self.centre_mm())
     }
 
     /// Middle of the template's field of view.
@@ -108,4 +75,39 @@ impl TemplateSpace {
         let middle = |axis: usize| (shape[axis] as f64 - 1.0) / 2.0;
         transform(&affine, [middle(2), middle(1), middle(0)])
     }
+}
+
+/// Isotropic voxels along the axes of `turn` (a rotation and translation in the world of a scan) around a box of the scan.
+pub(super) fn turned_grid(
+    turn: &Affine,
+    scan: &Grid,
+    region: VoxelBox,
+    spacing_mm: f64,
+) -> Option<Grid> {
+    let to_turned = compose(&invert(turn)?, &scan.affine);
+    let corners = (0..8).map(|corner: usize| {
+        let side = |axis: usize| {
+            let end = corner >> axis & 1 == 1;
+            let voxel = if end { region.end[axis] } else { region.start[axis] };
+            voxel as f64 - 0.5
+        };
+        transform(&to_turned, [side(2), side(1), side(0)])
+    });
+    let corners: Vec<[f64; 3]> = corners.collect();
+    // Voxel centres lie at whole multiples of the spacing, so that the grid depends on the scan's place alone.
+    let ends = [0, 1, 2].map(|axis| {
+        let values = corners.iter().map(|corner| corner[axis] / spacing_mm);
+        let low = values.clone().fold(f64::INFINITY, f64::min).floor();
+        (low, values.fold(f64::NEG_INFINITY, f64::max).ceil())
+    });
+    // Saturated, so that a spacing far too fine becomes a grid that resampling refuses.
+    let voxels = |(low, high): (f64, f64)| ((high - low) as usize).saturating_add(1);
+    let shape = [2, 1, 0].map(|axis: usize| voxels(ends[axis]));
+    let mut affine: Affine = [[0.0; 4]; 4];
+    for axis in 0..3 {
+        affine[axis][axis] = spacing_mm;
+        affine[axis][3] = ends[axis].0 * spacing_mm;
+    }
+    affine[3][3] = 1.0;
+    Some(Grid { shape, affine: compose(turn, &affine) })
 }

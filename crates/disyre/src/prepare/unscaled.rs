@@ -1,13 +1,19 @@
 //! A scan on the working grid, its intensities not yet scaled.
 
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
-use disyre_core::{Grid, Volume, ensure_finite};
-use disyre_register::{Registration, Verdict};
-use disyre_volume::{Interpolation, VolumeError, VoxelBox, crop, foreground_box};
-use disyre_volume::{resample_to_grid, resample_to_spacing, to_ras};
+use disyre_core::{Affine, Grid, Volume, ensure_finite};
+use disyre_register::Registration;
+use disyre_volume::{
+    IntensityScaling, Interpolation, Orientation, Resampler, VolumeError, VoxelBox, foreground_box,
+    grid_at_spacing,
+};
 
 use super::brain::{brain_on_grid, ensure_magnitudes, keep_inside, share, undilute};
-use super::{Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace};
+use super::oblique::{ObliqueScan, oblique_degrees};
+use super::template_space::turned_grid;
+use super::{
+    LazySpace, Preparation, PrepareConfig, Prepared, ScanField, TemplateSpace, WorkingAxes,
+};
 use crate::Error;
 
 /// A scan on the working grid, its intensities not yet scaled: all that a scaling can be fitted to.
@@ -16,23 +22,38 @@ use crate::Error;
 /// preparation.
 #[derive(Debug, Clone)]
 pub struct Unscaled {
-    /// The whole field of view, 0 outside the brain but for voxels that hold a little of it.
-    pub(super) volume: Volume,
-    /// Brain on the grid of `volume`: 1 inside, 0 outside.
-    pub(super) mask: Array3<u8>,
-    /// The box around the brain.
-    pub(super) region: VoxelBox,
+    /// The whole field of view.
+    grid: Grid,
+    /// The part of it that is kept: outside it all is 0.
+    kept: VoxelBox,
+    /// Voxels of `kept`, 0 outside the brain but for those that hold a little of it.
+    data: Array3<f32>,
+    /// Brain in `kept`: 1 inside, 0 outside.
+    mask: Array3<u8>,
+    /// The box around the brain, on `grid`.
+    region: VoxelBox,
     /// The field that the scan was divided by.
-    pub(super) field: Option<ScanField>,
+    field: Option<ScanField>,
     /// The registration, where the settings ask for the axes of the template.
-    pub(super) registration: Option<Registration>,
+    registration: Option<Registration>,
+    /// The axes, where those of the scan are oblique and the settings ask for them.
+    oblique: Option<ObliqueScan>,
 }
 
-/// A scan without its bias field, on its own grid.
-struct Corrected {
-    masked: Volume,
+/// A scan without its bias field, on its own grid; nothing of it is copied before it is needed.
+struct Corrected<'a> {
+    scan: &'a Volume,
     mask: Array3<u8>,
     field: Option<ScanField>,
+}
+
+/// A working grid, and what led to it.
+#[derive(Default)]
+struct Target {
+    /// `None`: the scan's own axes at the working spacing.
+    grid: Option<Grid>,
+    registration: Option<Registration>,
+    oblique: Option<ObliqueScan>,
 }
 
 impl Unscaled {
@@ -41,12 +62,13 @@ impl Unscaled {
         config: &PrepareConfig,
         scan: &Volume,
         brain: Option<ArrayView3<'_, u8>>,
-        space: Option<&TemplateSpace>,
+        space: &LazySpace,
     ) -> Result<Self, Error> {
         let corrected = Corrected::new(config, scan, brain)?;
-        let registration = space.map(|space| corrected.register(space)).transpose()?;
-        let target = corrected.turned_grid(space, registration.as_ref(), config.spacing_mm);
-        Ok(Self { registration, ..corrected.resample(target, config.spacing_mm)? })
+        let target = corrected.target(config, space)?;
+        // The published scaling takes its quantile over the whole field of view.
+        let whole = matches!(config.scaling, IntensityScaling::Published { .. });
+        corrected.resample(target, config.spacing_mm, whole)
     }
 
     /// On all voxels of the template.
@@ -58,9 +80,11 @@ impl Unscaled {
     ) -> Result<(Self, Registration), Error> {
         let corrected = Corrected::new(config, scan, brain)?;
         let found = corrected.register(space)?;
-        let aligned = corrected.resample(Some(space.grid_of(&found)), config.spacing_mm)?;
-        let region = VoxelBox { start: [0; 3], end: aligned.volume.grid.shape };
-        Ok((Self { region, registration: Some(found.clone()), ..aligned }, found))
+        let grid = space.grid_of(&found);
+        let registration = Some(found.clone());
+        let target = Target { grid: Some(grid), registration, oblique: None };
+        let aligned = corrected.resample(target, config.spacing_mm, true)?;
+        Ok((Self { region: VoxelBox::whole(grid.shape), ..aligned }, found))
     }
 
     /// The registration to the template, where the place of the scan depends on one.
@@ -70,82 +94,151 @@ impl Unscaled {
 
     /// The grid of the prepared scan: the box around the brain.
     pub(crate) fn grid(&self) -> Grid {
-        self.region.grid_of(&self.volume.grid)
+        self.region.grid_of(&self.grid)
     }
 
     /// Brain on that grid, 1 inside.
     pub(crate) fn brain(&self) -> ArrayView3<'_, u8> {
-        self.region.view_of(self.mask.view())
+        self.region.relative_to(self.kept).view_of(self.mask.view())
+    }
+
+    fn in_region(&self) -> ArrayView3<'_, f32> {
+        self.region.relative_to(self.kept).view_of(self.data.view())
     }
 
     /// Quantiles of the brain that the cohort's reference is made of.
     pub(super) fn quantiles(&self, config: &PrepareConfig) -> Result<Vec<f32>, VolumeError> {
-        let brain = self.region.view_of(self.volume.data.view());
-        config.scaling.quantiles(brain, self.brain())
+        config.scaling.quantiles(self.in_region(), self.brain())
     }
 
     pub(super) fn scale(&self, preparation: &Preparation) -> Result<Prepared, Error> {
-        let Self { volume, mask, region, field, registration } = self;
         let scaling = preparation.config().scaling;
-        let intensities = scaling.fit(volume.data.view(), mask.view(), preparation.reference())?;
-        let mask = region.view_of(mask.view()).to_owned();
-        let mut volume = crop(volume, *region);
-        intensities.apply(&mut volume.data.view_mut());
-        volume.data = keep_inside(&volume.data, &mask);
-        let (field, registration) = (field.clone(), registration.clone());
-        Ok(Prepared { volume, mask, intensities, field, registration })
+        let (data, mask) = (self.data.view(), self.mask.view());
+        let intensities = scaling.fit(data, mask, preparation.reference())?;
+        let mask = self.brain().to_owned();
+        let mut data = self.in_region().to_owned();
+        intensities.apply(&mut data.view_mut());
+        keep_inside(&mut data, &mask);
+        let volume = Volume { data, grid: self.grid() };
+        let (field, registration) = (self.field.clone(), self.registration.clone());
+        Ok(Prepared { volume, mask, intensities, field, registration, oblique: self.oblique })
     }
 }
 
 /// The order is fixed: the field belongs to the scanner's voxels, and neither places nor intensities compare well with it;
 /// so it comes first, then registration, then one resampling, then the scaling.
-impl Corrected {
+impl<'a> Corrected<'a> {
     fn new(
         config: &PrepareConfig,
-        scan: &Volume,
+        scan: &'a Volume,
         brain: Option<ArrayView3<'_, u8>>,
     ) -> Result<Self, Error> {
         ensure_finite("scan", &scan.data.view())?;
         let mask = brain_on_grid(scan, brain)?;
         ensure_magnitudes(&scan.data, &mask)?;
-        let mut masked = Volume { data: keep_inside(&scan.data, &mask), grid: scan.grid };
-        let field = ScanField::estimate(&config.bias, &masked, &mask)?;
-        if let Some(field) = &field {
-            field.divide(&mut masked.data);
+        let field = ScanField::estimate(&config.bias, scan, &mask)?;
+        Ok(Self { scan, mask, field })
+    }
+
+    /// Voxels of a box of the scan: 0 outside the brain, divided by the field.
+    fn corrected(&self, part: VoxelBox) -> Array3<f32> {
+        let (scan, mask) = (part.view_of(self.scan.data.view()), part.view_of(self.mask.view()));
+        let keep = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
+        let mut data = Array3::zeros(part.shape());
+        Zip::from(&mut data)
+            .and(scan)
+            .and(mask)
+            .par_for_each(|out, value, inside| *out = keep(value, inside));
+        if let Some(field) = &self.field {
+            field.divide_box(part, &mut data);
         }
-        Ok(Self { masked, mask, field })
+        data
     }
 
     fn register(&self, space: &TemplateSpace) -> Result<Registration, Error> {
-        Ok(space.register(&self.masked, Some(self.mask.view()))?)
+        let grid = self.scan.grid;
+        VolumeError::ensure_memory("registering the scan", grid.len() as u64 * 4)?;
+        let corrected = Volume { data: self.corrected(VoxelBox::whole(grid.shape)), grid };
+        Ok(space.register(&corrected, Some(self.mask.view()))?)
     }
 
-    /// The grid along the axes of the template; `None`: the scan's own axes at the working spacing, also where the
-    /// registration is doubtful.
-    fn turned_grid(
-        &self,
-        space: Option<&TemplateSpace>,
-        registration: Option<&Registration>,
-        spacing_mm: f64,
-    ) -> Option<Grid> {
-        let good = registration.filter(|found| found.verdict == Verdict::Good)?;
-        space?.turned_grid(good, &self.masked.grid, foreground_box(self.mask.view())?, spacing_mm)
-    }
-
-    /// Onto a grid, or along the scan's own axes at a spacing; cropped to the brain, not registered.
-    fn resample(self, target: Option<Grid>, spacing_mm: f64) -> Result<Unscaled, Error> {
-        let Self { masked, mask, field } = self;
-        let resample = |volume: &Volume| match target {
-            Some(grid) => resample_to_grid(volume, &grid, Interpolation::Area),
-            None => resample_to_spacing(&to_ras(volume), [spacing_mm; 3], Interpolation::Area),
+    /// The working grid: along the axes of the template or of the world where those are asked for or better; the scan's own
+    /// axes also where the registration is doubtful.
+    fn target(&self, config: &PrepareConfig, space: &LazySpace) -> Result<Target, Error> {
+        let along = |turn: Option<Affine>| {
+            let region = foreground_box(self.mask.view())?;
+            turned_grid(&turn?, &self.scan.grid, region, config.spacing_mm)
         };
-        let brain = Volume { data: share(&mask), grid: masked.grid };
-        let (masked, brain) = rayon::join(|| resample(&masked), || resample(&brain));
-        let (masked, brain) = (masked?, brain?);
-        let mask = Zip::from(&brain.data).par_map_collect(|&share| u8::from(share >= 0.5));
+        let oblique = oblique_degrees(&self.scan.grid);
+        match (config.orientation, oblique) {
+            (WorkingAxes::Scan, None) => Ok(Target::default()),
+            (WorkingAxes::Template, _) => {
+                let space = space.get()?;
+                let found = self.register(space)?;
+                let grid = along(found.verdict.is_good().then(|| space.turn(&found)));
+                Ok(Target { grid, registration: Some(found), oblique: None })
+            }
+            (WorkingAxes::Scan, Some(degrees)) => {
+                let space = space.get()?;
+                let found = self.register(space)?;
+                let oblique = ObliqueScan::choose(degrees, &self.scan.grid, &found, space);
+                let grid = along(oblique.turn(&found, space));
+                Ok(Target { grid, registration: None, oblique: Some(oblique) })
+            }
+        }
+    }
+
+    /// Onto the target, slab by slab; the whole of it, or what the brain reaches.
+    fn resample(self, target: Target, spacing_mm: f64, whole: bool) -> Result<Unscaled, Error> {
+        let Target { grid, registration, oblique } = target;
+        let own = Orientation::of(&self.scan.grid.affine);
+        // Without a target the axes are permuted and mirrored first, which needs no copy.
+        let ras = grid.is_none().then_some(own);
+        let from = ras.map_or(self.scan.grid, |ras| ras.ras_grid(&self.scan.grid));
+        let grid = grid.map_or_else(|| grid_at_spacing(&from, [spacing_mm; 3]), Ok)?;
+        let resampler = Resampler::new(&from, &grid, Interpolation::Area)?;
+        let mask = self.mask.view();
+        let brain =
+            foreground_box(ras.map_or(mask, |ras| ras.ras_view(mask))).ok_or_else(empty_brain)?;
+        let all = VoxelBox::whole(grid.shape);
+        let kept = if whole { all } else { resampler.output_box(brain) };
+        // Scan, share of brain, mask, and the copy that is cropped and scaled.
+        resampler.ensure_memory(kept, 14)?;
+        let (mut data, mut shares) = (Array3::zeros(kept.shape()), Array3::zeros(kept.shape()));
+        for slab in resampler.slabs(kept) {
+            let there = slab.relative_to(kept);
+            let (scan, brain) = self.resample_slab(&resampler, ras, slab);
+            there.view_of_mut(data.view_mut()).assign(&scan);
+            there.view_of_mut(shares.view_mut()).assign(&brain);
+        }
+        let mask = Zip::from(&shares).par_map_collect(|&share: &f32| u8::from(share >= 0.5));
         let region = foreground_box(mask.view()).ok_or_else(empty_brain)?;
-        let volume = Volume { data: undilute(&masked.data, &brain.data), grid: masked.grid };
-        Ok(Unscaled { volume, mask, region, field, registration: None })
+        let ([z, y, x], end) = (kept.start, region.end);
+        let end = [end[0] + z, end[1] + y, end[2] + x];
+        let start = [region.start[0] + z, region.start[1] + y, region.start[2] + x];
+        let region = VoxelBox { start, end };
+        undilute(data.view_mut(), shares.view());
+        let field = self.field;
+        Ok(Unscaled { grid, kept, data, mask, region, field, registration, oblique })
+    }
+
+    /// A slab of the working grid: the scan and the share of brain.
+    fn resample_slab(
+        &self,
+        resampler: &Resampler,
+        ras: Option<Orientation>,
+        slab: VoxelBox,
+    ) -> (Array3<f32>, Array3<f32>) {
+        let input = resampler.input_box(slab);
+        let native = ras.map_or(input, |ras| ras.native_box(input, self.scan.grid.shape));
+        let resampled = |voxels: Array3<f32>| {
+            let view = ras.map_or(voxels.view(), |ras| ras.ras_view(voxels.view()));
+            resampler.resample_box(view, slab)
+        };
+        rayon::join(
+            || resampled(self.corrected(native)),
+            || resampled(share(native.view_of(self.mask.view()))),
+        )
     }
 }
 

@@ -1,0 +1,118 @@
+//! Memory: forecasts that stop a command before it takes too much, and what `detect` takes for each voxel of a scan.
+
+use std::fs;
+use std::path::Path;
+
+use disyre::core::{Grid, Volume};
+use disyre::volume::write_volume;
+
+use crate::support::{World, fail, read, succeed, text};
+
+/// A scan with voxels of this size, 3 everywhere.
+fn scan_of(path: &Path, shape: [usize; 3], side_mm: f64) {
+    let mut volume = Volume::zeros(Grid::from_spacing(shape, [side_mm; 3]));
+    volume.data.fill(3.0);
+    write_volume(path, &volume).unwrap();
+}
+
+#[test]
+fn a_scan_that_needs_too_much_is_refused_with_both_numbers_by_each_verb() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let scans = folder.path().join("scans");
+    fs::create_dir(&scans).unwrap();
+    for name in ["a.nii.gz", "b.nii.gz"] {
+        // A file of a few kB and, at the model's 8 mm, 30 million voxels.
+        scan_of(&scans.join(name), [100, 100, 100], 25.0);
+    }
+    let (scans, out) = (text(&scans), text(&folder.path().join("out")));
+    let scan = format!("{scans}/a.nii.gz");
+    let (model, config) = (world.path("model"), world.path("tiny.toml"));
+    let verbs: [&[&str]; 5] = [
+        &["detect", "-i", &scan, "-o", &out, "-m", &model, "--stripped"],
+        &["train", "--healthy", &scans, "-o", &out, "--config", &config, "--stripped"],
+        &["tissue", "-i", &scans, "-o", &out, "--config", &config, "--stripped"],
+        &["synth", "-i", &scans, "-o", &out, "--config", &config, "--stripped"],
+        &["calibrate", "--healthy", &scans, "-m", &model, "--stripped"],
+    ];
+    for verb in verbs {
+        let ran = crate::support::disyre(verb.iter().copied().chain(["--max-memory", "200M"]));
+        assert!(ran.code.is_some_and(|code| code != 0), "{verb:?}: {}", ran.err);
+        for part in ["more memory, and only", "of the 200 MiB of --max-memory"] {
+            assert!(ran.err.contains(part), "{verb:?}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn voxels_that_no_head_has_are_named_before_anything_is_computed() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("far.nii.gz");
+    scan_of(&scan, [20, 20, 20], 60.0);
+    let (scan, out) = (text(&scan), text(&folder.path().join("out")));
+    let parts = ["has voxels of 60 × 60 × 60 mm (x, y, z), expected sides of 0.02 to 30 mm"];
+    fail(1, &parts, ["detect", "-i", &scan, "-o", &out, "-m", &world.path("model")]);
+    fail(1, &parts, ["info", &scan]);
+    fail(1, &parts, ["brain", "-i", &scan, "-o", &out]);
+}
+
+#[test]
+fn a_bound_without_its_unit_is_a_slip() {
+    fail(2, &["is the unit missing"], ["info", "--max-memory", "4"]);
+}
+
+/// Greatest resident set of a detection, in bytes.
+#[cfg(target_os = "linux")]
+fn peak(arguments: &[&str]) -> u64 {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_disyre"))
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+        peak = peak.max(kib.unwrap_or(0) * 1024);
+        std::thread::yield_now();
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn detect_takes_little_more_than_its_results_for_each_voxel_of_a_scan() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let small = read(&world.at("patients/sub-1_T1w.nii.gz")).volume;
+    // The same brain in a field of view of many voxels, as a fine scan of a whole head has.
+    let detect = |side: usize| {
+        let mut volume = Volume::zeros(Grid::from_spacing([side; 3], [0.9; 3]));
+        let fine = disyre::volume::resample_to_grid(
+            &Volume {
+                data: small.data.clone(),
+                grid: Grid::from_spacing(small.grid.shape, [8.0; 3]),
+            },
+            &volume.grid,
+            disyre::volume::Interpolation::Nearest,
+        );
+        volume.data = fine.unwrap().data;
+        let path = folder.path().join(format!("scan-{side}.nii"));
+        write_volume(&path, &volume).unwrap();
+        let (scan, out) = (text(&path), text(&folder.path().join("out")));
+        peak(&["detect", "-i", &scan, "-o", &out, "-m", &world.path("model"), "--stripped"])
+    };
+    let (less, more) = (detect(100), detect(220));
+    let bytes = (more - less) as f64 / (220f64.powi(3) - 100f64.powi(3));
+    println!("{bytes:.1} bytes a voxel");
+    // The scan, its score and its restoration take 12.
+    assert!(bytes < 20.0, "{bytes} bytes a voxel");
+    assert!(bytes > 10.0, "{bytes} bytes a voxel: the peak was missed");
+    succeed(["info", &text(&folder.path().join("out/scan-220_desc-anomalyscore.nii.gz"))]);
+}
