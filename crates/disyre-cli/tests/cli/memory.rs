@@ -32,7 +32,7 @@ fn a_scan_that_needs_too_much_is_refused_with_both_numbers_by_each_verb() {
         &["detect", "-i", &scan, "-o", &out, "-m", &model, "--stripped"],
         &["train", "--healthy", &scans, "-o", &out, "--config", &config, "--stripped"],
         &["tissue", "-i", &scans, "-o", &out, "--config", &config, "--stripped"],
-        &["synth", "-i", &scans, "-o", &out, "--config", &config, "--stripped"],
+        &["synth", "-i", &scans, "-o", &out, "--n", "1", "--config", &config, "--stripped"],
         &["calibrate", "--healthy", &scans, "-m", &model, "--stripped"],
     ];
     for verb in verbs {
