@@ -1,6 +1,6 @@
 //! Fitted tissue classes of either kind, and their file.
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use disyre_core::ndarray::{ArrayView2, ArrayViewMut2};
@@ -49,14 +49,18 @@ impl FittedTissues {
     /// # Errors
     /// [`TissueError::Read`] or [`TissueError::Malformed`], both naming the file.
     pub fn load(path: &Path) -> Result<Self, TissueError> {
-        let file = File::open(path)
-            .map_err(|source| TissueError::Read { path: path.to_owned(), source })?;
-        serde_json::from_reader(BufReader::new(file)).map_err(|source| {
-            match source.io_error_kind() {
-                Some(_) => TissueError::Read { path: path.to_owned(), source: source.into() },
-                None => TissueError::Malformed { path: path.to_owned(), source },
-            }
-        })
+        let text =
+            fs::read(path).map_err(|source| TissueError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Understands the contents of such a file; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`TissueError::Malformed`].
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, TissueError> {
+        let malformed = |source| TissueError::Malformed { path: path.to_owned(), source };
+        serde_json::from_slice(text).map_err(malformed)
     }
 
     /// Writes the classes as JSON, all of them or nothing.

@@ -19,6 +19,25 @@ pub enum Error {
     /// A bias field could not be estimated.
     #[error(transparent)]
     N4(#[from] disyre_n4::N4Error),
+    /// Settings of the correction of the bias field are out of range.
+    #[error("prepare.bias.n4: {0}")]
+    BiasSettings(disyre_n4::N4Error),
+    /// A healthy scan is given twice, where each may count once and for one purpose.
+    #[error("{second} is {first} again (the same file); give each healthy scan once")]
+    SameScan {
+        /// Name of the scan.
+        first: String,
+        /// The other name of it, or the same.
+        second: String,
+    },
+    /// A scan that trained the network is given where only new ones serve.
+    #[error(
+        "{name} trained the network, so that it cannot set a threshold; give other healthy scans"
+    )]
+    TrainedScan {
+        /// Name of the scan.
+        name: String,
+    },
     /// A scan could not be registered.
     #[error(transparent)]
     Register(#[from] disyre_register::RegisterError),

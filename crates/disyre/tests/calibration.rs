@@ -10,7 +10,7 @@ use disyre::volume::write_volume;
 use disyre::{
     Calibration, CalibrationConfig, CalibrationRequest, Cohort, DetectOptions, DetectRequest,
     Error, LoadOptions, Model, PrepareConfig, RunConfig, Scan, ScoreKind, SkullPolicy, Subject,
-    TemplateSpace, Training,
+    TemplateSpace, ThresholdConfig, ThresholdRequest, Thresholds, Training,
 };
 use tempfile::TempDir;
 
@@ -144,6 +144,33 @@ fn a_calibrated_model_finds_a_lesion_that_its_network_leaves_alone() {
     let mut options = model.detect_options();
     options.severities.pop();
     assert!(matches!(model.detector(options), Err(Error::OtherCalibration { .. })));
+}
+
+#[test]
+fn a_scan_counts_once_and_only_new_ones_set_thresholds() {
+    let (folder, healthy) = world();
+    let model = Model::load(folder.path().join("model")).unwrap();
+    let copy = folder.path().join("copy.nii.gz");
+    std::fs::copy(&healthy[1], &copy).unwrap();
+    let names = |error: Error| match error {
+        Error::SameScan { first, second } => [first, second],
+        other => panic!("{other}"),
+    };
+    let twice = fit(&model, &[healthy[1].clone(), copy.clone()]).unwrap_err();
+    assert_eq!(names(twice), ["h1", "copy"]);
+    let calibration = fit(&model, &healthy[1..]).unwrap();
+    let thresholds = |scan: &PathBuf| {
+        let scans = std::slice::from_ref(scan);
+        let (config, skull) = (ThresholdConfig::default(), SkullPolicy::Ignore);
+        let request = ThresholdRequest { scans, config, skull };
+        match Thresholds::fit(&model, &calibration, &request, &mut |_| ()).unwrap_err() {
+            Error::Case { source, .. } => *source,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(names(thresholds(&copy)), ["h1", "copy"]);
+    let trained = thresholds(&healthy[0]);
+    assert!(matches!(trained, Error::TrainedScan { name } if name == "h0"));
 }
 
 #[test]

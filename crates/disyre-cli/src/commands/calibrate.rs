@@ -6,9 +6,9 @@ use clap::Args;
 use disyre::core::Severity;
 use disyre::score::ScoreError;
 use disyre::{
-    Calibration, CalibrationConfig, CalibrationRequest, DetectConfig, LoadOptions, Model,
-    ModelFolder, RunConfig, SkullPolicy, ThresholdConfig, ThresholdRequest, Thresholds,
-    split_scans,
+    Calibration, CalibrationConfig, CalibrationRequest, CalibrationScans, DetectConfig, Family,
+    LoadOptions, Model, ModelFolder, RunConfig, SkullPolicy, ThresholdConfig, ThresholdRequest,
+    Thresholds, split_scans,
 };
 
 use super::atlas::healthy_scans;
@@ -81,6 +81,7 @@ impl Calibrate {
         let healthy = self.scans(&folder)?;
         let trained = folder.trained()?;
         let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
+        note_unused(&split);
         let device = self.device.select()?;
         let engine = self.precision.engine();
         let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
@@ -183,6 +184,17 @@ impl Calibrate {
     }
 }
 
+/// Says which scans serve neither maps nor thresholds.
+fn note_unused(split: &CalibrationScans) {
+    if let Some(first) = split.unused.first() {
+        eprintln!(
+            "not used: {} further scans of subjects with one scan for thresholds, such as {}",
+            split.unused.len(),
+            first.display()
+        );
+    }
+}
+
 fn name_of(scan: &Path) -> String {
     disyre::volume::ScanName::of(scan).to_string()
 }
@@ -218,7 +230,15 @@ fn report_thresholds(thresholds: &Thresholds) {
         healthy.false_findings.threshold,
     );
     println!(
-        "lesion threshold {:.4}: mean Dice {:.3} on {} copies with synthetic anomalies",
-        lesions.threshold, lesions.mean_dice, lesions.copies
+        "lesion threshold {:.4}: mean Dice {:.3} on {} copies with synthetic anomalies ({})",
+        lesions.threshold,
+        lesions.mean_dice,
+        lesions.copies,
+        lesions.family.name()
     );
+    if lesions.family == Family::DagNoTissue {
+        eprintln!(
+            "note: the model has no classes of tissue (tissue.json), so that these anomalies change none by itself"
+        );
+    }
 }

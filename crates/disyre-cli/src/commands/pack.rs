@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use clap::Args;
 use disyre::ModelFolder;
 
+use crate::arguments::ModelArguments;
 use crate::error::CliError;
 use crate::output_files::holds_files;
 
 const OUTPUTS: &str = "\
-The folder is a model like the one it was made of, for every command: ema.safetensors (16 bits; 11 of them significant),
-config.json, preparation.json, run.toml, run.json and its calibration. Maps differ slightly from those of the weights of 32 bits.";
+The folder is a model like the one it was made of, for every command (the model within this program can be calibrated so): ema.safetensors (16 bits; 11 of them significant),
+config.json, preparation.json, tissue.json, run.toml, run.json and its calibration. Maps differ slightly from those of the weights of 32 bits.";
 
 /// Arguments of `disyre pack`.
 #[derive(Debug, Args)]
 #[command(after_help = OUTPUTS)]
 pub(crate) struct Pack {
-    /// Folder of a trained model
-    #[arg(short, long, value_name = "MODEL_DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// Folder of the copy; made if it is not there
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct Pack {
 
 impl Pack {
     pub(crate) fn run(&self) -> Result<(), CliError> {
-        let model = ModelFolder::open(&self.model)?;
+        let model = self.model.open()?;
         if holds_files(&self.output) {
             let (folder, alternative) = (self.output.clone(), "empty it");
             return Err(CliError::NotEmpty { folder, alternative });

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::smoothing::{Smoother, doubled, halved, in_voxels, smooth_inside};
 use super::{
     Calibration, CalibrationConfig, Channel, ChannelMaps, Evidence, HealthyFolder, HealthyMaps,
-    HealthyScan, HealthySums,
+    HealthyScan, HealthySums, ensure_other,
 };
 use crate::{
     DetectConfig, DetectOptions, Detector, Error, HashedFile, Model, Prepared, SkullPolicy,
@@ -35,16 +35,16 @@ pub struct CalibrationRequest<'a> {
 }
 
 impl Calibration {
-    /// Restores healthy scans and takes mean and deviation of their evidence. The channel `structure` needs the mean of all
-    /// scans first: they are kept until then, 5 MB each. `progress` is called with the number of
-    /// scans done so far.
+    /// Restores healthy scans and takes mean and deviation of their evidence. The channel `structure` compares each scan with
+    /// the mean of the others, as it will compare a new one with the mean of all: they are kept until then, 5 MB each.
+    /// `progress` is called with the number of scans done so far.
     ///
     /// Scans whose registration is doubtful are left out: see [`left_out`](Self::left_out). The result depends neither on
     /// the number of threads nor on the batch.
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range, [`Error::Case`] naming the first scan that cannot be used,
-    /// [`Error::TooFewHealthy`] if fewer than two register well.
+    /// [`Error::SameScan`] for one that is given twice, [`Error::TooFewHealthy`] if fewer than two register well.
     pub fn fit(
         model: &Model,
         request: &CalibrationRequest<'_>,
@@ -53,29 +53,22 @@ impl Calibration {
         let config = request.options.calibrated.clone().unwrap_or_default();
         config.check()?;
         let space = TemplateSpace::mni152()?;
+        let mut healthy =
+            HealthyEvidence::new(Sums::new(config.clone(), space.template().volume.grid.shape));
         let options =
             DetectOptions { calibrated: None, uncertainty: false, ..request.options.clone() };
         let preparation = model.folder().preparation().clone();
         let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
-        let mut sums = Sums::new(config.clone(), space.template().volume.grid.shape);
-        let (mut scans, mut left_out) = (Vec::new(), Vec::new());
-        for (chunk, paths) in request.healthy.chunks(AT_ONCE).enumerate() {
-            let read = |path: &PathBuf| read(path, model, request.skull, &space);
-            let ready = paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            for (index, (path, (scan, prepared, found))) in paths.iter().zip(ready).enumerate() {
-                match found.verdict.is_good() {
-                    false => left_out.push(scan),
-                    true => {
-                        let case = || Error::case(&path.display().to_string());
-                        let restored = detector.restore(prepared, &mut |_, _| ()).map_err(case())?;
-                        let evidence = Evidence::on_grid(&restored, &space.grid_of(&found));
-                        sums.add(evidence.map_err(case())?)?;
-                        scans.push(scan);
-                    }
-                }
-                progress(chunk * AT_ONCE + index + 1);
+        let mut done = 0;
+        for paths in request.healthy.chunks(AT_ONCE) {
+            let read = |path: &PathBuf| ReadScan::read(path, model, request.skull, &space);
+            for scan in paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+                healthy.add(scan, &detector, &space)?;
+                done += 1;
+                progress(done);
             }
         }
+        let HealthyEvidence { sums, scans, left_out } = healthy;
         if scans.len() < 2 {
             return Err(HealthyFolder::Calibration.too_few(scans.len(), &left_out));
         }
@@ -106,22 +99,66 @@ impl CalibrationRequest<'_> {
     }
 }
 
-/// Reads, prepares and registers a healthy scan.
-fn read(
-    path: &Path,
-    model: &Model,
-    skull: SkullPolicy,
-    space: &TemplateSpace,
-) -> Result<(HealthyScan, Prepared, Registration), Error> {
-    let case = || Error::case(&path.display().to_string());
-    let preparation = model.folder().preparation();
-    let scan = Scan::read(path)?.volume;
-    let brain = preparation.brains().brain_of(skull, &scan).map_err(case())?;
-    let brain = brain.as_ref().map(|brain| brain.mask.view());
-    let prepared = preparation.prepare(&scan, brain).map_err(case())?;
-    let found = prepared.registration_to(space).map_err(case())?;
-    let file = HashedFile::of(path)?;
-    Ok((HealthyScan { file, registration: found.verdict.clone() }, prepared, found))
+/// A healthy scan, read, prepared and registered.
+struct ReadScan {
+    path: PathBuf,
+    scan: HealthyScan,
+    prepared: Prepared,
+    registration: Registration,
+}
+
+impl ReadScan {
+    fn read(
+        path: &Path,
+        model: &Model,
+        skull: SkullPolicy,
+        space: &TemplateSpace,
+    ) -> Result<Self, Error> {
+        let case = || Error::case(&path.display().to_string());
+        let preparation = model.folder().preparation();
+        let scan = Scan::read(path)?.volume;
+        let brain = preparation.brains().brain_of(skull, &scan).map_err(case())?;
+        let brain = brain.as_ref().map(|brain| brain.mask.view());
+        let prepared = preparation.prepare(&scan, brain).map_err(case())?;
+        let registration = prepared.registration_to(space).map_err(case())?;
+        let (file, verdict) = (HashedFile::of(path)?, registration.verdict.clone());
+        let scan = HealthyScan { file, registration: verdict };
+        Ok(Self { path: path.to_owned(), scan, prepared, registration })
+    }
+}
+
+/// Evidence of healthy scans, added up, and which scans these are.
+struct HealthyEvidence {
+    sums: Sums,
+    scans: Vec<HealthyScan>,
+    left_out: Vec<HealthyScan>,
+}
+
+impl HealthyEvidence {
+    fn new(sums: Sums) -> Self {
+        Self { sums, scans: Vec::new(), left_out: Vec::new() }
+    }
+
+    /// Restores a scan and adds its evidence, if its registration is good.
+    fn add(
+        &mut self,
+        read: ReadScan,
+        detector: &Detector<'_>,
+        space: &TemplateSpace,
+    ) -> Result<(), Error> {
+        let ReadScan { path, scan, prepared, registration } = read;
+        let case = || Error::case(&path.display().to_string());
+        ensure_other(&scan.file, self.scans.iter().chain(&self.left_out))?;
+        if !registration.verdict.is_good() {
+            self.left_out.push(scan);
+            return Ok(());
+        }
+        let restored = detector.restore(prepared, &mut |_, _| ()).map_err(case())?;
+        let evidence = Evidence::on_grid(&restored, &space.grid_of(&registration));
+        self.sums.add(evidence.map_err(case())?)?;
+        self.scans.push(scan);
+        Ok(())
+    }
 }
 
 /// All that healthy scans leave in a calibration.
@@ -139,7 +176,7 @@ pub(super) struct Sums {
     /// Of the scans, not smoothed.
     plain: HealthySums,
     channels: Vec<(Channel, HealthySums)>,
-    /// Scans whose structure is found when the mean of all is known.
+    /// Scans whose structure is found when the sum of all is known.
     waiting: Vec<Evidence>,
 }
 
@@ -170,7 +207,10 @@ impl Sums {
         if let Some((channel, sums)) = of_structure {
             for chunk in self.waiting.chunks(AT_ONCE) {
                 let found = chunk.par_iter().map(|evidence| {
-                    Ok((smoothed(evidence, *channel, &self.config, &mean)?, evidence))
+                    let (image, mask) = (evidence.intensity.view(), evidence.mask.view());
+                    // A scan is more like a mean that it is part of than a new scan will be.
+                    let others = self.plain.mean_without(image, mask)?;
+                    Ok((smoothed(evidence, *channel, &self.config, &others)?, evidence))
                 });
                 for (map, evidence) in found.collect::<Result<Vec<_>, Error>>()? {
                     let mask = evidence.mask.view();
@@ -231,8 +271,11 @@ impl ChannelMaps {
     }
 }
 
-/// Standard deviation after the variance of neighbours has been pooled, each weighted by its number of scans: 0 where
-/// there is no scan.
+/// Standard deviation after the variances of neighbours have been pooled, each weighted by its degrees of freedom, which are
+/// one less than its scans; 0 where nothing is known of the deviation: no scan, or nothing but single ones nearby.
+///
+/// # Source
+/// Pooled variance `Σ squares / Σ (n − 1)`, with Gaussian weights of the neighbours.
 pub(super) fn pooled_deviation(
     variance: &Array3<f64>,
     count: &Array3<u32>,
@@ -240,7 +283,7 @@ pub(super) fn pooled_deviation(
 ) -> Result<Array3<f32>, Error> {
     let brain = count.mapv(|count| u8::from(count > 0));
     let weighted = Zip::from(variance).and(count).map_collect(|v, &n| (v * f64::from(n)) as f32);
-    let weights = count.mapv(|count| count as f32);
+    let weights = count.mapv(|count| count.saturating_sub(1) as f32);
     let smoother = Smoother::new(brain.view(), sigma)?;
     let (weighted, weights) = (smoother.smooth(weighted.view())?, smoother.smooth(weights.view())?);
     Ok(Zip::from(&weighted).and(&weights).map_collect(|&sum, &weight| match weight > 0.0 {

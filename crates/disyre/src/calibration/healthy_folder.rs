@@ -31,6 +31,23 @@ pub struct HealthyScan {
     pub registration: Verdict,
 }
 
+/// Checks that a file is none of some healthy scans, whatever its name.
+///
+/// # Errors
+/// [`Error::SameScan`].
+pub(crate) fn ensure_other<'a>(
+    file: &HashedFile,
+    scans: impl IntoIterator<Item = &'a HealthyScan>,
+) -> Result<(), Error> {
+    match scans.into_iter().find(|scan| scan.file.sha256 == file.sha256) {
+        None => Ok(()),
+        Some(scan) => {
+            let (first, second) = (scan.file.name.clone(), file.name.clone());
+            Err(Error::SameScan { first, second })
+        }
+    }
+}
+
 impl fmt::Display for HealthyFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

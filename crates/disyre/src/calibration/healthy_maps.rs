@@ -82,7 +82,26 @@ impl HealthySums {
         Ok(())
     }
 
-    /// Variance over the scans that have brain at each voxel, ≥ 0.
+    /// Mean over the scans that have brain at each voxel, without one of those that were added.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a map or mask of another shape.
+    pub(crate) fn mean_without(
+        &self,
+        map: ArrayView3<'_, f32>,
+        mask: ArrayView3<'_, u8>,
+    ) -> Result<Array3<f32>, Error> {
+        ensure_same_shape("healthy scan", self.count.shape(), map.shape())?;
+        ensure_same_shape("healthy scan", self.count.shape(), mask.shape())?;
+        let voxels = Zip::from(&self.sum).and(&self.count).and(map).and(mask);
+        Ok(voxels.par_map_collect(|sum, &n, &value, &inside| match inside != 0 {
+            true if n > 1 => ((sum - f64::from(value)) / f64::from(n - 1)) as f32,
+            true => 0.0,
+            false => (sum / divisor(n)) as f32,
+        }))
+    }
+
+    /// Variance over the scans that have brain at each voxel, ≥ 0: the mean of their squared distances from their mean.
     pub(crate) fn variance(&self) -> Array3<f64> {
         let voxels = Zip::from(&self.sum).and(&self.squares).and(&self.count);
         voxels.map_collect(|sum, squares, &n| {
@@ -110,4 +129,28 @@ impl HealthySums {
 /// A number of scans to divide by.
 fn divisor(count: u32) -> f64 {
     f64::from(count.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::array;
+
+    #[test]
+    fn the_mean_without_a_scan_is_that_of_the_others() {
+        let scans = [
+            (array![[[0.2f32, 0.4, 0.0]]], array![[[1u8, 1, 0]]]),
+            (array![[[0.6, 0.0, 0.0]]], array![[[1, 0, 0]]]),
+            (array![[[0.1, 0.0, 0.9]]], array![[[1, 0, 1]]]),
+        ];
+        let mut sums = HealthySums::zeros([1, 1, 3]);
+        for (map, mask) in &scans {
+            sums.add(map.view(), mask.view()).unwrap();
+        }
+        let (map, mask) = &scans[0];
+        let found = sums.mean_without(map.view(), mask.view()).unwrap();
+        // Of the second voxel no other scan has brain.
+        let expected = array![[[0.35f32, 0.0, 0.9]]];
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found}");
+    }
 }

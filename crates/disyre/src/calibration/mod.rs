@@ -27,6 +27,7 @@ pub use fit::CalibrationRequest;
 pub use healthy_folder::{HealthyFolder, HealthyScan};
 
 pub(crate) use evidence::Evidence;
+pub(crate) use healthy_folder::ensure_other;
 pub(crate) use healthy_maps::{HealthyMaps, HealthySums, known};
 pub(crate) use score::CalibratedScores;
 

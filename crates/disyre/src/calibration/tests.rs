@@ -253,3 +253,36 @@ fn a_calibration_of_other_weights_is_refused_and_a_model_without_one_has_none() 
     assert!(error.to_string().contains("disyre calibrate"), "{error}");
     assert!(matches!(error, Error::CalibrationOfOtherWeights { .. }));
 }
+
+#[test]
+fn a_healthy_scan_is_compared_with_the_mean_of_the_others() {
+    // Two scans that have nothing in common: of the mean of both, each is a half.
+    let stripes = |phase: usize| -> Vec<f32> {
+        (0..40).map(|x| 0.5 + 0.2 * (((x + phase) % 4) as f32 - 1.5)).collect()
+    };
+    let scans = [stripes(0), stripes(2)].map(|row| Evidence::of_row(&[0.0; 40], &row));
+    let mut config = sharp();
+    (config.structure.weight, config.structure.scale_mm) = (1.0, 0.0);
+    let calibration = fitted(&config, &scans);
+    let structure = calibration.maps.iter().find(|maps| maps.channel == Channel::Structure);
+    let mean = structure.unwrap().maps.mean[[0, 0, 20]];
+    assert!(
+        (mean - 1.6).abs() < 0.1,
+        "stripes half a period apart have a correlation of −0.6: {mean}"
+    );
+}
+
+#[test]
+fn variances_of_few_scans_are_pooled_by_their_degrees_of_freedom() {
+    let variance = row(&[1.0f64, 4.0, 0.0, 0.0]);
+    let count = row(&[2u32, 3, 1, 0]);
+    let alone = super::fit::pooled_deviation(&variance, &count, 0.0).unwrap();
+    // Squares 2 over 1, 12 over 2; of a single scan nothing is known.
+    close(&alone, &[2f32.sqrt(), 6f32.sqrt(), 0.0, 0.0], 1e-6);
+    let wide = super::fit::pooled_deviation(&variance, &count, 100.0).unwrap();
+    close(&wide, &[(14f32 / 3.0).sqrt(), (14f32 / 3.0).sqrt(), (14f32 / 3.0).sqrt(), 0.0], 1e-2);
+}
+
+fn row<T: Clone>(values: &[T]) -> Array3<T> {
+    Array3::from_shape_vec([1, 1, values.len()], values.to_vec()).unwrap()
+}

@@ -7,13 +7,14 @@ use std::path::Path;
 use disyre_diffusion::{
     CONFIG_FILE, ColdRestorer, ModelConfig, Parameters, TRAINING_FILE, Weights,
 };
+use disyre_tissue::FittedTissues;
 use disyre_volume::sha256_of_bytes;
 use serde_json::Value;
 
 use super::{LoadOptions, Model};
 use crate::config::first_difference;
 use crate::stored_files::StoredFiles;
-use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE};
+use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE, TISSUE_FILE};
 use crate::{Calibration, DetectOptions, Error, Preparation, RunConfig, TrainReport};
 
 /// Folder of a trained model, its settings read, its weights not yet. With the feature `weights` one is part of the
@@ -166,6 +167,18 @@ impl ModelFolder {
         let file = self.weights.file_name();
         let (bytes, path) = (self.files.read(file)?, self.files.path(file));
         Ok(Parameters::from_bytes(&self.network.network, &bytes, &path)?)
+    }
+
+    /// Reads the classes of tissue that were fitted to its training scans; `None`: none were, or a copy was packed without.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Tissue`] naming the file.
+    pub fn tissues(&self) -> Result<Option<FittedTissues>, Error> {
+        if !self.files.has(TISSUE_FILE) {
+            return Ok(None);
+        }
+        let text = self.files.read(TISSUE_FILE)?;
+        Ok(Some(FittedTissues::parse(&text, &self.files.path(TISSUE_FILE))?))
     }
 
     /// The record of the training, with the step of the last checkpoint; `None` where `run.json` is missing.

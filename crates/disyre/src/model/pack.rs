@@ -7,13 +7,13 @@ use disyre_diffusion::CONFIG_FILE;
 use disyre_volume::sha256_of_file;
 
 use super::ModelFolder;
-use crate::train::{PREPARATION_FILE, SETTINGS_FILE};
+use crate::train::{PREPARATION_FILE, SETTINGS_FILE, TISSUE_FILE};
 use crate::write_files::write_bytes;
 use crate::{Error, RunConfig};
 
 impl ModelFolder {
-    /// Writes a copy of the model to hand on: weights of 16 bits, settings, preparation, calibration and the record of its
-    /// training; no checkpoint, no log, no path of this computer. Files of these names are replaced.
+    /// Writes a copy of the model to hand on: weights of 16 bits, settings, preparation, classes of tissue, calibration and
+    /// the record of its training; no checkpoint, no log, no path of this computer. Files of these names are replaced.
     ///
     /// The weights are rounded to 11 significant bits, so the copy has another SHA-256 and slightly other maps. The
     /// calibration is that of the weights before: rounding moves residuals by far less than healthy scans differ.
@@ -38,7 +38,7 @@ impl ModelFolder {
         if let Some(calibration) = self.calibration()? {
             calibration.with_weights(&sha256_of_file(&weights)?).save_in(folder)?;
         }
-        for file in [CONFIG_FILE, PREPARATION_FILE] {
+        for file in [CONFIG_FILE, PREPARATION_FILE, TISSUE_FILE] {
             if self.files.has(file) {
                 write_bytes(&folder.join(file), &self.files.read(file)?)?;
             }

@@ -105,7 +105,7 @@ impl PrepareConfig {
     /// none.
     ///
     /// # Errors
-    /// [`Error::Setting`] and [`Error::Volume`] for settings out of range, [`Error::Volume`] for a reference that is
+    /// [`Error::Setting`], [`Error::BiasSettings`] and [`Error::Volume`] for settings out of range, [`Error::Volume`] for a reference that is
     /// missing, or that of another scaling.
     pub fn with_reference(
         &self,
@@ -122,7 +122,7 @@ impl PrepareConfig {
             });
         }
         if let BiasCorrection::N4(n4) = &self.bias {
-            n4.build()?;
+            n4.build().map_err(Error::BiasSettings)?;
         }
         Ok(self.scaling.check()?)
     }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::injected::Injector;
 use super::marked::{alarm_score, inside_brain};
 use super::{HealthyThreshold, LesionThreshold, RateThreshold, Thresholds};
-use crate::calibration::HealthyScan;
+use crate::calibration::{HealthyScan, ensure_other};
 use crate::{
     Calibration, Detection, Detector, Error, HashedFile, Model, Preparation, Prepared, ScoreKind,
     SkullPolicy,
@@ -84,7 +84,7 @@ impl ThresholdConfig {
 /// Healthy scans and settings of thresholds.
 #[derive(Debug, Clone, Copy)]
 pub struct ThresholdRequest<'a> {
-    /// Healthy scans: neither those of the calibration's maps nor those of the training.
+    /// Healthy scans, each of another subject: neither those of the calibration's maps nor those of the training.
     pub scans: &'a [PathBuf],
     /// Rates and the least volume.
     pub config: ThresholdConfig,
@@ -97,8 +97,8 @@ impl Thresholds {
     /// number of scans done so far.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, [`Error::Case`] naming the first scan that cannot be used,
-    /// [`Error::Score`] if the scans with a good registration are too few for the rates, [`Error::NoAnomaly`] if no copy
+    /// [`Error::Setting`] for settings out of range, [`Error::Case`] naming the first scan that cannot be used, with
+    /// [`Error::SameScan`] for one behind the maps or given twice and [`Error::TrainedScan`]; [`Error::Score`] if the scans with a good registration are too few for the rates, [`Error::NoAnomaly`] if no copy
     /// has an anomaly.
     pub fn fit(
         model: &Model,
@@ -111,25 +111,63 @@ impl Thresholds {
         let options = calibration.detect_options(model.folder().config());
         let detector = Detector::new(model.restorer(), preparation.clone(), options)?;
         let detector = detector.with_calibration(calibration)?;
-        let injector = Injector::of(model)?;
+        let fitting = Fitting {
+            detector: &detector,
+            injector: Injector::of(model)?,
+            calibration,
+            trained: model.folder().trained()?,
+            least_volume_mm3: request.config.least_volume_mm3,
+        };
         let mut scores = HealthyScores::default();
-        for (chunk, paths) in request.scans.chunks(AT_ONCE).enumerate() {
-            let read = |path: &PathBuf| {
-                let case = Error::case(&path.display().to_string());
-                ReadScan::read(path, preparation, request.skull).map_err(case)
-            };
+        let mut done = 0;
+        for paths in request.scans.chunks(AT_ONCE) {
+            let read = |path: &PathBuf| ReadScan::read(path, preparation, request.skull);
             let scans = paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
             let textures: Vec<&Prepared> = scans.iter().map(|scan| &scan.prepared).collect();
-            for (index, scan) in scans.iter().enumerate() {
-                let case = || Error::case(&scan.path.display().to_string());
-                let least_mm3 = request.config.least_volume_mm3;
-                if scores.add(scan, &detector, least_mm3).map_err(case())? {
-                    scores.add_copies(scan, &detector, &injector, &textures).map_err(case())?;
-                }
-                progress(chunk * AT_ONCE + index + 1);
+            for scan in &scans {
+                fitting.add(scan, &textures, &mut scores).map_err(scan.case())?;
+                done += 1;
+                progress(done);
             }
         }
-        scores.thresholds(&request.config, &injector)
+        scores.thresholds(&request.config, &fitting.injector)
+    }
+}
+
+/// All that scores of healthy scans depend on.
+struct Fitting<'a> {
+    detector: &'a Detector<'a>,
+    injector: Injector,
+    calibration: &'a Calibration,
+    /// Names of scans that trained the network.
+    trained: Vec<String>,
+    least_volume_mm3: f64,
+}
+
+impl Fitting<'_> {
+    /// Scores a healthy scan and its copies.
+    fn add(
+        &self,
+        scan: &ReadScan,
+        textures: &[&Prepared],
+        scores: &mut HealthyScores,
+    ) -> Result<(), Error> {
+        self.ensure_new(scan, scores)?;
+        if scores.add(scan, self.detector, self.least_volume_mm3)? {
+            scores.add_copies(scan, self.detector, &self.injector, textures)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a scan that is behind the maps, that trained the network, or that is there already: its scores are smaller
+    /// than those of a new scan, or count twice.
+    fn ensure_new(&self, scan: &ReadScan, scores: &HealthyScores) -> Result<(), Error> {
+        let known = [self.calibration.scans(), &scores.scans, &scores.left_out];
+        ensure_other(&scan.file, known.into_iter().flatten())?;
+        match self.trained.contains(&scan.file.name) {
+            true => Err(Error::TrainedScan { name: scan.file.name.clone() }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -145,12 +183,27 @@ struct ReadScan {
 
 impl ReadScan {
     fn read(path: &Path, preparation: &Preparation, skull: SkullPolicy) -> Result<Self, Error> {
+        let case = Error::case(&path.display().to_string());
+        Self::read_unnamed(path, preparation, skull).map_err(case)
+    }
+
+    /// The same; errors do not name the scan.
+    fn read_unnamed(
+        path: &Path,
+        preparation: &Preparation,
+        skull: SkullPolicy,
+    ) -> Result<Self, Error> {
         let volume = Scan::read(path)?.volume;
         let brain = preparation.brains().brain_of(skull, &volume)?.map(|brain| brain.mask);
         let prepared = preparation.prepare(&volume, brain.as_ref().map(|mask| mask.view()))?;
         let brain = brain.unwrap_or_else(|| nonzero_mask(volume.data.view()));
         let file = HashedFile::of(path)?;
         Ok(Self { path: path.to_owned(), file, volume, brain, prepared })
+    }
+
+    /// Makes errors name this scan.
+    fn case(&self) -> impl FnOnce(Error) -> Error + use<> {
+        Error::case(&self.path.display().to_string())
     }
 
     fn detect(&self, detector: &Detector<'_>, prepared: Prepared) -> Result<Detection, Error> {

@@ -3,11 +3,9 @@
 use disyre_core::Key;
 use disyre_core::ndarray::{ArcArray, Array3, Axis, Ix4};
 use disyre_dag::{Anomalies, Family, Scene};
-use disyre_tissue::FittedTissues;
 
 use crate::anomaly_sources::sources;
 use crate::synth::window_in;
-use crate::train::TISSUE_FILE;
 use crate::{Error, Model, Prepared, RunConfig, Tissues};
 
 /// Extents of the anomalies in millimetres: from a few millilitres to some hundred, of which tissue keeps a part.
@@ -34,14 +32,10 @@ pub(super) struct Injected {
 }
 
 impl Injector {
-    /// DAG with the classes of tissue of a model's training, or without tissues where it fitted none.
+    /// DAG with the classes of tissue of a model's training, or without tissues where its folder has none.
     pub(super) fn of(model: &Model) -> Result<Self, Error> {
         let mut config = model.folder().config().clone();
-        let tissues = model.folder().path().join(TISSUE_FILE);
-        let tissues = match tissues.is_file() {
-            true => Some(Tissues::Fitted(FittedTissues::load(&tissues)?)),
-            false => None,
-        };
+        let tissues = model.folder().tissues()?.map(Tissues::Fitted);
         config.family = if tissues.is_some() { Family::Dag } else { Family::DagNoTissue };
         (config.pairs.shape_masks, config.pairs.shape_size_mm) = (None, Some(SIZE_MM));
         let key = Key::new(config.seed).child("thresholds");

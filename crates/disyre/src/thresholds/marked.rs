@@ -68,8 +68,20 @@ pub struct Finding {
 pub enum Polarity {
     /// Brighter than healthy.
     Hyper,
-    /// Darker than healthy, or neither.
+    /// Darker than healthy.
     Hypo,
+    /// Neither: no channel of the score has a sign there.
+    Neither,
+}
+
+impl Polarity {
+    fn of(signed: f64) -> Self {
+        match signed {
+            s if s > 0.0 => Self::Hyper,
+            s if s < 0.0 => Self::Hypo,
+            _ => Self::Neither,
+        }
+    }
 }
 
 /// Side of a place in the brain.
@@ -137,7 +149,7 @@ impl ScoreMaps<'_> {
                 volume_mm3: volume(index),
                 peak: sums[index].peak,
                 mean: sums[index].score / found[index].voxels as f64,
-                polarity: if sums[index].signed > 0.0 { Polarity::Hyper } else { Polarity::Hypo },
+                polarity: Polarity::of(sums[index].signed),
                 side: Side::of(centre[0]),
                 centre_mni_mm: centre,
                 peak_mni_mm: self.mni(sums[index].at.map(|index| index as f64)),
@@ -214,7 +226,7 @@ const COLUMNS: [&str; 12] = [
 impl Marked {
     /// The findings as tab-separated values, with a line of names; positions are millimetres of MNI152.
     ///
-    /// Columns: finding, volume_mm3, peak, mean, polarity (hyper, hypo), side (left, midline, right), centre_x, centre_y,
+    /// Columns: finding, volume_mm3, peak, mean, polarity (hyper, hypo, neither), side (left, midline, right), centre_x, centre_y,
     /// centre_z, peak_x, peak_y, peak_z.
     pub fn table(&self) -> String {
         let mut text = COLUMNS.join("\t");
@@ -223,6 +235,7 @@ impl Marked {
             let polarity = match found.polarity {
                 Polarity::Hyper => "hyper",
                 Polarity::Hypo => "hypo",
+                Polarity::Neither => "neither",
             };
             let side = match found.side {
                 Side::Left => "left",
@@ -245,8 +258,8 @@ impl Marked {
     }
 }
 
-/// Alarm score of a scan: mean of the greatest scores of its brain that fill one millilitre. A peak of a few voxels, as
-/// noise makes, counts little.
+/// Alarm score of a scan: mean of the greatest scores of its brain that fill one millilitre, or of the greatest alone where
+/// one voxel fills it. A peak of a few voxels, as noise makes, counts little.
 ///
 /// # Shapes and units
 /// `score` and `brain` are `(z, y, x)`; `voxel_mm3` is the volume of a voxel.
@@ -374,7 +387,7 @@ mod tests {
         let score = array![[[9.0, 4.0, 3.0, 1.0]]];
         let brain = array![[[0, 1, 1, 1]]];
         assert_eq!(alarm_score(score.view(), brain.view(), 500.0), 3.5);
-        assert_eq!(alarm_score(score.view(), brain.view(), 5000.0), 4.0);
+        assert_eq!(alarm_score(score.view(), brain.view(), 1e5), 4.0, "one voxel of 100 ml");
         assert_eq!(alarm_score(score.view(), Array3::zeros((1, 1, 4)).view(), 1.0), 0.0);
     }
 }
