@@ -5,23 +5,60 @@ use disyre_core::ndarray::{Array3, ArrayView3, Zip};
 use disyre_core::{Grid, Volume};
 
 use crate::affine::corner_distance_mm;
-use crate::{Scan, ScanHeader, VolumeError};
+use crate::inside::inside_of;
+use crate::{MaskRule, Scan, ScanHeader, VolumeError};
 
-/// Mask that is 1 where a voxel is not 0: the brain of a skull-stripped scan.
+/// Mask that is 1 where a voxel is not 0: the brain of a skull-stripped scan whose background is exactly 0, as [`Image`](crate::Image) has it.
 pub fn nonzero_mask(data: ArrayView3<'_, f32>) -> Array3<u8> {
     Zip::from(data).par_map_collect(|&value| u8::from(value != 0.0))
 }
 
-/// Reads a mask that lies on the grid of an image: 1 where the file is not 0.
+/// Reads a mask that lies on the grid of an image: 1 inside, as the [`MaskRule`] for its values says.
+///
+/// Logs a warning where the mask holds shares of voxels.
 ///
 /// # Shapes and units
 /// `(z, y, x)` of `image.volume`, in the file's own orientation.
 ///
 /// # Errors
-/// Those of [`Scan::read`]; [`VolumeError::MaskShape`] and [`VolumeError::MaskAffine`], naming both files. The
-/// affines may differ by a twentieth of the smallest voxel side at the corners: programs round headers differently.
+/// Those of [`Scan::read`]; [`VolumeError::NotAMask`] for other values than those of a mask; [`VolumeError::MaskShape`] and
+/// [`VolumeError::MaskAffine`], naming both files. The affines may differ by a twentieth of the smallest voxel side at the
+/// corners: programs round headers differently.
 pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
-    Ok(nonzero_mask(read_on_grid(path, image)?.data.view()))
+    read_mask_of(path, image.header())
+}
+
+/// [`read_mask`] for the header of an image.
+///
+/// # Errors
+/// Those of [`read_mask`].
+pub fn read_mask_of(path: &Path, image: &ScanHeader) -> Result<Array3<u8>, VolumeError> {
+    let mask = Scan::read(path)?;
+    ensure_mask_fits(mask.header(), image)?;
+    mask.inside()
+}
+
+impl Scan {
+    /// The voxels of a mask that are inside, 1, as the [`MaskRule`] for its values says; logs a warning where it holds shares
+    /// of voxels.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotAMask`].
+    pub fn inside(&self) -> Result<Array3<u8>, VolumeError> {
+        let found = inside_of(self.volume.data.view(), self.header().rounding());
+        let path = || self.path().to_owned();
+        let (inside, rule) =
+            found.map_err(|reason| VolumeError::NotAMask { mask: path(), reason })?;
+        if rule == MaskRule::Half && inside.iter().zip(&self.volume.data).any(is_changed) {
+            log::warn!("mask {} {rule}", self.path().display());
+        }
+        Ok(inside)
+    }
+}
+
+/// Whether a voxel of a mask is inside and not 1, or outside and not 0.
+fn is_changed((&inside, &value): (&u8, &f32)) -> bool {
+    (f32::from(inside) - value).abs() > 0.01
 }
 
 /// Reads a mask or a segmentation that lies on the grid of an image, with its values.
@@ -32,9 +69,17 @@ pub fn read_mask(path: &Path, image: &Scan) -> Result<Array3<u8>, VolumeError> {
 /// # Errors
 /// As [`read_mask`].
 pub fn read_on_grid(path: &Path, image: &Scan) -> Result<Volume, VolumeError> {
-    let mask = Scan::read(path)?;
-    ensure_grid((path, &mask.volume.grid), (image.path(), &image.volume.grid))?;
-    Ok(mask.volume)
+    Ok(read_scan_on_grid(path, image)?.volume)
+}
+
+/// [`read_on_grid`] with the header of the file.
+///
+/// # Errors
+/// As [`read_mask`].
+pub fn read_scan_on_grid(path: &Path, image: &Scan) -> Result<Scan, VolumeError> {
+    let scan = Scan::read(path)?;
+    ensure_mask_fits(scan.header(), image.header())?;
+    Ok(scan)
 }
 
 /// Checks by headers alone that a mask lies on the grid of an image, before either is read in whole.

@@ -1,13 +1,13 @@
 //! Errors of reading, writing and transforming volumes, and of finding their files.
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use disyre_core::{Affine, ShapeError};
 use serde::Serialize;
 
 use crate::nifti_file::header_affine::PLAUSIBLE_MM;
-use crate::{LengthUnit, MemoryExcess, MemoryLeft, SidecarKind};
+use crate::{Background, LengthUnit, MemoryExcess, MemoryLeft, ScanContent, SidecarKind};
 
 /// Errors of reading, writing and transforming volumes.
 #[derive(Debug, thiserror::Error)]
@@ -180,10 +180,23 @@ pub enum VolumeError {
         shape: [usize; 3],
     },
     /// A folder without scans.
-    #[error("{} holds no .nii or .nii.gz file", path.display())]
+    #[error("{} holds no .nii or .nii.gz file{}", path.display(), deeper_text(deeper.as_deref()))]
     NoScans {
         /// The folder.
         path: PathBuf,
+        /// A file in one of its subfolders, if there is one.
+        deeper: Option<PathBuf>,
+    },
+    /// Scans in subfolders, which would be lost.
+    #[error(
+        "subfolders of {} hold scans, which are not read: {}; give each folder of scans by itself, or move them up",
+        folder.display(), list(files)
+    )]
+    InSubfolders {
+        /// The folder.
+        folder: PathBuf,
+        /// The scans.
+        files: Vec<PathBuf>,
     },
     /// No file of this kind belongs to a scan.
     #[error(
@@ -266,6 +279,39 @@ pub enum VolumeError {
         got: Box<Affine>,
         /// Greatest distance between corresponding corners.
         distance_mm: f64,
+    },
+    /// A mask or a segmentation where a scan is expected.
+    #[error(
+        "{} holds {content}, and not the intensities of a scan; take it out of the folder, or give it where masks belong",
+        path.display()
+    )]
+    NotAScan {
+        /// The file.
+        path: PathBuf,
+        /// Its content.
+        content: ScanContent,
+    },
+    /// A scan without mask whose background cannot be told from its brain.
+    #[error(
+        "{}: {}; set the background to exactly 0, or give a brain mask where the command takes one (--mask)",
+        path.display(), background.in_words().unwrap_or_default()
+    )]
+    BackgroundNotZero {
+        /// The file.
+        path: PathBuf,
+        /// Its background.
+        background: Background,
+    },
+    /// Values that are those of no mask.
+    #[error(
+        "{} is neither a mask of one value, nor labels, nor shares from 0 to 1: {reason}; threshold it, or carry it over by the nearest neighbour",
+        mask.display()
+    )]
+    NotAMask {
+        /// The file.
+        mask: PathBuf,
+        /// The evidence.
+        reason: String,
     },
     /// A mask without a voxel.
     #[error("the brain mask is empty: no voxel to fit the intensity scale to")]
@@ -378,4 +424,10 @@ fn sides(lengths: &[f64; 3]) -> String {
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn deeper_text(deeper: Option<&Path>) -> String {
+    deeper.map_or_else(String::new, |file| {
+        format!(" of its own; there is one in a subfolder, {}: give that folder", file.display())
+    })
 }

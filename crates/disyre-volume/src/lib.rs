@@ -34,6 +34,7 @@ mod error;
 mod hashed_file;
 #[cfg(feature = "hashes")]
 mod hashed_folder;
+mod inside;
 mod intensity;
 mod memory;
 mod names;
@@ -42,16 +43,20 @@ mod orientation;
 mod resample;
 mod voxel_box;
 
-pub use brain_mask::{ensure_mask_fits, nonzero_mask, read_mask, read_on_grid};
+pub use brain_mask::{
+    ensure_mask_fits, nonzero_mask, read_mask, read_mask_of, read_on_grid, read_scan_on_grid,
+};
 pub use error::{AffineSource, VolumeError};
 #[cfg(feature = "hashes")]
 pub use hashed_file::{HashedFile, sha256_of_bytes, sha256_of_file};
 #[cfg(feature = "hashes")]
 pub use hashed_folder::HashedFolder;
+pub use inside::{Background, Image, ImageOptions, MaskRule, NotCodes, ScanContent, codes};
 pub use intensity::{IntensityMap, IntensityReference, IntensityScaling};
 pub use memory::{MemoryBound, MemoryExcess, MemoryLeft};
 pub use names::{
-    Assigned, ScanName, SidecarFiles, SidecarKind, find_scans, find_scans_below, path_text,
+    Assigned, PassedOver, PassedOverReason, ScanList, ScanName, SidecarFiles, SidecarKind,
+    find_scans, find_scans_below, in_subfolders, list_scans, path_text, subject_of,
 };
 pub use nifti_file::datatype::VoxelValue;
 pub use nifti_file::header_affine::LengthUnit;

@@ -108,7 +108,8 @@ fn words_and_contrast(scan: &ScanName) -> (Vec<&str>, Option<&str>) {
     (words, contrast)
 }
 
-fn is_contrast(word: &str) -> bool {
+/// Whether a word is a contrast, as names end in them.
+pub(super) fn is_contrast(word: &str) -> bool {
     CONTRASTS.contains(&word.to_ascii_lowercase().as_str())
 }
 

@@ -3,11 +3,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::scan_list::in_subfolders;
 use crate::VolumeError;
 
 /// The scans that a path stands for: a file stands for itself, a folder for its entries named `.nii` or `.nii.gz`.
 ///
-/// Sorted by name. Hidden entries and the contents of subfolders are left out. An entry that is named like a scan but
+/// Sorted by name. Hidden entries and the contents of subfolders are left out ([`in_subfolders`](super::in_subfolders) has
+/// those). An entry that is named like a scan but
 /// is none, such as a link to nothing or a folder, is listed too, so that whoever reads it reports it.
 ///
 /// # Errors
@@ -43,7 +45,8 @@ fn list(path: &Path, depth: Depth) -> Result<Vec<PathBuf>, VolumeError> {
     let mut scans = Vec::new();
     collect(path, depth, &mut scans)?;
     if scans.is_empty() {
-        return Err(VolumeError::NoScans { path: path.to_owned() });
+        let deeper = in_subfolders(path, &[]).into_iter().next();
+        return Err(VolumeError::NoScans { path: path.to_owned(), deeper });
     }
     scans.sort();
     Ok(scans)
@@ -62,7 +65,7 @@ fn collect(folder: &Path, depth: Depth, scans: &mut Vec<PathBuf>) -> Result<(), 
 }
 
 /// Entries of a folder that are not hidden.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot_read(folder))? {
         let entry = entry.map_err(cannot_read(folder))?;
@@ -73,7 +76,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     Ok(entries)
 }
 
-fn is_named_like_a_scan(path: &Path) -> bool {
+pub(super) fn is_named_like_a_scan(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_ascii_lowercase();
     name.ends_with(b".nii") || name.ends_with(b".nii.gz")
 }

@@ -6,14 +6,20 @@
 //!
 //! - [`ScanName`]: parts of a name, and names of outputs.
 //! - [`SidecarFiles`]: a folder with one file for each scan, such as its brain mask.
-//! - [`find_scans`], [`find_scans_below`]: the scans of a folder.
+//! - [`list_scans`]: the scans of a folder, and the files that are passed over with the reason; [`find_scans`] and
+//!   [`find_scans_below`]: all of its files.
+//! - [`subject_of`]: whose scan a file is.
 mod belonging;
 mod listing;
+mod scan_list;
 mod scan_name;
 mod sidecar_kind;
 mod sidecars;
+mod subject;
 
 pub use listing::{find_scans, find_scans_below};
+pub use scan_list::{PassedOver, PassedOverReason, ScanList, in_subfolders, list_scans};
 pub use scan_name::{ScanName, path_text};
 pub use sidecar_kind::SidecarKind;
 pub use sidecars::{Assigned, SidecarFiles};
+pub use subject::subject_of;

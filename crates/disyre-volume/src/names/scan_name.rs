@@ -3,6 +3,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::subject::person;
+
 /// Descriptions of the maps that `disyre detect` writes.
 const OUTPUTS: [&str; 5] = ["anomalyscore", "restored", "signed", "uncertainty", "findings"];
 
@@ -54,15 +56,9 @@ impl ScanName {
         (is_entity(first) && !is_entity(last)).then_some(last)
     }
 
-    /// Name of the person: the entity `sub-…`, or, of a name without one, the name without its suffix.
-    ///
-    /// Names that do not say whose scan it is count as persons of their own.
-    pub fn subject(&self) -> &str {
-        let person = self.parts().find(|part| entity(part).is_some_and(|(key, _)| key == "sub"));
-        person.unwrap_or_else(|| match self.suffix() {
-            Some(suffix) => &self.0[..self.0.len() - suffix.len() - 1],
-            None => &self.0,
-        })
+    /// Name of the person: see [`subject_of`](super::subject_of), which knows the folders too.
+    pub fn subject(&self) -> String {
+        person(self)
     }
 
     /// Name of an output, in the manner of BIDS: `desc-DESCRIPTION`, the suffix last.
@@ -196,14 +192,6 @@ mod tests {
         assert_eq!(output("sub-01.nii"), "sub-01_desc-mask");
         assert_eq!(output("sub-01_desc-brain_T1w.nii"), "sub-01_desc-brainmask_T1w");
         assert_eq!(output("noextension"), "noextension_desc-mask");
-    }
-
-    #[test]
-    fn a_person_is_named_by_the_entity_sub_or_by_all_but_the_suffix() {
-        assert_eq!(name("sub-01_ses-2_T1w.nii").subject(), "sub-01");
-        assert_eq!(name("IXI01-HH-12_T1.nii").subject(), "IXI01-HH-12");
-        assert_eq!(name("ms07_t1.nii").subject(), "ms07_t1");
-        assert_eq!(name("P1-2.nii").subject(), "P1-2");
     }
 
     #[test]

@@ -102,6 +102,10 @@ pub enum SidecarKind {
 }
 
 impl SidecarKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] =
+        [Self::BrainMask, Self::LesionMask, Self::Segmentation, Self::LocationMap];
+
     /// Whether a file that belongs to a scan is of this kind.
     pub(super) fn accepts(self, belonging: &Belonging<'_>) -> bool {
         let added = &belonging.added;

@@ -166,6 +166,12 @@ impl SidecarFiles {
     }
 }
 
+/// Whether a file is a file of this kind of a scan with another name, by their names.
+pub(super) fn is_sidecar_of(kind: SidecarKind, scan: &ScanName, file: &ScanName) -> bool {
+    let found = belonging(scan, file).filter(|belonging| kind.accepts(belonging));
+    found.is_some_and(|belonging| !belonging.added.is_empty())
+}
+
 /// Whether two paths lead to one file, however they are written.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     let real = |path| fs::canonicalize(path).ok();

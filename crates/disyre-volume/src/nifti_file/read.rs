@@ -280,6 +280,15 @@ impl ScanHeader {
         self.volume_index
     }
 
+    /// Greatest distance of a voxel from the value that was meant, where the file stores integers with a slope: half of the
+    /// slope. 0 where it stores values as they are.
+    pub fn rounding(&self) -> f32 {
+        match (self.datatype, self.scaling) {
+            (Datatype::Float32 | Datatype::Float64, _) | (_, (1.0, 0.0)) => 0.0,
+            (_, (slope, _)) => (slope.abs() / 2.0) as f32,
+        }
+    }
+
     /// Volumes of the series: the product of all sizes after the third.
     pub(crate) fn volumes(&self) -> usize {
         self.sizes.iter().skip(3).product()
