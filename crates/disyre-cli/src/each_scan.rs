@@ -1,8 +1,23 @@
-//! The same work for many scans, one after another, with one list of failures at the end; `detect` uses it.
+//! The scans of an argument, and the same work for all of them with one list of failures at the end; `detect` uses both.
 
 use std::path::{Path, PathBuf};
 
+use disyre::volume::{ScanList, VolumeError, find_scans, list_scans};
+
 use crate::error::{CliError, with_causes};
+
+/// The scans of a file or folder: see [`list_scans`].
+///
+/// # Errors
+/// Those of [`list_scans`]; [`CliError::OnlyResults`] for a folder of results and masks.
+pub(crate) fn scans_of(input: &Path, elsewhere: &[&Path]) -> Result<ScanList, CliError> {
+    match list_scans(input, elsewhere) {
+        Err(VolumeError::NoScans { deeper: None, .. }) if find_scans(input).is_ok() => {
+            Err(CliError::OnlyResults { folder: input.to_owned() })
+        }
+        list => Ok(list?),
+    }
+}
 
 /// Does the same work for every scan and what goes with it. One that fails does not stop the others.
 ///

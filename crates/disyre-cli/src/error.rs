@@ -57,6 +57,9 @@ pub(crate) enum CliError {
     /// A lesion mask is of no map.
     #[error("no anomaly map in {} belongs to this lesion mask; map its scan too, or move it away", scores.display())]
     NoMap { scores: PathBuf },
+    /// A file that only seems to be a map.
+    #[error("it is not named like a map, NAME_desc-anomalyscore…; rename it, or move it away")]
+    NotNamedLikeAMap,
     /// A second method lacks maps.
     #[error("{} holds no map of {} cases:{}", folder.display(), missing.len(), missing.iter().map(|map| format!("\n- {}", map.display())).collect::<String>())]
     NotCompared { folder: PathBuf, missing: Vec<PathBuf> },

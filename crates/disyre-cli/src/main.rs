@@ -14,6 +14,7 @@ mod output_files;
 mod progress;
 mod scan_mapper;
 mod table;
+mod warnings;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    warnings::install();
     match commands::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre::volume::{ScanName, SidecarFiles, SidecarKind, find_scans};
+use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans, in_subfolders};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -68,17 +68,28 @@ pub(crate) fn write_pairs(path: &Path, pairs: &[MapPair]) -> Result<(), CliError
     write_whole(path, &bytes)
 }
 
-/// Pairs the anomaly maps of a folder with labels and masks by name. Files that only seem to be maps are warned about.
+/// Pairs the anomaly maps of a folder with labels and masks by name. `elsewhere` are folders with another role.
 ///
 /// # Errors
 /// [`CliError::NoScores`], and [`VolumeError`](disyre::volume::VolumeError) for folders that cannot be read. Maps without
-/// label or mask, or with several, and labels without a map are in [`MatchedMaps::failed`].
+/// label or mask, or with several, labels without a map, files that only seem to be maps, and maps and labels in subfolders
+/// are in [`MatchedMaps::failed`].
 pub(crate) fn match_folders(
     scores: &Path,
     labels: &Path,
     masks: Option<&Path>,
+    elsewhere: &[&Path],
 ) -> Result<MatchedMaps, CliError> {
-    let maps = find_maps(scores)?;
+    let (maps, not_maps) = find_maps(scores)?;
+    let roles: Vec<&Path> = [Some(scores), Some(labels), masks]
+        .into_iter()
+        .flatten()
+        .chain(elsewhere.iter().copied())
+        .collect();
+    let deeper = in_subfolders(scores, &roles).into_iter().filter(|path| seems_a_map(path));
+    let deeper = deeper.map(|path| in_subfolder(scores, path));
+    let deeper = deeper
+        .chain(in_subfolders(labels, &roles).into_iter().map(|path| in_subfolder(labels, path)));
     let labels = SidecarFiles::list(labels, SidecarKind::LesionMask)?;
     let labels = labels.assign(&maps);
     let masks =
@@ -98,6 +109,8 @@ pub(crate) fn match_folders(
             Err(error) => matched.failed.push((score.clone(), error.into())),
         }
     }
+    let not_map = |path: PathBuf| (path, CliError::NotNamedLikeAMap);
+    matched.failed.extend(not_maps.into_iter().map(not_map).chain(deeper));
     for label in labels.unused {
         matched.failed.push((label.to_owned(), CliError::NoMap { scores: scores.to_owned() }));
     }
@@ -163,20 +176,23 @@ pub(crate) fn maps_to_compare(pairs: &[MapPair], folder: &Path) -> Result<Vec<Pa
     Err(CliError::SharedMap { cases: cases.map(|(pair, _)| pair.score.clone()).collect(), map })
 }
 
-/// The anomaly maps of a folder; warns of files that only seem to be some.
-fn find_maps(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+fn in_subfolder(folder: &Path, file: PathBuf) -> (PathBuf, CliError) {
+    let (folder, files) = (folder.to_owned(), vec![file.clone()]);
+    (file, VolumeError::InSubfolders { folder, files }.into())
+}
+
+fn seems_a_map(path: &Path) -> bool {
+    ScanName::of(path).as_str().contains("anomalyscore")
+}
+
+/// The anomaly maps of a folder, and files that only seem to be some.
+fn find_maps(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), CliError> {
     let (maps, others): (Vec<PathBuf>, Vec<PathBuf>) = find_scans(folder)?
         .into_iter()
         .partition(|path| ScanName::of(path).is_output_of("anomalyscore"));
-    for path in others.iter().filter(|path| ScanName::of(path).as_str().contains("anomalyscore")) {
-        eprintln!(
-            "warning: {} is not named like a map, NAME_desc-anomalyscore…, so it is not measured",
-            path.display()
-        );
-    }
     match maps.is_empty() {
         true => Err(CliError::NoScores { folder: folder.to_owned() }),
-        false => Ok(maps),
+        false => Ok((maps, others.into_iter().filter(|path| seems_a_map(path)).collect())),
     }
 }
 
@@ -278,7 +294,7 @@ mod tests {
         let scores = folder_of(&["sub-1_desc-anomalyscore_T1w.nii.gz", "sub-1_T1w_overlay.png"]);
         let label = |names: &[&str]| {
             let labels = folder_of(names);
-            let mut matched = match_folders(scores.path(), labels.path(), None).unwrap();
+            let mut matched = match_folders(scores.path(), labels.path(), None, &[]).unwrap();
             match matched.pairs.pop() {
                 Some(pair) => Ok(pair.label.file_name().unwrap().to_str().unwrap().to_owned()),
                 None => Err(matched.failed.swap_remove(0).1),
@@ -299,7 +315,7 @@ mod tests {
         let scores =
             folder_of(&["a", "b", "c"].map(|name| format!("{name}_desc-anomalyscore.nii")));
         let (labels, masks) = (folder_of(&["b_lesion.nii"]), folder_of(&["c_mask.nii"]));
-        let matched = match_folders(scores.path(), labels.path(), Some(masks.path())).unwrap();
+        let matched = match_folders(scores.path(), labels.path(), Some(masks.path()), &[]).unwrap();
         assert!(matched.pairs.is_empty());
         let messages = matched.failed.iter().map(|(_, error)| error.to_string());
         for (message, start) in messages.zip(["no lesion", "no brain", "no lesion"]) {
@@ -312,7 +328,7 @@ mod tests {
     fn a_label_without_a_map_is_named() {
         let scores = folder_of(&["a_desc-anomalyscore.nii"]);
         let labels = folder_of(&["a_lesion.nii", "b_lesion.nii"]);
-        let matched = match_folders(scores.path(), labels.path(), None).unwrap();
+        let matched = match_folders(scores.path(), labels.path(), None, &[]).unwrap();
         assert_eq!(matched.pairs.len(), 1);
         let [(label, error)] = matched.failed.as_slice() else { panic!("{matched:?}") };
         assert!(label.ends_with("b_lesion.nii"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use disyre::core::ndarray::ArrayView3;
-use disyre::volume::{ReadOptions, Scan, ScanName, read_mask};
+use disyre::volume::{Image, ImageOptions, ScanName};
 use disyre::{
     BrainMask, DetectOptions, DetectRequest, Detection, Marked, MaskThreshold, Model, SaveOptions,
     ScoreKind, SkullPolicy,
@@ -39,11 +39,12 @@ impl ScanMapper<'_> {
         lesion: Option<ArrayView3<'_, u8>>,
     ) -> Result<Detection, CliError> {
         let started = Instant::now();
-        let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
+        let may_be_head = self.skull == SkullPolicy::Strip;
+        let options = ImageOptions { volume_index: self.volume_index, mask, may_be_head };
+        let Image { scan, mask: brain, .. } = Image::read(path, &options)?;
         for doubt in scan.header().warnings() {
             eprintln!("warning: {}: {doubt}", path.display());
         }
-        let brain = mask.map(|mask| read_mask(mask, &scan)).transpose()?;
         let request = DetectRequest {
             options: Some(self.options.clone()),
             brain: brain.as_ref().map(|brain| BrainMask { voxels: brain.view(), path: mask }),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre::HashedFile;
-use disyre::volume::{ScanHeader, ScanName, VolumeError, ensure_mask_fits, find_scans};
+use disyre::volume::{ScanHeader, ScanName, VolumeError, ensure_mask_fits, list_scans, subject_of};
 use serde::{Deserialize, Serialize};
 
 use crate::{DataFiles, ExperimentError, HealthyFolder, Row};
@@ -141,17 +141,30 @@ fn training_scans(from: &HealthyFolder) -> Result<Vec<PathBuf>, ExperimentError>
         let (key, expected) = ("data.healthy.hold_out_every".into(), "at least 2");
         return Err(ExperimentError::Key { key, expected });
     }
-    let scans = find_scans(folder).map_err(disyre::Error::from)?;
+    let list = list_scans(folder, &[]).and_then(|list| list.whole(folder));
+    let scans = list.map_err(disyre::Error::from)?;
     let named = |name: &String| scans.iter().any(|scan| ScanName::of(scan).as_str() == name);
     if let Some(name) = exclude.iter().find(|name| !named(name)) {
         let (name, folder) = (name.clone(), folder.clone());
         return Err(ExperimentError::NotExcluded { name, folder });
     }
-    let held = |index: usize| hold_out_every.is_some_and(|every| (index + 1).is_multiple_of(every));
-    let trains = scans.iter().enumerate().filter(|(index, scan)| {
-        !held(*index) && !exclude.iter().any(|name| ScanName::of(scan).as_str() == name)
+    let held = held_out(&scans, *hold_out_every);
+    let trains = scans.iter().filter(|scan| {
+        !held.contains(&subject_of(scan))
+            && !exclude.iter().any(|name| ScanName::of(scan).as_str() == name)
     });
-    Ok(trains.map(|(_, scan)| scan.clone()).collect())
+    Ok(trains.cloned().collect())
+}
+
+/// Every so many persons, in the order of their first scans: all scans of one person train, or none.
+fn held_out(scans: &[PathBuf], every: Option<usize>) -> Vec<String> {
+    let mut people: Vec<String> = Vec::new();
+    for person in scans.iter().map(|scan| subject_of(scan)) {
+        if !people.contains(&person) {
+            people.push(person);
+        }
+    }
+    every.map_or_else(Vec::new, |every| people.into_iter().skip(every - 1).step_by(every).collect())
 }
 
 impl TestSet {
@@ -204,7 +217,7 @@ impl TestCase {
         };
         let name = ScanName::of(&scan);
         let subject = line.subject.filter(|subject| !subject.is_empty());
-        let subject = subject.unwrap_or_else(|| name.subject().to_owned());
+        let subject = subject.unwrap_or_else(|| subject_of(&scan));
         let case = Self { name: name.to_string(), subject, scan, label, mask, hashes };
         case.ensure_one_grid().map_err(disyre::Error::from)?;
         Ok(case)

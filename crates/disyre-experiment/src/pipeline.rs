@@ -9,11 +9,11 @@ use disyre::core::Key;
 use disyre::core::ndarray::{Array3, ArrayView3};
 use disyre::diffusion::{Device, Engine, TRAINING_FILE, TrainEvent};
 use disyre::score::ScoreHistogram;
-use disyre::volume::{nonzero_mask, read_mask};
+use disyre::volume::{Image, ImageOptions, nonzero_mask, read_mask};
 use disyre::{
     BrainFinder, BrainMask, Calibration, CalibrationRequest, CaseReport, CaseTruth, Cohort,
     DetectRequest, EvaluateConfig, LoadOptions, Model, ModelFolder, PrepareConfig, RunConfig, Scan,
-    TissueConfig, Training,
+    SkullPolicy, TissueConfig, Training,
 };
 
 use crate::measures::BINS;
@@ -112,8 +112,12 @@ impl Worker for Pipeline<'_> {
         let CaseTask { config, model, calibration, case, maps } = *task;
         let brains = self.brains.clone();
         let model = self.model(model, config.detect.engine, calibration)?;
-        let scan = Scan::read(&case.scan).map_err(disyre::Error::from)?;
-        let truth = truth(case, &scan, config, &brains)?;
+        let mask = case.mask.as_deref();
+        let may_be_head = config.prepare.skull == SkullPolicy::Strip;
+        let options = ImageOptions { mask, may_be_head, ..ImageOptions::default() };
+        let Image { scan, mask, .. } =
+            Image::read(&case.scan, &options).map_err(disyre::Error::from)?;
+        let truth = truth(case, (&scan, mask), config, &brains)?;
         let voxels = truth.brain.as_ref().map(|brain| brain.view());
         let request = DetectRequest {
             options: Some(config.detect_options()),
@@ -190,13 +194,13 @@ fn clear_unless_resumable(folder: &Path) -> Result<(), ExperimentError> {
 /// the scan is not 0; without a label, no voxel is lesion.
 fn truth(
     case: &TestCase,
-    scan: &Scan,
+    (scan, mask): (&Scan, Option<Array3<u8>>),
     config: &RunConfig,
     brains: &BrainFinder,
 ) -> Result<CaseTruth, ExperimentError> {
     let read = |path: &PathBuf| read_mask(path, scan).map_err(disyre::Error::from);
-    let brain = match &case.mask {
-        Some(path) => read(path)?,
+    let brain = match mask {
+        Some(mask) => mask,
         None => match brains.brain_of(config.prepare.skull, &scan.volume)? {
             Some(brain) => brain.mask,
             None => nonzero_mask(scan.volume.data.view()),

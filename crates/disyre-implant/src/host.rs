@@ -5,7 +5,7 @@ use std::path::Path;
 use disyre_core::ndarray::Array3;
 use disyre_n4::N4Config;
 use disyre_register::{RegisterConfig, Registration, Template, Verdict};
-use disyre_volume::{HashedFile, Scan, nonzero_mask};
+use disyre_volume::{HashedFile, Image, ImageOptions, Scan, nonzero_mask};
 
 use crate::brain::{Brain, Ground};
 use crate::{ImplantError, TissueLevels};
@@ -29,7 +29,8 @@ impl Host {
     /// [`ImplantError::NotStripped`] for a whole head; those of reading, bias correction and registration. A doubtful
     /// registration is no error: it is in the [`verdict`](Self::verdict).
     pub fn read(path: &Path, n4: &N4Config) -> Result<Self, ImplantError> {
-        let (scan, file) = (Scan::read(path)?, HashedFile::of(path)?);
+        let scan = Image::read(path, &ImageOptions::default())?.scan;
+        let file = HashedFile::of(path)?;
         let mask = nonzero_mask(scan.volume.data.view());
         let registrar = RegisterConfig::default().build()?;
         let registration =

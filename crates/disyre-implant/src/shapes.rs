@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{Array3, Slice};
 use disyre_core::{Components, Connectivity, Grid, Volume};
-use disyre_volume::{HashedFile, Scan, VoxelBox, find_scans_below, foreground_box, nonzero_mask};
+use disyre_volume::{HashedFile, Scan, VoxelBox, find_scans_below, foreground_box};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -127,10 +127,11 @@ impl Mask {
     /// Reads a mask; `None` if it is too small for a shape.
     fn read(folder: &Path, path: &Path) -> Result<Option<Self>, ImplantError> {
         let file = HashedFile::below(folder, path)?;
-        let scan = Scan::read(path)?.volume;
-        let mask = nonzero_mask(scan.data.view());
+        let scan = Scan::read(path)?;
+        let mask = scan.inside()?;
         let Some(region) = foreground_box(mask.view()) else { return Ok(None) };
-        let (data, grid) = (region.view_of(mask.view()).to_owned(), region.grid_of(&scan.grid));
+        let (data, grid) =
+            (region.view_of(mask.view()).to_owned(), region.grid_of(&scan.volume.grid));
         let voxel_ml = grid.voxel_mm3() / 1000.0;
         let parts = Components::new(data.view(), Connectivity::Corners);
         let components_ml: Vec<f64> =

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use disyre_core::{Volume, write_whole};
 use disyre_n4::N4Config;
 use disyre_register::{RegisterConfig, Template};
-use disyre_volume::{HashedFile, Scan, read_mask, sha256_of_bytes};
+use disyre_volume::{HashedFile, Image, ImageOptions, nonzero_mask, read_mask, sha256_of_bytes};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -178,8 +178,10 @@ impl CaseFiles {
         config: &MeasureConfig,
         template: &Template,
     ) -> Result<(MeasuredCase, Vec<LesionMeasurement>), ImplantError> {
-        let scan = Scan::read(&self.scan)?;
-        let (lesion, mask) = (read_mask(&self.lesion, &scan)?, read_mask(&self.brain, &scan)?);
+        let options = ImageOptions { mask: Some(&self.brain), ..ImageOptions::default() };
+        let Image { scan, mask, .. } = Image::read(&self.scan, &options)?;
+        let lesion = read_mask(&self.lesion, &scan)?;
+        let mask = mask.unwrap_or_else(|| nonzero_mask(scan.volume.data.view()));
         let lesions =
             measure_scan(&self.name, pathology, &scan.volume, &mask, &lesion, config, template)?;
         let files = [&self.scan, &self.lesion, &self.brain].map(|path| HashedFile::of(path));

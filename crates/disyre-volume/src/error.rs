@@ -137,7 +137,10 @@ pub enum VolumeError {
         unit: LengthUnit,
     },
     /// A series where one volume is needed.
-    #[error("{} holds {count} volumes; choose one with --volume-index 0 to {}", path.display(), count - 1)]
+    #[error(
+        "{} holds {count} volumes, expected one; extract one of them (of a scan, `disyre detect` and `disyre brain` take one with --volume-index 0 to {})",
+        path.display(), count - 1
+    )]
     SeveralVolumes {
         /// The file.
         path: PathBuf,

@@ -93,9 +93,8 @@ fn shapes_of(folder: &Path) -> Result<PublishedShapes, Error> {
 /// Reads masks as RAS+, each cut to the box around it: of a lesion in a brain little more remains.
 fn load_masks(files: &[PathBuf]) -> Result<Vec<Array3<u8>>, Error> {
     let read = |path: &PathBuf| -> Result<_, Error> {
-        let Volume { mut data, grid } = Scan::read(path)?.volume;
-        data.mapv_inplace(|value| f32::from(u8::from(value > 0.5)));
-        let mask = Volume { data, grid };
+        let file = Scan::read(path)?;
+        let mask = Volume { data: file.inside()?.mapv(f32::from), grid: file.volume.grid };
         let boxed = match foreground_box(nonzero_mask(mask.data.view()).view()) {
             Some(around) => crop(&mask, around),
             None => mask,

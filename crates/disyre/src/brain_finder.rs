@@ -1,9 +1,11 @@
 //! [`BrainFinder`]: the brains of heads, by one network for all scans; cohorts, atlases and models hold one.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use disyre_brain::{BrainExtractor, BrainMask, Content, Device};
 use disyre_core::Volume;
+use disyre_volume::{Background, VolumeError};
 
 use crate::{Error, SkullPolicy};
 
@@ -29,12 +31,13 @@ impl BrainFinder {
     /// The brain of a head under a policy; `None`: the scan is taken as stripped, its brain is where it is not 0.
     ///
     /// # Errors
-    /// [`Error::Head`] for a head that is refused, [`Error::EmptyBrain`] for one without a brain, and [`Error::Brain`].
+    /// [`Error::Head`] for a head that is refused, [`Error::EmptyBrain`] for one without a brain, and [`Error::Brain`];
+    /// [`VolumeError::BackgroundNotZero`] for a stripped scan whose background is not exactly 0.
     pub fn brain_of(&self, policy: SkullPolicy, scan: &Volume) -> Result<Option<BrainMask>, Error> {
         // The volume often says it all, and the network need not be made.
         let by_volume = Content::by_volume(scan);
         if policy == SkullPolicy::Ignore || (!by_volume.is_open() && !by_volume.is_head()) {
-            return Ok(None);
+            return ensure_background(scan).map(|()| None);
         }
         if by_volume.is_head() && policy == SkullPolicy::Refuse {
             return Err(Error::head(by_volume));
@@ -42,6 +45,7 @@ impl BrainFinder {
         let extractor = self.extractor()?;
         let content = extractor.content(scan)?;
         match (content.is_head(), policy) {
+            (false, SkullPolicy::Strip) => ensure_background(scan).map(|()| None),
             (false, _) => Ok(None),
             (true, SkullPolicy::Strip) => {
                 let found = extractor.extract(scan)?;
@@ -61,5 +65,16 @@ impl BrainFinder {
         }
         let made = BrainExtractor::embedded(&Device::cpu())?;
         Ok(self.extractor.get_or_init(|| made))
+    }
+}
+
+/// Refuses a stripped scan whose background is not 0: its brain would be all of it.
+fn ensure_background(scan: &Volume) -> Result<(), Error> {
+    match Background::of(scan.data.view()) {
+        Background::Zero => Ok(()),
+        background => {
+            let path = Path::new("the scan").to_owned();
+            Err(VolumeError::BackgroundNotZero { path, background }.into())
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Healthy subjects, split into those that train and those that validate.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{ArcArray, Axis, Ix4};
 use disyre_core::rand::RngExt;
 use disyre_core::{Key, Volume};
-use disyre_volume::{IntensityReference, ScanName, find_scans};
+use disyre_volume::{IntensityReference, ScanName, list_scans};
 
 use rayon::prelude::*;
 
@@ -58,14 +59,14 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Reads and prepares every scan of a folder, several at a time, with their segmentations and location maps if the
+    /// Reads and prepares every scan of a folder (see [`healthy_scans`]), several at a time, with their segmentations and location maps if the
     /// settings ask for them, then splits them.
     ///
     /// # Errors
     /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
     /// its segmentation or map; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
-        Self::read(&find_scans(folder)?, config, key)
+        Self::read(&healthy_scans(folder, config)?, config, key)
     }
 
     /// Reads and prepares some scans as [`load`](Self::load) does those of a folder.
@@ -112,10 +113,11 @@ impl Cohort {
         Ok(Self { reference: preparation.reference().cloned(), ..cohort })
     }
 
-    /// Keeps `hold_out` subjects for validation, drawn by `key`: at least one and at most a fifth.
+    /// Keeps `hold_out` persons for validation, drawn by `key`: at least one and at most a fifth. All scans of one person
+    /// ([`ScanName::subject`]) are on the same side.
     ///
     /// # Errors
-    /// [`Error::CohortTooSmall`] with fewer than two subjects; [`Error::SameName`] for a name that comes twice.
+    /// [`Error::CohortTooSmall`] with fewer than two persons; [`Error::SameName`] for a name that comes twice.
     pub fn split(mut subjects: Vec<Subject>, hold_out: usize, key: Key) -> Result<Self, Error> {
         let names = subjects.iter().map(|subject| subject.name.clone()).collect();
         let kept = kept_for_validation(names, hold_out, key)?;
@@ -126,24 +128,43 @@ impl Cohort {
     }
 }
 
-/// Names of the subjects that validate.
+/// The scans of a folder of healthy ones: see [`list_scans`]. Folders that the settings name have other roles.
+///
+/// # Errors
+/// Those of [`list_scans`]; [`VolumeError::InSubfolders`](disyre_volume::VolumeError::InSubfolders) for scans that lie
+/// deeper.
+pub fn healthy_scans(folder: &Path, config: &RunConfig) -> Result<Vec<PathBuf>, Error> {
+    let named = [&config.tissue.segmentations, &config.pairs.places, &config.pairs.shape_masks];
+    let elsewhere: Vec<&Path> = named.into_iter().filter_map(|path| path.as_deref()).collect();
+    Ok(list_scans(folder, &elsewhere)?.whole(folder)?)
+}
+
+/// Names of the scans that validate: all scans of some persons.
 fn kept_for_validation(
     mut names: Vec<String>,
     hold_out: usize,
     key: Key,
 ) -> Result<Vec<String>, Error> {
-    if names.len() < 2 {
-        return Err(Error::CohortTooSmall { got: names.len(), needed: 2 });
-    }
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::SameName { name: twice[0].clone() });
     }
-    let kept = hold_out.min(names.len() / 5).max(1);
-    // The lot of a subject depends on its name alone, so that adding others keeps most of the split.
-    names.sort_by_cached_key(|name| (key.child(name.as_str()).rng().random::<u64>(), name.clone()));
-    names.truncate(kept);
-    Ok(names)
+    let mut people: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in names {
+        people.entry(ScanName::of(Path::new(&name)).subject()).or_default().push(name);
+    }
+    if people.len() < 2 {
+        return Err(Error::CohortTooSmall { got: people.len(), needed: 2 });
+    }
+    let kept = hold_out.min(people.len() / 5).max(1);
+    // The lot of a person depends on the first name alone, so that adding others keeps most of the split.
+    let mut people: Vec<Vec<String>> = people.into_values().collect();
+    let lot = |names: &Vec<String>| {
+        (key.child(names[0].as_str()).rng().random::<u64>(), names[0].clone())
+    };
+    people.sort_by_cached_key(lot);
+    people.truncate(kept);
+    Ok(people.concat())
 }
 
 impl From<SourceScan> for Subject {
@@ -185,6 +206,31 @@ mod tests {
         assert_eq!((cohort.training.len(), cohort.validation.len()), (34, 6));
         let training = names(&cohort.training);
         assert!(names(&cohort.validation).iter().all(|name| !training.contains(name)));
+    }
+
+    #[test]
+    fn people_are_split_and_not_their_scans() {
+        let scans = |person: usize| {
+            ["ses-1_T1w", "ses-2_T1w", "FLAIR"].map(|end| format!("sub-{person:02}_{end}"))
+        };
+        let mut subjects = subjects(30);
+        for (subject, name) in subjects.iter_mut().zip((0..10).flat_map(scans)) {
+            subject.name = name;
+        }
+        for seed in 0..20 {
+            let cohort = Cohort::split(subjects.clone(), 2, Key::new(seed)).unwrap();
+            assert_eq!((cohort.training.len(), cohort.validation.len()), (24, 6));
+            let people = |subjects: &[Subject]| -> Vec<String> {
+                names(subjects).into_iter().map(|name| name[..6].to_owned()).collect()
+            };
+            let training = people(&cohort.training);
+            assert!(people(&cohort.validation).iter().all(|person| !training.contains(person)));
+        }
+        let one = subjects[..3].to_vec();
+        assert!(matches!(
+            Cohort::split(one, 2, Key::new(1)),
+            Err(Error::CohortTooSmall { got: 1, .. })
+        ));
     }
 
     #[test]

@@ -308,10 +308,10 @@ pub enum Error {
     },
     /// Too few healthy scans.
     #[error(
-        "{got} healthy scans are too few: at least {needed} are needed, one of them for validation"
+        "healthy scans of {got} persons are too few: those of at least {needed} are needed, one of them for validation; all scans of one person train, or all validate"
     )]
     CohortTooSmall {
-        /// Number of scans.
+        /// Number of persons.
         got: usize,
         /// Number needed.
         needed: usize,

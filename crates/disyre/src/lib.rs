@@ -86,7 +86,7 @@ pub use calibration::{
     Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
     HealthyScan,
 };
-pub use cohort::{Cohort, Subject};
+pub use cohort::{Cohort, Subject, healthy_scans};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};
 pub use dag_pairs::DagPairs;
 pub use detect_options::DetectOptions;

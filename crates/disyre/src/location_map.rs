@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Grid;
 use disyre_core::ndarray::{ArcArray, ArrayView3, Ix3, Zip};
-use disyre_volume::{Interpolation, Scan, read_on_grid, resample_to_grid};
+use disyre_volume::{Interpolation, Scan, read_scan_on_grid, resample_to_grid};
 
 use crate::Error;
 
@@ -35,7 +35,11 @@ impl LocationMap {
         prepared: &Grid,
         brain: ArrayView3<'_, u8>,
     ) -> Result<Self, Error> {
-        let map = read_on_grid(path, scan)?;
+        let file = read_scan_on_grid(path, scan)?;
+        let rounding = file.header().rounding();
+        let mut map = file.volume;
+        // A file that stores integers with a slope may hold something else for 0.
+        map.data.mapv_inplace(|value| if value.abs() <= 1.01 * rounding { 0.0 } else { value });
         let wrong = |weight: &&f32| !(weight.is_finite() && **weight >= 0.0);
         if let Some(&value) = map.data.iter().find(wrong) {
             return Err(Error::Weight { path: path.to_owned(), value });

@@ -1,7 +1,10 @@
 //! [`SkullPolicy`]: the treatment of a scan that has its skull, and the recognition of such scans.
 
+use std::path::Path;
+
 use disyre_brain::BrainMask;
 use disyre_core::Volume;
+use disyre_volume::{Image, ImageOptions, Scan};
 use serde::{Deserialize, Serialize};
 
 use crate::{BrainFinder, Error};
@@ -38,6 +41,15 @@ pub enum SkullPolicy {
 }
 
 impl SkullPolicy {
+    /// Reads a scan to be worked on: see [`Image`]. Its background is exactly 0, unless it may be a head.
+    ///
+    /// # Errors
+    /// Those of [`Image::read`].
+    pub fn read(self, path: &Path) -> Result<Scan, Error> {
+        let may_be_head = self == Self::Strip;
+        Ok(Image::read(path, &ImageOptions { may_be_head, ..ImageOptions::default() })?.scan)
+    }
+
     /// The brain of a head under this policy, for a single scan: a [`BrainFinder`] keeps its network for several. `None`: the scan is taken as stripped, its brain is where it is not 0.
     ///
     /// # Errors

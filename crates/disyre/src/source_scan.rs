@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre_volume::{Scan, ScanName, SidecarFiles, SidecarKind};
+use disyre_volume::{ScanName, SidecarFiles, SidecarKind};
 use rayon::prelude::*;
 
 use crate::{
@@ -90,7 +90,7 @@ struct AlignedScan {
 
 impl AlignedScan {
     fn read(path: &Path, preparation: &Preparation, beside: &SidecarPaths) -> Result<Self, Error> {
-        let scan = Scan::read(path)?;
+        let scan = preparation.config().skull.read(path)?;
         let case = || Error::case(&path.display().to_string());
         let brain = preparation.brain_of(&scan.volume).map_err(case())?;
         let brain = brain.as_ref().map(|brain| brain.mask.view());

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disyre::volume::{ScanName, SidecarFiles, SidecarKind, find_scans};
 use disyre::{AtlasConfig, AtlasDetector, ModelFolder, Preparation};
 
 use crate::arguments::{SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
+use crate::each_scan::scans_of;
 use crate::error::CliError;
 use crate::output_files::holds_files;
 
@@ -68,13 +68,7 @@ impl MakeAtlas {
     }
 }
 
-/// The scans of a folder, without maps and brain masks that lie among them.
+/// The scans of a folder, without maps and masks that lie among them.
 pub(super) fn healthy_scans(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let mut scans = find_scans(folder)?;
-    scans.retain(|scan| !ScanName::of(scan).is_output());
-    let scans = SidecarFiles::list(folder, SidecarKind::BrainMask)?.without_sidecars(scans);
-    match scans.is_empty() {
-        true => Err(CliError::OnlyResults { folder: folder.to_owned() }),
-        false => Ok(scans),
-    }
+    Ok(scans_of(folder, &[])?.whole(folder)?)
 }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use clap::Args;
 use disyre::brain::{BrainExtractor, BrainMask};
 use disyre::volume::{
-    ReadOptions, Scan, ScanName, SidecarFiles, SidecarKind, find_scans, nonzero_mask, write_map,
-    write_mask,
+    Background, Image, ImageOptions, Scan, ScanList, ScanName, VolumeError, nonzero_mask,
+    write_map, write_mask,
 };
 
 use crate::arguments::{DeviceArguments, ThreadArguments};
-use crate::each_scan::for_each_scan;
+use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_distinct};
 
@@ -45,28 +45,29 @@ pub(crate) struct Brain {
 impl Brain {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let scans = self.scans()?;
+        let list = self.scans()?;
+        let deeper = list.in_subfolders();
         let named: Vec<_> =
-            scans.into_iter().map(|scan| (scan.clone(), self.mask(&scan))).collect();
+            list.scans.into_iter().map(|scan| (scan.clone(), self.mask(&scan))).collect();
         self.check_outputs(&named)?;
         let extractor =
             BrainExtractor::embedded(&self.device.select()?).map_err(disyre::Error::from)?;
         self.create_folders()?;
-        for_each_scan(named, |scan, mask| self.extract(&extractor, scan, &mask))
+        let all = named.into_iter().map(|(scan, mask)| (scan, Some(mask)));
+        let all = all.chain(deeper.into_iter().map(|file| (file, None)));
+        for_each_scan(all.collect(), |scan, mask| match mask {
+            Some(mask) => self.extract(&extractor, scan, &mask),
+            None => {
+                let (folder, files) = (self.input.clone(), vec![scan.to_owned()]);
+                Err(VolumeError::InSubfolders { folder, files }.into())
+            }
+        })
     }
 
     /// The scans of the input, without the masks that lie beside them.
-    fn scans(&self) -> Result<Vec<PathBuf>, CliError> {
-        let scans = find_scans(&self.input)?;
-        if !self.input.is_dir() {
-            return Ok(scans);
-        }
-        let scans =
-            SidecarFiles::list(&self.input, SidecarKind::BrainMask)?.without_sidecars(scans);
-        match scans.is_empty() {
-            true => Err(CliError::OnlyResults { folder: self.input.clone() }),
-            false => Ok(scans),
-        }
+    fn scans(&self) -> Result<ScanList, CliError> {
+        let outputs = [Some(self.output.as_path()), self.stripped.as_deref()];
+        scans_of(&self.input, &outputs.into_iter().flatten().collect::<Vec<_>>())
     }
 
     /// The output of a scan.
@@ -108,7 +109,12 @@ impl Brain {
         mask: &Path,
     ) -> Result<(), CliError> {
         let started = Instant::now();
-        let scan = Scan::read_with(path, &ReadOptions { volume_index: self.volume_index })?;
+        let options = ImageOptions {
+            volume_index: self.volume_index,
+            may_be_head: true,
+            ..ImageOptions::default()
+        };
+        let scan = Image::read(path, &options)?.scan;
         let (brain, note) = brain_of(extractor, &scan)?;
         write_mask(mask, &scan, brain.view())?;
         if let Some(stripped) = self.stripped(path) {
@@ -140,7 +146,13 @@ fn brain_of(
         Some(_) => {
             Err(disyre::Error::EmptyBrain { name: scan.path().display().to_string() }.into())
         }
-        None => Ok((nonzero_mask(scan.volume.data.view()), " (stripped already)")),
+        None => match Background::of(scan.volume.data.view()) {
+            Background::Zero => Ok((nonzero_mask(scan.volume.data.view()), " (stripped already)")),
+            background => {
+                let path = scan.path().to_owned();
+                Err(VolumeError::BackgroundNotZero { path, background }.into())
+            }
+        },
     }
 }
 

@@ -1,10 +1,12 @@
 //! `disyre calibrate`: healthy maps for a model's calibrated score, and its thresholds.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::core::Severity;
 use disyre::score::ScoreError;
+use disyre::volume::subject_of;
 use disyre::{
     Calibration, CalibrationConfig, CalibrationRequest, CalibrationScans, DetectConfig, Family,
     LoadOptions, Model, ModelFolder, RunConfig, SkullPolicy, ThresholdConfig, ThresholdRequest,
@@ -48,7 +50,7 @@ pub(crate) struct Calibrate {
     /// Least volume of a finding in mm³: smaller ones are left out
     #[arg(long, value_name = "MM3", default_value_t = ThresholdConfig::default().least_volume_mm3)]
     least_volume: f64,
-    /// Leave out scans that trained the model
+    /// Leave out scans of persons who trained the model
     #[arg(long)]
     held_out: bool,
     #[command(flatten)]
@@ -175,7 +177,9 @@ impl Calibrate {
             self.healthy.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat();
         if self.held_out {
             let trained = model.trained()?;
-            scans.retain(|scan| !trained.contains(&name_of(scan)));
+            let trained: HashSet<String> =
+                trained.iter().map(|name| subject_of(Path::new(name))).collect();
+            scans.retain(|scan| !trained.contains(&subject_of(scan)));
         }
         match scans.is_empty() {
             true => Err(CliError::OnlyTrained { model: self.model.clone() }),
@@ -193,10 +197,6 @@ fn note_unused(split: &CalibrationScans) {
             first.display()
         );
     }
-}
-
-fn name_of(scan: &Path) -> String {
-    disyre::volume::ScanName::of(scan).to_string()
 }
 
 /// Names the scans that a reader of the calibration should know of.

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use disyre::core::Severity;
-use disyre::volume::{ScanName, SidecarFiles, SidecarKind, VolumeError, find_scans};
+use disyre::volume::{ScanList, ScanName, SidecarFiles, SidecarKind, VolumeError};
 use disyre::{DetectOptions, DetectionFiles, LoadOptions, MaskThreshold, Model, ModelFolder};
 
 use crate::arguments::{
     DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments, ThreadArguments,
 };
-use crate::each_scan::for_each_scan;
+use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_distinct};
 use crate::scan_mapper::ScanMapper;
@@ -110,12 +110,14 @@ impl Detect {
         let options = self.options(&folder)?;
         options.check()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;
-        let scans = self.scans(&masks)?;
-        let scans = masks.pair(scans);
+        let list = self.scans()?;
+        let deeper = list.in_subfolders();
+        let mut scans = masks.pair(list.scans);
         self.check_outputs(&scans)?;
         if folder.is_embedded() {
             scans.iter().for_each(|(scan, _)| warn_of_other_contrast(scan));
         }
+        scans.extend(deeper.into_iter().map(|file| (file.clone(), Err(self.in_subfolder(file)))));
         let device = self.device.select()?;
         let model = folder.load(&LoadOptions {
             device,
@@ -167,18 +169,14 @@ impl Detect {
     }
 
     /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
-    fn scans(&self, masks: &BrainMasks) -> Result<Vec<PathBuf>, CliError> {
-        let mut scans = find_scans(&self.input)?;
-        if self.input.is_dir() {
-            scans.retain(|scan| !ScanName::of(scan).is_output());
-            if let BrainMasks::Folder(files) = masks {
-                scans = files.without_sidecars(scans);
-            }
-            if scans.is_empty() {
-                return Err(CliError::OnlyResults { folder: self.input.clone() });
-            }
-        }
-        Ok(scans)
+    fn scans(&self) -> Result<ScanList, CliError> {
+        let elsewhere: Vec<&Path> =
+            [Some(self.output.as_path()), self.mask.as_deref()].into_iter().flatten().collect();
+        scans_of(&self.input, &elsewhere)
+    }
+
+    fn in_subfolder(&self, file: PathBuf) -> VolumeError {
+        VolumeError::InSubfolders { folder: self.input.clone(), files: vec![file] }
     }
 
     fn check_outputs(&self, scans: &[(PathBuf, MaskOfScan)]) -> Result<(), CliError> {

@@ -250,7 +250,7 @@ fn pair(row: &CaseRow) -> MapPair {
     let [scan, label, mask, _] = files(Path::new(""), &case);
     let score = Path::new("maps").join(case.output("anomalyscore").file("nii.gz"));
     // Cases of one host are one subject.
-    let subject = Some(ScanName::of(Path::new(&format!("{}.nii", row.host))).subject().to_owned());
+    let subject = Some(ScanName::of(Path::new(&format!("{}.nii", row.host))).subject());
     MapPair { score, label, mask: Some(mask), scan: Some(scan), subject }
 }
 

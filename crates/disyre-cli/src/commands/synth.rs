@@ -6,7 +6,10 @@ use clap::Args;
 use disyre::core::{Key, Volume};
 use disyre::tissue::FittedTissues;
 use disyre::volume::{find_scans, write_labels, write_volume};
-use disyre::{PreparedScans, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues};
+use disyre::{
+    PreparedScans, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues,
+    healthy_scans,
+};
 use rayon::prelude::*;
 
 use crate::anomaly_arguments::AnomalyArguments;
@@ -72,7 +75,7 @@ impl Synth {
         self.anomaly.over(&mut config);
         self.skull.over(&mut config);
         config.check()?;
-        let paths = find_scans(&self.input)?;
+        let paths = healthy_scans(&self.input, &config)?;
         let scans = PreparedScans::read(&paths, &config)?;
         let names: Vec<&str> = scans.scans.iter().map(|scan| scan.name.as_str()).collect();
         self.check_outputs(samples, &paths, &names)?;

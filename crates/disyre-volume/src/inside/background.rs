@@ -73,7 +73,12 @@ impl Background {
         let of_all = share(voxels, total);
         let is_level = (LEAST_SHARE..GREATEST_SHARE).contains(&of_all);
         if is_level && level.abs() <= NEAR * common.scale {
-            return Self::NearZero { level, voxels };
+            // The noise around a head in a few bits has other values beside it.
+            let beside = 2.0 * level.abs();
+            let is_other = |value: f32| value != 0.0 && value != level && value.abs() <= beside;
+            if 10 * count(scan, is_other) < voxels {
+                return Self::NearZero { level, voxels };
+            }
         }
         let has_zeros = share(zeros, total) >= 0.01;
         if is_level && !has_zeros && fills_faces(scan, level) {

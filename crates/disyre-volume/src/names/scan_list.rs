@@ -118,7 +118,8 @@ pub fn list_scans(path: &Path, elsewhere: &[&Path]) -> Result<ScanList, VolumeEr
         }
     }
     let deeper = in_subfolders(path, elsewhere).into_iter();
-    let lost = deeper.filter(|file| !ScanName::of(file).is_output() && owner(file, &scans).is_none());
+    let lost =
+        deeper.filter(|file| !ScanName::of(file).is_output() && owner(file, &scans).is_none());
     let reason = PassedOverReason::InSubfolder;
     passed_over.extend(lost.map(|path| PassedOver { path, reason: reason.clone() }));
     passed_over.sort_by(|a, b| a.path.cmp(&b.path));
@@ -176,7 +177,10 @@ fn collect(folder: &Path, deep: bool, seen: &mut HashSet<PathBuf>, found: &mut V
             if is_new && (deep || !is_listed) {
                 collect(&entry, true, seen, found);
             }
-        } else if deep && is_listed && fs::canonicalize(&entry).map_or(true, |real| !seen.contains(&real)) {
+        } else if deep
+            && is_listed
+            && fs::canonicalize(&entry).map_or(true, |real| !seen.contains(&real))
+        {
             found.push(entry);
         }
     }
@@ -224,7 +228,10 @@ mod tests {
         let error = list_scans(folder.path(), &[]).unwrap_err().to_string();
         assert!(error.contains("sub-1_T1w.nii.gz"), "{error}");
         let folder = folder_of(&["a_desc-anomalyscore.nii"]);
-        assert!(matches!(list_scans(folder.path(), &[]), Err(VolumeError::NoScans { deeper: None, .. })));
+        assert!(matches!(
+            list_scans(folder.path(), &[]),
+            Err(VolumeError::NoScans { deeper: None, .. })
+        ));
     }
 
     #[cfg(unix)]
@@ -236,7 +243,10 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("link")).unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("x/gone.nii")).unwrap();
         let found = in_subfolders(folder.path(), &[]);
-        assert_eq!(found, ["link/c.nii", "x/b.nii", "x/gone.nii"].map(|name| folder.path().join(name)));
+        assert_eq!(
+            found,
+            ["link/c.nii", "x/b.nii", "x/gone.nii"].map(|name| folder.path().join(name))
+        );
     }
 
     #[test]

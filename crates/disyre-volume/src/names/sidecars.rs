@@ -109,22 +109,6 @@ impl SidecarFiles {
         Assigned { files: files.collect(), unused }
     }
 
-    /// The scans of a list without those that are files of this folder and belong to another of them.
-    ///
-    /// Where masks lie among scans, this tells which is which: `P1_brain` is the brain mask of `P1`, even if that has a
-    /// second one. A file of the very name of a scan stays.
-    pub fn without_sidecars(&self, mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
-        let names: Vec<ScanName> = scans.iter().map(|scan| ScanName::of(scan)).collect();
-        let belongs = |file: &ScanName, scan: &ScanName| {
-            self.accepts(scan, file).is_some_and(|belonging| !belonging.added.is_empty())
-        };
-        let sidecars =
-            self.files.iter().filter(|(file, _)| names.iter().any(|scan| belongs(file, scan)));
-        let sidecars: Vec<&PathBuf> = sidecars.map(|(_, path)| path).collect();
-        scans.retain(|scan| !sidecars.iter().any(|sidecar| is_same_file(sidecar, scan)));
-        scans
-    }
-
     /// The scans that a file may belong to.
     fn claims(&self, scans: &[ScanName], file: &ScanName) -> Claims {
         let closeness = |scan| self.accepts(scan, file).map(|belonging| belonging.closeness);
@@ -342,15 +326,6 @@ mod tests {
         let Assigned { files, unused } = labels.assign(&["P1.nii"]);
         assert_eq!(*files[0].as_ref().unwrap(), Path::new("l/P1_lesion.nii"));
         assert_eq!(unused, [Path::new("l/P1_desc-lesionrestored_mask.nii")]);
-    }
-
-    #[test]
-    fn masks_among_scans_are_no_scans_even_where_one_has_several() {
-        let names =
-            ["s/a.nii", "s/a_brain.nii", "s/a_mask.nii", "s/b.nii", "s/b.nii.gz", "s/c_mask.nii"];
-        let scans = names.map(PathBuf::from).to_vec();
-        let kept = files(SidecarKind::BrainMask, &names).without_sidecars(scans);
-        assert_eq!(kept, ["s/a.nii", "s/b.nii", "s/b.nii.gz", "s/c_mask.nii"].map(PathBuf::from));
     }
 
     #[test]

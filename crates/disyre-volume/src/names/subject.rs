@@ -6,16 +6,45 @@ use super::scan_name::{ScanName, entity, is_entity, path_text};
 
 /// Keys of entities that tell scans of one person apart.
 const OF_A_SCAN: [&str; 31] = [
-    "ses", "session", "visit", "run", "scan", "acq", "ce", "rec", "dir", "echo", "part", "chunk", "inv", "flip", "mt",
-    "mod", "task", "space", "res", "den", "hemi", "desc", "label", "seg", "atlas", "time", "tp", "month", "year",
-    "implant", "sample",
+    "ses", "session", "visit", "run", "scan", "acq", "ce", "rec", "dir", "echo", "part", "chunk",
+    "inv", "flip", "mt", "mod", "task", "space", "res", "den", "hemi", "desc", "label", "seg",
+    "atlas", "time", "tp", "month", "year", "implant", "sample",
 ];
 
 /// Words that tell scans of one person apart, alone or before a number.
 const WORDS: [&str; 32] = [
-    "ses", "session", "visit", "run", "scan", "mr", "tp", "time", "timepoint", "month", "year", "week", "day", "fu",
-    "followup", "baseline", "bl", "pre", "post", "repeat", "retest", "brain", "stripped", "preproc", "n4", "mni",
-    "anat", "std", "reg", "corrected", "corrupted", "clean",
+    "ses",
+    "session",
+    "visit",
+    "run",
+    "scan",
+    "mr",
+    "tp",
+    "time",
+    "timepoint",
+    "month",
+    "year",
+    "week",
+    "day",
+    "fu",
+    "followup",
+    "baseline",
+    "bl",
+    "pre",
+    "post",
+    "repeat",
+    "retest",
+    "brain",
+    "stripped",
+    "preproc",
+    "n4",
+    "mni",
+    "anat",
+    "std",
+    "reg",
+    "corrected",
+    "corrupted",
+    "clean",
 ];
 
 /// Letters that do so before a number alone.
@@ -88,7 +117,10 @@ mod tests {
     fn scans_of_one_person_have_one_name() {
         for (person, scans) in [
             ("sub-01", ["sub-01_ses-1_T1w", "sub-01_run-2_FLAIR", "sub-01_desc-preproc_T1w"]),
-            ("IXI01-HH-12", ["IXI01-HH-12_T1", "IXI01-HH-12_ses-2_T2", "IXI01-HH-12_implant-3_T1w"]),
+            (
+                "IXI01-HH-12",
+                ["IXI01-HH-12_T1", "IXI01-HH-12_ses-2_T2", "IXI01-HH-12_implant-3_T1w"],
+            ),
             ("ms07", ["ms07_t1", "ms07_flair", "ms07_visit2_t1"]),
             ("OAS1_0001", ["OAS1_0001_MR1", "OAS1_0001_MR2", "OAS1_0001"]),
             ("P1", ["P1_pre", "P1_post_T1w", "P1_m06"]),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_register::Registration;
-use disyre_volume::Scan;
 use rayon::prelude::*;
 
 use super::{Atlas, AtlasConfig, ZScores};
@@ -141,7 +140,7 @@ fn align(
     preparation: &Preparation,
     space: &TemplateSpace,
 ) -> Result<(HealthyScan, Unscaled), Error> {
-    let scan = Scan::read(path)?.volume;
+    let scan = preparation.config().skull.read(path)?.volume;
     let case = || Error::case(&path.display().to_string());
     let brain = preparation.brain_of(&scan).map_err(case())?;
     let brain = brain.as_ref().map(|brain| brain.mask.view());

@@ -1,10 +1,11 @@
 //! Healthy maps from scans: each is prepared, registered and restored, and its evidence added up.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::{Array3, Zip};
 use disyre_register::Registration;
-use disyre_volume::Scan;
+use disyre_volume::ScanName;
 use rayon::prelude::*;
 
 use super::smoothing::{Smoother, doubled, halved, in_voxels, smooth_inside};
@@ -73,6 +74,8 @@ impl Calibration {
             return Err(HealthyFolder::Calibration.too_few(scans.len(), &left_out));
         }
         let of_training = model.folder().trained()?;
+        let person = |name: &String| ScanName::of(Path::new(name)).subject();
+        let trained: HashSet<String> = of_training.iter().map(person).collect();
         let names = scans.iter().map(|scan| scan.file.name.clone());
         let HealthyStatistics { count, mean, maps } = sums.finish()?;
         Ok(Self {
@@ -80,7 +83,7 @@ impl Calibration {
             detect: request.detect_config(model, config),
             window: request.options.window,
             weights_sha256: model.folder().weights_sha256().to_owned(),
-            trained: names.filter(|name| of_training.contains(name)).collect(),
+            trained: names.filter(|name| trained.contains(&person(name))).collect(),
             scans,
             left_out,
             count,
@@ -116,7 +119,7 @@ impl ReadScan {
     ) -> Result<Self, Error> {
         let case = || Error::case(&path.display().to_string());
         let preparation = model.folder().preparation();
-        let scan = Scan::read(path)?.volume;
+        let scan = skull.read(path)?.volume;
         let brain = preparation.brains().brain_of(skull, &scan).map_err(case())?;
         let brain = brain.as_ref().map(|brain| brain.mask.view());
         let prepared = preparation.prepare(&scan, brain).map_err(case())?;

@@ -1,6 +1,7 @@
 //! [`Evaluator`]: the settings of an evaluation, and the measures of one map of one case.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use disyre_core::Key;
 use disyre_core::ndarray::ArrayView3;
@@ -9,6 +10,7 @@ use disyre_score::{
     Bootstrap, BootstrapConfig, Confusion, FrocCase, LesionConfig, LesionMatcher, LesionMeasures,
     Lesions, ProCase, RankedScores, Reduction, hausdorff_95_mm, pro, volume_error,
 };
+use disyre_volume::subject_of;
 use serde::{Deserialize, Serialize};
 
 use super::{CaseReport, CaseTruth, Measure, Measures, OperatingPoint};
@@ -82,17 +84,15 @@ pub(super) struct PointCounts {
 }
 
 impl EvaluateConfig {
-    /// Subject of a case: as set, else the entity `sub-…` of the case's name or of a folder in it, else the name itself.
+    /// Subject of a case: as set, else as [`subject_of`](disyre_volume::subject_of) says by its name and the folders in it.
     ///
     /// ```
     /// let config = disyre::EvaluateConfig::default();
     /// assert_eq!(config.subject_of("sub-01_ses-2_T1w"), "sub-01");
-    /// assert_eq!(config.subject_of("case7_t1"), "case7_t1");
+    /// assert_eq!(config.subject_of("case7_t1"), config.subject_of("case7_flair"));
     /// ```
-    pub fn subject_of<'a>(&'a self, case: &'a str) -> &'a str {
-        let mut parts = case.split(['/', '_']);
-        let entity = parts.find(|part| part.len() > 4 && part.starts_with("sub-"));
-        self.subjects.get(case).map(String::as_str).or(entity).unwrap_or(case)
+    pub fn subject_of(&self, case: &str) -> String {
+        self.subjects.get(case).cloned().unwrap_or_else(|| subject_of(Path::new(case)))
     }
 
     /// Cases of each subject by their indices; subjects in the order of their first case.
@@ -103,9 +103,9 @@ impl EvaluateConfig {
         let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
         for (case, name) in cases {
             let subject = self.subject_of(name);
-            match groups.iter_mut().find(|(known, _)| known == subject) {
+            match groups.iter_mut().find(|(known, _)| *known == subject) {
                 Some((_, cases)) => cases.push(case),
-                None => groups.push((subject.to_owned(), vec![case])),
+                None => groups.push((subject, vec![case])),
             }
         }
         groups.into_iter().map(|(_, cases)| cases).collect()

@@ -171,7 +171,7 @@ impl CaseFacts {
         let inside = brain.map_or(all, |brain| brain.iter().filter(|&&inside| inside != 0).count());
         Ok(Self {
             name: truth.name.clone(),
-            subject: config.subject_of(&truth.name).to_owned(),
+            subject: config.subject_of(&truth.name),
             voxels: inside as u64,
             lesions: lesions.components().len() as u64,
             lesion_ml: lesions.voxels() as f64 * lesions.voxel_mm3() / 1000.0,

@@ -6,7 +6,7 @@ use disyre_core::Volume;
 use disyre_core::ndarray::Array3;
 use disyre_score::conformal::{LossCurve, conformal_threshold, scans_needed};
 use disyre_score::{Averaging, ScoreHistogram};
-use disyre_volume::{Scan, nonzero_mask};
+use disyre_volume::nonzero_mask;
 use rayon::prelude::*;
 
 use super::injected::Injector;
@@ -193,7 +193,7 @@ impl ReadScan {
         preparation: &Preparation,
         skull: SkullPolicy,
     ) -> Result<Self, Error> {
-        let volume = Scan::read(path)?.volume;
+        let volume = skull.read(path)?.volume;
         let brain = preparation.brains().brain_of(skull, &volume)?.map(|brain| brain.mask);
         let prepared = preparation.prepare(&volume, brain.as_ref().map(|mask| mask.view()))?;
         let brain = brain.unwrap_or_else(|| nonzero_mask(volume.data.view()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Key;
 use disyre_core::rand::RngExt;
-use disyre_volume::ScanName;
+use disyre_volume::{ScanName, subject_of};
 
 /// Healthy scans of a calibration, split by subject.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,13 +36,13 @@ pub struct CalibrationScans {
 /// ```
 pub fn split_scans(scans: &[PathBuf], trained: &[String], least: usize) -> CalibrationScans {
     let name = |path: &PathBuf| ScanName::of(path);
-    let subject = |path: &PathBuf| name(path).subject().to_owned();
+    let subject = |path: &PathBuf| subject_of(path);
     let mut subjects: BTreeMap<String, bool> = BTreeMap::new();
     for scan in scans {
         *subjects.entry(subject(scan)).or_default() |= trained.contains(&name(scan).to_string());
     }
     for scan in trained {
-        let of = ScanName::of(Path::new(scan)).subject().to_owned();
+        let of = subject_of(Path::new(scan));
         subjects.entry(of).and_modify(|trained| *trained = true);
     }
     let new = subjects.into_iter().filter(|(_, trained)| !trained);
@@ -78,7 +78,7 @@ mod tests {
         let split = split_scans(&scans, &[], 1);
         let lengths = [&split.maps, &split.thresholds, &split.unused].map(Vec::len);
         assert_eq!(lengths, [15, 5, 10], "one scan of each of five subjects");
-        let subject = |path: &PathBuf| ScanName::of(path).subject().to_owned();
+        let subject = |path: &PathBuf| subject_of(path);
         let of_thresholds: Vec<_> = split.thresholds.iter().map(subject).collect();
         assert!(split.maps.iter().all(|scan| !of_thresholds.contains(&subject(scan))));
         assert!(split.unused.iter().all(|scan| of_thresholds.contains(&subject(scan))));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disyre::core::ndarray::{Array3, ArrayView3};
 use disyre::core::{Grid, Volume};
-use disyre::volume::{Scan, affine, write_volume};
+use disyre::volume::{Image, ImageOptions, Scan, affine, write_volume};
 use disyre::{AtlasDetector, CaseTruth, intensity_maps};
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ impl CaseReader {
         let uses_scan =
             |method: &&Method| !matches!(method.source, Source::Scores | Source::Files(_));
         let scan = pair.scan.as_deref().filter(|_| methods.iter().any(uses_scan));
-        let scan = scan.map(|path| read_like(path, &pair.score, &grid)).transpose()?;
+        let scan = scan.map(|path| read_scan(path, pair, &grid)).transpose()?;
         let intensities = scan.as_ref().map(|scan| intensity_maps(&truth, scan)).transpose()?;
         let [mut bright, mut dark] = intensities.map_or([None, None], |maps| maps.map(Some));
         let mut score = Some(map.volume.data);
@@ -100,9 +100,18 @@ impl CaseReader {
     }
 }
 
+/// Reads the scan of a case, which must lie on the grid of its map. Without a brain mask its background is exactly 0.
+fn read_scan(path: &Path, pair: &MapPair, grid: &Grid) -> Result<Volume, CliError> {
+    let options = ImageOptions { mask: pair.mask.as_deref(), ..ImageOptions::default() };
+    on_grid(path, Image::read(path, &options)?.scan.volume, &pair.score, grid)
+}
+
 /// Reads a volume that must lie on the grid of a map.
 fn read_like(path: &Path, map: &Path, grid: &Grid) -> Result<Volume, CliError> {
-    let volume = Scan::read(path)?.volume;
+    on_grid(path, Scan::read(path)?.volume, map, grid)
+}
+
+fn on_grid(path: &Path, volume: Volume, map: &Path, grid: &Grid) -> Result<Volume, CliError> {
     match difference(grid, &volume.grid) {
         None => Ok(volume),
         Some(difference) => {

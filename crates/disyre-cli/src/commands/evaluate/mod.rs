@@ -133,7 +133,10 @@ impl Evaluate {
                 Ok(MatchedMaps { pairs: read_pairs(list)?, ..MatchedMaps::default() })
             }
             (None, Some(scores), Some(labels)) => {
-                match_folders(scores, labels, self.masks.as_deref())
+                let roles =
+                    self.compare.iter().chain(&self.scans).chain(&self.output).chain(&self.atlas);
+                let roles: Vec<&Path> = roles.map(PathBuf::as_path).collect();
+                match_folders(scores, labels, self.masks.as_deref(), &roles)
             }
             // clap asks for one of the two forms before it comes to this.
             _ => Ok(MatchedMaps::default()),
