@@ -82,7 +82,8 @@ impl ScanMapper<'_> {
 
 /// Number of findings, their volume, and the p-value of the scan.
 fn in_short(marked: &Marked) -> String {
-    let ml = marked.findings.iter().map(|found| found.volume_mm3).sum::<f64>() / 1000.0;
+    // The sum of nothing is -0.
+    let ml = marked.findings.iter().map(|found| found.volume_mm3).sum::<f64>() / 1000.0 + 0.0;
     let (count, p) = (marked.findings.len(), marked.alarm.p_value);
     format!(", {count} findings of {ml:.1} ml, p {p:.3}")
 }

@@ -2,6 +2,7 @@
 
 use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
 use disyre_core::{Restorer, Volume};
+use disyre_diffusion::UNetConfig;
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_register::Registration;
 use disyre_score::{Ensemble, EnsembleConfig};
@@ -42,6 +43,8 @@ pub struct Detector<'a> {
     calibration: Option<&'a Calibration>,
     /// True to find all evidence that a calibration compares.
     evidence: bool,
+    /// The network, where its memory is the program's.
+    network: Option<UNetConfig>,
 }
 
 impl std::fmt::Debug for Detector<'_> {
@@ -122,7 +125,15 @@ impl<'a> Detector<'a> {
             foreground_weight: options.foreground_weight,
         };
         let ensemble = ensemble.build()?;
-        Ok(Self { restorer, preparation, ensemble, options, calibration: None, evidence: false })
+        Ok(Self {
+            restorer,
+            preparation,
+            ensemble,
+            options,
+            calibration: None,
+            evidence: false,
+            network: None,
+        })
     }
 
     /// The same detector with a calibration, by which it scores where its settings say `calibrated`.
@@ -138,6 +149,11 @@ impl<'a> Detector<'a> {
     /// The same detector, which finds all evidence that a calibration compares.
     pub(crate) fn with_evidence(self) -> Self {
         Self { evidence: true, ..self }
+    }
+
+    /// The same detector, which forecasts the memory of batches in this network.
+    pub(crate) fn with_network(self, network: UNetConfig) -> Self {
+        Self { network: Some(network), ..self }
     }
 
     /// Maps a scan. `progress` is called with the number of windows restored so far, and of all.
@@ -262,7 +278,7 @@ impl<'a> Detector<'a> {
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
         let image = image.view().insert_axis(Axis(0));
         let size = self.options.batch.min(windows.len());
-        ensure_memory_for_windows(size, plan.window_shape(), wanted)?;
+        self.ensure_memory(size, plan.window_shape(), image.len())?;
         let room = || WindowBatch::zeros(size, plan.window_shape(), wanted);
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
@@ -282,6 +298,20 @@ impl<'a> Detector<'a> {
         blend.add(restored, &last)?;
         let maps = blend.finish();
         Ok(PerMap { corruption: maps.corruption.filter(|_| predicted), ..maps })
+    }
+
+    /// Compares the memory of a batch of windows, their maps and the blended maps of an image with what is left.
+    fn ensure_memory(&self, count: usize, window: [usize; 3], image: usize) -> Result<(), Error> {
+        let WantedMaps { corruption, spread } = self.wanted();
+        let maps = 2 + u64::from(corruption) + u64::from(spread);
+        let [z, y, x] = window;
+        let windows = [count, z, y, x].map(|n| n as u64).into_iter().fold(1, u64::saturating_mul);
+        // Two batches with their maps; sum and weight of each map.
+        let arrays = windows.saturating_mul(8 * (1 + maps)) + image as u64 * 8 * maps;
+        let network = self.network.as_ref();
+        let network = network.map_or(0, |network| network.restoring_bytes(count * z, [y, x]));
+        let bytes = arrays.saturating_add(network);
+        Ok(VolumeError::ensure_memory("a batch of windows, in the network and blended,", bytes)?)
     }
 
     /// Maps beside score and restoration that the settings ask for.
@@ -325,18 +355,6 @@ impl<'a> Detector<'a> {
         }
         Ok(self.ensemble.maps_into(self.restorer, input.view(), maps)?)
     }
-}
-
-/// Compares the memory of two batches of windows and their maps with what is left.
-fn ensure_memory_for_windows(
-    count: usize,
-    window: [usize; 3],
-    wanted: WantedMaps,
-) -> Result<(), Error> {
-    let voxels = window.iter().fold(count as u64, |n, &side| n.saturating_mul(side as u64));
-    let arrays = 3 + u64::from(wanted.corruption) + u64::from(wanted.spread);
-    let bytes = voxels.saturating_mul(4 * 2 * arrays);
-    Ok(VolumeError::ensure_memory("a batch of windows and their maps", bytes)?)
 }
 
 fn has_brain(image: &Array3<f32>, window: &Window) -> bool {

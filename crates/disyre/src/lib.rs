@@ -50,6 +50,7 @@ pub use disyre_volume::Scan;
 pub use disyre_weights as weights;
 
 mod anomaly_sources;
+mod at_once;
 mod atlas;
 mod brain_finder;
 mod calibration;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use disyre_volume::{ScanName, SidecarFiles, SidecarKind};
 use rayon::prelude::*;
 
+use crate::at_once::for_scans;
 use crate::{
     Error, HashedFile, LocationMap, Preparation, Prepared, RunConfig, Segmentation, TissueKind,
     Unscaled,
@@ -148,14 +149,14 @@ impl PreparedScans {
     ) -> Result<Self, Error> {
         let unfitted = Preparation::unfitted(&config.prepare)?;
         let beside = sidecars_of(paths, config)?;
-        let files = paths.par_iter().zip(&beside);
-        let align = |(path, beside): (&PathBuf, &_)| read(path, &unfitted, beside);
+        let files: Vec<(&PathBuf, &SidecarPaths)> = paths.iter().zip(&beside).collect();
+        let align = |&(path, beside): &(&PathBuf, &_)| read(path, &unfitted, beside);
         if unfitted.is_fitted() {
             let scale = |aligned: AlignedScan| aligned.scale(&unfitted);
-            let scans = files.map(|file| align(file).and_then(scale));
-            return Ok(Self { scans: scans.collect::<Result<_, _>>()?, preparation: unfitted });
+            let scans = for_scans(&files, |file| file.0, |file| align(file).and_then(scale))?;
+            return Ok(Self { scans, preparation: unfitted });
         }
-        let aligned: Vec<AlignedScan> = files.map(align).collect::<Result<_, _>>()?;
+        let aligned = for_scans(&files, |file| file.0, align)?;
         let cohort = aligned.iter().filter(|scan| fits(ScanName::of(&scan.path).as_str()));
         let named = cohort.map(|scan| (scan.path.display().to_string(), &scan.unscaled));
         let preparation = unfitted.fit_named(named)?;

@@ -7,6 +7,7 @@ use disyre_core::Key;
 use disyre_diffusion::{
     Device, DiffusionError, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
 };
+use disyre_volume::VolumeError;
 use serde::{Deserialize, Serialize};
 
 use crate::write_files::write_bytes;
@@ -89,6 +90,7 @@ pub fn train(
 ) -> Result<TrainReport, Error> {
     let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
     config.check()?;
+    ensure_memory_for_steps(config, device)?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
     let tissues = Tissues::of(config, &cohort.training, &cohort.validation, key.child("tissue"))?;
@@ -118,6 +120,18 @@ pub fn train(
     };
     report.save(folder)?;
     Ok(report)
+}
+
+/// Compares the memory of a training step on the CPU with what is left. A GPU says so itself.
+fn ensure_memory_for_steps(config: &RunConfig, device: &Device) -> Result<(), Error> {
+    if !device.is_cpu() {
+        return Ok(());
+    }
+    let TrainConfig { batch, recompute, .. } = config.train;
+    let [z, y, x] = config.pairs.patch;
+    let network = config.model().network;
+    let bytes = network.training_bytes(batch.saturating_mul(z), [y, x], recompute);
+    Ok(VolumeError::ensure_memory("a training step of these settings", bytes)?)
 }
 
 /// Writes all but the weights, and returns the record of the training so far.

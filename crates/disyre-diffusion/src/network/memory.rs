@@ -3,6 +3,7 @@
 use disyre_kernels::Extent;
 
 use super::{Block, Network};
+use crate::UNetConfig;
 
 /// The purpose of a pass, which decides what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,53 @@ struct Sizes {
     hidden: usize,
     /// Of what it takes and drops on the way to its gradient.
     passing: usize,
+}
+
+impl UNetConfig {
+    /// Bytes that restoring `count` images of this height and width takes on the CPU: feature maps and parameters.
+    ///
+    /// # Source
+    /// A forecast from the layers alone; what kernels take in passing is not among them. Sizes whose product is beyond 64
+    /// bits give the greatest number.
+    ///
+    /// ```
+    /// use disyre_diffusion::UNetConfig;
+    /// let network = UNetConfig::default(); // 26 million parameters
+    /// let [one, four] = [1, 4].map(|count| network.restoring_bytes(count, [128, 128]) / 1_000_000);
+    /// assert!(one > 104 && four > one, "{one} MB, {four} MB");
+    /// assert!(network.training_bytes(16, [128, 128], true) < network.training_bytes(16, [128, 128], false));
+    /// ```
+    pub fn restoring_bytes(&self, count: usize, image: [usize; 2]) -> u64 {
+        self.forecast(count, image, Purpose::Restore, 1)
+    }
+
+    /// Bytes that a training step of `count` images takes on the CPU: feature maps, parameters, their gradients and moments,
+    /// and their moving average. `recompute`: results within blocks are computed anew.
+    ///
+    /// # Source
+    /// As [`restoring_bytes`](Self::restoring_bytes).
+    pub fn training_bytes(&self, count: usize, image: [usize; 2], recompute: bool) -> u64 {
+        let purpose = if recompute { Purpose::LearnAgain } else { Purpose::Learn };
+        self.forecast(count, image, purpose, 5)
+    }
+
+    fn forecast(&self, count: usize, image: [usize; 2], purpose: Purpose, copies: u64) -> u64 {
+        /// Above it sizes of layers no longer multiply within 64 bits.
+        const MOST_CHANNELS: usize = 1 << 20;
+        let widest =
+            self.channels.iter().chain([&self.embedding_channels, &self.sinusoid_channels]);
+        if self.ensure_valid().is_err() || widest.max().is_none_or(|&n| n > MOST_CHANNELS) {
+            return u64::MAX;
+        }
+        let network = Network::new(self);
+        // The peak grows with the pixels: that of the smallest image stands for all.
+        let side = self.size_multiple();
+        let tiles = image.map(|pixels| pixels.div_ceil(side) as u64);
+        let maps = [count as u64, tiles[0], tiles[1], 4]
+            .into_iter()
+            .fold(network.peak([side, side], purpose) as u64, u64::saturating_mul);
+        maps.saturating_add((network.layout().len() as u64).saturating_mul(4 * copies))
+    }
 }
 
 impl Network {
@@ -101,7 +149,6 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::UNetConfig;
 
     #[test]
     fn learning_takes_more_memory_than_restoring_and_less_where_results_are_computed_anew() {
@@ -111,6 +158,14 @@ mod tests {
             [Purpose::Restore, Purpose::Learn, Purpose::LearnAgain].map(peak);
         assert!(restore < again && again < learn, "{restore}, {again}, {learn}");
         assert_eq!(network.peak([256, 128], Purpose::Learn), 2 * learn);
+    }
+
+    #[test]
+    fn a_forecast_beyond_64_bits_is_the_greatest_number() {
+        let network = UNetConfig::default();
+        assert_eq!(network.restoring_bytes(usize::MAX, [1 << 30; 2]), u64::MAX);
+        let wide = UNetConfig { channels: vec![32 << 30], ..UNetConfig::default() };
+        assert_eq!(wide.training_bytes(1, [32, 32], false), u64::MAX);
     }
 
     #[test]

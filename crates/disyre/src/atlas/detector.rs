@@ -8,6 +8,7 @@ use disyre_register::Registration;
 use rayon::prelude::*;
 
 use super::{Atlas, AtlasConfig, ZScores};
+use crate::at_once::for_scans;
 use crate::calibration::{HealthyFolder, HealthyScan};
 use crate::{Error, HashedFile, Preparation, Prepared, TemplateSpace, Unscaled};
 
@@ -67,7 +68,7 @@ impl AtlasDetector {
     ) -> Result<Self, Error> {
         let space = TemplateSpace::mni152()?;
         let align = |path: &PathBuf| align(path, &preparation, &space);
-        let aligned = healthy.par_iter().map(align).collect::<Result<Vec<_>, Error>>()?;
+        let aligned = for_scans(healthy, |path| path, align)?;
         let (good, doubtful): (Vec<_>, Vec<_>) =
             aligned.into_iter().partition(|(scan, _)| scan.registration.is_good());
         let left_out: Vec<HealthyScan> = doubtful.into_iter().map(|(scan, _)| scan).collect();

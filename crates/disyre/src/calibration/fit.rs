@@ -13,6 +13,7 @@ use super::{
     Calibration, CalibrationConfig, Channel, ChannelMaps, Evidence, HealthyFolder, HealthyMaps,
     HealthyScan, HealthySums, ensure_other,
 };
+use crate::at_once::for_scans;
 use crate::{
     DetectConfig, DetectOptions, Detector, Error, HashedFile, Model, Prepared, SkullPolicy,
     TemplateSpace,
@@ -63,7 +64,7 @@ impl Calibration {
         let mut done = 0;
         for paths in request.healthy.chunks(AT_ONCE) {
             let read = |path: &PathBuf| ReadScan::read(path, model, request.skull, &space);
-            for scan in paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+            for scan in for_scans(paths, |path| path, read)? {
                 healthy.add(scan, &detector, &space)?;
                 done += 1;
                 progress(done);

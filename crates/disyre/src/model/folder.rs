@@ -149,9 +149,10 @@ impl ModelFolder {
         let device = &options.device;
         let restorer =
             ColdRestorer::with(self.network.clone(), &self.parameters()?, device, engine)?;
+        let on_cpu = device.is_cpu();
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
         let calibration = if options.uncalibrated { None } else { self.calibration()? };
-        Ok(Model { folder: self, restorer, calibration, engine, device })
+        Ok(Model { folder: self, restorer, calibration, engine, device, on_cpu })
     }
 
     /// Number of the network's weights, which are read for that.

@@ -42,6 +42,7 @@ pub struct Model {
     engine: Engine,
     /// Device and instructions of the network, in words.
     device: String,
+    on_cpu: bool,
 }
 
 /// Device and precision of a model's network.
@@ -164,6 +165,11 @@ impl Model {
     /// Those of [`Detector::new`] and [`Detector::with_calibration`].
     pub fn detector(&self, options: DetectOptions) -> Result<Detector<'_>, Error> {
         let detector = Detector::new(&self.restorer, self.folder.preparation().clone(), options)?;
+        // A GPU says itself where its memory ends.
+        let detector = match self.on_cpu {
+            true => detector.with_network(self.folder.network().network.clone()),
+            false => detector,
+        };
         match &self.calibration {
             Some(calibration) => detector.with_calibration(calibration),
             None => Ok(detector),

@@ -7,11 +7,11 @@ use disyre_core::ndarray::Array3;
 use disyre_score::conformal::{LossCurve, conformal_threshold, scans_needed};
 use disyre_score::{Averaging, ScoreHistogram};
 use disyre_volume::nonzero_mask;
-use rayon::prelude::*;
 
 use super::injected::Injector;
 use super::marked::{alarm_score, inside_brain};
 use super::{HealthyThreshold, LesionThreshold, RateThreshold, Thresholds};
+use crate::at_once::for_scans;
 use crate::calibration::{HealthyScan, ensure_other};
 use crate::{
     Calibration, Detection, Detector, Error, HashedFile, Model, Preparation, Prepared, ScoreKind,
@@ -122,7 +122,7 @@ impl Thresholds {
         let mut done = 0;
         for paths in request.scans.chunks(AT_ONCE) {
             let read = |path: &PathBuf| ReadScan::read(path, preparation, request.skull);
-            let scans = paths.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            let scans = for_scans(paths, |path| path, read)?;
             let textures: Vec<&Prepared> = scans.iter().map(|scan| &scan.prepared).collect();
             for scan in &scans {
                 fitting.add(scan, &textures, &mut scores).map_err(scan.case())?;
