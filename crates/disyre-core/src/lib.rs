@@ -22,11 +22,14 @@
 //!
 //! Main types: [`Volume`], [`Grid`], [`Severity`], [`Key`], [`Components`]; traits: [`Restorer`], [`TissueModel`], [`PairSource`].
 //!
-//! Feature `files` adds `write_whole`, which writes a file whole or not at all; `hashes` adds SHA-256 of bytes and files.
-//! This crate reads no scan and holds no model.
+//! Feature `files` adds `write_whole`, which writes a file whole or not at all, `StagedFiles` for files that belong together,
+//! `FolderLock`, `TemporaryFolder` and `sweep`; `hashes` adds SHA-256 of bytes and files. This crate reads no scan and holds no
+//! model.
 #![forbid(unsafe_code)]
 
 mod components;
+#[cfg(feature = "files")]
+mod folder_lock;
 mod grid;
 mod key;
 mod pair_source;
@@ -35,11 +38,17 @@ mod severity;
 #[cfg(feature = "hashes")]
 mod sha256;
 mod shape;
+#[cfg(feature = "files")]
+mod staged_files;
+#[cfg(feature = "files")]
+mod temporaries;
 mod tissue_model;
 #[cfg(feature = "files")]
 mod write_whole;
 
 pub use components::{Component, Components, Connectivity, Overlap};
+#[cfg(feature = "files")]
+pub use folder_lock::FolderLock;
 pub use grid::{Affine, Grid, Volume};
 pub use key::{Key, KeyPart, KeyRng};
 pub use pair_source::{PairError, PairSource};
@@ -48,6 +57,10 @@ pub use severity::{Severity, SeverityError};
 #[cfg(feature = "hashes")]
 pub use sha256::{sha256_of_bytes, sha256_of_file};
 pub use shape::{ShapeError, ensure_finite, ensure_same_shape, unravel};
+#[cfg(feature = "files")]
+pub use staged_files::StagedFiles;
+#[cfg(feature = "files")]
+pub use temporaries::{TemporaryFolder, is_temporary, sweep};
 pub use tissue_model::TissueModel;
 #[cfg(feature = "files")]
 pub use write_whole::write_whole;

@@ -3,10 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::NamedTempFile;
+
+use crate::temporaries::temporary_file;
 
 /// Writes a file whole or not at all: `write` fills a temporary in the same folder, which is then renamed. A failure
 /// leaves an earlier file of that name as it was, and no temporary.
+///
+/// File and folder are flushed to disk, so that after a power loss there is the new file or the earlier one. A program
+/// that is killed leaves its temporary behind; [`sweep`](crate::sweep) removes it.
 ///
 /// ```
 /// use std::io::Write;
@@ -23,20 +28,43 @@ pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = Builder::new();
-    builder.prefix(".disyre-");
-    #[cfg(unix)]
-    {
-        // As `File::create` does, less the umask. By default a temporary is readable by its owner alone.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    let folder = folder_of(path);
+    let mut file = temporary_file(folder)?;
     write(&mut file)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    flush_folder(folder)
+}
+
+/// The folder that a path is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Flushes the names of a folder's files to disk, where the system can do that.
+pub(crate) fn flush_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::io::ErrorKind;
+        // Some file systems can't flush a folder, and a folder that may not be read can still be written to.
+        match std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::PermissionDenied | ErrorKind::Unsupported
+                ) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
