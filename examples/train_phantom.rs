@@ -55,7 +55,7 @@ fn train_on_phantoms(config: &RunConfig, folder: &Path) -> Result<(), Error> {
         })?;
     }
     let (resume, stop, device) = (false, None, Device::cpu());
-    let training = Training { cohort: &cohort, config, folder, from: None, resume, stop, device };
+    let training = Training { resume, stop, device, ..Training::new(&cohort, config, folder) };
     let report = train(&training, &mut |event| match event {
         TrainEvent::Validation { step, errors } => println!("step {step}: {errors:?}"),
         TrainEvent::Step { step, loss, .. } if step % 10 == 0 => {

@@ -79,6 +79,7 @@ fn real_pairs(config: &RunConfig) -> DagPairs {
         image: brain(key("pairs").child(index), [80, 96, 80]).into_shared(),
         segmentation: None,
         locations: None,
+        sha256: Vec::new(),
     };
     let subjects: Vec<Subject> = (0..4).map(subject).collect();
     let tissues = Tissues::Fitted(Codebook::published().into());

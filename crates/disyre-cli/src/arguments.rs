@@ -1,6 +1,7 @@
 //! Arguments that several commands share: model, threads, skulls, device, precision.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use disyre::diffusion::{Device, DeviceRequest, Engine, Precision};
@@ -33,7 +34,7 @@ impl ModelArguments {
     pub(crate) fn open(&self) -> Result<ModelFolder, CliError> {
         let Some(path) = &self.model else {
             let model = embedded_model()?;
-            eprintln!(
+            note!(
                 "model: {}, part of this program; weights SHA-256 {}; research use only, not for diagnosis; \
                  card: disyre info --card",
                 model.embedded_name().unwrap_or_default(),
@@ -41,8 +42,20 @@ impl ModelArguments {
             );
             return Ok(model);
         };
-        Ok(ModelFolder::open(path)?)
+        open_model(path)
     }
+}
+
+/// Reads the settings of a model, and warns of one whose training is not finished.
+///
+/// # Errors
+/// Those of [`ModelFolder::open`].
+pub(crate) fn open_model(path: &Path) -> Result<ModelFolder, CliError> {
+    let model = ModelFolder::open(path)?;
+    if let Some(reason) = model.unfinished()? {
+        note!("warning: the model {}: {reason}", path.display());
+    }
+    Ok(model)
 }
 
 /// The model within the program.
@@ -57,6 +70,9 @@ pub(crate) fn embedded_model() -> Result<ModelFolder, CliError> {
     Err(CliError::NoModel)
 }
 
+/// Greatest number of threads for each core: thousands spend their time waking each other.
+const MOST_THREADS_PER_CORE: usize = 16;
+
 /// Number of threads.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ThreadArguments {
@@ -68,7 +84,14 @@ pub(crate) struct ThreadArguments {
 impl ThreadArguments {
     /// Sizes the pool that all stages share; call it once, before any work.
     pub(crate) fn apply(&self) -> Result<(), CliError> {
-        let Some(threads) = self.threads.map(usize::from) else { return Ok(()) };
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let most = MOST_THREADS_PER_CORE * cores;
+        let asked = self.threads.map(usize::from).or_else(threads_of_environment).unwrap_or(cores);
+        if asked > most {
+            note!("{asked} threads are more than {cores} cores can use: computing with {most}");
+        }
+        let threads = asked.min(most);
+        // Also where nothing is asked for: a pool that rayon makes by itself panics where the system gives no threads.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().map_err(|source| CliError::Threads { threads, source })
     }
@@ -116,6 +139,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Number of threads in the variable that rayon reads.
+fn threads_of_environment() -> Option<usize> {
+    let threads: usize = std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok()?;
+    Some(threads).filter(|&threads| threads > 0)
+}
+
 /// Treatment of scans with a skull.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SkullArguments {
@@ -155,7 +184,7 @@ impl DeviceArguments {
     /// Finds the device and says which.
     pub(crate) fn select(&self) -> Result<Device, CliError> {
         let device = Device::open(self.device)?;
-        eprintln!("device: {}", device.reason());
+        note!("device: {}", device.reason());
         Ok(device)
     }
 }

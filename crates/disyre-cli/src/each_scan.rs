@@ -34,7 +34,7 @@ pub(crate) fn for_each_scan<T>(
             Ok(()) => {}
             Err(error) if total == 1 => return Err(error),
             Err(error) => {
-                eprintln!("failed: {}: {}", scan.display(), with_causes(&error));
+                note!("failed: {}: {}", scan.display(), with_causes(&error));
                 failed.push((scan, error));
             }
         }

@@ -24,6 +24,12 @@ pub(crate) enum CliError {
     /// An experiment cannot be run, or was stopped.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// A result that is nowhere else could not be printed.
+    #[error("cannot print the result to standard output")]
+    Print(#[source] io::Error),
+    /// A value has no JSON form.
+    #[error("the result cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
     /// A file that is not a scan could not be used.
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -95,7 +101,10 @@ pub(crate) enum CliError {
     GpuFailed(#[source] Box<dyn Error + Send + Sync>),
     /// Ctrl-C cannot be waited for.
     #[error("cannot listen to Ctrl-C")]
-    Signals(#[from] ctrlc::Error),
+    Signals(#[source] Box<dyn Error + Send + Sync>),
+    /// A folder that a training is to continue in has none.
+    #[error("{} holds no training to resume; check its name, or leave out --resume to begin one there", folder.display())]
+    NothingToResume { folder: PathBuf },
     /// Someone ended a training before its last step.
     #[error("stopped after step {step} with a checkpoint in {}; continue with --resume", folder.display())]
     Interrupted { folder: PathBuf, step: u64 },

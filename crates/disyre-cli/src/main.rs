@@ -1,6 +1,11 @@
 //! The command line of disyre: it parses, resolves the settings (preset < file < argument), calls the façade and
 //! prints. No algorithm lives here.
 #![forbid(unsafe_code)]
+// They panic where nothing can be printed: see `print`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod print;
 
 mod anomaly_arguments;
 mod arguments;
@@ -27,10 +32,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     warnings::install();
+    interrupt::survive_file_limits();
     match commands::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error::with_causes(&error));
+            note!("error: {}", error::with_causes(&error));
             error.exit_code()
         }
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use disyre::core::{StagedFiles, TemporaryFolder, sweep};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -15,28 +16,50 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         .map_err(CliError::file("write", path))
 }
 
-/// Removes a file; one that is not there is no error.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), CliError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CliError::file("remove", path)(error))
-        }
-        _ => Ok(()),
+/// Paths to write files to that belong to `paths`, until all are whole; the last one is the record of the others.
+pub(crate) fn stage<const N: usize>(
+    staged: &mut StagedFiles,
+    paths: &[PathBuf; N],
+) -> Result<[PathBuf; N], CliError> {
+    let mut aside = [const { PathBuf::new() }; N];
+    for (aside, path) in aside.iter_mut().zip(paths) {
+        *aside = staged.stage(path).map_err(CliError::file("write", path))?;
     }
+    Ok(aside)
+}
+
+/// Puts staged files in place; `record` is the last of them.
+pub(crate) fn commit(staged: StagedFiles, record: &Path) -> Result<(), CliError> {
+    staged.commit(&[]).map_err(CliError::file("replace", record))
 }
 
 /// Writes a value as indented JSON.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CliError> {
-    write_whole(path, (to_json(value) + "\n").as_bytes())
+    write_whole(path, (to_json(value)? + "\n").as_bytes())
 }
 
 /// A value as indented JSON.
-///
-/// # Panics
-/// Never for the plain values that this program prints: numbers, texts, lists, and maps with text keys.
-pub(crate) fn to_json(value: &impl Serialize) -> String {
-    #[expect(clippy::expect_used, reason = "see the function's documentation")]
-    serde_json::to_string_pretty(value).expect("plain values always have a JSON form")
+pub(crate) fn to_json(value: &impl Serialize) -> Result<String, CliError> {
+    serde_json::to_string_pretty(value).map_err(CliError::Json)
+}
+
+/// Checks, before any work, that files can be written to a folder, which need not be there yet. Removes temporaries of programs
+/// that were killed.
+pub(crate) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
+    let mut above = folder.ancestors().map(|above| match above.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => above,
+    });
+    let there = above.find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(folder);
+    TemporaryFolder::new_in(there).map_err(CliError::file("write to", folder))?;
+    sweep(folder);
+    Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Creates a folder and those above it.
@@ -76,11 +99,7 @@ pub(crate) fn ensure_distinct<'a>(
 
 /// The file a path leads to; a path to a file that is not there yet, with its folder resolved.
 fn resolved(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let beside = || {
-        let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
-        Some(folder.join(path.file_name()?))
-    };
+    let beside = || Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(beside).unwrap_or_else(|| path.to_owned())
 }
 
@@ -96,6 +115,21 @@ mod tests {
         let error = ensure_distinct(pairs, &[]).unwrap_err();
         let expected = "a.nii and a.nii.gz would both write out/a.png; rename one of them";
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_found_before_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        ensure_writable(&at("deep/er")).unwrap();
+        ensure_writable(Path::new("not-there-yet")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        fs::write(at(".disyre-aBc123"), "of a program that was killed").unwrap();
+        let error = ensure_writable(&at("file/deeper")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write to "), "{error}");
+        ensure_writable(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(!Path::new("not-there-yet").exists());
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Progress {
         if let Some(lines) = &mut self.lines {
             lines.total = total;
             if lines.due(done, Instant::now()) {
-                eprintln!("{} {done}/{total} {}", lines.label, message());
+                note!("{} {done}/{total} {}", lines.label, message());
             }
         }
     }
@@ -52,8 +52,8 @@ impl Progress {
     /// Prints a line without tearing the bar.
     pub(crate) fn note(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| note!("{text}")),
+            None => note!("{text}"),
         }
     }
 

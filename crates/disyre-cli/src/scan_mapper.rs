@@ -43,7 +43,7 @@ impl ScanMapper<'_> {
         let options = ImageOptions { volume_index: self.volume_index, mask, may_be_head };
         let Image { scan, mask: brain, .. } = Image::read(path, &options)?;
         for doubt in scan.header().warnings() {
-            eprintln!("warning: {}: {doubt}", path.display());
+            note!("warning: {}: {doubt}", path.display());
         }
         let request = DetectRequest {
             options: Some(self.options.clone()),
@@ -60,15 +60,15 @@ impl ScanMapper<'_> {
         drop(scan);
         let found = found?;
         if let Some(oblique) = &found.detection.prepared.oblique {
-            eprintln!("warning: {}: {oblique}", path.display());
+            note!("warning: {}: {oblique}", path.display());
         }
         warn_if_not_turned(path, &found.detection);
         warn_if_not_calibrated(path, &found.detection);
         if self.skull == SkullPolicy::Strip && mask.is_none() && !found.brain_was_extracted() {
-            eprintln!("{}: is stripped already and left alone", path.display());
+            note!("{}: is stripped already and left alone", path.display());
         }
         let saved = found.save_with(self.output, SaveOptions { lesion })?;
-        println!(
+        print_line!(
             "{}: {:.1} s, 99.9 % of the brain score below {:.4}{} → {}",
             path.display(),
             saved.seconds,
@@ -95,14 +95,14 @@ fn warn_if_not_calibrated(path: &Path, found: &Detection) {
         ScoreKind::PublishedDoubtfulRegistration => "the registration to the template is doubtful",
         _ => return,
     };
-    eprintln!("warning: {}: the score is the published one: {reason}", path.display());
+    note!("warning: {}: the score is the published one: {reason}", path.display());
 }
 
 /// Warns of a scan that kept its own axes, though the model works along the template's.
 fn warn_if_not_turned(path: &Path, found: &Detection) {
     let registration = found.prepared.registration.as_ref();
     if let Some(doubtful) = registration.filter(|found| !found.verdict.is_good()) {
-        eprintln!(
+        note!(
             "warning: {}: the registration to the template is {}; the scan was mapped along its own axes",
             path.display(),
             doubtful.verdict

@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 100;
 
 /// A folder for temporary files below another folder, removed with its contents when this value is dropped.
 ///
-/// It is locked while this value lives. Making one removes those of programs that were killed, see [`sweep`].
+/// It is locked while this value lives, so that [`sweep`] tells it from those of programs that were killed.
 ///
 /// ```
 /// use disyre_core::TemporaryFolder;
@@ -38,7 +38,6 @@ impl TemporaryFolder {
     /// # Errors
     /// Those of making a folder.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
-        sweep(parent);
         let make = || Builder::new().prefix(PREFIX).tempdir_in(parent);
         let (folder, lock) = locked(make, |folder| {
             // A folder is opened and locked as a file is on Unix alone.

@@ -96,6 +96,12 @@ pub enum DiffusionError {
         #[source]
         source: safetensors::SafeTensorError,
     },
+    /// A file's tensors are not those that were written.
+    #[error("{} is damaged: its tensors are not those that were written; take a copy, or train again", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The weights are those of another network.
     #[error("tensor {name} of {} {problem}; the weights and the network's configuration belong to different models", path.display())]
     OtherNetwork {

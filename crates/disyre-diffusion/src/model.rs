@@ -18,6 +18,9 @@ pub const EMA_FILE: &str = "ema.safetensors";
 /// Name of the file that a run resumes from.
 pub const TRAINING_FILE: &str = "training.safetensors";
 
+/// Greatest number of voxels of a patch: 8,000 times the published one.
+const MOST_VOXELS: usize = 1 << 27;
+
 /// All that is needed to use a set of weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,8 +75,10 @@ impl ModelConfig {
         self.network.ensure_valid()?;
         self.schedule.build()?;
         let [z, y, x] = self.patch;
-        if z == 0 {
-            return Err(DiffusionError::config("patch", "at least one voxel each way", self.patch));
+        let voxels = [z, y, x].into_iter().try_fold(1usize, usize::checked_mul);
+        if z == 0 || voxels.is_none_or(|voxels| voxels > MOST_VOXELS) {
+            let expected = format!("at least one voxel each way, and at most {MOST_VOXELS} in all");
+            return Err(DiffusionError::config("patch", expected, self.patch));
         }
         let map = self.corruption_map()?;
         if self.network.out_channels != self.network.in_channels + usize::from(map.is_some()) {
@@ -166,6 +171,15 @@ mod tests {
         assert!(error.to_string().contains("config.json does not hold"), "{error}");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("unknown field `shedule`"), "{source}");
+    }
+
+    #[test]
+    fn a_patch_that_no_memory_holds_is_an_error() {
+        for patch in [[1, 1 << 20, 1 << 20], [1 << 40, 1 << 40, 1 << 40], [0, 32, 32]] {
+            let config = ModelConfig { patch, ..ModelConfig::default() };
+            let message = config.ensure_valid().unwrap_err().to_string();
+            assert!(message.starts_with("patch is"), "{message}");
+        }
     }
 
     #[test]

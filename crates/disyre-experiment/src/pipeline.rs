@@ -88,7 +88,8 @@ impl Worker for Pipeline<'_> {
         self.model = None;
         let (stop, device) = (self.stop, self.device.clone());
         let cohort = self.cohort(task)?;
-        let training = Training { cohort, config, folder, from: None, resume: true, stop, device };
+        let new = Training::new(cohort, config, folder);
+        let training = Training { resume: true, stop, device, ..new };
         let report = disyre::train(&training, &mut |event| observer(&event))?;
         Ok(match report.finished {
             true => TrainingEnd::Finished,

@@ -10,6 +10,7 @@ use disyre_volume::{IntensityReference, ScanName, list_scans};
 
 use rayon::prelude::*;
 
+use crate::source_scan::ScanHashes;
 use crate::{
     Error, LocationMap, Preparation, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan,
     Unscaled,
@@ -26,13 +27,22 @@ pub struct Subject {
     pub segmentation: Option<Segmentation>,
     /// Locations that its anomalies may have; `None`: anywhere in the brain.
     pub locations: Option<LocationMap>,
+    /// SHA-256 of its files, hexadecimal: scan, segmentation and location map, those that there are. Empty where it was not read
+    /// from files.
+    pub sha256: Vec<String>,
 }
 
 impl Subject {
     /// Takes a prepared scan.
     pub fn new(name: impl Into<String>, prepared: Prepared) -> Self {
         let image = prepared.volume.data.insert_axis(Axis(0));
-        Self { name: name.into(), image: image.into_shared(), segmentation: None, locations: None }
+        Self {
+            name: name.into(),
+            image: image.into_shared(),
+            segmentation: None,
+            locations: None,
+            sha256: Vec::new(),
+        }
     }
 }
 
@@ -77,8 +87,7 @@ impl Cohort {
         let names = paths.iter().map(|path| ScanName::of(path).to_string());
         let kept = kept_for_validation(names.collect(), config.pairs.hold_out, key)?;
         let fits = |name: &str| !kept.iter().any(|kept| kept == name);
-        let PreparedScans { scans, preparation } =
-            PreparedScans::read_unhashed(paths, config, fits)?;
+        let PreparedScans { scans, preparation } = PreparedScans::read_fitted(paths, config, fits)?;
         let subjects = scans.into_iter().map(Subject::from).collect();
         let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
         Ok(Self { reference: preparation.reference().cloned(), ..cohort })
@@ -169,8 +178,9 @@ fn kept_for_validation(
 
 impl From<SourceScan> for Subject {
     fn from(scan: SourceScan) -> Self {
-        let SourceScan { name, prepared, segmentation, locations, path: _, hashes: _ } = scan;
-        Self { segmentation, locations, ..Self::new(name, prepared) }
+        let SourceScan { name, prepared, segmentation, locations, path: _, hashes } = scan;
+        let sha256 = hashes.map(ScanHashes::sha256).unwrap_or_default();
+        Self { segmentation, locations, sha256, ..Self::new(name, prepared) }
     }
 }
 
@@ -192,6 +202,7 @@ mod tests {
                 image: image.clone(),
                 segmentation: None,
                 locations: None,
+                sha256: Vec::new(),
             })
             .collect()
     }

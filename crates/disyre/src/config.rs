@@ -346,6 +346,9 @@ impl RunConfig {
                 "a folder where tissue.model is label-maps, and not given elsewhere",
             ),
             (self.tissue.voxels_per_scan == 0, "tissue.voxels_per_scan", "at least 1 voxel"),
+            (not_text(&self.tissue.segmentations), "tissue.segmentations", TEXT),
+            (not_text(&self.pairs.shape_masks), "pairs.shape_masks", TEXT),
+            (not_text(&self.pairs.places), "pairs.places", TEXT),
         ];
         match rules.into_iter().find(|(broken, ..)| *broken) {
             Some((_, field, expected)) => Err(Error::Setting { field, expected }),
@@ -367,6 +370,13 @@ impl RunConfig {
             Some(field) => Err(Error::Resume { path: path.into(), field }),
         }
     }
+}
+
+/// What a path has to be that is kept in `run.toml`.
+const TEXT: &str = "a path in UTF-8, as run.toml can hold it; rename the folder, or link to it";
+
+fn not_text(path: &Option<PathBuf>) -> bool {
+    path.as_ref().is_some_and(|path| path.to_str().is_none())
 }
 
 /// Tables that are a choice between kinds: another kind replaces them whole.

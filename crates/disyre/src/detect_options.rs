@@ -67,7 +67,7 @@ impl DetectOptions {
         let stride_fits = (0..3).all(|d| (1..=self.window[d]).contains(&self.stride[d]));
         let rules = [
             (!self.window.contains(&0), "detect.window", "at least 1 voxel along each axis"),
-            (self.batch > 0, "detect.batch", "at least 1 window"),
+            ((1..=MOST_WINDOWS).contains(&self.batch), "detect.batch", "1 to 65536 windows"),
             (!self.severities.is_empty(), "detect.severities", "at least one severity"),
             (stride_fits, "detect.stride", "1 voxel to the size of a window along each axis"),
             (self.size_multiple > 0, "detect.size_multiple", "at least 1 voxel"),
@@ -78,6 +78,9 @@ impl DetectOptions {
         }
     }
 }
+
+/// Greatest number of windows that are restored at once: more fill any memory.
+const MOST_WINDOWS: usize = 1 << 16;
 
 impl RunConfig {
     /// The settings of detection that go with those of training: windows have the size of the training patch.
@@ -149,6 +152,7 @@ mod tests {
         assert!(fails(|o| o.stride[2] = 129).starts_with("setting detect.stride"));
         assert!(fails(|o| o.severities.clear()).starts_with("setting detect.severities"));
         assert!(fails(|o| o.batch = 0).starts_with("setting detect.batch"));
+        assert!(fails(|o| o.batch = usize::MAX).starts_with("setting detect.batch"));
         assert!(fails(|o| o.size_multiple = 0).starts_with("setting detect.size_multiple"));
     }
 }

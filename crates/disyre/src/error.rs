@@ -284,6 +284,20 @@ pub enum Error {
         /// The first key that differs.
         field: String,
     },
+    /// A folder lacks what a training would continue from.
+    #[error("{} cannot be resumed: {missing}", folder.display())]
+    NotResumable {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing, and what to do.
+        missing: &'static str,
+    },
+    /// Another training runs in a folder.
+    #[error("another training runs in {}; wait for its end, or choose another folder", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A scan with nothing in it.
     #[error("{name} has no voxel inside the brain; give a brain mask or a skull-stripped scan")]
     EmptyBrain {

@@ -79,6 +79,7 @@ mod synth;
 mod thresholds;
 mod tissues;
 mod train;
+mod training_folder;
 mod write_files;
 
 pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
@@ -121,3 +122,4 @@ pub use thresholds::{
 };
 pub use tissues::{Tissues, fit_tissue};
 pub use train::{TrainReport, Training, train};
+pub use training_folder::TrainingFolder;

@@ -124,21 +124,20 @@ impl PreparedScans {
     /// As [`SourceScan::read`], of the first scan that fails; [`Error::Volume`] for a scan without its files, before any
     /// is read.
     pub fn read(paths: &[PathBuf], config: &RunConfig) -> Result<Self, Error> {
-        let read = |path: &Path, preparation: &Preparation, beside: &SidecarPaths| {
-            let scan = AlignedScan::read(path, preparation, beside)?;
-            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
-        };
-        Self::read_each(paths, config, read, |_| true)
+        Self::read_fitted(paths, config, |_| true)
     }
 
-    /// Reads some scans of which no recipes will be made. What the preparation needs of a cohort is fitted to those that
-    /// `fits` chooses by name.
-    pub(crate) fn read_unhashed(
+    /// The same; what the preparation needs of a cohort is fitted to the scans that `fits` chooses by name.
+    pub(crate) fn read_fitted(
         paths: &[PathBuf],
         config: &RunConfig,
         fits: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
-        Self::read_each(paths, config, AlignedScan::read, fits)
+        let read = |path: &Path, preparation: &Preparation, beside: &SidecarPaths| {
+            let scan = AlignedScan::read(path, preparation, beside)?;
+            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
+        };
+        Self::read_each(paths, config, read, fits)
     }
 
     fn read_each(
@@ -185,6 +184,12 @@ impl ScanHashes {
             segmentation,
             locations: source(&beside.locations)?,
         })
+    }
+
+    /// The hashes alone: of the scan, and of its segmentation and location map where there are.
+    pub(crate) fn sha256(self) -> Vec<String> {
+        let beside = [self.segmentation, self.locations].into_iter().flatten();
+        [self.scan].into_iter().chain(beside).map(|file| file.sha256).collect()
     }
 }
 

@@ -1,18 +1,22 @@
 //! Training on a cohort: pairs, the folder and its records, and the loop of the diffusion crate.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use disyre_core::Key;
 use disyre_diffusion::{
-    Device, DiffusionError, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun, ValidationErrors,
+    Device, DiffusionError, EMA_FILE, MODEL_FILE, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun,
+    ValidationErrors,
 };
 use disyre_volume::VolumeError;
 use serde::{Deserialize, Serialize};
 
 use crate::write_files::write_bytes;
 use crate::{
-    Cohort, DagPairs, Error, InitialModel, InitialWeights, Preparation, RunConfig, Subject, Tissues,
+    Cohort, DagPairs, Error, InitialModel, InitialWeights, Preparation, RunConfig, Subject,
+    Tissues, TrainingFolder,
 };
 
 /// Name of the settings in a model's folder.
@@ -41,6 +45,10 @@ pub struct TrainReport {
     pub finished: bool,
     /// Errors on the validation pairs after the last step.
     pub errors: Option<ValidationErrors>,
+    /// SHA-256 of the files of each subject, by name: its scan, its segmentation and its location map, those that there are.
+    /// Records of earlier versions have none, nor have scans that were not read from files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sha256: BTreeMap<String, Vec<String>>,
     /// The model whose weights it started from; none: from random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<InitialModel>,
@@ -61,6 +69,8 @@ pub struct Training<'a> {
     pub from: Option<&'a InitialWeights>,
     /// True to continue from the folder's last checkpoint, if it has one.
     pub resume: bool,
+    /// The folder, if it was claimed already; none: the training claims it.
+    pub claim: Option<&'a TrainingFolder>,
     /// Set to true from another thread, it ends the training after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
     /// Device of the network.
@@ -71,7 +81,7 @@ impl<'a> Training<'a> {
     /// A new training on the CPU that nobody stops.
     pub fn new(cohort: &'a Cohort, config: &'a RunConfig, folder: &'a Path) -> Self {
         let device = Device::cpu();
-        Self { cohort, config, folder, from: None, resume: false, stop: None, device }
+        Self { cohort, config, folder, from: None, resume: false, claim: None, stop: None, device }
     }
 }
 
@@ -82,14 +92,17 @@ impl<'a> Training<'a> {
 /// [`disyre_diffusion::train`]. `observer` is called with every event.
 ///
 /// # Errors
-/// [`Error::Setting`]; [`Error::Volume`] for a cohort without the reference that the scaling needs; [`Error::Resume`] if the folder was trained with other settings or subjects; errors of files and
-/// of training, among them a folder already in use without `resume`.
+/// [`Error::Setting`]; [`Error::Volume`] for a cohort without the reference that the scaling needs; [`Error::Resume`] if the
+/// folder was trained with other settings, subjects or scans; [`Error::NotResumable`] if it lacks what a training continues
+/// from; [`Error::InUse`] if another training runs there; errors of files and of training, among them a folder that holds a
+/// training, without `resume`.
 pub fn train(
     training: &Training<'_>,
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainReport, Error> {
-    let Training { cohort, config, folder, from, resume, stop, ref device } = *training;
+    let Training { cohort, config, folder, from, resume, claim, stop, ref device } = *training;
     config.check()?;
+    let claimed = claim.is_none().then(|| TrainingFolder::claim(folder)).transpose()?;
     ensure_memory_for_steps(config, device)?;
     let preparation = config.prepare.with_reference(cohort.reference.clone())?;
     let key = Key::new(config.seed);
@@ -119,6 +132,7 @@ pub fn train(
         ..begun
     };
     report.save(folder)?;
+    drop(claimed);
     Ok(report)
 }
 
@@ -149,14 +163,16 @@ fn prepare_folder(
         (false, _) => {}
     }
     let mut begun = TrainReport::begun(training);
-    match TrainReport::load(folder).filter(|_| resume) {
+    let earlier = if resume { TrainReport::load(folder)? } else { None };
+    ensure_resumable(folder, earlier.as_ref(), resume)?;
+    match earlier {
         Some(earlier) => {
             begun.ensure_continues(&earlier, folder)?;
             (begun.errors, begun.from) = (earlier.errors, earlier.from);
         }
         None => begun.save(folder)?,
     }
-    let text = toml::to_string(config).expect("settings are plain values");
+    let text = toml::to_string(config).map_err(Error::config(&settings))?;
     write_bytes(&settings, text.as_bytes())?;
     if preparation.reference().is_some() {
         keep_preparation(preparation, &folder.join(PREPARATION_FILE), resume)?;
@@ -165,6 +181,28 @@ fn prepare_folder(
         tissues.save(&folder.join(TISSUE_FILE))?;
     }
     Ok(begun)
+}
+
+/// Checks that a folder to resume has either what a training continues from, or nothing but what it wrote before its first
+/// checkpoint was whole.
+fn ensure_resumable(
+    folder: &Path,
+    earlier: Option<&TrainReport>,
+    resume: bool,
+) -> Result<(), Error> {
+    let has = |file: &str| folder.join(file).exists();
+    let begins = earlier.is_some_and(|earlier| earlier.steps == 0 && !earlier.finished);
+    let missing = if has(TRAINING_FILE) && !(has(RECORD_FILE) && has(SETTINGS_FILE)) {
+        "run.toml or run.json is missing, so nothing says how its checkpoint was trained; train in another folder"
+    } else if !has(TRAINING_FILE) && (has(MODEL_FILE) || has(EMA_FILE)) && !begins {
+        "it holds weights without their checkpoint, training.safetensors; train in another folder, with --from"
+    } else {
+        return Ok(());
+    };
+    match resume {
+        true => Err(Error::NotResumable { folder: folder.to_owned(), missing }),
+        false => Ok(()),
+    }
 }
 
 /// Writes the preparation; a run that is continued has to have the same.
@@ -193,23 +231,29 @@ impl TrainReport {
             steps: 0,
             finished: false,
             errors: None,
+            sha256: sha256_of(cohort.training.iter().chain(&cohort.validation)),
             from: from.map(|from| from.model.clone()),
         }
     }
 
-    /// The record of an earlier run; a folder without a readable one has none.
-    fn load(folder: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(folder.join(RECORD_FILE)).ok()?;
-        serde_json::from_str(&text).ok()
+    /// The record of an earlier run; `None` where there is no file.
+    fn load(folder: &Path) -> Result<Option<Self>, Error> {
+        let path = folder.join(RECORD_FILE);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::config(&path)),
+        }
     }
 
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Error> {
-        let json = serde_json::to_string_pretty(self).expect("a report is plain values");
-        write_bytes(&folder.join(RECORD_FILE), json.as_bytes())
+        let path = folder.join(RECORD_FILE);
+        let json = serde_json::to_vec_pretty(self).map_err(Error::config(&path))?;
+        write_bytes(&path, &json)
     }
 
-    /// Checks that this training may continue an earlier one: it has the same subjects, and the same initial weights where
-    /// they are given or still needed.
+    /// Checks that this training may continue an earlier one: it has the same subjects with the same files, and the same
+    /// initial weights where they are given or still needed.
     fn ensure_continues(&self, earlier: &Self, folder: &Path) -> Result<(), Error> {
         let sha256 = |report: &Self| report.from.as_ref().map(|from| from.weights_sha256.clone());
         let needed = self.from.is_some() || !folder.join(TRAINING_FILE).exists();
@@ -221,11 +265,28 @@ impl TrainReport {
                 "the weights that it starts from (--from)",
             ),
         ];
-        match pairs.into_iter().find(|(same, _)| !same) {
-            Some((_, field)) => {
-                Err(Error::Resume { path: folder.join(RECORD_FILE), field: field.into() })
-            }
-            None => Ok(()),
-        }
+        let field = match pairs.into_iter().find(|(same, _)| !same) {
+            Some((_, field)) => field.to_owned(),
+            None => match self.changed_subject(earlier) {
+                Some(name) => format!("the contents of {name}, whose file has changed since"),
+                None => return Ok(()),
+            },
+        };
+        Err(Error::Resume { path: folder.join(RECORD_FILE), field })
     }
+
+    /// The first subject whose files are not those of an earlier run, which may not have recorded them.
+    fn changed_subject(&self, earlier: &Self) -> Option<&str> {
+        let known = self
+            .sha256
+            .iter()
+            .filter_map(|(name, now)| Some((name, now, earlier.sha256.get(name)?)));
+        known.into_iter().find(|(_, now, then)| now != then).map(|(name, ..)| name.as_str())
+    }
+}
+
+/// Hashes of the files of subjects, those that were read from files.
+fn sha256_of<'a>(subjects: impl Iterator<Item = &'a Subject>) -> BTreeMap<String, Vec<String>> {
+    let read = subjects.filter(|subject| !subject.sha256.is_empty());
+    read.map(|subject| (subject.name.clone(), subject.sha256.clone())).collect()
 }

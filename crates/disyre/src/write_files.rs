@@ -1,10 +1,9 @@
-//! Writing whole files, for training's records and the sidecars of maps, and removing those of earlier runs.
+//! Writing whole files, for training's records and the sidecars of maps, alone or several that belong together.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use disyre_core::write_whole;
+use disyre_core::{StagedFiles, write_whole};
 use serde::Serialize;
 
 use crate::Error;
@@ -22,10 +21,27 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Erro
     write_bytes(path, &text)
 }
 
-/// Removes a file; one that is not there is no error.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
+/// Files that belong together, written aside and put in place at once: [`StagedFiles`] with this crate's errors.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    files: StagedFiles,
+    record: PathBuf,
+}
+
+impl Staged {
+    /// Path to write a file to that belongs to `path`; the last one is the record of the others.
+    pub(crate) fn at(&mut self, path: &Path) -> Result<PathBuf, Error> {
+        path.clone_into(&mut self.record);
+        self.files.stage(path).map_err(Error::io("write", path))
+    }
+
+    /// The same for a file that there may not be.
+    pub(crate) fn at_if(&mut self, path: &Option<PathBuf>) -> Result<Option<PathBuf>, Error> {
+        path.as_deref().map(|path| self.at(path)).transpose()
+    }
+
+    /// Puts all in place and removes those that are outdated.
+    pub(crate) fn commit(self, outdated: &[PathBuf]) -> Result<(), Error> {
+        self.files.commit(outdated).map_err(Error::io("replace", &self.record))
     }
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disyre::{AtlasConfig, AtlasDetector, ModelFolder, Preparation};
+use disyre::{AtlasConfig, AtlasDetector, Preparation};
 
-use crate::arguments::{SkullArguments, ThreadArguments};
+use crate::arguments::{SkullArguments, ThreadArguments, open_model};
 use crate::config::ConfigArguments;
 use crate::each_scan::scans_of;
 use crate::error::CliError;
-use crate::output_files::holds_files;
+use crate::output_files::{ensure_writable, holds_files};
 
 const OUTPUTS: &str = "\
 The folder gets mean.nii.gz, deviation.nii.gz and count.nii.gz on the grid of the MNI152 template (2 mm),
@@ -44,23 +44,24 @@ impl MakeAtlas {
             let alternative = "delete this one";
             return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
         }
+        ensure_writable(&self.output)?;
         let preparation = self.preparation()?;
         let scans = healthy_scans(&self.healthy)?;
-        eprintln!("preparing and registering {} healthy scans", scans.len());
+        note!("preparing and registering {} healthy scans", scans.len());
         let detector = AtlasDetector::fit(&scans, preparation, AtlasConfig::default())?;
         for scan in detector.left_out() {
             let (name, verdict) = (&scan.file.name, &scan.registration);
-            eprintln!("left out: {name}: its registration is {verdict}");
+            note!("left out: {name}: its registration is {verdict}");
         }
         detector.save(&self.output)?;
         let (used, given) = (detector.scans().len(), scans.len());
-        println!("atlas of {used} of {given} scans → {}", self.output.display());
+        print_line!("atlas of {used} of {given} scans → {}", self.output.display());
         Ok(())
     }
 
     fn preparation(&self) -> Result<Preparation, CliError> {
         if let Some(model) = &self.model {
-            return Ok(ModelFolder::open(model)?.preparation().clone());
+            return Ok(open_model(model)?.preparation().clone());
         }
         let mut config = self.config.resolve()?;
         self.skull.over(&mut config);

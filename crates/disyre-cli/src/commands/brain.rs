@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use disyre::brain::{BrainExtractor, BrainMask};
+use disyre::core::StagedFiles;
 use disyre::volume::{
     Background, Image, ImageOptions, Scan, ScanList, ScanName, VolumeError, nonzero_mask,
     write_map, write_mask,
@@ -13,7 +14,9 @@ use disyre::volume::{
 use crate::arguments::{DeviceArguments, ThreadArguments};
 use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
-use crate::output_files::{create_folder, ensure_distinct};
+use crate::output_files::{
+    commit, create_folder, ensure_distinct, ensure_writable, folder_of, stage,
+};
 
 const OUTPUTS: &str = "\
 For a scan NAME.nii.gz and a folder as output: NAME_desc-brain_mask.nii.gz, 1 inside the brain, on the scan's own grid;
@@ -50,9 +53,10 @@ impl Brain {
         let named: Vec<_> =
             list.scans.into_iter().map(|scan| (scan.clone(), self.mask(&scan))).collect();
         self.check_outputs(&named)?;
+        self.folders().try_for_each(ensure_writable)?;
         let extractor =
             BrainExtractor::embedded(&self.device.select()?).map_err(disyre::Error::from)?;
-        self.create_folders()?;
+        self.folders().try_for_each(create_folder)?;
         let all = named.into_iter().map(|(scan, mask)| (scan, Some(mask)));
         let all = all.chain(deeper.into_iter().map(|file| (file, None)));
         for_each_scan(all.collect(), |scan, mask| match mask {
@@ -91,15 +95,11 @@ impl Brain {
         ensure_distinct(outputs, &scans)
     }
 
-    fn create_folders(&self) -> Result<(), CliError> {
+    /// Folders of the outputs.
+    fn folders(&self) -> impl Iterator<Item = &Path> {
         let file = is_nifti(&self.output) && !self.input.is_dir();
-        let folder = if file { self.output.parent() } else { Some(self.output.as_path()) };
-        for folder in [folder, self.stripped.as_deref()].into_iter().flatten() {
-            if !folder.as_os_str().is_empty() {
-                create_folder(folder)?;
-            }
-        }
-        Ok(())
+        let folder = if file { folder_of(&self.output) } else { &self.output };
+        [folder].into_iter().chain(self.stripped.as_deref())
     }
 
     fn extract(
@@ -116,16 +116,20 @@ impl Brain {
         };
         let scan = Image::read(path, &options)?.scan;
         let (brain, note) = brain_of(extractor, &scan)?;
-        write_mask(mask, &scan, brain.view())?;
+        let mut staged = StagedFiles::default();
         if let Some(stripped) = self.stripped(path) {
+            let [aside] = stage(&mut staged, &[stripped])?;
             let inside = |&value: &f32, &inside: &u8| if inside == 0 { 0.0 } else { value };
             let kept = disyre::core::ndarray::Zip::from(&scan.volume.data).and(&brain);
-            write_map(&stripped, &scan, kept.map_collect(inside).view())?;
+            write_map(&aside, &scan, kept.map_collect(inside).view())?;
         }
+        let [aside] = stage(&mut staged, &[mask.to_owned()])?;
+        write_mask(&aside, &scan, brain.view())?;
+        commit(staged, mask)?;
         let voxels: usize = brain.iter().map(|&inside| usize::from(inside)).sum();
         let ml = voxels as f64 * scan.volume.grid.voxel_mm3() / 1000.0;
         let seconds = started.elapsed().as_secs_f64();
-        println!("{}: {ml:.0} ml{note}, {seconds:.1} s → {}", path.display(), mask.display());
+        print_line!("{}: {ml:.0} ml{note}, {seconds:.1} s → {}", path.display(), mask.display());
         Ok(())
     }
 }

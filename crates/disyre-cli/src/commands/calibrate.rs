@@ -14,9 +14,12 @@ use disyre::{
 };
 
 use super::atlas::healthy_scans;
-use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
+use crate::arguments::{
+    DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments, open_model,
+};
 use crate::config::over;
 use crate::error::CliError;
+use crate::output_files::ensure_writable;
 use crate::progress::Progress;
 
 const OUTPUTS: &str = "\
@@ -76,7 +79,9 @@ const fn severity(value: f32) -> Severity {
 impl Calibrate {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let folder = ModelFolder::open(&self.model)?;
+        ensure_writable(&self.model)?;
+        ensure_writable(&self.model.join("calibration"))?;
+        let folder = open_model(&self.model)?;
         let config = self.settings(folder.config())?;
         config.check()?;
         self.threshold_config().check()?;
@@ -104,7 +109,7 @@ impl Calibrate {
         let calibration = calibration.with_thresholds(thresholds);
         calibration.save_in(&self.model)?;
         let (used, given) = (calibration.scans().len(), split.maps.len());
-        println!("calibrated by {used} of {given} scans → {}", self.model.display());
+        print_line!("calibrated by {used} of {given} scans → {}", self.model.display());
         Ok(())
     }
 
@@ -123,7 +128,7 @@ impl Calibrate {
     ) -> Result<Option<Thresholds>, CliError> {
         if scans.is_empty() {
             let needed = 2 * ThresholdConfig::least_scans();
-            eprintln!(
+            note!(
                 "no thresholds: scans of {needed} subjects that did not train the model are needed; \
                  all scans make maps"
             );
@@ -141,7 +146,7 @@ impl Calibrate {
                 Ok(Some(thresholds))
             }
             Err(disyre::Error::Score(error @ ScoreError::TooFewHealthy { .. })) => {
-                eprintln!("no thresholds: {error}");
+                note!("no thresholds: {error}");
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -191,7 +196,7 @@ impl Calibrate {
 /// Says which scans serve neither maps nor thresholds.
 fn note_unused(split: &CalibrationScans) {
     if let Some(first) = split.unused.first() {
-        eprintln!(
+        note!(
             "not used: {} further scans of subjects with one scan for thresholds, such as {}",
             split.unused.len(),
             first.display()
@@ -202,11 +207,11 @@ fn note_unused(split: &CalibrationScans) {
 /// Names the scans that a reader of the calibration should know of.
 fn report(calibration: &Calibration) {
     for scan in calibration.left_out() {
-        eprintln!("left out: {}: its registration is {}", scan.file.name, scan.registration);
+        note!("left out: {}: its registration is {}", scan.file.name, scan.registration);
     }
     let (trained, all) = (calibration.trained().len(), calibration.scans().len());
     if trained > 0 {
-        eprintln!(
+        note!(
             "warning: {trained} of {all} scans trained the network, which restores them better than new ones; \
              give others, or leave them out (--held-out)"
         );
@@ -216,10 +221,10 @@ fn report(calibration: &Calibration) {
 /// Prints both operating points.
 fn report_thresholds(thresholds: &Thresholds) {
     for scan in &thresholds.left_out {
-        eprintln!("left out: {}: its registration is {}", scan.file.name, scan.registration);
+        note!("left out: {}: its registration is {}", scan.file.name, scan.registration);
     }
     let Thresholds { healthy, lesions, least_volume_mm3, scans, .. } = thresholds;
-    println!(
+    print_line!(
         "healthy threshold {:.4}, by {} scans: on average at most {} % of a healthy brain (from {:.4} on) and {} findings \
          of {least_volume_mm3} mm³ (from {:.4} on)",
         healthy.threshold,
@@ -229,7 +234,7 @@ fn report_thresholds(thresholds: &Thresholds) {
         healthy.false_findings.rate,
         healthy.false_findings.threshold,
     );
-    println!(
+    print_line!(
         "lesion threshold {:.4}: mean Dice {:.3} on {} copies with synthetic anomalies ({})",
         lesions.threshold,
         lesions.mean_dice,
@@ -237,7 +242,7 @@ fn report_thresholds(thresholds: &Thresholds) {
         lesions.family.name()
     );
     if lesions.family == Family::DagNoTissue {
-        eprintln!(
+        note!(
             "note: the model has no classes of tissue (tissue.json), so that these anomalies change none by itself"
         );
     }

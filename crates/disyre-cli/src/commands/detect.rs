@@ -12,7 +12,7 @@ use crate::arguments::{
 };
 use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
-use crate::output_files::{create_folder, ensure_distinct};
+use crate::output_files::{create_folder, ensure_distinct, ensure_writable};
 use crate::scan_mapper::ScanMapper;
 
 const OUTPUTS: &str = "\
@@ -114,6 +114,7 @@ impl Detect {
         let deeper = list.in_subfolders();
         let mut scans = masks.pair(list.scans);
         self.check_outputs(&scans)?;
+        ensure_writable(&self.output)?;
         if folder.is_embedded() {
             scans.iter().for_each(|(scan, _)| warn_of_other_contrast(scan));
         }
@@ -200,7 +201,7 @@ fn warn_of_other_contrast(scan: &Path) {
     let name = ScanName::of(scan);
     let contrast = name.as_str().rsplit(['_', '-']).next().unwrap_or_default();
     if OTHERS.contains(&contrast.to_ascii_lowercase().as_str()) {
-        eprintln!(
+        note!(
             "warning: {}: its name says {contrast}, but the model within this program knows T1-weighted scans without \
              contrast agent only; give another model (-m)",
             scan.display()
@@ -258,7 +259,7 @@ fn note_without_thresholds(model: &Model, options: &DetectOptions) {
         }
         _ => return,
     };
-    eprintln!("no findings are marked: {reason} (see `disyre calibrate`)");
+    note!("no findings are marked: {reason} (see `disyre calibrate`)");
 }
 
 fn parse_severity(text: &str) -> Result<Severity, String> {

@@ -55,8 +55,8 @@ impl Experiment {
         let outcome = engine.run(&mut pipeline, &mut |event| display.show(&plan, event));
         display.end();
         let Outcome { results, failed, mut not_drawn } = outcome?;
-        print!("{}", summary(&results));
-        println!("results → {}", folder.join("results.md").display());
+        print_line!("{}", summary(&results).trim_end());
+        print_line!("results → {}", folder.join("results.md").display());
         match (failed.is_empty(), not_drawn.pop()) {
             (false, _) => Err(CliError::Runs { total: plan.runs.len(), failed }),
             (true, Some(error)) => Err(error.into()),
@@ -79,11 +79,11 @@ impl Display {
             Event::Run { run, number, of, finished } => {
                 self.end();
                 let state = if *finished { "is finished" } else { "begins" };
-                eprintln!("run {number} of {of}: {} {state}", run.name);
+                note!("run {number} of {of}: {} {state}", run.name);
                 self.steps = run.config.train.steps;
             }
             Event::Training(event) => self.train(event),
-            Event::Calibrating { scans } => eprintln!("calibrating by {scans} healthy scans"),
+            Event::Calibrating { scans } => note!("calibrating by {scans} healthy scans"),
             Event::Cases { done, of } => {
                 if *done == 1 {
                     self.end();
@@ -94,13 +94,13 @@ impl Display {
             }
             Event::Failed { run, error } => {
                 self.end();
-                eprintln!("failed: {}: {}", run.name, with_causes(*error));
+                note!("failed: {}: {}", run.name, with_causes(*error));
             }
             Event::NotWritten { error } => {
                 self.end();
-                eprintln!("warning: {}", with_causes(*error));
+                note!("warning: {}", with_causes(*error));
             }
-            _ => eprintln!("{}: {event:?}", plan.file.title),
+            _ => note!("{}: {event:?}", plan.file.title),
         }
     }
 

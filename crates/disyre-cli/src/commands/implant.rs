@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disyre::core::Key;
+use disyre::core::{Key, StagedFiles};
 use disyre::implant::{
     Host, ImplantConfig, Implanted, Implanter, LesionStatistics, MeasureConfig, Recipe,
     ShapeLibrary,
@@ -17,7 +17,7 @@ use crate::arguments::ThreadArguments;
 use crate::error::CliError;
 use crate::map_pairs::{MapPair, write_pairs};
 use crate::output_files::{
-    create_folder, ensure_distinct, remove_if_there, write_json, write_whole,
+    commit, create_folder, ensure_distinct, ensure_writable, stage, write_json, write_whole,
 };
 
 const OUTPUTS: &str = "\
@@ -72,6 +72,9 @@ pub(crate) struct Implant {
     threads: ThreadArguments,
 }
 
+/// The output folder, and those in it that get files of each case.
+const FOLDERS: [&str; 5] = ["", "scans", "labels", "brains", "recipes"];
+
 /// A line of `cases.csv`.
 #[derive(Debug, Serialize)]
 struct CaseRow {
@@ -87,6 +90,9 @@ struct CaseRow {
 impl Implant {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
+        for folder in FOLDERS {
+            ensure_writable(&self.output.join(folder))?;
+        }
         match (&self.replay, &self.shapes) {
             (Some(recipe), Some(shapes)) => self.replay(recipe, shapes),
             (_, Some(shapes)) => self.make(shapes),
@@ -107,7 +113,7 @@ impl Implant {
         let path = self.output.join("statistics.json");
         statistics.save(&path)?;
         let (lesions, cases) = (statistics.lesions.len(), statistics.cases.len());
-        println!("{lesions} lesions of {cases} cases → {}", path.display());
+        print_line!("{lesions} lesions of {cases} cases → {}", path.display());
         Ok(statistics)
     }
 
@@ -164,17 +170,18 @@ impl Implant {
         recipe: &Recipe,
         implanted: &Implanted,
     ) -> Result<(), CliError> {
-        let [scan, label, brain, path] = files(&self.output, case);
-        for file in [&scan, &label, &brain, &path] {
+        let files = files(&self.output, case);
+        for file in &files {
             create_folder(file.parent().unwrap_or(Path::new(".")))?;
         }
-        // An earlier recipe must not stand beside a case that it did not make.
-        remove_if_there(&path)?;
+        let mut staged = StagedFiles::default();
+        let [scan, label, brain, path] = stage(&mut staged, &files)?;
         let like: &Scan = host.scan();
         write_scan(&scan, like, implanted.data.view())?;
         write_mask(&label, like, implanted.label.view())?;
         write_mask(&brain, like, nonzero_mask(like.volume.data.view()).view())?;
-        write_json(&path, recipe)
+        write_json(&path, recipe)?;
+        commit(staged, &files[3])
     }
 
     fn check_outputs(&self, hosts: &[PathBuf], count: usize) -> Result<(), CliError> {
@@ -199,7 +206,7 @@ impl Implant {
                     }
                 }),
                 Err(CliError::DoubtfulHost { verdict }) => {
-                    eprintln!("left out: {}: its registration is {verdict}", host.display());
+                    note!("left out: {}: its registration is {verdict}", host.display());
                 }
                 Err(error) => {
                     failed.push((host, error));
@@ -210,7 +217,7 @@ impl Implant {
         let pairs: Vec<MapPair> = rows.iter().map(pair).collect();
         write_pairs(&self.output.join("pairs.csv"), &pairs)?;
         write_rows(&self.output.join("cases.csv"), &rows)?;
-        println!("{} of {total} cases → {}", rows.len(), self.output.display());
+        print_line!("{} of {total} cases → {}", rows.len(), self.output.display());
         match failed.is_empty() {
             true => Ok(()),
             false => Err(CliError::NotMade { count, total, failed }),
@@ -227,7 +234,7 @@ impl Implant {
         ensure_distinct(outputs.into_iter().map(|file| (path, file)), &inputs)?;
         let (host, implanted) = recipe.replay(&hosts, &shapes)?;
         self.write(&host, &case, &recipe, &implanted)?;
-        println!("{case} → {}", self.output.display());
+        print_line!("{case} → {}", self.output.display());
         Ok(())
     }
 }

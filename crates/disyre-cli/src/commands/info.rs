@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::arguments::embedded_model;
 use crate::error::CliError;
 use crate::output_files::to_json;
+use crate::print;
 
 /// Arguments of `disyre info`.
 #[derive(Debug, Args)]
@@ -33,20 +34,17 @@ impl Info {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         #[cfg(feature = "weights")]
         if self.card {
-            print!("{}", disyre::weights::CARD);
-            return Ok(());
+            return print::result(disyre::weights::CARD);
         }
         let facts = match &self.path {
             None => of_model(&embedded_model()?)?,
             Some(folder) if folder.is_dir() => of_model(&ModelFolder::open(folder)?)?,
             Some(scan) => self.of_scan(scan)?,
         };
-        if self.json {
-            println!("{}", to_json(&facts));
-        } else {
-            print!("{}", outline(&facts, 0));
+        match self.json {
+            true => print::result(&(to_json(&facts)? + "\n")),
+            false => print::result(&outline(&facts, 0)),
         }
-        Ok(())
     }
 
     fn of_scan(&self, path: &Path) -> Result<Value, CliError> {

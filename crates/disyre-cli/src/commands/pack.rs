@@ -7,7 +7,7 @@ use disyre::ModelFolder;
 
 use crate::arguments::ModelArguments;
 use crate::error::CliError;
-use crate::output_files::holds_files;
+use crate::output_files::{ensure_writable, holds_files};
 
 const OUTPUTS: &str = "\
 The folder is a model like the one it was made of, for every command (the model within this program can be calibrated so): ema.safetensors (16 bits; 11 of them significant),
@@ -31,9 +31,10 @@ impl Pack {
             let (folder, alternative) = (self.output.clone(), "empty it");
             return Err(CliError::NotEmpty { folder, alternative });
         }
+        ensure_writable(&self.output)?;
         model.pack(&self.output)?;
         let packed = ModelFolder::open(&self.output)?;
-        println!("{}: weights SHA-256 {}", self.output.display(), packed.weights_sha256());
+        print_line!("{}: weights SHA-256 {}", self.output.display(), packed.weights_sha256());
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use disyre::core::{Key, Volume};
+use disyre::core::{Key, StagedFiles, Volume};
 use disyre::tissue::FittedTissues;
 use disyre::volume::{find_scans, write_labels, write_volume};
 use disyre::{
@@ -16,7 +16,9 @@ use crate::anomaly_arguments::AnomalyArguments;
 use crate::arguments::{SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output_files::{create_folder, ensure_distinct, remove_if_there, write_json};
+use crate::output_files::{
+    commit, create_folder, ensure_distinct, ensure_writable, stage, write_json,
+};
 
 const OUTPUTS: &str = "\
 For sample 1 of scan NAME, in the output folder (files of that name are replaced):
@@ -64,6 +66,7 @@ pub(crate) struct Synth {
 impl Synth {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
+        ensure_writable(&self.output)?;
         match &self.replay {
             Some(recipe) => self.replay(recipe),
             None => self.make(self.samples.unwrap_or(1)),
@@ -85,7 +88,7 @@ impl Synth {
         create_folder(&self.output)?;
         let write = |index| self.write(&synthesiser.sample(index)?);
         (0..samples).into_par_iter().map(write).collect::<Result<Vec<()>, _>>()?;
-        println!("{samples} samples of {} scans → {}", paths.len(), self.output.display());
+        print_line!("{samples} samples of {} scans → {}", paths.len(), self.output.display());
         Ok(())
     }
 
@@ -97,7 +100,7 @@ impl Synth {
         let sample = recipe.replay(&self.input)?;
         create_folder(&self.output)?;
         self.write(&sample)?;
-        println!("sample {} of {} → {}", recipe.index + 1, recipe.source, self.output.display());
+        print_line!("sample {} of {} → {}", recipe.index + 1, recipe.source, self.output.display());
         Ok(())
     }
 
@@ -129,17 +132,17 @@ impl Synth {
     }
 
     fn write(&self, sample: &Sample) -> Result<(), CliError> {
-        let [corrupted, clean, mask, binary, severity, recipe] =
-            files(&self.output, &sample.recipe.source, sample.recipe.index);
-        // An earlier recipe must not stand beside a sample that it did not make.
-        remove_if_there(&recipe)?;
+        let files = files(&self.output, &sample.recipe.source, sample.recipe.index);
+        let mut staged = StagedFiles::default();
+        let [corrupted, clean, mask, binary, severity, recipe] = stage(&mut staged, &files)?;
         let grid = sample.corrupted.grid;
         write_volume(&corrupted, &sample.corrupted)?;
         write_volume(&clean, &sample.clean)?;
         write_volume(&mask, &Volume { data: sample.mask.clone(), grid })?;
         write_labels(&binary, sample.binary.view(), &grid)?;
         write_volume(&severity, &Volume { data: sample.severity_map.clone(), grid })?;
-        write_json(&recipe, &sample.recipe)
+        write_json(&recipe, &sample.recipe)?;
+        commit(staged, &files[5])
     }
 }
 

@@ -10,7 +10,7 @@ use crate::anomaly_arguments::ModelArgument;
 use crate::arguments::{SkullArguments, ThreadArguments};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
-use crate::output_files::create_folder;
+use crate::output_files::{create_folder, ensure_writable, folder_of};
 
 /// Arguments of `disyre tissue`.
 #[derive(Debug, Args)]
@@ -46,17 +46,17 @@ impl Tissue {
         }
         config.check()?;
         config.tissue.ensure_fitted()?;
+        let folder = folder_of(&self.output);
+        ensure_writable(folder)?;
         let key = Key::new(config.seed);
         let cohort = Cohort::load(&self.input, &config, key.child("cohort"))?;
         let subjects = [cohort.training, cohort.validation].concat();
         let tissues = fit_tissue(&subjects, &config.tissue, key.child("tissue"))?;
-        if let Some(folder) = self.output.parent() {
-            create_folder(folder)?;
-        }
+        create_folder(folder)?;
         tissues.save(&self.output)?;
         let centres: Vec<String> =
             tissues.centres().iter().map(|centre| format!("{centre:.4}")).collect();
-        println!(
+        print_line!(
             "{} scans, centres {} → {}",
             subjects.len(),
             centres.join(" "),

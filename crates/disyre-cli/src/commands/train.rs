@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use disyre::core::Key;
 use disyre::diffusion::TrainEvent;
-use disyre::{Cohort, ModelFolder, RunConfig, TrainReport, Training};
+use disyre::{Cohort, ModelFolder, RunConfig, TrainReport, Training, TrainingFolder};
 
 use crate::anomaly_arguments::AnomalyArguments;
-use crate::arguments::{DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments};
+use crate::arguments::{
+    DeviceArguments, PrecisionArguments, SkullArguments, ThreadArguments, open_model,
+};
 use crate::config::ConfigArguments;
 use crate::error::CliError;
 use crate::interrupt;
-use crate::output_files::holds_files;
 use crate::progress::Progress;
 
 /// Arguments of `disyre train`.
 ///
-/// Ctrl-C ends it after the current step, with a checkpoint.
+/// Ctrl-C ends it after the current step, with a checkpoint; so does a terminal that closes, unless it runs under nohup.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// Folder of healthy scans (.nii, .nii.gz), skull-stripped (background exactly 0) or whole heads, with --strip
@@ -35,7 +36,7 @@ pub(crate) struct Train {
     /// settings stand in for the preset unless one is given, its network has to be the same
     #[arg(long, value_name = "MODEL_DIR")]
     from: Option<PathBuf>,
-    /// Continue from the folder's last checkpoint, with the folder's settings unless others are given
+    /// Continue the training that the folder holds from its last checkpoint, with the folder's settings unless others are given
     #[arg(long)]
     resume: bool,
     /// Compute results within blocks anew for the gradient: less memory, more time, the same weights
@@ -56,15 +57,12 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
-        let from = self.from.as_ref().map(ModelFolder::open).transpose()?;
+        let from = self.from.as_deref().map(open_model).transpose()?;
         let config = self.settings(from.as_ref())?;
         config.check()?;
         // A network that does not fit is found out before the cohort is prepared.
         let initial = from.as_ref().map(|from| from.initial_weights(&config)).transpose()?;
-        if !self.resume && holds_files(&self.output) {
-            let alternative = "continue its training with --resume";
-            return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
-        }
+        let claim = self.claim()?;
         let device = self.device.select()?;
         let cohort = load_cohort(&self.healthy, &config)?;
         let training = Training {
@@ -73,6 +71,7 @@ impl Train {
             folder: &self.output,
             from: initial.as_ref(),
             resume: self.resume,
+            claim: Some(&claim),
             stop: Some(interrupt::flag()?),
             device,
         };
@@ -80,8 +79,22 @@ impl Train {
         if !report.finished {
             return Err(CliError::Interrupted { folder: self.output.clone(), step: report.steps });
         }
-        println!("trained: {} steps → {}", report.steps, self.output.display());
+        print_line!("trained: {} steps → {}", report.steps, self.output.display());
         Ok(())
+    }
+
+    /// Claims the folder of the model: an empty one, or with `--resume` one that holds a training.
+    fn claim(&self) -> Result<TrainingFolder, CliError> {
+        let claim = TrainingFolder::claim(&self.output)?;
+        let folder = self.output.clone();
+        match self.resume {
+            true if !claim.has_training() => Err(CliError::NothingToResume { folder }),
+            false if !claim.is_empty() => {
+                let alternative = "continue its training with --resume";
+                Err(CliError::NotEmpty { folder, alternative })
+            }
+            _ => Ok(claim),
+        }
     }
 
     /// Preset < file < argument; in place of the preset, a resumed run stands on its own settings, and one that starts from
@@ -110,7 +123,7 @@ pub(super) fn load_cohort(folder: &Path, config: &RunConfig) -> Result<Cohort, C
     let key = Key::new(config.seed).child("cohort");
     let cohort = Cohort::load(folder, config, key)?;
     let (training, validation) = (cohort.training.len(), cohort.validation.len());
-    eprintln!("cohort: {training} scans train, {validation} validate");
+    note!("cohort: {training} scans train, {validation} validate");
     Ok(cohort)
 }
 

@@ -2,7 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Network;
 use crate::DiffusionError;
+
+/// Greatest number of channels of a layer, and of anything else that is counted: 250 times the published ones. Sizes up to it
+/// can be multiplied without an overflow.
+const MOST_CHANNELS: usize = 1 << 16;
+/// Greatest number of residual blocks of a level.
+const MOST_RESNETS: usize = 64;
+/// Greatest number of parameters: ten times the published network, 1 GiB of numbers of 32 bits.
+const MOST_PARAMETERS: usize = 1 << 28;
 
 /// The shape of the restoration network; `Default` is the published one, 26 296 929 parameters.
 ///
@@ -77,7 +86,7 @@ impl UNetConfig {
     /// # Errors
     /// [`DiffusionError::Config`] naming the first field that cannot work.
     pub fn ensure_valid(&self) -> Result<(), DiffusionError> {
-        self.ensure_positive()?;
+        self.ensure_countable()?;
         let error = |field, expected: &str, got: &dyn std::fmt::Debug| {
             Err(DiffusionError::config(field, expected, got))
         };
@@ -104,21 +113,33 @@ impl UNetConfig {
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
             return error("network.norm_epsilon", "a positive number", &self.norm_epsilon);
         }
+        let parameters = Network::new(self).layout().len();
+        if parameters > MOST_PARAMETERS {
+            let expected = format!("at most {MOST_PARAMETERS}: fewer channels or levels");
+            return Err(DiffusionError::config(
+                "network's number of parameters",
+                expected,
+                parameters,
+            ));
+        }
         Ok(())
     }
 
-    fn ensure_positive(&self) -> Result<(), DiffusionError> {
+    fn ensure_countable(&self) -> Result<(), DiffusionError> {
         let counts = [
-            ("network.in_channels", self.in_channels),
-            ("network.out_channels", self.out_channels),
-            ("network.resnets_per_level", self.resnets_per_level),
-            ("network.head_channels", self.head_channels),
-            ("network.groups", self.groups),
-            ("network.sinusoid_channels", self.sinusoid_channels),
-            ("network.embedding_channels", self.embedding_channels),
+            ("network.in_channels", self.in_channels, MOST_CHANNELS),
+            ("network.out_channels", self.out_channels, MOST_CHANNELS),
+            ("network.resnets_per_level", self.resnets_per_level, MOST_RESNETS),
+            ("network.head_channels", self.head_channels, MOST_CHANNELS),
+            ("network.groups", self.groups, MOST_CHANNELS),
+            ("network.sinusoid_channels", self.sinusoid_channels, MOST_CHANNELS),
+            ("network.embedding_channels", self.embedding_channels, MOST_CHANNELS),
         ];
-        match counts.into_iter().find(|&(_, count)| count == 0) {
-            Some((field, count)) => Err(DiffusionError::config(field, "at least 1", count)),
+        let levels = self.channels.iter().map(|&count| ("network.channels", count, MOST_CHANNELS));
+        match counts.into_iter().chain(levels).find(|&(_, n, most)| !(1..=most).contains(&n)) {
+            Some((field, count, most)) => {
+                Err(DiffusionError::config(field, format!("1 to {most}"), count))
+            }
             None => Ok(()),
         }
     }
@@ -149,6 +170,19 @@ mod tests {
                 "network.attention_levels",
             ),
             (UNetConfig { head_channels: 7, ..UNetConfig::default() }, "network.head_channels"),
+            (UNetConfig { channels: vec![1 << 60], ..UNetConfig::default() }, "network.channels"),
+            (
+                UNetConfig { resnets_per_level: usize::MAX, ..UNetConfig::default() },
+                "network.resnets_per_level",
+            ),
+            (
+                UNetConfig { embedding_channels: 1 << 40, ..UNetConfig::default() },
+                "network.embedding_channels",
+            ),
+            (
+                UNetConfig { channels: vec![1 << 16; 16], ..UNetConfig::default() },
+                "network's number of parameters",
+            ),
             (UNetConfig { groups: 0, ..UNetConfig::default() }, "network.groups"),
             (
                 UNetConfig { sinusoid_channels: 31, ..UNetConfig::default() },

@@ -68,6 +68,9 @@ impl Default for TrainConfig {
     }
 }
 
+/// Greatest number of pairs that are in memory at once.
+const MOST_PAIRS: u64 = 1 << 20;
+
 impl TrainConfig {
     /// Checks every field.
     ///
@@ -83,6 +86,12 @@ impl TrainConfig {
         ];
         if let Some((field, count)) = counts.into_iter().find(|&(_, count)| count == 0) {
             return Err(DiffusionError::config(field, "at least 1", count));
+        }
+        // More pairs than that fill any memory.
+        let held =
+            [("train.batch", self.batch as u64), ("train.validation_pairs", self.validation_pairs)];
+        if let Some((field, count)) = held.into_iter().find(|&(_, count)| count > MOST_PAIRS) {
+            return Err(DiffusionError::config(field, format!("at most {MOST_PAIRS}"), count));
         }
         let amounts = [
             ("train.learning_rate", self.learning_rate),
@@ -152,6 +161,7 @@ mod tests {
     fn a_field_out_of_range_is_named() {
         let cases = [
             (TrainConfig { batch: 0, ..TrainConfig::default() }, "train.batch"),
+            (TrainConfig { batch: 1 << 40, ..TrainConfig::default() }, "train.batch"),
             (TrainConfig { betas: [0.9, 1.0], ..TrainConfig::default() }, "train.betas"),
             (TrainConfig { ema_decay: -0.1, ..TrainConfig::default() }, "train.ema_decay"),
             (TrainConfig { clip_norm: f64::NAN, ..TrainConfig::default() }, "train.clip_norm"),

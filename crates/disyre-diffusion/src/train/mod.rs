@@ -49,7 +49,8 @@ pub struct TrainRun<'a> {
     /// Weights to start from, of the model's network, such as [`initial_parameters`](crate::initial_parameters); none: they
     /// are drawn from the seed. Of no effect where a run goes on from a checkpoint.
     pub initial: Option<&'a Parameters>,
-    /// Whether to go on where the folder's last checkpoint stopped. Without a checkpoint, a run starts afresh.
+    /// Whether to go on where the folder's last checkpoint stopped. Without a checkpoint, a run starts afresh, and replaces
+    /// weights that it finds.
     pub resume: bool,
     /// Set it to true, from anywhere, to end the run after the current step with a checkpoint.
     pub stop: Option<&'a AtomicBool>,
@@ -195,6 +196,10 @@ impl<'a, 'o> ActiveRun<'a, 'o> {
         let config = self.run.config;
         let steps = self.trainer.steps()..config.steps;
         self.emit(TrainEvent::Started { step: steps.start, steps: steps.end })?;
+        if steps.is_empty() {
+            // It ended between its last checkpoint and its record.
+            self.errors = Some(self.validation.errors(&self.trainer, &self.schedule)?);
+        }
         let batches = Batches::new(self.run.pairs, shape(self.run.model), config.batch);
         std::thread::scope(|scope| {
             let make = move |step| batches.of_step(step);
@@ -247,8 +252,15 @@ impl<'a, 'o> ActiveRun<'a, 'o> {
         Ok(stop)
     }
 
+    /// Logs an event and shows it. A log that can't be written ends the run, with a checkpoint if that can be written.
     fn emit(&mut self, event: TrainEvent) -> Result<(), DiffusionError> {
-        self.log.write(&event)?;
+        let logged = self.log.write(&event);
+        if logged.is_err()
+            && matches!(event, TrainEvent::Step { .. } | TrainEvent::Validation { .. })
+        {
+            self.settings.save(self.run.dir, &self.trainer)?;
+        }
+        logged?;
         (self.observer)(event);
         Ok(())
     }
@@ -265,13 +277,11 @@ impl<'a, 'o> ActiveRun<'a, 'o> {
 }
 
 fn trainer(run: &TrainRun<'_>, settings: &Settings) -> Result<Trainer, DiffusionError> {
-    let exists = run.dir.join(TRAINING_FILE).exists();
-    let exported = [MODEL_FILE, EMA_FILE].iter().any(|name| run.dir.join(name).exists());
-    match (exists, run.resume) {
+    // Weights without a checkpoint are those of a run that ended while it wrote its first one.
+    let used = [TRAINING_FILE, MODEL_FILE, EMA_FILE].iter().any(|name| run.dir.join(name).exists());
+    match (run.dir.join(TRAINING_FILE).exists(), run.resume) {
         (true, true) => settings.resume(run.dir, &run.device),
-        _ if exists || exported => {
-            Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() })
-        }
+        (_, false) if used => Err(DiffusionError::AlreadyTrained { dir: run.dir.to_path_buf() }),
         _ => {
             let key = Key::new(run.config.seed).child("weights");
             let parameters = match run.initial {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Atlas, AtlasConfig, AtlasDetector};
 use crate::calibration::{HealthyFolder, HealthyMaps, HealthyScan};
 use crate::stored_files::StoredFiles;
-use crate::write_files::{remove_if_there, write_json};
+use crate::write_files::{Staged, write_json};
 use crate::{Error, Preparation, TemplateSpace};
 
 /// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
@@ -46,22 +46,30 @@ impl AtlasDetector {
     /// [`Error::Io`] and [`Error::Volume`] naming the file.
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let record = folder.join(RECORD_FILE);
-        remove_if_there(&record)?;
-        self.preparation.save(&folder.join(PREPARATION_FILE))?;
-        self.atlas.write_maps(folder, self.space.template().volume.grid)?;
-        let files = MAP_FILES.into_iter().chain([PREPARATION_FILE]);
-        let sha256 = files.map(|file| Ok((file.to_owned(), sha256_of_file(&folder.join(file))?)));
+        let mut staged = Staged::default();
+        let mut sha256 = BTreeMap::new();
+        let mut write = |file: &str, write: &dyn Fn(&Path) -> Result<(), Error>| {
+            let path = staged.at(&folder.join(file))?;
+            write(&path)?;
+            sha256.insert(file.to_owned(), sha256_of_file(&path)?);
+            Ok::<(), Error>(())
+        };
+        write(PREPARATION_FILE, &|path| self.preparation.save(path))?;
+        let grid = self.space.template().volume.grid;
+        for (file, map) in MAP_FILES.into_iter().zip(self.atlas.map_volumes(grid)?) {
+            write(file, &|path| Ok(write_volume(path, &map)?))?;
+        }
         let contents = AtlasRecord {
             generated_by: "disyre atlas".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             settings: self.atlas.config,
             count: self.atlas.scans,
-            sha256: sha256.collect::<Result<_, Error>>()?,
+            sha256,
             scans: self.scans.clone(),
             left_out: self.left_out.clone(),
         };
-        write_json(&record, &contents)
+        write_json(&staged.at(&folder.join(RECORD_FILE))?, &contents)?;
+        staged.commit(&[])
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -91,15 +99,12 @@ impl AtlasDetector {
 }
 
 impl Atlas {
-    fn write_maps(&self, folder: &Path, grid: Grid) -> Result<(), Error> {
+    /// Mean, deviation and count, as [`MAP_FILES`] has them.
+    fn map_volumes(&self, grid: Grid) -> Result<[Volume; 3], Error> {
         // Counts of scans are far below 2^24, where f32 is exact.
         let count = self.count.mapv(|count| count as f32);
-        for (file, map) in
-            MAP_FILES.into_iter().zip([&self.maps.mean, &self.maps.deviation, &count])
-        {
-            write_volume(&folder.join(file), &Volume::new(map.clone(), grid)?)?;
-        }
-        Ok(())
+        let volume = |map: &Array3<f32>| Volume::new(map.clone(), grid);
+        Ok([volume(&self.maps.mean)?, volume(&self.maps.deviation)?, volume(&count)?])
     }
 }
 

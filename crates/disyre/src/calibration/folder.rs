@@ -13,7 +13,7 @@ use super::{
     CALIBRATION_FOLDER, Calibration, Channel, ChannelMaps, HealthyFolder, HealthyMaps, HealthyScan,
 };
 use crate::stored_files::StoredFiles;
-use crate::write_files::{remove_if_there, write_json};
+use crate::write_files::{Staged, write_json};
 use crate::{DetectConfig, Error, TemplateSpace, Thresholds};
 
 /// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
@@ -60,18 +60,18 @@ impl Calibration {
     }
 
     /// Writes a folder that [`load`](Self::load) reads to the same bits: `calibration.json`, `count.nii.gz`, and mean and
-    /// deviation of each channel; `mean.nii.gz` is that of the scans themselves.
+    /// deviation of each channel; `mean.nii.gz` is that of the scans themselves. An earlier calibration stays as it was until
+    /// all files are whole.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Volume`] naming the file.
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let record = folder.join(RECORD_FILE);
-        remove_if_there(&record)?;
+        let mut staged = Staged::default();
         let grid = self.space().template().volume.grid;
         let mut sha256 = BTreeMap::new();
         let mut write = |file: String, map: Array3<f32>, grid: Grid| -> Result<(), Error> {
-            let path = folder.join(&file);
+            let path = staged.at(&folder.join(&file))?;
             write_volume(&path, &Volume::new(map, grid)?)?;
             sha256.insert(file, sha256_of_file(&path)?);
             Ok(())
@@ -85,7 +85,8 @@ impl Calibration {
             write(mean, maps.stored.mean.clone(), grid)?;
             write(deviation, maps.stored.deviation.clone(), grid)?;
         }
-        write_json(&record, &self.record(sha256))
+        write_json(&staged.at(&folder.join(RECORD_FILE))?, &self.record(sha256))?;
+        staged.commit(&[])
     }
 
     fn record(&self, sha256: BTreeMap<String, String>) -> CalibrationRecord {

@@ -231,6 +231,7 @@ mod tests {
             image: image.into_shared(),
             segmentation: None,
             locations: places,
+            sha256: Vec::new(),
         };
         let mut config = RunConfig::cpu_2mm();
         config.pairs = pairs;

@@ -1,11 +1,12 @@
 //! Results of an evaluation: by case, over all cases with intervals, by lesion size, and methods against each other.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use disyre_score::protocols::{Protocol, ProtocolReport};
 use disyre_score::{LesionMeasures, PairedComparison};
-use serde::{Deserialize, Serialize};
+use disyre_volume::path_text;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{CaseTruth, EvaluateConfig, Measure, Measures, OperatingPoint};
 use crate::Error;
@@ -37,10 +38,15 @@ pub struct EvaluationReport {
 /// A case that was not measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedCase {
-    /// Its map, or the label that has no map.
+    /// Its map, or the label that has no map; as JSON by [`path_text`].
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// Why, with all causes.
     pub reason: String,
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path_text(path))
 }
 
 /// Facts about a case that hold for every map.

@@ -4,7 +4,7 @@ mod detection_files;
 mod record;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use disyre_core::ndarray::ArrayView3;
@@ -13,7 +13,7 @@ use disyre_volume::{ScanHeader, resample_mask};
 pub use detection_files::DetectionFiles;
 pub(crate) use record::Record;
 
-use crate::write_files::{remove_if_there, write_json};
+use crate::write_files::{Staged, write_bytes, write_json};
 use crate::{Detection, Error, Marked};
 
 /// Findings of a model in one scan: the maps, and what their files say of scan and model.
@@ -84,7 +84,8 @@ impl Findings {
         self.save_with(folder, SaveOptions::default())
     }
 
-    /// Writes [`DetectionFiles`], replacing those of the same names. The sidecar comes last: where it is, all is.
+    /// Writes [`DetectionFiles`], replacing those of the same names once all are whole: if one can't be written, earlier ones
+    /// stay as they were. The sidecar comes last: where it is, all is.
     ///
     /// # Errors
     /// [`Error::Volume`], [`Error::Io`] and [`Error::Picture`] naming the file; [`Error::Volume`] for a lesion of
@@ -97,24 +98,13 @@ impl Findings {
         let started = Instant::now();
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let mut files = DetectionFiles::all(self.scan.path(), folder);
-        // Maps of an earlier run must not stand beside others, nor its sidecar beside what it does not describe.
-        let optional = files.signed.iter().chain(&files.uncertainty);
-        let optional = optional.chain(&files.mask).chain(&files.table);
-        optional.chain([&files.sidecar]).try_for_each(|path| remove_if_there(path))?;
-        let Detection { score, signed, uncertainty, .. } = &self.detection;
-        files.signed = files.signed.filter(|_| signed.is_some());
-        files.uncertainty = files.uncertainty.filter(|_| uncertainty.is_some());
-        self.scan.write_map(&files.score, score.view())?;
-        let optional = [(&files.signed, signed), (&files.uncertainty, uncertainty)];
-        for (path, map) in optional.into_iter().filter_map(|(p, m)| p.as_ref().zip(m.as_ref())) {
-            self.scan.write_map(path, map.view())?;
-        }
-        self.save_marked(&mut files)?;
-        self.scan.write_map(&files.restored, self.detection.restored.view())?;
+        let all = DetectionFiles::all(self.scan.path(), folder);
+        let files = self.files(&all);
+        let mut staged = Staged::default();
+        self.save_maps(&files, &mut staged)?;
         let Detection { working_score, prepared, .. } = &self.detection;
         let score_q999 = score_quantile(working_score.view(), prepared.mask.view());
-        self.draw(&files, options.lesion, score_q999)?;
+        self.draw(staged.at_if(&files.overlay)?.as_deref(), options.lesion, score_q999)?;
         let seconds = (self.spent + started.elapsed()).as_secs_f64();
         let sidecar = self.record.sidecar(
             &self.scan,
@@ -123,21 +113,41 @@ impl Findings {
             score_q999,
             seconds,
         );
-        write_json(&files.sidecar, &sidecar)?;
+        write_json(&staged.at(&files.sidecar)?, &sidecar)?;
+        // Maps of an earlier run must not stand beside others.
+        let outdated = all.paths().filter(|path| files.paths().all(|kept| kept != *path));
+        let outdated: Vec<PathBuf> = outdated.map(Path::to_owned).collect();
+        staged.commit(&outdated)?;
         Ok(Saved { files, score_q999, seconds })
     }
 
-    /// Writes mask and table of the findings, or takes their names away where there are none.
-    fn save_marked(&self, files: &mut DetectionFiles) -> Result<(), Error> {
-        let Some(marked) = &self.marked else {
-            (files.mask, files.table) = (None, None);
-            return Ok(());
-        };
-        if let Some(path) = &files.mask {
-            self.scan.write_mask(path, marked.mask.view())?;
+    /// Those of all files that these findings have.
+    fn files(&self, all: &DetectionFiles) -> DetectionFiles {
+        let Detection { signed, uncertainty, .. } = &self.detection;
+        let mut files = all.clone();
+        files.signed = files.signed.filter(|_| signed.is_some());
+        files.uncertainty = files.uncertainty.filter(|_| uncertainty.is_some());
+        files.mask = files.mask.filter(|_| self.marked.is_some());
+        files.table = files.table.filter(|_| self.marked.is_some());
+        files
+    }
+
+    /// Writes all maps, and the table of the findings.
+    fn save_maps(&self, files: &DetectionFiles, staged: &mut Staged) -> Result<(), Error> {
+        let Detection { score, restored, signed, uncertainty, .. } = &self.detection;
+        self.scan.write_map(&staged.at(&files.score)?, score.view())?;
+        self.scan.write_map(&staged.at(&files.restored)?, restored.view())?;
+        for (path, map) in [(&files.signed, signed), (&files.uncertainty, uncertainty)] {
+            if let (Some(path), Some(map)) = (staged.at_if(path)?, map) {
+                self.scan.write_map(&path, map.view())?;
+            }
         }
-        if let Some(path) = &files.table {
-            fs::write(path, marked.table()).map_err(Error::io("write", path))?;
+        let Some(marked) = &self.marked else { return Ok(()) };
+        if let Some(path) = staged.at_if(&files.mask)? {
+            self.scan.write_mask(&path, marked.mask.view())?;
+        }
+        if let Some(path) = staged.at_if(&files.table)? {
+            write_bytes(&path, marked.table().as_bytes())?;
         }
         Ok(())
     }
@@ -145,11 +155,11 @@ impl Findings {
     #[cfg(feature = "pictures")]
     fn draw(
         &self,
-        files: &DetectionFiles,
+        path: Option<&Path>,
         lesion: Option<ArrayView3<'_, u8>>,
         scale_end: f32,
     ) -> Result<(), Error> {
-        let Some(path) = &files.overlay else { return Ok(()) };
+        let Some(path) = path else { return Ok(()) };
         let working = &self.detection.prepared.volume.grid;
         let lesion = lesion.map(|lesion| resample_mask(lesion, self.scan.grid(), working));
         let lesion = lesion.transpose()?;
@@ -162,7 +172,7 @@ impl Findings {
     #[cfg(not(feature = "pictures"))]
     fn draw(
         &self,
-        _: &DetectionFiles,
+        _: Option<&Path>,
         lesion: Option<ArrayView3<'_, u8>>,
         _: f32,
     ) -> Result<(), Error> {

@@ -78,7 +78,10 @@ impl ModelFolder {
         let network = ModelConfig::from_bytes(&files.read(CONFIG_FILE)?, &files.path(CONFIG_FILE))?;
         ensure_agree(files.folder(), &config, &network)?;
         let weights_sha256 = sha256_of_bytes(&files.read(weights.file_name())?);
-        Ok(Self { files, config, preparation, network, weights, weights_sha256 })
+        let folder = Self { files, config, preparation, network, weights, weights_sha256 };
+        // A record that is empty or cut short is that of a damaged folder.
+        folder.record()?;
+        Ok(folder)
     }
 
     /// Path of the folder; a name for messages where the model is part of the program.
@@ -187,14 +190,36 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Io`] and [`Error::Config`] naming the file.
     pub fn report(&self) -> Result<Option<TrainReport>, Error> {
+        let Some(mut report) = self.record()? else { return Ok(None) };
+        report.steps = self.checkpoint_step()?.unwrap_or(report.steps);
+        Ok(Some(report))
+    }
+
+    /// Why this model is not to be trusted as a finished one, in words; `None`: its training is finished.
+    ///
+    /// # Errors
+    /// As [`report`](Self::report).
+    pub fn unfinished(&self) -> Result<Option<String>, Error> {
+        let of = self.config.train.steps;
+        Ok(match self.report()? {
+            Some(report) if report.finished => None,
+            Some(report) => Some(format!(
+                "its training is not finished: step {} of {of}; `disyre train --resume` goes on with it",
+                report.steps
+            )),
+            None => {
+                Some("run.json is missing, so nothing says whether its training is finished".into())
+            }
+        })
+    }
+
+    /// The record of the training as it is.
+    fn record(&self) -> Result<Option<TrainReport>, Error> {
         if !self.files.has(RECORD_FILE) {
             return Ok(None);
         }
-        let report: Result<TrainReport, _> =
-            serde_json::from_str(&self.files.read_text(RECORD_FILE)?);
-        let mut report = report.map_err(Error::config(&self.files.path(RECORD_FILE)))?;
-        report.steps = self.checkpoint_step()?.unwrap_or(report.steps);
-        Ok(Some(report))
+        let report = serde_json::from_str(&self.files.read_text(RECORD_FILE)?);
+        report.map(Some).map_err(Error::config(&self.files.path(RECORD_FILE)))
     }
 
     /// The step of the last checkpoint, which a run that was killed could not put into its record.

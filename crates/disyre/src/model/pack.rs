@@ -46,9 +46,9 @@ impl ModelFolder {
         if let Some(report) = self.report()? {
             report.save(folder)?;
         }
+        let path = folder.join(SETTINGS_FILE);
         let settings = toml::to_string(&without_folders(self.config()));
-        let settings = settings.expect("settings are plain values");
-        write_bytes(&folder.join(SETTINGS_FILE), settings.as_bytes())
+        write_bytes(&path, settings.map_err(Error::config(&path))?.as_bytes())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::arguments::{DeviceArguments, ThreadArguments};
 use crate::commands::train::{load_cohort, train_visibly};
 use crate::error::CliError;
 use crate::map_pairs::{MapPair, write_pairs};
-use crate::output_files::holds_files;
+use crate::output_files::{ensure_writable, holds_files};
 use crate::scan_mapper::ScanMapper;
 use baseline::HealthyMean;
 use scans::Patient;
@@ -58,6 +58,7 @@ impl Demo {
             let alternative = "delete this one";
             return Err(CliError::NotEmpty { folder: self.output.clone(), alternative });
         }
+        ensure_writable(&self.output)?;
         let device = self.device.select()?;
         let folders = Folders::new(&self.output);
         let config = config(self.seed, self.steps);
@@ -65,14 +66,14 @@ impl Demo {
         train(&config, &folders, &device)?;
         let cases = detect(&folders, &device, &patients)?;
         write_list(&folders, &patients)?;
-        println!("\n{}", compare(&cases)?);
-        println!("{}", folders.next_commands());
+        print_line!("\n{}", compare(&cases)?);
+        print_line!("{}", folders.next_commands());
         Ok(())
     }
 
     fn draw(&self, folders: &Folders) -> Result<Vec<Patient>, CliError> {
         let (healthy, ill) = (scans::HEALTHY, scans::PATIENTS);
-        eprintln!("drawing {healthy} healthy phantoms and {ill} with lesions");
+        note!("drawing {healthy} healthy phantoms and {ill} with lesions");
         let key = Key::new(self.seed).child("demo");
         scans::draw_healthy(&folders.healthy, key.child("healthy"))?;
         scans::draw_patients(&folders.root, key.child("patients"))
@@ -81,16 +82,8 @@ impl Demo {
 
 fn train(config: &RunConfig, folders: &Folders, device: &Device) -> Result<(), CliError> {
     let cohort = load_cohort(&folders.healthy, config)?;
-    let training = Training {
-        cohort: &cohort,
-        config,
-        folder: &folders.model,
-        from: None,
-        resume: false,
-        stop: None,
-        device: device.clone(),
-    };
-    train_visibly(&training).map(drop)
+    let new = Training::new(&cohort, config, &folders.model);
+    train_visibly(&Training { device: device.clone(), ..new }).map(drop)
 }
 
 /// Maps every patient, by the model and by the baseline.

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use disyre::core::ndarray::{Array3, ArrayView3};
-use disyre::core::{Grid, Volume};
+use disyre::core::{Grid, TemporaryFolder, Volume, sweep};
 use disyre::volume::{Image, ImageOptions, Scan, affine, write_volume};
 use disyre::{AtlasDetector, CaseTruth, intensity_maps};
-use tempfile::TempDir;
 
 use super::methods::{Method, Source};
 use crate::error::CliError;
@@ -23,15 +22,17 @@ pub(super) struct CaseFiles {
 
 /// Reads cases; maps of the atlas are made once and kept in temporary files, as every case is read twice.
 pub(super) struct CaseReader {
-    atlas_maps: TempDir,
+    atlas_maps: TemporaryFolder,
     /// Cases whose registration to the atlas is doubtful.
     pub(super) doubtful: Vec<String>,
 }
 
 impl CaseReader {
     pub(super) fn new() -> Result<Self, CliError> {
+        let folder = std::env::temp_dir();
+        sweep(&folder);
         let atlas_maps =
-            tempfile::tempdir().map_err(CliError::file("create", &std::env::temp_dir()))?;
+            TemporaryFolder::new_in(&folder).map_err(CliError::file("create", &folder))?;
         Ok(Self { atlas_maps, doubtful: Vec::new() })
     }
 
@@ -91,7 +92,7 @@ impl CaseReader {
             atlas.detect(scan, brain).map_err(|source| super::in_case(&truth.name, source))?;
         if !found.registration.verdict.is_good() {
             let (name, verdict) = (&truth.name, &found.registration.verdict);
-            eprintln!("warning: {name}: the registration to the atlas is {verdict}");
+            note!("warning: {name}: the registration to the atlas is {verdict}");
             self.doubtful.push(name.clone());
         }
         let map = Volume { data: found.absolute, grid: scan.grid };

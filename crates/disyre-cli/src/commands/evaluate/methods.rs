@@ -114,7 +114,7 @@ fn atlas_row(atlas: Option<AtlasDetector>, known: &[&str], no_scans: Option<Stri
     );
     if !known.is_empty() {
         let cases = known.join(", ");
-        eprintln!("warning: the atlas was made from scans that are measured: {cases}");
+        note!("warning: the atlas was made from scans that are measured: {cases}");
         description += &format!("; it was made from scans that are measured: {cases}");
     }
     Method {

@@ -10,6 +10,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use disyre::core::StagedFiles;
 use disyre::score::protocols::Protocol;
 use disyre::{
     CaseFacts, EvaluateConfig, EvaluationReport, Evaluator, FailedCase, MeasuredMap,
@@ -21,7 +22,10 @@ use crate::error::{CliError, with_causes};
 use crate::map_pairs::{
     MapPair, MatchedMaps, case_names, find_scans_of, match_folders, read_pairs,
 };
-use crate::output_files::{create_folder, to_json, write_json, write_whole};
+use crate::output_files::{
+    commit, create_folder, ensure_writable, stage, to_json, write_json, write_whole,
+};
+use crate::print;
 use case_reader::{CaseFiles, CaseReader};
 use methods::{Method, Source, list_methods};
 
@@ -96,6 +100,7 @@ struct Outcome {
 impl Evaluate {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
+        self.output.as_deref().map_or(Ok(()), ensure_writable)?;
         let MatchedMaps { mut pairs, mut failed } = self.pairs()?;
         find_scans_of(&mut pairs, self.scans.as_deref())?;
         if pairs.is_empty() {
@@ -169,15 +174,16 @@ impl Evaluate {
         let text = tables::Tables::new(report);
         if let Some(folder) = &self.output {
             create_folder(folder)?;
-            write_json(&folder.join("evaluation.json"), report)?;
-            write_whole(&folder.join("evaluation.csv"), &long_form::csv(report)?)?;
-            write_whole(&folder.join("evaluation.md"), text.markdown().as_bytes())?;
+            let files = ["csv", "md", "json"].map(|end| folder.join(format!("evaluation.{end}")));
+            let mut staged = StagedFiles::default();
+            let [csv, markdown, json] = stage(&mut staged, &files)?;
+            write_whole(&csv, &long_form::csv(report)?)?;
+            write_whole(&markdown, text.markdown().as_bytes())?;
+            write_json(&json, report)?;
+            commit(staged, &files[2])?;
         }
-        match self.json {
-            true => println!("{}", to_json(report)),
-            false => println!("{}", text.text()),
-        }
-        Ok(())
+        let text = if self.json { to_json(report)? } else { text.text() };
+        print::result(&(text + "\n"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use disyre::core::ndarray::{Array5, Axis};
-use disyre::core::{Distance, EnsembleSums, Key, PairSource, Restorer};
+use disyre::core::{Distance, EnsembleSums, Key, PairSource, Restorer, TemporaryFolder};
 use disyre::dag::DagConfig;
 use disyre::diffusion::{
     ColdRestorer, Device, DiffusionError, Engine, ModelConfig, Parameters, TrainConfig, TrainEvent,
@@ -99,7 +99,7 @@ impl Bench<'_> {
         count: usize,
     ) -> Result<Vec<TrainingStep>, DiffusionError> {
         let failed = |source| DiffusionError::File { path: self.folder.to_owned(), source };
-        let dir = tempfile::tempdir_in(self.folder).map_err(failed)?;
+        let dir = TemporaryFolder::new_in(self.folder).map_err(failed)?;
         let config = TrainConfig {
             steps: count as u64,
             batch: self.batch,

@@ -39,24 +39,24 @@ impl GpuCheck {
         let selected = match Device::open(self.device) {
             Ok(selected) => selected,
             Err(error) => {
-                println!("verdict: nothing was checked: {error}");
+                print_line!("verdict: nothing was checked: {error}");
                 let required = std::env::var_os("DISYRE_REQUIRE_CUDA").is_some_and(|v| v == "1");
                 return if required { Err(CliError::NoGpu) } else { Ok(()) };
             }
         };
-        println!("device: {}", selected.reason());
+        print_line!("device: {}", selected.reason());
         create_folder(&self.folder)?;
         match self.check(&selected) {
             Ok(true) => {
-                println!("verdict: it computes what the CPU computes");
+                print_line!("verdict: it computes what the CPU computes");
                 Ok(())
             }
             Ok(false) => {
-                println!("verdict: it does NOT compute what the CPU computes");
+                print_line!("verdict: it does NOT compute what the CPU computes");
                 Err(CliError::GpuDiffers)
             }
             Err(source) => {
-                println!("verdict: it FAILED: {source}");
+                print_line!("verdict: it FAILED: {source}");
                 Err(CliError::GpuFailed(source))
             }
         }
@@ -67,18 +67,18 @@ impl GpuCheck {
         let (folder, mut equal) = (self.folder.as_path(), true);
         for (precision, tolerance) in [(Precision::F32, 2e-4), (Precision::Bf16, 0.1)] {
             let bench = Bench { device, engine: Engine::Fused(precision), folder, batch: 4 };
-            println!("correctness, {}", bench.engine.describe(device)?);
+            print_line!("correctness, {}", bench.engine.describe(device)?);
             for (what, difference) in bench.differences()? {
                 let holds = difference <= tolerance;
                 let word = if holds { "ok" } else { "WRONG" };
-                println!("  {what:20} off by {difference:.1e}, allowed {tolerance:.0e}: {word}");
+                print_line!("  {what:20} off by {difference:.1e}, allowed {tolerance:.0e}: {word}");
                 equal &= holds;
             }
         }
         if equal {
             // What cannot be timed is no less right.
             speed::measure(device, folder, self.batch)
-                .unwrap_or_else(|error| println!("not timed: {error}"));
+                .unwrap_or_else(|error| print_line!("not timed: {error}"));
         }
         Ok(equal)
     }

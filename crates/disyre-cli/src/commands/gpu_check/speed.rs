@@ -17,8 +17,10 @@ const RUNS: usize = 10;
 
 /// Prints times of training, of ensembles and of a whole scan.
 pub(super) fn measure(device: &Device, folder: &Path, batch: usize) -> Outcome<()> {
-    println!("speed, published network, patches of 128 x 128; GB/s counts every feature map once");
-    println!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
+    print_line!(
+        "speed, published network, patches of 128 x 128; GB/s counts every feature map once"
+    );
+    print_line!("  {:30} batch        ms  patches/s  TFLOP/s    GB/s", "");
     for (precision, bytes) in [(Precision::Bf16, 2), (Precision::F32, 4)] {
         let bench = Bench { device, engine: Engine::Fused(precision), folder, batch };
         Rows { bytes }.measure(bench)?;
@@ -59,7 +61,7 @@ impl Rows {
         let Bench { engine, batch, .. } = bench;
         let rate = |per_pass: u64| (per_pass * passes * batch as u64) as f64 / seconds;
         let (operations, bytes) = (rate(work.flops), rate(self.bytes * work.numbers));
-        println!(
+        print_line!(
             "  {:30} {batch:5} {:9.2} {:10.0} {:8.1} {:7.0}",
             format!("{what}, {engine}"),
             1e3 * seconds,
@@ -88,7 +90,10 @@ fn score_a_scan(device: &Device, settings: &RunConfig, shape: [usize; 3]) -> Out
     let model = ModelConfig { network, patch, ..ModelConfig::default() };
     let restorer = ColdRestorer::with(model, &parameters, device, config.detect.engine)?;
     let detector = Detector::new(&restorer, preparation.clone(), config.detect_options())?;
-    println!("a scan of {shape:?} voxels of 1 mm, {} severities", config.detect.severities.len());
+    print_line!(
+        "a scan of {shape:?} voxels of 1 mm, {} severities",
+        config.detect.severities.len()
+    );
     for what in ["at first", "again", "again"] {
         let start = Instant::now();
         preparation.prepare(&scan, None)?;
@@ -96,7 +101,7 @@ fn score_a_scan(device: &Device, settings: &RunConfig, shape: [usize; 3]) -> Out
         let (start, mut windows) = (Instant::now(), 0);
         detector.detect(&scan, None, &mut |_, all| windows = all)?;
         let all = start.elapsed().as_secs_f64();
-        println!(
+        print_line!(
             "  {what:8} {all:6.3} s, of which {prepared:.3} s before {windows} windows are scored"
         );
     }
