@@ -21,7 +21,7 @@ pub(crate) fn stage<const N: usize>(
     staged: &mut StagedFiles,
     paths: &[PathBuf; N],
 ) -> Result<[PathBuf; N], CliError> {
-    let mut aside = [const { PathBuf::new() }; N];
+    let mut aside = [(); N].map(|()| PathBuf::new());
     for (aside, path) in aside.iter_mut().zip(paths) {
         *aside = staged.stage(path).map_err(CliError::file("write", path))?;
     }

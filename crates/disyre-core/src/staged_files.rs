@@ -60,14 +60,21 @@ impl StagedFiles {
         let Self { aside, files } = self;
         let record = files.last().map(|(_, path)| path);
         outdated.iter().chain(record).try_for_each(|path| remove_if_there(path))?;
-        files.iter().try_for_each(|(from, to)| fs::rename(from, to))?;
+        files
+            .iter()
+            .try_for_each(|(from, to)| fs::rename(from, to).map_err(|error| named(to, error)))?;
         aside.keys().try_for_each(|folder| flush_folder(folder))
     }
 }
 
+/// The same error, which names the one of the files that failed.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(path, error)),
         _ => Ok(()),
     }
 }

@@ -138,7 +138,7 @@ pub fn is_temporary(name: &std::ffi::OsStr) -> bool {
 
 fn remove_unused(path: &Path) -> io::Result<()> {
     let kind = fs::symlink_metadata(path)?.file_type();
-    if !kind.is_file() && !(kind.is_dir() && cfg!(unix)) {
+    if !(kind.is_file() || kind.is_dir() && cfg!(unix)) {
         return Ok(());
     }
     let file = File::open(path)?;
@@ -176,7 +176,8 @@ mod tests {
             file.path().to_owned(),
             used.path().to_owned(),
         ];
-        (left.sort(), expected.sort());
+        left.sort();
+        expected.sort();
         assert_eq!(left, expected);
         sweep(&at("nowhere"));
     }

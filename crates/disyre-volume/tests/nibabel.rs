@@ -72,7 +72,7 @@ fn a_flat_image_has_one_slice() {
 fn a_series_needs_a_volume_index() {
     let path = fixture("series.nii.gz");
     let error = Scan::read(&path).unwrap_err();
-    assert!(error.to_string().ends_with("holds 3 volumes; choose one with --volume-index 0 to 2"));
+    assert!(error.to_string().contains("holds 3 volumes, expected one"));
     let expected = floats(&truth()["series.nii.gz"]["voxels"]);
     for (index, voxels) in expected.chunks(24).enumerate() {
         let scan = Scan::read_with(&path, &ReadOptions { volume_index: Some(index) }).unwrap();

@@ -75,7 +75,9 @@ impl Made {
         fs::create_dir(at("healthy")).unwrap();
         write_brain(&at("healthy/sub-01_T1w.nii.gz"));
         // A mask among the scans is no scan.
-        fs::copy(at("healthy/sub-01_T1w.nii.gz"), at("healthy/sub-01_T1w_brain.nii.gz")).unwrap();
+        let scan = read(&at("healthy/sub-01_T1w.nii.gz")).volume;
+        let mask = scan.data.mapv(|value| u8::from(value > 0.0));
+        write_labels(&at("healthy/sub-01_T1w_brain.nii.gz"), mask.view(), &scan.grid).unwrap();
         fs::write(at("healthy/sub-02_T1w.nii.gz"), "no scan").unwrap();
         write_shapes(&at("shapes"));
         // The first case of the good scan cannot be written: a folder has its name.

@@ -100,7 +100,7 @@ fn detect_takes_little_more_than_its_results_for_each_voxel_of_a_scan() {
                 grid: Grid::from_spacing(small.grid.shape, [8.0; 3]),
             },
             &volume.grid,
-            disyre::volume::Interpolation::Nearest,
+            disyre::volume::Interpolation::Linear,
         );
         volume.data = fine.unwrap().data;
         let path = folder.path().join(format!("scan-{side}.nii"));
@@ -111,8 +111,8 @@ fn detect_takes_little_more_than_its_results_for_each_voxel_of_a_scan() {
     let (less, more) = (detect(100), detect(220));
     let bytes = (more - less) as f64 / (220f64.powi(3) - 100f64.powi(3));
     println!("{bytes:.1} bytes a voxel");
-    // The scan, its score and its restoration take 12.
+    // The scan and its score take 8; the score is written before its restoration is made.
     assert!(bytes < 20.0, "{bytes} bytes a voxel");
-    assert!(bytes > 10.0, "{bytes} bytes a voxel: the peak was missed");
+    assert!(bytes > 8.0, "{bytes} bytes a voxel: the peak was missed");
     succeed(["info", &text(&folder.path().join("out/scan-220_desc-anomalyscore.nii.gz"))]);
 }

@@ -236,8 +236,12 @@ fn read_fixed_part(
     }
     let version = known.map_or(Version::One, |(version, _)| version);
     bytes.resize(version.header_bytes(), 0);
-    stream.fill(&mut bytes[4..], u128::from(version.least_offset()))?;
     let unknown = "its first four bytes are neither 348 nor 540 in any byte order";
+    match stream.fill(&mut bytes[4..], u128::from(version.least_offset())) {
+        // So is a text file.
+        Err(VolumeError::Truncated { .. }) if known.is_none() => return Err(foreign(unknown)),
+        filled => filled?,
+    }
     let endian = known.map(|(_, endian)| endian).or_else(|| recognise_by_magic(&bytes));
     let endian = endian.ok_or_else(|| foreign(unknown))?;
     Ok((bytes, version, endian))

@@ -66,13 +66,14 @@ fn darker_counts_fully_and_brighter_half_in_deviations_and_what_few_have_not_at_
     let calibration = fitted(&sharp(), &healthy);
     let ill = Evidence::of_row(&[-0.3, 0.2, 0.4, 0.9], &[0.5; 4]);
     let found = calibration.scores(&ill, &sharp()).unwrap();
-    // Means .1, .1, .4; deviations .1, 0, .4, each with .1 added; the last voxel is brain in one of two.
-    close(&found.signed, &[-2.0, 1.0, 0.0, 0.0], 1e-4);
-    close(&found.score, &[2.0, 0.5, 0.0, 0.0], 1e-4);
+    // Means .1, .1, .4; deviations of two scans √.02, 0, √.32, each with .1 added; the last voxel is brain in one of two.
+    let darker = 0.4 / (0.02f32.sqrt() + 0.1);
+    close(&found.signed, &[-darker, 1.0, 0.0, 0.0], 1e-4);
+    close(&found.score, &[darker, 0.5, 0.0, 0.0], 1e-4);
     assert_eq!(found.known.into_raw_vec_and_offset().0, [1, 1, 1, 0]);
     let mut whole = sharp();
     whole.residual.more = 1.0;
-    close(&calibration.scores(&ill, &whole).unwrap().score, &[2.0, 1.0, 0.0, 0.0], 1e-4);
+    close(&calibration.scores(&ill, &whole).unwrap().score, &[darker, 1.0, 0.0, 0.0], 1e-4);
 }
 
 #[test]
@@ -86,9 +87,13 @@ fn with_the_intensity_alone_it_is_an_atlas_and_weights_are_shares() {
     let calibration = fitted(&config, &healthy);
     let mut atlas = config.clone();
     atlas.residual.weight = 0.0;
-    close(&calibration.scores(&ill, &atlas).unwrap().signed, &[-1.5, 0.0], 1e-4);
-    // The residual is one deviation and floor brighter: (1 · 1 + 3 · −1.5) / 4 and (1 · 1 + 3 · 0) / 4.
-    close(&calibration.scores(&ill, &config).unwrap().signed, &[-0.875, 0.25], 1e-4);
+    // The deviation of two scans and the floor.
+    let deviation = 0.02f32.sqrt() + 0.1;
+    let of_intensity = -0.3 / deviation;
+    close(&calibration.scores(&ill, &atlas).unwrap().signed, &[of_intensity, 0.0], 1e-4);
+    let of_residual = 0.2 / deviation;
+    let both = [(of_residual + 3.0 * of_intensity) / 4.0, of_residual / 4.0];
+    close(&calibration.scores(&ill, &config).unwrap().signed, &both, 1e-4);
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn a_map_of_the_corruption_counts_where_it_is_more_than_healthy_and_has_no_sign(
     (config.corruption.scale_mm, config.corruption.deviation_floor) = (0.0, 0.1);
     let calibration = fitted(&config, &healthy);
     let found = calibration.scores(&with([0.0, 0.6]), &config).unwrap();
-    close(&found.score, &[0.0, 2.0], 1e-4);
+    close(&found.score, &[0.0, 0.4 / (0.02f32.sqrt() + 0.1)], 1e-4);
     close(&found.signed, &[0.0, 0.0], 1e-9);
     // A model without that output cannot be scored by it alone.
     let without = fitted(&config, &[Evidence::of_row(&[0.0; 2], &[0.5; 2])]);
