@@ -11,6 +11,14 @@ pub const FILES: &[(&str, &[u8])] = &[
         "calibration/contrast_mean.nii.gz",
         include_bytes!("../model/calibration/contrast_mean.nii.gz"),
     ),
+    (
+        "calibration/corruption_deviation.nii.gz",
+        include_bytes!("../model/calibration/corruption_deviation.nii.gz"),
+    ),
+    (
+        "calibration/corruption_mean.nii.gz",
+        include_bytes!("../model/calibration/corruption_mean.nii.gz"),
+    ),
     ("calibration/count.nii.gz", include_bytes!("../model/calibration/count.nii.gz")),
     (
         "calibration/intensity_deviation.nii.gz",
@@ -50,4 +58,5 @@ pub const FILES: &[(&str, &[u8])] = &[
     ("preparation.json", include_bytes!("../model/preparation.json")),
     ("run.json", include_bytes!("../model/run.json")),
     ("run.toml", include_bytes!("../model/run.toml")),
+    ("tissue.json", include_bytes!("../model/tissue.json")),
 ];
