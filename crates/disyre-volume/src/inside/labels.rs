@@ -20,7 +20,7 @@ pub struct NotCodes {
 ///
 /// # Shapes and units
 /// `(z, y, x)`. `rounding` is the greatest distance of a value from the one that was meant, from
-/// [`Scan::rounding`](crate::Scan::rounding): 0 where the file stores values as they are.
+/// [`ScanHeader::rounding`](crate::ScanHeader::rounding): 0 where the file stores values as they are.
 ///
 /// ```
 /// use disyre_core::ndarray::array;
