@@ -3,17 +3,19 @@
 use std::time::Instant;
 
 use crate::workspace::{Workspace, run as show};
-use crate::{Failure, budget, cuda_check, examples};
+use crate::{Failure, budget, cuda_check, deny, examples, msrv};
 
 /// One check: its name, and how to run it.
 type Step = (&'static str, fn(&Workspace) -> Result<(), Failure>);
 
 /// Cheapest first; the tests end the output.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     ("format", format),
     ("budget", budget::check),
+    ("dependencies", deny::run),
     ("plain stable", plain_stable),
     ("alone", alone),
+    ("oldest compiler", msrv::run),
     ("lints", lints),
     ("docs", docs),
     ("examples", examples::run),

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Failure;
 use crate::workspace::run as show;
+use crate::{Failure, python_tools};
 
 /// Packages for feature `cuda`: the compiler, its headers, and the assembler for every architecture.
 /// Version 13.0, since the drivers of the 580 series reject what newer compilers emit.
@@ -61,14 +61,8 @@ pub(crate) fn set_up(folder: &Path, libraries: bool) -> Result<PathBuf, Failure>
     let at = |source| Failure::Path { path: folder.into(), source };
     std::fs::create_dir_all(folder).map_err(at)?;
     let folder = folder.canonicalize().map_err(at)?;
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        show(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    let packages = COMPILER.iter().chain(LIBRARIES.iter().filter(|_| libraries));
-    let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"];
-    show(Command::new(&python).args(pip).args(packages))?;
+    let packages = COMPILER.into_iter().chain(LIBRARIES.into_iter().filter(|_| libraries));
+    let venv = python_tools::install(&folder, packages)?;
     let home = folder.join("home");
     link_home(&find_packages(&venv)?, &home)?;
     if libraries {

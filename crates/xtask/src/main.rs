@@ -1,14 +1,17 @@
 //! Automation of the workspace: `cargo xtask ci`, `cargo xtask budget`, `cargo xtask examples`,
-//! `cargo xtask bench-peers`, `cargo xtask ship-model`, `cargo xtask cuda-env`, `cargo xtask cuda-check`.
+//! `cargo xtask deny`, `cargo xtask msrv`, `cargo xtask bench-peers`, `cargo xtask ship-model`, `cargo xtask cuda-env`, `cargo xtask cuda-check`.
 #![forbid(unsafe_code)]
 
 mod budget;
 mod ci;
 mod cuda_check;
 mod cuda_env;
+mod deny;
 mod examples;
 mod failure;
+mod msrv;
 mod peers;
+mod python_tools;
 mod ship_model;
 mod workspace;
 
@@ -21,6 +24,8 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   ci        all checks, cheapest first; stops at the first that fails
   budget    limits on the dependencies of the crates that others build on, and of the program
+  deny      licences, bans, sources and advisories of all dependencies, by cargo-deny
+  msrv      checks the program with the oldest compiler that it promises to build with
   examples  builds and runs every examples/*.rs
   bench-peers [--quick]
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["ci"] => ci::run(&workspace),
         ["budget"] => budget::check(&workspace),
+        ["deny"] => deny::run(&workspace),
+        ["msrv"] => msrv::run(&workspace),
         ["examples"] => examples::run(&workspace),
         ["bench-peers"] => peers::run(&workspace),
         ["bench-peers", "--quick"] => peers::run_quick(&workspace),
