@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   ci        all checks, cheapest first; stops at the first that fails
   budget    limits on the dependencies of the crates that others build on, and of the program
   deny      licences, bans, sources and advisories of all dependencies, by cargo-deny
-  msrv      checks the program with the oldest compiler that it promises to build with
+  msrv      checks libraries and program with the oldest compilers that they promise to build with
   examples  builds and runs every examples/*.rs
   bench-peers [--quick]
             times the network beside PyTorch's; DISYRE_PEERS_PYTHON names an interpreter that has torch

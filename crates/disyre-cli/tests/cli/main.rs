@@ -4,14 +4,18 @@
 mod brain;
 mod calibrate;
 mod devices;
+#[cfg(unix)]
+mod disk;
 mod embedded;
 mod errors;
 mod evaluation;
 mod experiment;
 mod findings;
 mod implant;
+mod kills;
 mod memory;
 mod pipeline;
+mod runs;
 mod support;
 mod synth;
 mod threads;

@@ -149,3 +149,51 @@ pub(crate) fn json(path: &Path) -> Value {
 pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     names(folder).into_iter().map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect()
 }
+
+/// Checks that every file under a final name is whole, by reading it. What begins with a dot is temporary.
+pub(crate) fn ensure_whole(folder: &Path) {
+    let listed = if folder.exists() { names(folder) } else { Vec::new() };
+    for name in listed.iter().filter(|name| !name.starts_with('.')) {
+        let path = folder.join(name);
+        let bytes = fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let whole = match name.split_once('.').unwrap().1 {
+            "nii.gz" => Scan::read(&path).is_ok(),
+            "json" => serde_json::from_slice::<Value>(&bytes).is_ok(),
+            "toml" => toml::from_str::<toml::Table>(&text).is_ok(),
+            "safetensors" => are_whole_weights(&bytes),
+            "png" => bytes.ends_with(b"IEND\xaeB`\x82"),
+            // The last line may be in writing.
+            "jsonl" => {
+                let lines = text.rsplit_once('\n').map_or("", |(whole, _)| whole).lines();
+                lines.into_iter().all(|line| serde_json::from_str::<Value>(line).is_ok())
+            }
+            _ => panic!("nothing writes {name}"),
+        };
+        assert!(whole, "{name} is half-written");
+    }
+}
+
+/// Whether the tensors of a file have the SHA-256 that its header states.
+fn are_whole_weights(bytes: &[u8]) -> bool {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let (header, data) = bytes[8..].split_at(length);
+    let header: Value = serde_json::from_slice(header).unwrap();
+    header["__metadata__"]["data_sha256"] == disyre::core::sha256_of_bytes(data)
+}
+
+/// What a training leaves, without the times in its log, the number of its starts, and the note of a checkpoint that a kill
+/// came before.
+pub(crate) fn training_of(model: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = contents(model);
+    let log = files.iter_mut().find(|(name, _)| name == "train.jsonl").unwrap();
+    let lines = String::from_utf8_lossy(&log.1).into_owned();
+    let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lasting = events.filter(|event| event["event"] == "step" || event["event"] == "validation");
+    let timeless = lasting.map(|mut event| {
+        event.as_object_mut().unwrap().remove("seconds");
+        event.to_string() + "\n"
+    });
+    log.1 = timeless.collect::<String>().into_bytes();
+    files
+}

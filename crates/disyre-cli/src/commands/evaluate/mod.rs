@@ -183,6 +183,10 @@ impl Evaluate {
             commit(staged, &files[2])?;
         }
         let text = if self.json { to_json(report)? } else { text.text() };
+        if self.output.is_some() {
+            print_line!("{text}");
+            return Ok(());
+        }
         print::result(&(text + "\n"))
     }
 }
