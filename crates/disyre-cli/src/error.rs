@@ -57,6 +57,9 @@ pub(crate) enum CliError {
     /// A list of pairs without pairs.
     #[error("{} lists no pair; expected a line score,label[,mask][,scan][,subject] for each case", path.display())]
     NoPairs { path: PathBuf },
+    /// A list of pairs without the scans.
+    #[error("{} does not name the scan of every case; it needs the columns scan and label, as in pairs.csv of `disyre implant`", path.display())]
+    NoScanColumn { path: PathBuf },
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
     NoScores { folder: PathBuf },

@@ -22,6 +22,14 @@ pub enum Error {
     /// Settings of the correction of the bias field are out of range.
     #[error("prepare.bias.n4: {0}")]
     BiasSettings(disyre_n4::N4Error),
+    /// A scan by which weights are fitted is of a person whose healthy scan is behind the maps.
+    #[error(
+        "a healthy scan of this person, {person}, is behind the maps; fit weights on scans of others"
+    )]
+    PersonBehindMaps {
+        /// The person.
+        person: String,
+    },
     /// A healthy scan is given twice, where each may count once and for one purpose.
     #[error("{second} is {first} again (the same file); give each healthy scan once")]
     SameScan {

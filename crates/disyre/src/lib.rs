@@ -86,7 +86,7 @@ pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
 pub use brain_finder::BrainFinder;
 pub use calibration::{
     Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
-    HealthyScan,
+    HealthyScan, LesionCase, WeightRequest,
 };
 pub use cohort::{Cohort, Subject, healthy_scans};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};

@@ -8,9 +8,9 @@ use disyre::core::Severity;
 use disyre::score::ScoreError;
 use disyre::volume::subject_of;
 use disyre::{
-    Calibration, CalibrationConfig, CalibrationRequest, CalibrationScans, DetectConfig, Family,
-    LoadOptions, Model, ModelFolder, RunConfig, SkullPolicy, ThresholdConfig, ThresholdRequest,
-    Thresholds, split_scans,
+    Calibration, CalibrationConfig, CalibrationRequest, CalibrationScans, ChannelConfig,
+    DetectConfig, Family, LesionCase, LoadOptions, Model, ModelFolder, RunConfig, SkullPolicy,
+    ThresholdConfig, ThresholdRequest, Thresholds, WeightRequest, split_scans,
 };
 
 use super::atlas::healthy_scans;
@@ -19,6 +19,7 @@ use crate::arguments::{
 };
 use crate::config::over;
 use crate::error::CliError;
+use crate::map_pairs::{MapPair, read_pairs};
 use crate::output_files::ensure_writable;
 use crate::progress::Progress;
 
@@ -41,6 +42,10 @@ pub(crate) struct Calibrate {
     /// Folder of a trained model
     #[arg(short, long, value_name = "MODEL_DIR")]
     model: PathBuf,
+    /// A table `pairs.csv` of scans with known lesions (columns scan,label), such as `disyre implant` writes: the weights of
+    /// the score are fitted to them; of other persons than the healthy scans
+    #[arg(long, value_name = "FILE")]
+    lesions: Option<PathBuf>,
     /// A TOML file of settings that differ, of `detect` alone, as `detect.calibrated.residual.more = 1.0`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -89,6 +94,7 @@ impl Calibrate {
         let trained = folder.trained()?;
         let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
         note_unused(&split);
+        let lesions = self.lesion_cases()?;
         let device = self.device.select()?;
         let engine = self.precision.engine();
         let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
@@ -105,6 +111,10 @@ impl Calibrate {
         progress.finish();
         let calibration = fitted?;
         report(&calibration);
+        let calibration = match lesions.is_empty() {
+            true => calibration,
+            false => weighed(calibration, &model, &lesions, skull)?,
+        };
         let thresholds = self.thresholds(&model, &calibration, &split.thresholds, skull)?;
         let calibration = calibration.with_thresholds(thresholds);
         calibration.save_in(&self.model)?;
@@ -173,6 +183,16 @@ impl Calibrate {
         }
     }
 
+    /// The scans with lesions that weights are fitted to; none without such a table.
+    fn lesion_cases(&self) -> Result<Vec<LesionCase>, CliError> {
+        let Some(path) = &self.lesions else { return Ok(Vec::new()) };
+        let case = |pair: MapPair| match pair.scan {
+            Some(scan) => Ok(LesionCase { scan, label: pair.label }),
+            None => Err(CliError::NoScanColumn { path: path.clone() }),
+        };
+        read_pairs(path)?.into_iter().map(case).collect()
+    }
+
     /// The healthy scans, in order.
     fn scans(&self, model: &ModelFolder) -> Result<Vec<PathBuf>, CliError> {
         let of = |path: &PathBuf| {
@@ -191,6 +211,30 @@ impl Calibrate {
             false => Ok(scans),
         }
     }
+}
+
+/// The calibration with weights that are fitted to scans with lesions.
+fn weighed(
+    calibration: Calibration,
+    model: &Model,
+    cases: &[LesionCase],
+    skull: SkullPolicy,
+) -> Result<Calibration, CliError> {
+    let all = cases.len() as u64;
+    let mut progress = Progress::new("weights", all);
+    let request = WeightRequest { cases, skull };
+    let fitted = calibration.with_lesion_weights(model, &request, &mut |done| {
+        progress.set(done as u64, all, || "scans".to_owned());
+    });
+    progress.finish();
+    let (calibration, used) = fitted?;
+    print_line!("weights of the channels fitted to {used} of {all} scans with lesions");
+    let config = calibration.detect_config().calibrated.clone().unwrap_or_default();
+    for channel in calibration.channels() {
+        let ChannelConfig { less, more, .. } = config.channel(channel);
+        print_line!("  {channel:?}: less {less:.3}, more {more:.3}");
+    }
+    Ok(calibration)
 }
 
 /// Says which scans serve neither maps nor thresholds.

@@ -15,9 +15,9 @@ pub struct ChannelConfig {
     pub scale_mm: f64,
     /// Added to the standard deviation of healthy scans, > 0, in the channel's units.
     pub deviation_floor: f64,
-    /// Weight of what is less than in healthy scans, ≥ 0.
+    /// Weight of what is less than in healthy scans; below 0, it speaks for health.
     pub less: f64,
-    /// Weight of what is more than in healthy scans, ≥ 0.
+    /// Weight of what is more than in healthy scans; below 0, it speaks for health.
     pub more: f64,
 }
 
@@ -31,6 +31,10 @@ impl ChannelConfig {
             Channel::Contrast => (1.0, 2.0, 0.005, 1.0, 0.0),
             Channel::RestoredStructure => (0.0, 2.0, 0.01, 0.0, 1.0),
             Channel::Corruption => (1.0, 4.0, 0.02, 0.0, 1.0),
+            Channel::FineResidual => (0.0, 2.0, 0.005, 1.0, 0.5),
+            Channel::FineIntensity => (0.0, 1.4, 0.05, 1.0, 0.5),
+            Channel::FineStructure | Channel::FineRestoredStructure => (0.0, 2.0, 0.01, 0.0, 1.0),
+            Channel::FineContrast => (0.0, 2.0, 0.005, 1.0, 0.0),
         };
         Self { weight, scale_mm, deviation_floor, less, more }
     }
@@ -43,10 +47,11 @@ impl ChannelConfig {
     pub(super) fn check(&self) -> Result<(), Error> {
         let Self { weight, scale_mm, deviation_floor, less, more } = *self;
         let rules = [
+            ((0.0..=1e6).contains(&weight), "detect.calibrated: weight of a channel", "0 to 1e6"),
             (
-                [weight, less, more].iter().all(|weight| (0.0..=1e6).contains(weight)),
-                "detect.calibrated: weight, less and more of a channel",
-                "0 to 1e6",
+                [less, more].iter().all(|side| (-1e6..=1e6).contains(side)),
+                "detect.calibrated: less and more of a channel",
+                "-1e6 to 1e6",
             ),
             (
                 (0.0..=50.0).contains(&scale_mm),
@@ -108,5 +113,10 @@ reader!(
     structure Structure,
     contrast Contrast,
     restored_structure RestoredStructure,
-    corruption Corruption
+    corruption Corruption,
+    fine_residual FineResidual,
+    fine_intensity FineIntensity,
+    fine_structure FineStructure,
+    fine_contrast FineContrast,
+    fine_restored_structure FineRestoredStructure
 );

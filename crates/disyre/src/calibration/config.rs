@@ -43,10 +43,29 @@ pub struct CalibrationConfig {
     /// not.
     #[serde(deserialize_with = "channel_config::corruption")]
     pub corruption: ChannelConfig,
+    /// Residual at 2 mm: weight 0, else as `residual` with floor 0.005.
+    #[serde(deserialize_with = "channel_config::fine_residual")]
+    pub fine_residual: ChannelConfig,
+    /// Intensity at 1.4 mm: weight 0, else as `intensity`.
+    #[serde(deserialize_with = "channel_config::fine_intensity")]
+    pub fine_intensity: ChannelConfig,
+    /// Structure in fine windows: weight 0, else as `structure`.
+    #[serde(deserialize_with = "channel_config::fine_structure")]
+    pub fine_structure: ChannelConfig,
+    /// Contrast in fine windows: weight 0, else as `contrast`.
+    #[serde(deserialize_with = "channel_config::fine_contrast")]
+    pub fine_contrast: ChannelConfig,
+    /// Restored structure in fine windows: weight 0, else as `restored_structure`.
+    #[serde(deserialize_with = "channel_config::fine_restored_structure")]
+    pub fine_restored_structure: ChannelConfig,
     /// Standard deviation of the Gaussian windows of both structures, in millimetres, in (0, 50]; 6.
     pub structure_window_mm: f64,
     /// Standard deviation of the Gaussian windows of the contrast, in millimetres, in (0, 50]; 4.
     pub contrast_window_mm: f64,
+    /// The same for both fine structures; 4.
+    pub fine_structure_window_mm: f64,
+    /// The same for the fine contrast; 2.
+    pub fine_contrast_window_mm: f64,
     /// Standard deviation of the Gaussian that pools the variance of neighbouring voxels, in millimetres, 0 to 50; 4.
     pub variance_smoothing_mm: f64,
     /// Standard deviation of the Gaussian that smooths distances inside the brain, in millimetres, 0 to 50; 2.
@@ -65,8 +84,15 @@ impl Default for CalibrationConfig {
             contrast: of(Channel::Contrast),
             restored_structure: of(Channel::RestoredStructure),
             corruption: of(Channel::Corruption),
+            fine_residual: of(Channel::FineResidual),
+            fine_intensity: of(Channel::FineIntensity),
+            fine_structure: of(Channel::FineStructure),
+            fine_contrast: of(Channel::FineContrast),
+            fine_restored_structure: of(Channel::FineRestoredStructure),
             structure_window_mm: 6.0,
             contrast_window_mm: 4.0,
+            fine_structure_window_mm: 4.0,
+            fine_contrast_window_mm: 2.0,
             variance_smoothing_mm: 4.0,
             smoothing_mm: 2.0,
             erosion_mm: 0.0,
@@ -82,7 +108,7 @@ impl CalibrationConfig {
     pub fn check(&self) -> Result<(), Error> {
         Channel::ALL.into_iter().try_for_each(|channel| self.channel(channel).check())?;
         let length = |mm: f64| (0.0..=50.0).contains(&mm);
-        let windows = [self.structure_window_mm, self.contrast_window_mm];
+        let windows = Channel::ALL.map(|channel| self.window_mm(channel));
         let others = [self.variance_smoothing_mm, self.smoothing_mm, self.erosion_mm];
         let rules = [
             (
@@ -112,7 +138,7 @@ impl CalibrationConfig {
     #[must_use]
     pub fn for_maps(&self) -> Self {
         let of = |channel| self.channel(channel).for_maps();
-        let Self { structure_window_mm, contrast_window_mm, variance_smoothing_mm, .. } = *self;
+        let Self { variance_smoothing_mm, .. } = *self;
         Self {
             residual: of(Channel::Residual),
             intensity: of(Channel::Intensity),
@@ -120,8 +146,15 @@ impl CalibrationConfig {
             contrast: of(Channel::Contrast),
             restored_structure: of(Channel::RestoredStructure),
             corruption: of(Channel::Corruption),
-            structure_window_mm,
-            contrast_window_mm,
+            fine_residual: of(Channel::FineResidual),
+            fine_intensity: of(Channel::FineIntensity),
+            fine_structure: of(Channel::FineStructure),
+            fine_contrast: of(Channel::FineContrast),
+            fine_restored_structure: of(Channel::FineRestoredStructure),
+            structure_window_mm: self.structure_window_mm,
+            contrast_window_mm: self.contrast_window_mm,
+            fine_structure_window_mm: self.fine_structure_window_mm,
+            fine_contrast_window_mm: self.fine_contrast_window_mm,
             variance_smoothing_mm,
             ..Self::default()
         }
@@ -136,6 +169,40 @@ impl CalibrationConfig {
             Channel::Contrast => &self.contrast,
             Channel::RestoredStructure => &self.restored_structure,
             Channel::Corruption => &self.corruption,
+            Channel::FineResidual => &self.fine_residual,
+            Channel::FineIntensity => &self.fine_intensity,
+            Channel::FineStructure => &self.fine_structure,
+            Channel::FineContrast => &self.fine_contrast,
+            Channel::FineRestoredStructure => &self.fine_restored_structure,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn channel_mut(&mut self, channel: Channel) -> &mut ChannelConfig {
+        match channel {
+            Channel::Residual => &mut self.residual,
+            Channel::Intensity => &mut self.intensity,
+            Channel::Structure => &mut self.structure,
+            Channel::Contrast => &mut self.contrast,
+            Channel::RestoredStructure => &mut self.restored_structure,
+            Channel::Corruption => &mut self.corruption,
+            Channel::FineResidual => &mut self.fine_residual,
+            Channel::FineIntensity => &mut self.fine_intensity,
+            Channel::FineStructure => &mut self.fine_structure,
+            Channel::FineContrast => &mut self.fine_contrast,
+            Channel::FineRestoredStructure => &mut self.fine_restored_structure,
+        }
+    }
+
+    /// Standard deviation of a channel's windows in millimetres; those of structures for channels without windows.
+    pub(super) fn window_mm(&self, channel: Channel) -> f64 {
+        match channel {
+            Channel::Contrast => self.contrast_window_mm,
+            Channel::FineContrast => self.fine_contrast_window_mm,
+            Channel::FineStructure | Channel::FineRestoredStructure => {
+                self.fine_structure_window_mm
+            }
+            _ => self.structure_window_mm,
         }
     }
 
@@ -149,6 +216,14 @@ impl CalibrationConfig {
         let of_all = [
             (self.structure_window_mm != fitted.structure_window_mm, "structure_window_mm"),
             (self.contrast_window_mm != fitted.contrast_window_mm, "contrast_window_mm"),
+            (
+                self.fine_structure_window_mm != fitted.fine_structure_window_mm,
+                "fine_structure_window_mm",
+            ),
+            (
+                self.fine_contrast_window_mm != fitted.fine_contrast_window_mm,
+                "fine_contrast_window_mm",
+            ),
             (self.variance_smoothing_mm != fitted.variance_smoothing_mm, "variance_smoothing_mm"),
         ];
         let counting = Channel::ALL.into_iter().filter(|&channel| self.counts(channel));
@@ -175,7 +250,8 @@ mod tests {
         };
         assert!(fails(|c| c.contrast_window_mm = 0.0).contains("window"));
         assert!(fails(|c| c.erosion_mm = f64::NAN).contains("erosion"));
-        assert!(fails(|c| c.residual.more = -1.0).contains("weight"));
+        assert!(fails(|c| c.residual.weight = -1.0).contains("weight"));
+        assert!(fails(|c| c.residual.more = f64::NAN).contains("more"));
         assert!(fails(|c| c.intensity.deviation_floor = 0.0).contains("floor"));
         assert!(fails(|c| c.structure.scale_mm = 51.0).contains("scale_mm"));
         let none = fails(|c| {

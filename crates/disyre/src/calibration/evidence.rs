@@ -27,17 +27,32 @@ pub enum Channel {
     RestoredStructure,
     /// The network's map of the corruption, averaged over severities.
     Corruption,
+    /// [`Residual`](Self::Residual) at a smaller scale.
+    FineResidual,
+    /// [`Intensity`](Self::Intensity) at a smaller scale.
+    FineIntensity,
+    /// [`Structure`](Self::Structure) in smaller windows.
+    FineStructure,
+    /// [`Contrast`](Self::Contrast) in smaller windows.
+    FineContrast,
+    /// [`RestoredStructure`](Self::RestoredStructure) in smaller windows.
+    FineRestoredStructure,
 }
 
 impl Channel {
     /// All of them.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Residual,
         Self::Intensity,
         Self::Structure,
         Self::Contrast,
         Self::RestoredStructure,
         Self::Corruption,
+        Self::FineResidual,
+        Self::FineIntensity,
+        Self::FineStructure,
+        Self::FineContrast,
+        Self::FineRestoredStructure,
     ];
 
     /// Its name in names of files.
@@ -49,24 +64,29 @@ impl Channel {
             Self::Contrast => "contrast",
             Self::RestoredStructure => "restored-structure",
             Self::Corruption => "corruption",
+            Self::FineResidual => "fine-residual",
+            Self::FineIntensity => "fine-intensity",
+            Self::FineStructure => "fine-structure",
+            Self::FineContrast => "fine-contrast",
+            Self::FineRestoredStructure => "fine-restored-structure",
         }
     }
 
     /// True if less of it is darker and more is brighter.
     pub(super) fn is_brightness(self) -> bool {
-        matches!(self, Self::Residual | Self::Intensity)
+        matches!(self, Self::Residual | Self::FineResidual | Self::Intensity | Self::FineIntensity)
     }
 
-    /// True if its maps are kept on every second voxel of the template: what is averaged over some millimetres has little
-    /// in between.
-    pub(super) fn is_coarse(self, scale_mm: f64) -> bool {
-        let of_windows = matches!(self, Self::Structure | Self::Contrast | Self::RestoredStructure);
-        of_windows || scale_mm >= COARSE_SCALE_MM
+    /// True if it compares a scan with the mean of healthy ones.
+    pub(super) fn is_structure(self) -> bool {
+        matches!(self, Self::Structure | Self::FineStructure)
+    }
+
+    /// True if each voxel of it is made of a window.
+    pub(super) fn is_of_windows(self) -> bool {
+        !self.is_brightness() && self != Self::Corruption
     }
 }
-
-/// Twice the spacing of the template.
-const COARSE_SCALE_MM: f64 = 4.0;
 
 /// Maps of one scan on a grid of the template, `(z, y, x)`, 0 outside the brain.
 #[derive(Debug, Clone)]
@@ -111,17 +131,18 @@ impl Evidence {
         healthy: &Array3<f32>,
     ) -> Result<Option<Array3<f32>>, Error> {
         let (image, mask) = (&self.intensity, self.mask.view());
-        let window = in_voxels(config.structure_window_mm);
+        let window = in_voxels(config.window_mm(channel));
+        let unlike = |other: &Array3<f32>| dissimilarity(image, other, mask, window);
         Ok(match channel {
-            Channel::Residual => Some(self.residual.clone()),
-            Channel::Intensity => Some(image.clone()),
+            Channel::Residual | Channel::FineResidual => Some(self.residual.clone()),
+            Channel::Intensity | Channel::FineIntensity => Some(image.clone()),
             Channel::Corruption => self.corruption.clone(),
-            Channel::Structure => Some(dissimilarity(image, healthy, mask, window)?),
-            Channel::RestoredStructure => {
-                Some(dissimilarity(image, &(image - &self.residual), mask, window)?)
+            Channel::Structure | Channel::FineStructure => Some(unlike(healthy)?),
+            Channel::RestoredStructure | Channel::FineRestoredStructure => {
+                Some(unlike(&(image - &self.residual))?)
             }
-            Channel::Contrast => {
-                Some(local_deviation(image, mask, in_voxels(config.contrast_window_mm))?)
+            Channel::Contrast | Channel::FineContrast => {
+                Some(local_deviation(image, mask, window)?)
             }
         })
     }

@@ -9,6 +9,7 @@ use disyre_core::{Grid, Volume};
 use disyre_volume::{sha256_of_file, write_volume};
 use serde::{Deserialize, Serialize};
 
+use super::map_layout::MapLayout;
 use super::{
     CALIBRATION_FOLDER, Calibration, Channel, ChannelMaps, HealthyFolder, HealthyMaps, HealthyScan,
 };
@@ -80,10 +81,9 @@ impl Calibration {
         write(COUNT_FILE.to_owned(), self.count.mapv(|count| count as f32), grid)?;
         write(MEAN_FILE.to_owned(), self.mean.clone(), grid)?;
         for maps in &self.maps {
-            let grid = grid_of(maps.channel.is_coarse(maps.scale_mm), &grid);
             let [mean, deviation] = map_files(maps.channel);
-            write(mean, maps.stored.mean.clone(), grid)?;
-            write(deviation, maps.stored.deviation.clone(), grid)?;
+            write(mean, maps.stored.mean.clone(), maps.layout.mean.grid(&grid))?;
+            write(deviation, maps.stored.deviation.clone(), maps.layout.deviation.grid(&grid))?;
         }
         write_json(&staged.at(&folder.join(RECORD_FILE))?, &self.record(sha256))?;
         staged.commit(&[])
@@ -151,14 +151,15 @@ impl Calibration {
         let mean = read(MEAN_FILE, &grid)?;
         let maps = record.channels.iter().map(|&channel| {
             let scale_mm = config.channel(channel).scale_mm;
-            let of_maps = grid_of(channel.is_coarse(scale_mm), &grid);
+            let layout = MapLayout::of(channel, &config);
             let [mean_file, deviation_file] = map_files(channel);
-            let (mean, deviation) = (read(&mean_file, &of_maps)?, read(&deviation_file, &of_maps)?);
+            let mean = read(&mean_file, &layout.mean.grid(&grid))?;
+            let deviation = read(&deviation_file, &layout.deviation.grid(&grid))?;
             let holds = deviation.iter().all(|&value| value >= 0.0);
             let (path, reason) = (files.path(&deviation_file), "a deviation is below 0");
             FOLDER.contradiction_unless(holds, &path, reason)?;
             let stored = HealthyMaps { mean, deviation };
-            Ok(ChannelMaps::of_stored(channel, scale_mm, stored, grid.shape))
+            Ok(ChannelMaps::of_stored(channel, scale_mm, stored, layout, grid.shape))
         });
         let maps = maps.collect::<Result<_, Error>>()?;
         ensure_consistent(files.folder(), &record, &count)?;
@@ -210,31 +211,4 @@ fn ensure_consistent(
 /// Files of mean and deviation.
 fn map_files(channel: Channel) -> [String; 2] {
     ["mean", "deviation"].map(|map| format!("{}_{map}.nii.gz", channel.name()))
-}
-
-/// Grid of the template, or every second voxel of it.
-fn grid_of(coarse: bool, template: &Grid) -> Grid {
-    if !coarse {
-        return *template;
-    }
-    let shape = template.shape.map(|extent| extent.div_ceil(2));
-    let mut affine = template.affine;
-    affine.iter_mut().take(3).for_each(|row| row[..3].iter_mut().for_each(|value| *value *= 2.0));
-    Grid { shape, affine }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::smoothing::halved;
-    use super::*;
-
-    #[test]
-    fn every_second_voxel_lies_where_it_lay() {
-        let grid = Grid::from_spacing([5, 3, 7], [2.0; 3]);
-        let coarse = grid_of(true, &grid);
-        assert_eq!(halved(&Array3::<f32>::zeros(grid.shape)).dim(), coarse.shape.into());
-        let place = |grid: &Grid, x: f64| grid.affine[0][0] * x + grid.affine[0][3];
-        assert_eq!(place(&coarse, 2.0), place(&grid, 4.0));
-        assert_eq!(grid_of(false, &grid), grid);
-    }
 }

@@ -1,7 +1,8 @@
 //! The calibrated score: how far the evidence of a scan is from that of healthy scans at its place in the template.
 //!
 //! [`CalibrationConfig`] has the settings, `evidence` carries a scan's maps to the template, `healthy_maps` takes mean and
-//! deviation over healthy scans, `score` compares, and `folder` keeps all that beside the model's weights.
+//! deviation over healthy scans, `score` compares,
+//! `lesion_weights` finds the weights of the channels, and `folder` keeps all that beside the model's weights.
 
 mod channel_config;
 mod config;
@@ -10,7 +11,10 @@ mod fit;
 mod folder;
 mod healthy_folder;
 mod healthy_maps;
+mod lesion_weights;
 mod local;
+mod logistic;
+mod map_layout;
 mod score;
 mod smoothing;
 #[cfg(test)]
@@ -25,6 +29,9 @@ pub use config::CalibrationConfig;
 pub use evidence::Channel;
 pub use fit::CalibrationRequest;
 pub use healthy_folder::{HealthyFolder, HealthyScan};
+pub use lesion_weights::{LesionCase, WeightRequest};
+
+use map_layout::MapLayout;
 
 pub(crate) use evidence::Evidence;
 pub(crate) use healthy_folder::ensure_other;
@@ -69,6 +76,7 @@ pub struct Calibration {
 struct ChannelMaps {
     channel: Channel,
     scale_mm: f64,
+    layout: MapLayout,
     /// As they are kept in files: on every second voxel of the template where that is enough.
     stored: HealthyMaps,
     /// On every voxel of the template.

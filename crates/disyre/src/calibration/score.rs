@@ -5,7 +5,7 @@ use disyre_core::{Grid, Volume};
 use disyre_volume::{Interpolation, resample_to_grid};
 
 use super::smoothing::{Smoother, eroded, in_voxels, smooth_inside};
-use super::{Calibration, CalibrationConfig, ChannelConfig, Evidence, known};
+use super::{Calibration, CalibrationConfig, ChannelConfig, ChannelMaps, Evidence, known};
 use crate::Error;
 
 /// Scores of one scan on a grid of the template.
@@ -22,8 +22,8 @@ pub(crate) struct CalibratedScores {
 impl Calibration {
     /// Scores the evidence of a scan.
     ///
-    /// `score = Σ w · (less · max(−z, 0) + more · max(z, 0)) / Σ w` over channels, z smoothed inside the brain; the signed
-    /// score is `Σ w · z / Σ w` over residual and intensity.
+    /// `score = max(0, Σ w · (less · max(−z, 0) + more · max(z, 0)) / Σ w)` over channels, z smoothed inside the brain and
+    /// limited to ±10; the signed score is `Σ w · z / Σ w` over residual and intensity.
     ///
     /// # Errors
     /// [`Error::Shape`] for evidence on another grid.
@@ -36,13 +36,9 @@ impl Calibration {
         let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
         let [mut score, mut signed] = [(); 2].map(|()| WeightedMean::zeros(known.dim()));
         for maps in self.maps.iter().filter(|maps| config.counts(maps.channel)) {
-            let (channel, mask) = (maps.channel, evidence.mask.view());
-            let ChannelConfig { weight, deviation_floor, less, more, .. } =
-                *config.channel(channel);
-            let Some(map) = evidence.channel(channel, config, &self.mean)? else { continue };
-            let smooth = smooth_inside(map.view(), mask, in_voxels(maps.scale_mm))?;
-            let z = maps.maps.z_scores(&smooth, deviation_floor as f32)?;
-            let z = smoother.smooth(z.view())?;
+            let channel = maps.channel;
+            let ChannelConfig { weight, less, more, .. } = *config.channel(channel);
+            let Some(z) = self.distances(maps, evidence, config, &smoother)? else { continue };
             if channel.is_brightness() {
                 signed.add(&z, weight as f32);
             }
@@ -50,6 +46,7 @@ impl Calibration {
             score.add(&z.mapv(|z| less * (-z).max(0.0) + more * z.max(0.0)), weight as f32);
         }
         let [mut score, mut signed] = [score, signed].map(WeightedMean::finish);
+        score.mapv_inplace(|score| score.max(0.0));
         let depth = in_voxels(config.erosion_mm).round() as usize;
         if depth > 0 {
             let kept = eroded(&known, depth);
@@ -59,7 +56,28 @@ impl Calibration {
         }
         Ok(CalibratedScores { score, signed, known })
     }
+
+    /// Distances of one channel from healthy in standard deviations, smoothed; `None` where the scan lacks the channel.
+    pub(super) fn distances(
+        &self,
+        maps: &ChannelMaps,
+        evidence: &Evidence,
+        config: &CalibrationConfig,
+        smoother: &Smoother<'_>,
+    ) -> Result<Option<Array3<f32>>, Error> {
+        let Some(map) = evidence.channel(maps.channel, config, &self.mean)? else {
+            return Ok(None);
+        };
+        let smooth = smooth_inside(map.view(), evidence.mask.view(), in_voxels(maps.scale_mm))?;
+        let floor = config.channel(maps.channel).deviation_floor as f32;
+        let z = maps.maps.z_scores(&smooth, floor)?;
+        Ok(Some(smoother.smooth(z.view())?.mapv_into(|z| z.clamp(-FARTHEST, FARTHEST))))
+    }
 }
+
+/// Greatest distance from healthy that counts, in standard deviations: a place where healthy scans hardly vary must not
+/// outweigh all channels.
+const FARTHEST: f32 = 10.0;
 
 /// Weighted mean of maps.
 struct WeightedMean {

@@ -174,7 +174,7 @@ impl GoldenScan {
 }
 
 #[test]
-fn scores_of_four_channels_agree_with_scipy() {
+fn scores_of_six_channels_agree_with_scipy() {
     let text = include_str!("../../tests/fixtures/calibration.json");
     let Golden { shape, config, healthy, ill, score, signed } = serde_json::from_str(text).unwrap();
     let healthy: Vec<Evidence> = healthy.into_iter().map(|scan| scan.evidence(shape)).collect();

@@ -1,0 +1,253 @@
+//! Weights of the channels by scans with known lesions: a logistic regression of the lesion on the distances from healthy.
+
+use std::path::{Path, PathBuf};
+
+use disyre_core::Volume;
+use disyre_core::ndarray::{Array3, Zip};
+use disyre_volume::{Interpolation, read_mask, resample_to_grid, subject_of};
+
+use super::logistic::Logistic;
+use super::smoothing::{Smoother, in_voxels};
+use super::{Calibration, Channel, ChannelConfig, Evidence, known};
+use crate::at_once::for_scans;
+use crate::{Detector, Error, Model, Prepared, SkullPolicy};
+
+/// Scans that are read and prepared at once: memory, and speed, not results.
+const AT_ONCE: usize = 4;
+/// Voxels of a scan inside the lesions, and as many outside, that count at most.
+const VOXELS: usize = 1500;
+/// Lesions with fewer voxels of the template say little: their scan does not count.
+const LEAST_VOXELS: usize = 10;
+
+/// A scan with known lesions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LesionCase {
+    /// The scan.
+    pub scan: PathBuf,
+    /// Its lesions: a mask on its grid.
+    pub label: PathBuf,
+}
+
+/// Scans with known lesions, by which the weights of the channels are chosen.
+///
+/// They must be of other persons than the healthy scans behind the maps, which are closer to these than new ones; lesions
+/// that were implanted into healthy scans (`disyre implant`) serve, so that no patient is needed.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightRequest<'a> {
+    /// The scans.
+    pub cases: &'a [LesionCase],
+    /// Treatment of skulls.
+    pub skull: SkullPolicy,
+}
+
+impl Calibration {
+    /// The same calibration with weights fitted to known lesions, for every channel and side of it, and without thresholds.
+    /// Returns it with the number of scans that counted. `progress` is called with the number of scans done so far.
+    ///
+    /// Each scan counts alike, its voxels in the lesions as much as the others, of which at most 1,500 each are taken, evenly
+    /// spread. Scans with a doubtful registration or with lesions of fewer than 10 voxels of the template are left out.
+    ///
+    /// # Errors
+    /// [`Error::Case`] naming the first scan that cannot be used, with [`Error::SameScan`] for a person behind the maps;
+    /// [`Error::NoAnomaly`] if no scan counts.
+    ///
+    /// # Source
+    /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side on its own.
+    pub fn with_lesion_weights(
+        self,
+        model: &Model,
+        request: &WeightRequest<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Self, usize), Error> {
+        let preparation = model.folder().preparation().clone();
+        let options = self.detect_options(model.folder().config());
+        let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
+        let persons: Vec<String> =
+            self.scans.iter().map(|scan| subject_of(Path::new(&scan.file.name))).collect();
+        let mut samples = Samples::default();
+        let mut done = 0;
+        for cases in request.cases.chunks(AT_ONCE) {
+            let read = |case: &LesionCase| {
+                let found = ReadCase::read(case, model, request.skull, &persons);
+                found.map_err(Error::case(&case.scan.display().to_string()))
+            };
+            for (case, found) in cases.iter().zip(for_scans(cases, |case| &case.scan, read)?) {
+                let name = case.scan.display().to_string();
+                self.add_case(found, &detector, &mut samples).map_err(Error::case(&name))?;
+                done += 1;
+                progress(done);
+            }
+        }
+        let scans = samples.scans;
+        let weights = samples.fit()?;
+        Ok((self.with_sides(&weights), scans))
+    }
+
+    /// Adds voxels of one scan.
+    fn add_case(
+        &self,
+        case: ReadCase,
+        detector: &Detector<'_>,
+        samples: &mut Samples,
+    ) -> Result<(), Error> {
+        let ReadCase { prepared, label } = case;
+        let registration = prepared.registration_to(&self.space)?;
+        if !registration.verdict.is_good() {
+            return Ok(());
+        }
+        let grid = self.space.grid_of(&registration);
+        let evidence = Evidence::on_grid(&detector.restore(prepared, &mut |_, _| ())?, &grid)?;
+        let lesion = resample_to_grid(&label, &grid, Interpolation::Area)?.data;
+        samples.add(&self.all_distances(&evidence)?, &lesion)
+    }
+
+    /// Distances of every channel, and the voxels where they are known.
+    fn all_distances(&self, evidence: &Evidence) -> Result<Distances, Error> {
+        let config = self.config();
+        let known = known(evidence.mask.view(), &self.count, self.scans.len())?;
+        let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
+        let mut channels = Vec::new();
+        for maps in &self.maps {
+            if let Some(z) = self.distances(maps, evidence, &config, &smoother)? {
+                channels.push((maps.channel, z));
+            }
+        }
+        Ok(Distances { channels, known })
+    }
+
+    /// The same calibration with these weights of channels, less and more.
+    fn with_sides(mut self, weights: &[(Channel, [f64; 2])]) -> Self {
+        let mut config = self.config();
+        for channel in Channel::ALL {
+            let found = weights.iter().find(|(of, _)| *of == channel);
+            let old = *config.channel(channel);
+            *config.channel_mut(channel) = match found {
+                Some(&(_, [less, more])) => ChannelConfig { weight: 1.0, less, more, ..old },
+                None => ChannelConfig { weight: 0.0, ..old },
+            };
+        }
+        self.detect.calibrated = Some(config);
+        self.with_thresholds(None)
+    }
+}
+
+/// A scan with lesions, read and prepared.
+struct ReadCase {
+    prepared: Prepared,
+    /// 1 inside the lesions, on the grid of the scan.
+    label: Volume,
+}
+
+impl ReadCase {
+    fn read(
+        case: &LesionCase,
+        model: &Model,
+        skull: SkullPolicy,
+        persons: &[String],
+    ) -> Result<Self, Error> {
+        let person = subject_of(&case.scan);
+        if persons.contains(&person) {
+            return Err(Error::PersonBehindMaps { person });
+        }
+        let preparation = model.folder().preparation();
+        let scan = skull.read(&case.scan)?;
+        let label = read_mask(&case.label, &scan)?.mapv(f32::from);
+        let brain = preparation.brains().brain_of(skull, &scan.volume)?;
+        let brain = brain.as_ref().map(|brain| brain.mask.view());
+        let prepared = preparation.prepare(&scan.volume, brain)?;
+        Ok(Self { prepared, label: Volume { data: label, grid: scan.volume.grid } })
+    }
+}
+
+/// Distances of a scan from healthy.
+struct Distances {
+    channels: Vec<(Channel, Array3<f32>)>,
+    /// 1 where they are known.
+    known: Array3<u8>,
+}
+
+/// Voxels of scans with lesions, and the channels that all of these have.
+#[derive(Default)]
+struct Samples {
+    channels: Vec<Channel>,
+    regression: Logistic,
+    scans: usize,
+}
+
+impl Samples {
+    /// Adds a scan; `lesion` holds the share of each voxel that is lesion.
+    fn add(&mut self, distances: &Distances, lesion: &Array3<f32>) -> Result<(), Error> {
+        let mut voxels = [Vec::new(), Vec::new()];
+        Zip::indexed(lesion).and(&distances.known).for_each(|place, &share, &known| {
+            if known != 0 {
+                voxels[usize::from(share >= 0.5)].push(place);
+            }
+        });
+        let [outside, inside] = &voxels;
+        if inside.len() < LEAST_VOXELS || outside.is_empty() {
+            return Ok(());
+        }
+        self.channels = distances.channels.iter().map(|(channel, _)| *channel).collect();
+        for (is_lesion, places) in [(false, outside), (true, inside)] {
+            let taken: Vec<_> = spread(places, VOXELS).collect();
+            for place in &taken {
+                let z = distances.channels.iter().map(|(_, map)| map[**place]);
+                let sides = z.flat_map(|z| [(-z).max(0.0), z.max(0.0)]);
+                self.regression.add(sides, is_lesion, 0.5 / taken.len() as f64);
+            }
+        }
+        self.scans += 1;
+        Ok(())
+    }
+
+    /// Weights of less and more for each channel.
+    fn fit(&self) -> Result<Vec<(Channel, [f64; 2])>, Error> {
+        if self.scans == 0 {
+            return Err(Error::NoAnomaly);
+        }
+        let found = self.regression.fit();
+        let sides = found.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+        Ok(self.channels.iter().copied().zip(sides).collect())
+    }
+}
+
+/// At most so many items, evenly spread over all.
+fn spread<T>(items: &[T], most: usize) -> impl Iterator<Item = &T> {
+    let taken = items.len().min(most);
+    (0..taken).map(move |index| &items[index * items.len() / taken])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn few_items_are_all_taken_and_of_many_some_from_end_to_end() {
+        let items: Vec<usize> = (0..10).collect();
+        assert_eq!(spread(&items, 20).count(), 10);
+        assert_eq!(spread(&items, 3).copied().collect::<Vec<_>>(), [0, 3, 6]);
+    }
+
+    #[test]
+    fn the_channel_that_shows_the_lesion_has_the_weight_and_small_lesions_do_not_count() {
+        let row = |values: Vec<f32>| Array3::from_shape_vec([1, 1, 40], values).unwrap();
+        let dark = row((0..40).map(|x| if x < 12 { -3.0 } else { 0.2 }).collect());
+        let noise = row((0..40).map(|x| if x % 2 == 0 { 1.0 } else { -1.0 }).collect());
+        let distances = Distances {
+            channels: vec![(Channel::Intensity, dark), (Channel::Residual, noise)],
+            known: Array3::ones([1, 1, 40]),
+        };
+        let lesion = |voxels| row((0..40).map(|x| f32::from(u8::from(x < voxels))).collect());
+        let mut samples = Samples::default();
+        samples.add(&distances, &lesion(9)).unwrap();
+        assert!(matches!(samples.fit(), Err(Error::NoAnomaly)));
+        samples.add(&distances, &lesion(12)).unwrap();
+        let found = samples.fit().unwrap();
+        let [(Channel::Intensity, [less, more]), (Channel::Residual, noise)] = found[..] else {
+            panic!("{found:?}");
+        };
+        assert!(less > 1.0 && more <= 0.0, "{found:?}");
+        assert!(noise.into_iter().all(|weight| weight.abs() < 0.05), "{found:?}");
+    }
+}
