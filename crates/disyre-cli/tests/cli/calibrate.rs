@@ -4,6 +4,7 @@ use std::fs;
 
 use disyre::TemplateSpace;
 use disyre::core::Volume;
+use disyre::core::ndarray::s;
 use disyre::volume::write_volume;
 
 use crate::support::{World, fail, json, names, succeed, text};
@@ -53,7 +54,28 @@ fn a_calibration_changes_settings_of_detection_alone_and_detection_uses_it() {
     assert!(ran.out.contains("calibrated by 2 of 2 scans"), "{}", ran.out);
     let record = json(&at("model/calibration/calibration.json"));
     assert_eq!(record["detect"]["calibrated"]["residual"]["more"], 0.25);
-    assert_eq!(record["channels"].as_array().unwrap().len(), 5);
+    assert_eq!(record["channels"].as_array().unwrap().len(), 10);
+    // Weights by a scan with a dark lesion.
+    let mut ill = Volume { data: &template.data * 3.0, grid: template.grid };
+    let mut label = Volume { data: ill.data.mapv(|_| 0.0), grid: ill.grid };
+    let lesion = s![38..44, 50..56, 55..61];
+    ill.data.slice_mut(lesion).mapv_inplace(|value| 0.3 * value);
+    label.data.slice_mut(lesion).fill(1.0);
+    write_volume(&at("ill.nii.gz"), &ill).unwrap();
+    write_volume(&at("lesion.nii.gz"), &label).unwrap();
+    let pairs = text(&at("pairs.csv"));
+    let with_lesions = || calibrate.into_iter().chain(["--lesions", &pairs]);
+    fs::write(&pairs, "score,label\nmap.nii.gz,lesion.nii.gz\n").unwrap();
+    fail(1, &["pairs.csv does not name the scan", "columns scan and label"], with_lesions());
+    fs::write(&pairs, "score,label,scan\n-,lesion.nii.gz,healthy/h1.nii.gz\n").unwrap();
+    fail(1, &["healthy/h1.nii.gz", "scan of this person, h1, is behind the maps"], with_lesions());
+    fs::write(&pairs, "score,label,scan\n-,lesion.nii.gz,ill.nii.gz\n").unwrap();
+    let ran = succeed(with_lesions());
+    assert!(ran.out.contains("fitted to 1 of 1 scans with lesions"), "{}", ran.out);
+    let fitted = json(&at("model/calibration/calibration.json"));
+    let less = |channel: &str| fitted["detect"]["calibrated"][channel]["less"].as_f64().unwrap();
+    assert!(less("intensity") + less("fine_intensity") > 0.1, "{fitted}");
+    succeed(with_config());
     let (scan, out) = (text(&at("healthy/h1.nii.gz")), text(&at("out")));
     let detect = ["detect", "-i", &scan, "-o", &out, "-m", &model, "--stripped"];
     succeed(detect);

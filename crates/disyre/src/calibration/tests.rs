@@ -223,7 +223,7 @@ fn a_folder_is_read_to_the_bit_and_written_to_the_same_bytes_and_damage_is_found
     same(&calibration, &loaded);
     let mut files: Vec<_> = std::fs::read_dir(folders[0].path()).unwrap().flatten().collect();
     files.sort_by_key(std::fs::DirEntry::file_name);
-    assert_eq!(files.len(), 3 + 2 * 5, "record, count, mean, and a pair for each channel");
+    assert_eq!(files.len(), 3 + 2 * 10, "record, count, mean, and a pair for each channel");
     for file in files {
         let (path, name) = (file.path(), file.file_name());
         let whole = std::fs::read(&path).unwrap();
