@@ -24,4 +24,4 @@ mod targets;
 
 pub use mutate::mutate;
 pub use run::{Finding, Report, run};
-pub use targets::{Target, targets};
+pub use targets::{Reader, Target, targets};

@@ -16,6 +16,9 @@ use disyre::{
 
 type Failure = Box<dyn Error>;
 
+/// Reads the bytes of a file: whether they were accepted, or what is wrong with the result.
+pub type Reader = Box<dyn Fn(&[u8]) -> Result<bool, String>>;
+
 /// A reader, and whole files for it.
 #[expect(missing_debug_implementations, reason = "it holds a function")]
 pub struct Target {
@@ -30,7 +33,7 @@ pub struct Target {
     /// Number of damaged files that the suite reads.
     pub in_suite: u64,
     /// Reads a file: whether it was accepted, or what is wrong with the result.
-    pub read: Box<dyn Fn(&[u8]) -> Result<bool, String>>,
+    pub read: Reader,
 }
 
 /// Memory that all readers together may take: damaged sizes must be refused.
