@@ -8,7 +8,7 @@ use disyre_volume::{Interpolation, read_mask, resample_to_grid, subject_of};
 
 use super::logistic::Logistic;
 use super::smoothing::{Smoother, in_voxels};
-use super::{Calibration, Channel, ChannelConfig, Evidence, known};
+use super::{Calibration, Channel, ChannelConfig, ChannelMaps, Evidence, known};
 use crate::at_once::for_scans;
 use crate::{Detector, Error, Model, Prepared, SkullPolicy};
 
@@ -42,6 +42,7 @@ pub struct WeightRequest<'a> {
 
 impl Calibration {
     /// The same calibration with weights fitted to known lesions, for every channel and side of it, and without thresholds.
+    /// A channel of which neither side counts in the settings is left out.
     /// Returns it with the number of scans that counted. `progress` is called with the number of scans done so far.
     ///
     /// Each scan counts alike, its voxels in the lesions as much as the others, of which at most 1,500 each are taken, evenly
@@ -101,13 +102,17 @@ impl Calibration {
         samples.add(&self.all_distances(&evidence)?, &lesion)
     }
 
-    /// Distances of every channel, and the voxels where they are known.
+    /// Distances of the channels that count, and the voxels where they are known.
     fn all_distances(&self, evidence: &Evidence) -> Result<Distances, Error> {
         let config = self.config();
         let known = known(evidence.mask.view(), &self.count, self.scans.len())?;
         let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
         let mut channels = Vec::new();
-        for maps in &self.maps {
+        let is_open = |maps: &&ChannelMaps| {
+            let ChannelConfig { less, more, .. } = *config.channel(maps.channel);
+            less != 0.0 || more != 0.0
+        };
+        for maps in self.maps.iter().filter(is_open) {
             if let Some(z) = self.distances(maps, evidence, &config, &smoother)? {
                 channels.push((maps.channel, z));
             }
