@@ -21,6 +21,46 @@ pub const FILES: &[(&str, &[u8])] = &[
     ),
     ("calibration/count.nii.gz", include_bytes!("../model/calibration/count.nii.gz")),
     (
+        "calibration/fine-contrast_deviation.nii.gz",
+        include_bytes!("../model/calibration/fine-contrast_deviation.nii.gz"),
+    ),
+    (
+        "calibration/fine-contrast_mean.nii.gz",
+        include_bytes!("../model/calibration/fine-contrast_mean.nii.gz"),
+    ),
+    (
+        "calibration/fine-intensity_deviation.nii.gz",
+        include_bytes!("../model/calibration/fine-intensity_deviation.nii.gz"),
+    ),
+    (
+        "calibration/fine-intensity_mean.nii.gz",
+        include_bytes!("../model/calibration/fine-intensity_mean.nii.gz"),
+    ),
+    (
+        "calibration/fine-residual_deviation.nii.gz",
+        include_bytes!("../model/calibration/fine-residual_deviation.nii.gz"),
+    ),
+    (
+        "calibration/fine-residual_mean.nii.gz",
+        include_bytes!("../model/calibration/fine-residual_mean.nii.gz"),
+    ),
+    (
+        "calibration/fine-restored-structure_deviation.nii.gz",
+        include_bytes!("../model/calibration/fine-restored-structure_deviation.nii.gz"),
+    ),
+    (
+        "calibration/fine-restored-structure_mean.nii.gz",
+        include_bytes!("../model/calibration/fine-restored-structure_mean.nii.gz"),
+    ),
+    (
+        "calibration/fine-structure_deviation.nii.gz",
+        include_bytes!("../model/calibration/fine-structure_deviation.nii.gz"),
+    ),
+    (
+        "calibration/fine-structure_mean.nii.gz",
+        include_bytes!("../model/calibration/fine-structure_mean.nii.gz"),
+    ),
+    (
         "calibration/intensity_deviation.nii.gz",
         include_bytes!("../model/calibration/intensity_deviation.nii.gz"),
     ),
