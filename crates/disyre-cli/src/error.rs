@@ -84,6 +84,12 @@ pub(crate) enum CliError {
     /// A folder holds results of this program and masks, but no scan.
     #[error("{} holds no scan, only maps that disyre made or brain masks; give the folder of the scans", folder.display())]
     OnlyResults { folder: PathBuf },
+    /// A record of a cohort is being kept by another run.
+    #[error("another run keeps {}; wait for its end, or share the work with --shard K/N", manifest.display())]
+    CohortInUse { manifest: PathBuf },
+    /// One scan is no cohort.
+    #[error("{} is one scan; {option} is for a folder of scans", scan.display())]
+    NoCohort { scan: PathBuf, option: &'static str },
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },

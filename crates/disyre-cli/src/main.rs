@@ -9,15 +9,18 @@ mod print;
 
 mod anomaly_arguments;
 mod arguments;
+mod cohort_mapper;
 mod commands;
 mod config;
 mod each_scan;
 mod error;
 mod interrupt;
+mod manifest;
 mod map_pairs;
 mod output_files;
 mod progress;
 mod scan_mapper;
+mod shard;
 mod table;
 mod warnings;
 

@@ -25,6 +25,8 @@ pub(crate) struct ScanMapper<'a> {
     pub(crate) skull: SkullPolicy,
     /// Folder of the results.
     pub(crate) output: &'a Path,
+    /// Whether sidecars hold nothing of this run, as those of a cohort: see [`Findings::portable`](disyre::Findings::portable).
+    pub(crate) portable: bool,
 }
 
 impl ScanMapper<'_> {
@@ -59,6 +61,7 @@ impl ScanMapper<'_> {
         progress.finish();
         drop(scan);
         let found = found?;
+        let found = if self.portable { found.portable() } else { found };
         if let Some(oblique) = &found.detection.prepared.oblique {
             note!("warning: {}: {oblique}", path.display());
         }

@@ -10,10 +10,13 @@ use disyre::{DetectOptions, DetectionFiles, LoadOptions, MaskThreshold, Model, M
 use crate::arguments::{
     DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments, ThreadArguments,
 };
+use crate::cohort_mapper::CohortMapper;
 use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
+use crate::manifest::Manifest;
 use crate::output_files::{create_folder, ensure_distinct, ensure_writable};
 use crate::scan_mapper::ScanMapper;
+use crate::shard::Shard;
 
 const OUTPUTS: &str = "\
 For each scan NAME.nii.gz, in the output folder (files of that name are replaced):
@@ -25,7 +28,9 @@ For each scan NAME.nii.gz, in the output folder (files of that name are replaced
   NAME_desc-uncertainty.nii.gz   standard deviation of the restorations over severities, with --uncertainty
   NAME_overlay.png               axial slices of both and of the scan, to look at
   NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written last
-A BIDS name keeps its suffix last: sub-01_T1w becomes sub-01_desc-anomalyscore_T1w.";
+A BIDS name keeps its suffix last: sub-01_T1w becomes sub-01_desc-anomalyscore_T1w.
+For a folder of scans also manifest.jsonl, one line a scan as it ends: case, state (done or failed), made_from_sha256 (of
+settings, model, scan and mask), outputs with their SHA-256, error. With --shard K/N it is manifest-K-of-N.jsonl.";
 
 /// Arguments of `disyre detect`.
 #[derive(Debug, Args)]
@@ -63,6 +68,14 @@ pub(crate) struct Detect {
     /// Restore each slice as a whole, once, in place of overlapping windows: several times faster, other scores
     #[arg(long, conflicts_with = "stride")]
     whole_slices: bool,
+    /// Go on with a folder of scans: those that are done with the same settings, model and inputs, and whose outputs are
+    /// there unchanged, are passed over; the output folder ends as after one run
+    #[arg(long = "continue")]
+    go_on: bool,
+    /// Map every N-th scan of the sorted list, from the K-th on; the N parts can run at once into one output folder, and
+    /// --continue without --shard makes one record of theirs
+    #[arg(long, value_name = "K/N", value_parser = clap::value_parser!(Shard))]
+    shard: Option<Shard>,
     /// Write the spread of the restorations over the severities too
     #[arg(long)]
     uncertainty: bool,
@@ -106,6 +119,7 @@ impl From<OperatingPointArgument> for MaskThreshold {
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
+        self.ensure_cohort()?;
         let folder = self.model.open()?;
         let options = self.options(&folder)?;
         options.check()?;
@@ -130,13 +144,55 @@ impl Detect {
         let skull = self.skull.policy().unwrap_or_default();
         note_without_thresholds(&model, &options);
         let operating_point = self.operating_point.into();
-        let mapper =
-            ScanMapper { model: &model, options, operating_point, volume_index, skull, output };
         create_folder(&self.output)?;
-        for_each_scan(scans, |scan, mask| {
-            mapper.run(scan, mask?.as_deref(), None)?;
-            Ok(())
-        })
+        let manifest = self.manifest()?;
+        let portable = self.input.is_dir();
+        let mapper = ScanMapper {
+            model: &model,
+            options,
+            operating_point,
+            volume_index,
+            skull,
+            output,
+            portable,
+        };
+        let mut mapper = CohortMapper::new(mapper, &self.input, manifest)?;
+        let scans = match self.shard {
+            Some(shard) => shard.of(scans),
+            None => scans,
+        };
+        let mapped =
+            for_each_scan(scans, |scan, mask| mapper.run(scan, mask.map_err(CliError::from)));
+        let Some(manifest) = mapper.manifest else { return mapped };
+        if manifest.skipped() > 0 {
+            note!("{} scans were done before and are passed over", manifest.skipped());
+        }
+        mapped.and(manifest.finish())
+    }
+
+    /// Refuses what is for a folder of scans alone.
+    fn ensure_cohort(&self) -> Result<(), CliError> {
+        let option = match (self.go_on, self.shard) {
+            _ if self.input.is_dir() => return Ok(()),
+            (true, _) => "--continue",
+            (_, Some(_)) => "--shard",
+            _ => return Ok(()),
+        };
+        Err(CliError::NoCohort { scan: self.input.clone(), option })
+    }
+
+    /// The record of a folder of scans. Where another run keeps it, a plain one works without.
+    fn manifest(&self) -> Result<Option<Manifest>, CliError> {
+        if !self.input.is_dir() {
+            return Ok(None);
+        }
+        match Manifest::begin(&self.output, self.shard, self.go_on) {
+            Err(error @ CliError::CohortInUse { .. }) if !self.go_on && self.shard.is_none() => {
+                note!("warning: this run is not recorded: {error}");
+                Ok(None)
+            }
+            manifest => manifest.map(Some),
+        }
     }
 
     /// The settings of the model, or of its calibration, as the score needs them.

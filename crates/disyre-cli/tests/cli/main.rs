@@ -3,6 +3,7 @@
 
 mod brain;
 mod calibrate;
+mod cohorts;
 mod devices;
 #[cfg(unix)]
 mod disk;

@@ -48,7 +48,8 @@ fn detection_writes_maps_on_the_scans_grid_a_picture_and_a_sidecar() {
             format!("{name}_desc-restored_T1w.nii.gz"),
         ]
     });
-    assert_eq!(names(out.path()), expected.concat());
+    let expected = ["manifest.jsonl".to_owned()].into_iter().chain(expected.concat());
+    assert_eq!(names(out.path()), expected.collect::<Vec<_>>());
     let scan = read(&world.at("patients/sub-1_T1w.nii.gz"));
     let score = read(&out.path().join("sub-1_desc-anomalyscore_T1w.nii.gz"));
     assert_eq!(score.volume.grid, scan.volume.grid);
@@ -59,7 +60,14 @@ fn detection_writes_maps_on_the_scans_grid_a_picture_and_a_sidecar() {
     assert_eq!(sidecar["seed"], 5);
     assert_eq!(sidecar["settings"]["prepare"]["spacing_mm"], 8.0);
     assert_eq!(sidecar["model"]["weights_sha256"].as_str().unwrap().len(), 64);
+    // How long it took, and where, would make equal work unequal.
+    assert_eq!(sidecar["outputs"]["restored"], "sub-1_desc-restored_T1w.nii.gz");
+    assert!(sidecar["seconds"].is_null());
+    let (patient, alone) = (world.path("patients/sub-1_T1w.nii.gz"), tempfile::tempdir().unwrap());
+    succeed(["detect", "-i", &patient, "-o", &text(alone.path()), "-m", &model]);
+    let sidecar = json(&alone.path().join("sub-1_desc-anomalyscore_T1w.json"));
     assert!(sidecar["seconds"].as_f64().unwrap() > 0.0);
+    assert!(!alone.path().join("manifest.jsonl").exists());
 }
 
 #[test]
@@ -168,7 +176,7 @@ fn a_second_run_into_the_folder_of_the_scans_passes_over_its_own_maps() {
         let ran = succeed(["detect", "-i", &both, "-o", &both, "-m", &model]);
         assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
     }
-    assert_eq!(names(folder.path()).len(), 5);
+    assert_eq!(names(folder.path()).len(), 6);
 }
 
 #[test]

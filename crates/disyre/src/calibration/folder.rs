@@ -18,7 +18,7 @@ use crate::write_files::{Staged, write_json};
 use crate::{DetectConfig, Error, TemplateSpace, Thresholds};
 
 /// Settings, scans, and the hashes of the other files; written last, so where it is, all is.
-const RECORD_FILE: &str = "calibration.json";
+pub(crate) const CALIBRATION_FILE: &str = "calibration.json";
 /// Number of healthy scans at each voxel of the template.
 const COUNT_FILE: &str = "count.nii.gz";
 /// Their mean, not smoothed.
@@ -85,7 +85,7 @@ impl Calibration {
             write(mean, maps.stored.mean.clone(), maps.layout.mean.grid(&grid))?;
             write(deviation, maps.stored.deviation.clone(), maps.layout.deviation.grid(&grid))?;
         }
-        write_json(&staged.at(&folder.join(RECORD_FILE))?, &self.record(sha256))?;
+        write_json(&staged.at(&folder.join(CALIBRATION_FILE))?, &self.record(sha256))?;
         staged.commit(&[])
     }
 
@@ -115,7 +115,7 @@ impl Calibration {
         weights_sha256: &str,
     ) -> Result<Option<Self>, Error> {
         let files = model.subfolder(CALIBRATION_FOLDER);
-        if !files.has(RECORD_FILE) {
+        if !files.has(CALIBRATION_FILE) {
             return Ok(None);
         }
         let found = Self::of_files(&files)?;
@@ -183,11 +183,11 @@ impl Calibration {
 }
 
 fn read_record(files: &StoredFiles) -> Result<CalibrationRecord, Error> {
-    if !files.has(RECORD_FILE) {
-        return Err(FOLDER.not_there(files.folder(), RECORD_FILE));
+    if !files.has(CALIBRATION_FILE) {
+        return Err(FOLDER.not_there(files.folder(), CALIBRATION_FILE));
     }
-    let path = files.path(RECORD_FILE);
-    let record = serde_json::from_str(&files.read_text(RECORD_FILE)?);
+    let path = files.path(CALIBRATION_FILE);
+    let record = serde_json::from_str(&files.read_text(CALIBRATION_FILE)?);
     let record: CalibrationRecord = record.map_err(Error::config(&path))?;
     if let Some(config) = &record.detect.calibrated {
         config.check().map_err(Error::case(&path.display().to_string()))?;
@@ -201,7 +201,7 @@ fn ensure_consistent(
     count: &Array3<f32>,
 ) -> Result<(), Error> {
     let is_count = |n: &f32| n.fract() == 0.0 && (0.0..=record.count as f32).contains(n);
-    let path = folder.join(RECORD_FILE);
+    let path = folder.join(CALIBRATION_FILE);
     let same = record.count == record.scans.len();
     FOLDER.contradiction_unless(same, &path, "`count` is not the number of its scans")?;
     let reason = "a voxel has more brains than there are scans";

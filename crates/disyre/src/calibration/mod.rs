@@ -34,6 +34,7 @@ pub use lesion_weights::{LesionCase, WeightRequest};
 use map_layout::MapLayout;
 
 pub(crate) use evidence::Evidence;
+pub(crate) use folder::CALIBRATION_FILE;
 pub(crate) use healthy_folder::ensure_other;
 pub(crate) use healthy_maps::{HealthyMaps, HealthySums, known};
 pub(crate) use score::CalibratedScores;

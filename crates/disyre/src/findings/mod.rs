@@ -36,6 +36,8 @@ pub struct Findings {
     record: Record,
     /// From the beginning of the work on the scan to the end of detection.
     spent: Duration,
+    /// Whether the sidecar holds nothing of this run: neither how long the work took nor the folder of the files.
+    portable: bool,
 }
 
 /// Additions to the files of [`Findings::save_with`].
@@ -63,12 +65,19 @@ impl Findings {
         record: Record,
         spent: Duration,
     ) -> Self {
-        Self { detection, marked, scan, record, spent }
+        Self { detection, marked, scan, record, spent, portable: false }
     }
 
     /// File of the scan.
     pub fn scan_path(&self) -> &Path {
         self.scan.path()
+    }
+
+    /// The same with a sidecar that says neither how long the work took nor in which folder the files are, which lie beside
+    /// it: equal scans, settings and models leave equal bytes.
+    #[must_use]
+    pub fn portable(self) -> Self {
+        Self { portable: true, ..self }
     }
 
     /// Whether the scan was a head whose brain had to be extracted.
@@ -106,12 +115,16 @@ impl Findings {
         let score_q999 = score_quantile(working_score.view(), prepared.mask.view());
         self.draw(staged.at_if(&files.overlay)?.as_deref(), options.lesion, score_q999)?;
         let seconds = (self.spent + started.elapsed()).as_secs_f64();
+        let named = match self.portable {
+            true => &self.files(&DetectionFiles::all(self.scan.path(), Path::new(""))),
+            false => &files,
+        };
         let sidecar = self.record.sidecar(
             &self.scan,
             (&self.detection, self.marked.as_ref()),
-            &files,
+            named,
             score_q999,
-            seconds,
+            (!self.portable).then_some(seconds),
         );
         write_json(&staged.at(&files.sidecar)?, &sidecar)?;
         // Maps of an earlier run must not stand beside others.

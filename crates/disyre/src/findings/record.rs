@@ -11,7 +11,7 @@ use super::DetectionFiles;
 use crate::{DetectOptions, Detection, Marked, ModelFolder, ObliqueScan, RunConfig, ScoreKind};
 
 /// Model and settings of a detection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
     model: ModelRecord,
     settings: RunConfig,
@@ -69,8 +69,9 @@ pub(crate) struct Sidecar<'a> {
     /// On the working grid.
     brain_voxels: usize,
     score_q999: f32,
-    /// Wall-clock time for this scan, reading and writing included.
-    seconds: f64,
+    /// Wall-clock time for this scan, reading and writing included; left out where equal work shall leave equal bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,7 +120,7 @@ impl Record {
         (found, marked): (&'a Detection, Option<&'a Marked>),
         files: &DetectionFiles,
         score_q999: f32,
-        seconds: f64,
+        seconds: Option<f64>,
     ) -> Sidecar<'a> {
         Sidecar {
             generated_by: "disyre detect",

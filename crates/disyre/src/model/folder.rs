@@ -12,6 +12,7 @@ use disyre_volume::sha256_of_bytes;
 use serde_json::Value;
 
 use super::{LoadOptions, Model};
+use crate::calibration::{CALIBRATION_FILE, CALIBRATION_FOLDER};
 use crate::config::first_difference;
 use crate::stored_files::StoredFiles;
 use crate::train::{PREPARATION_FILE, RECORD_FILE, SETTINGS_FILE, TISSUE_FILE};
@@ -140,6 +141,19 @@ impl ModelFolder {
     /// [`Error::CalibrationOfOtherWeights`], and those of [`Calibration::load`].
     pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
         Calibration::find_in(&self.files, &self.weights_sha256)
+    }
+
+    /// Hashes of the files beside weights and settings that a detection depends on: the network's, that of the preparation,
+    /// and the record of the calibration, which holds the hashes of its maps.
+    pub(super) fn fitted_files_sha256(&self, calibrated: bool) -> Result<String, Error> {
+        let calibration = self.files.subfolder(CALIBRATION_FOLDER);
+        let of_model = [CONFIG_FILE, PREPARATION_FILE].map(|file| (&self.files, file));
+        let of_calibration = calibrated.then_some((&calibration, CALIBRATION_FILE));
+        let hash = |(files, file): (&StoredFiles, &str)| match files.has(file) {
+            true => Ok(format!("{file} {}\n", sha256_of_bytes(&files.read(file)?))),
+            false => Ok(String::new()),
+        };
+        of_model.into_iter().chain(of_calibration).map(hash).collect()
     }
 
     /// Reads the weights, puts the network on a device, and reads the calibration, if there is one.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
 use disyre_diffusion::{ColdRestorer, Device, Engine};
-use disyre_volume::{Scan, nonzero_mask};
+use disyre_volume::{Scan, nonzero_mask, sha256_of_bytes};
 
 pub use folder::ModelFolder;
 
@@ -219,6 +219,20 @@ impl Model {
         let marked = marked.transpose().map_err(case())?.flatten();
         let found = (detection, marked);
         Ok(Findings::new(found, scan.header().clone(), record, started.elapsed()))
+    }
+
+    /// SHA-256 of all that the maps and sidecars of a detection depend on beside scan, brain mask and output folder: version
+    /// of the program, device, precision, weights, preparation, calibration and these settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming a file of the model that cannot be read any more, and [`Error::Config`].
+    pub fn detection_sha256(&self, options: &DetectOptions) -> Result<String, Error> {
+        let record = Record::new(&self.folder, &self.device, self.engine, options, None);
+        let folder = self.folder.path();
+        let record = serde_json::to_string(&record).map_err(Error::config(folder))?;
+        let files = self.folder.fitted_files_sha256(self.calibration.is_some())?;
+        let parts = [env!("CARGO_PKG_VERSION"), &record, &files, &disyre_brain::embedded_sha256()];
+        Ok(sha256_of_bytes(parts.join("\n").as_bytes()))
     }
 
     /// Thresholds of the score that these settings give: those of its calibration, if the score is the same.

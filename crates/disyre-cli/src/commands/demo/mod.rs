@@ -101,6 +101,7 @@ fn detect(
         volume_index: None,
         skull: SkullPolicy::Ignore,
         output: &folders.maps,
+        portable: false,
     };
     let healthy = HealthyMean::load(&folders.healthy, model.folder().preparation())?;
     patients.iter().map(|patient| ComparedCase::new(patient, &mapper, &healthy)).collect()
