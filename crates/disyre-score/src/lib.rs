@@ -68,9 +68,9 @@ pub use ranking::{
 };
 pub use reduction::Reduction;
 pub use regions::{
-    Component, Components, FrocCase, FrocCurve, LesionConfig, LesionMatcher, LesionMeasures,
-    Lesions, OverlapRule, ProCase, SizeBins, SurfaceDistances, VolumeError, components, froc,
-    hausdorff_95_mm, pro, surface_distances, volume_error,
+    Component, Components, FrocCase, FrocCurve, FrocPool, LesionConfig, LesionMatcher,
+    LesionMeasures, Lesions, OverlapRule, ProCase, SizeBins, SurfaceDistances, VolumeError,
+    components, froc, hausdorff_95_mm, pro, surface_distances, volume_error,
 };
 pub use residual::{AbsoluteResidual, Residual, SquaredResidual};
 pub use statistics::{

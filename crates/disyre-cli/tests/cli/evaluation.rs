@@ -220,7 +220,15 @@ fn bad_cases_do_not_keep_the_others_from_being_measured() {
     assert!(table.contains("failed: ") && table.contains("no lesion mask of"), "{table}");
     std::fs::remove_file(at("scores/a_desc-anomalyscore.nii.gz")).unwrap();
     fail(3, &["4 of 4 scans failed"], arguments());
-    assert_eq!(disyre(arguments()).out, "");
+    // All of them are in the JSON, and no table says anything.
+    let report: Value = serde_json::from_str(&disyre(arguments()).out).unwrap();
+    assert_eq!(report["cases"].as_array().unwrap().len(), 0);
+    let failed = report["failed"].as_array().unwrap();
+    let files = failed.iter().map(|case| case["file"].as_str().unwrap());
+    assert!(files.map(|file| Path::new(file).is_file()).all(|there| there), "{failed:?}");
+    assert_eq!(failed.len(), 4);
+    assert!(failed.iter().all(|case| !case["reason"].as_str().unwrap().is_empty()));
+    assert_eq!(disyre(["evaluate", "--scores", &scores, "--labels", &labels]).out, "");
 }
 
 /// The cases a, b and c, their scans, and the scans once more as the maps of another method.

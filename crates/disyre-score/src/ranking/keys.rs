@@ -7,8 +7,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keys that are read from a file at once: 256 KiB for each list of each run.
+/// Most keys that are read from a file at once: 256 KiB.
 const BLOCK: usize = 1 << 16;
+
+/// Keys in memory of all lists that are walked together: 16 MiB, also of hundreds of runs.
+const WALKED: usize = 1 << 22;
+
+/// Fewest keys that are read at once: less would be many reads.
+const LEAST_BLOCK: usize = 1 << 10;
 
 /// Bytes of a key in a file, little-endian.
 const BYTES: usize = size_of::<u32>();
@@ -18,11 +24,11 @@ const BYTES: usize = size_of::<u32>();
 pub(super) enum Keys {
     /// In memory.
     Memory(Vec<u32>),
-    /// In a file, which the system deletes when both lists of its run are dropped.
+    /// In a file, which the system deletes when all of its lists are dropped.
     File(KeyFile),
 }
 
-/// Keys in an unnamed temporary file, which the other list of their run shares.
+/// Keys in an unnamed temporary file, which all lists of a [`Spill`] share.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     // Reading moves the position of the file.
@@ -32,26 +38,55 @@ pub(super) struct KeyFile {
     count: u64,
 }
 
-impl Keys {
-    /// Writes the two lists of a run to one temporary file in `folder`, or in the system's folder of temporary files. An
-    /// empty list needs none.
-    pub(super) fn spill(lists: [&[u32]; 2], folder: Option<&Path>) -> io::Result<[Self; 2]> {
-        let mut file = match folder {
-            Some(folder) => tempfile::tempfile_in(folder)?,
-            None => tempfile::tempfile()?,
+/// An unnamed temporary file that lists of keys are written to, one after another; made with the first of them.
+#[derive(Debug, Default)]
+pub(super) struct Spill {
+    file: Option<Arc<Mutex<File>>>,
+    /// Keys in the file.
+    count: u64,
+}
+
+impl Spill {
+    /// Writes the two lists of a run to the file, in `folder` or in the system's folder of temporary files. An empty list
+    /// needs none.
+    pub(super) fn write(
+        &mut self,
+        lists: [&[u32]; 2],
+        folder: Option<&Path>,
+    ) -> io::Result<[Keys; 2]> {
+        let shared = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(Mutex::new(match folder {
+                Some(folder) => tempfile::tempfile_in(folder)?,
+                None => tempfile::tempfile()?,
+            })),
         };
+        let mut file = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Behind the whole lists, whatever a write that failed has left there.
+        file.seek(SeekFrom::Start(self.count * BYTES as u64))?;
         for block in lists.into_iter().flat_map(|keys| keys.chunks(BLOCK)) {
             let bytes: Vec<u8> = block.iter().flat_map(|key| key.to_le_bytes()).collect();
             file.write_all(&bytes)?;
         }
-        let file = Arc::new(Mutex::new(file));
-        let [first, count] = [lists[0].len() as u64, lists[1].len() as u64];
-        Ok([(0, first), (first, count)].map(|(start, count)| match count {
-            0 => Self::Memory(Vec::new()),
-            _ => Self::File(KeyFile { file: Arc::clone(&file), start, count }),
-        }))
+        drop(file);
+        let counts = lists.map(|keys| keys.len() as u64);
+        let starts = [self.count, self.count + counts[0]];
+        let keys = [0, 1].map(|list| match counts[list] {
+            0 => Keys::Memory(Vec::new()),
+            count => Keys::File(KeyFile { file: Arc::clone(&shared), start: starts[list], count }),
+        });
+        self.count += counts[0] + counts[1];
+        self.file = Some(shared);
+        Ok(keys)
     }
+}
 
+/// Keys to read at once of each list, where so many are walked together.
+pub(super) fn block_of(lists: usize) -> usize {
+    (WALKED / lists.max(1)).clamp(LEAST_BLOCK, BLOCK)
+}
+
+impl Keys {
     /// Number of keys.
     pub(super) fn count(&self) -> u64 {
         match self {
@@ -68,16 +103,13 @@ impl Keys {
         }
     }
 
-    /// A walk down from the greatest key.
-    pub(super) fn descend(&self) -> Descent<'_> {
-        match self {
-            Self::Memory(keys) => {
-                Descent { block: Cow::Borrowed(keys), left: keys.len(), below: None }
-            }
-            Self::File(file) => {
-                Descent { block: Cow::Borrowed(&[]), left: 0, below: Some((file, file.count)) }
-            }
-        }
+    /// A walk down from the greatest key, of which so many are read from a file at once.
+    pub(super) fn descend(&self, at_once: usize) -> Descent<'_> {
+        let (block, left, below): (&[u32], _, _) = match self {
+            Self::Memory(keys) => (keys, keys.len(), None),
+            Self::File(file) => (&[], 0, Some((file, file.count))),
+        };
+        Descent { block: Cow::Borrowed(block), left, below, at_once: at_once as u64 }
     }
 }
 
@@ -112,6 +144,8 @@ pub(super) struct Descent<'a> {
     left: usize,
     /// The file and the number of its keys below the block.
     below: Option<(&'a KeyFile, u64)>,
+    /// Keys to read at once.
+    at_once: u64,
 }
 
 impl Descent<'_> {
@@ -140,7 +174,7 @@ impl Descent<'_> {
         if self.left == 0
             && let Some((file, end)) = self.below
         {
-            let start = end.saturating_sub(BLOCK as u64);
+            let start = end.saturating_sub(self.at_once);
             self.block = Cow::Owned(file.read(start..end)?);
             self.left = self.block.len();
             self.below = (start > 0).then_some((file, start));
@@ -167,7 +201,7 @@ mod tests {
 
     fn both(keys: Vec<u32>) -> [Keys; 2] {
         // Behind another list in the file.
-        let [_, file] = Keys::spill([&[7, 8, 9], &keys], None).unwrap();
+        let [_, file] = Spill::default().write([&[7, 8, 9], &keys], None).unwrap();
         [file, Keys::Memory(keys)]
     }
 
@@ -181,17 +215,27 @@ mod tests {
     }
 
     #[test]
-    fn lists_share_a_file_and_empty_ones_have_none() {
-        let [Keys::File(first), Keys::File(second)] = Keys::spill([&[1], &[2, 3]], None).unwrap()
-        else {
-            panic!("both lists are in a file")
-        };
-        assert!(Arc::ptr_eq(&first.file, &second.file));
-        assert_eq!((first.read(0..1).unwrap(), second.read(0..2).unwrap()), (vec![1], vec![2, 3]));
-        let [lesion, healthy] = Keys::spill([&[], &[5]], None).unwrap();
-        assert!(
-            matches!((lesion, healthy), (Keys::Memory(keys), Keys::File(_)) if keys.is_empty())
-        );
+    fn all_lists_share_a_file_and_empty_ones_need_none() {
+        let mut spill = Spill::default();
+        let mut lists = Vec::new();
+        for run in [[&[1][..], &[2, 3]], [&[], &[5]], [&[4, 6], &[]]] {
+            lists.extend(spill.write(run, None).unwrap());
+        }
+        let file = spill.file.unwrap();
+        for (list, expected) in lists.iter().zip([&[1][..], &[2, 3], &[], &[5], &[4, 6], &[]]) {
+            match list {
+                Keys::Memory(keys) => assert!(keys.is_empty() && expected.is_empty()),
+                Keys::File(keys) => {
+                    assert!(Arc::ptr_eq(&file, &keys.file));
+                    assert_eq!(keys.read(0..keys.count).unwrap(), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_all_lists_together_are_bounded() {
+        assert_eq!([1, 64, 128, 1000, 1 << 20].map(block_of), [BLOCK, BLOCK, 32768, 4194, 1024]);
     }
 
     #[test]
@@ -201,7 +245,7 @@ mod tests {
         let list: Vec<u32> =
             (0..count).map(|index| index.min(count - 2 * BLOCK as u32 - 7)).collect();
         for keys in both(list.clone()) {
-            let mut walk = keys.descend();
+            let mut walk = keys.descend(BLOCK);
             let mut seen = 0;
             while let Some(key) = walk.peek().unwrap() {
                 assert_eq!(key, list[list.len() - 1 - seen]);

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::keys::{Descent, Keys};
+use super::keys::{Descent, Keys, block_of};
 use super::summary::Summary;
 
 /// Lesion and healthy voxels of one or several cases, sorted.
@@ -65,9 +65,10 @@ struct Levels<'a> {
 
 impl<'a> Levels<'a> {
     fn new(runs: &'a [Run]) -> Self {
+        let at_once = block_of(2 * runs.len());
         Self {
-            positives: runs.iter().map(|run| run.positives.descend()).collect(),
-            negatives: runs.iter().map(|run| run.negatives.descend()).collect(),
+            positives: runs.iter().map(|run| run.positives.descend(at_once)).collect(),
+            negatives: runs.iter().map(|run| run.negatives.descend(at_once)).collect(),
             predicted: (0, 0),
         }
     }

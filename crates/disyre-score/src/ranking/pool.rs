@@ -1,4 +1,4 @@
-//! Collects the voxels of cases in bounded memory: sorted runs above a budget go to temporary files.
+//! Collects the voxels of cases in bounded memory: sorted runs above a budget go to a temporary file.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use disyre_core::ndarray::ArrayView1;
 use disyre_core::{ensure_finite, ensure_same_shape};
 use serde::{Deserialize, Serialize};
 
-use super::keys::Keys;
+use super::keys::Spill;
 use super::levels::Run;
 use super::split::Split;
 use crate::{RankedScores, ScoreError};
@@ -26,10 +26,10 @@ const BYTES_PER_VOXEL: usize = size_of::<u32>();
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScorePoolConfig {
-    /// Memory for voxels, in bytes: 4 for each. Voxels beyond it are sorted and written to temporary files, 4 bytes each;
-    /// every file stays open until the ranking is dropped. A single case is held in any event.
+    /// Memory for voxels, in bytes: 4 for each. Voxels beyond it are sorted and written to a temporary file, 4 bytes each,
+    /// which stays open until the ranking is dropped. A single case is held in any event.
     pub budget_bytes: usize,
-    /// Folder of the temporary files, which have no name there; default: that of the system.
+    /// Folder of the temporary file, which has no name there; default: that of the system.
     pub folder: Option<PathBuf>,
 }
 
@@ -67,6 +67,7 @@ pub struct ScorePool {
     config: ScorePoolConfig,
     pending: Split,
     spilled: Vec<Run>,
+    file: Spill,
 }
 
 impl ScorePool {
@@ -76,7 +77,7 @@ impl ScorePool {
     /// One label for each score; non-zero = lesion. Any finite score, greater = more abnormal.
     ///
     /// # Errors
-    /// [`ScoreError::Shape`] if the lengths differ or a score is not finite; [`ScoreError::Spill`] if a temporary file
+    /// [`ScoreError::Shape`] if the lengths differ or a score is not finite; [`ScoreError::Spill`] if the temporary file
     /// cannot be written. The pool then holds the same voxels as before.
     pub fn add(&mut self, scores: &[f32], labels: &[u8]) -> Result<(), ScoreError> {
         ensure_same_shape("labels", &[scores.len()], &[labels.len()])?;
@@ -89,10 +90,10 @@ impl ScorePool {
         Ok(())
     }
 
-    /// Sorts and merges all voxels. Reads half a MiB at once of each run that was written to files.
+    /// Sorts and merges all voxels. Holds up to 16 MiB of the runs that were written to the temporary file.
     ///
     /// # Errors
-    /// [`ScoreError::Spill`] if a temporary file cannot be read.
+    /// [`ScoreError::Spill`] if the temporary file cannot be read.
     pub fn rank(mut self) -> Result<RankedScores, ScoreError> {
         if self.spilled.is_empty() {
             return RankedScores::of_split(self.pending);
@@ -101,11 +102,11 @@ impl ScorePool {
         RankedScores::of_runs(self.spilled)
     }
 
-    /// Writes the pending voxels to a temporary file, as a sorted run.
+    /// Writes the pending voxels to the temporary file, as a sorted run.
     fn spill(&mut self) -> Result<(), ScoreError> {
         self.pending.sort();
         let lists = [&self.pending.positives[..], &self.pending.negatives[..]];
-        let spilled = Keys::spill(lists, self.config.folder.as_deref());
+        let spilled = self.file.write(lists, self.config.folder.as_deref());
         let [positives, negatives] = spilled.map_err(ScoreError::spill)?;
         self.spilled.push(Run { positives, negatives });
         self.pending = Split::default();

@@ -19,8 +19,8 @@ pub const LUNA16_RATES: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 /// One scan's part of a FROC curve: detected lesions and false findings at every threshold.
 ///
 /// Memory: 12 bytes for each threshold at which a count changes, up to one for each distinct score: 12 bytes a voxel of a
-/// noisy map. Counting holds some 20 bytes a voxel of one case. The pooled curve has a point for each change of a rate, so
-/// FROC is not bounded as a [`ScorePool`](crate::ScorePool) is.
+/// noisy map. Counting holds some 20 bytes a voxel of one case. The pooled curve has a point for each change of a rate; a
+/// [`FrocPool`](super::FrocPool) holds what rates up to a bound need.
 #[derive(Debug, Clone)]
 pub struct FrocCase {
     changes: Vec<Change>,
@@ -66,6 +66,20 @@ pub struct FrocPoint {
 }
 
 impl FrocCase {
+    /// Number of thresholds at which a count changes.
+    pub(super) fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Forgets the thresholds below one, which is encoded as in [`float_order`].
+    pub(super) fn keep_above(&mut self, key: u32) {
+        let kept = self.changes.partition_point(|change| change.key >= key);
+        if kept < self.changes.len() {
+            self.changes.truncate(kept);
+            self.changes.shrink_to_fit();
+        }
+    }
+
     /// Thresholds at which a count changes, from the greatest down, with the number of false findings from there on.
     pub(crate) fn false_findings(&self) -> impl Iterator<Item = (f32, u32)> + '_ {
         self.changes.iter().map(|change| (float_order::decode(change.key), change.false_findings))
@@ -95,6 +109,13 @@ impl LesionMatcher {
         let changes = sweep(lesions, score, tally)?;
         Ok(FrocCase { changes, lesions: counted as u64, voxels: lesions.brain_voxels() as u64 })
     }
+}
+
+/// The greatest threshold, as it is encoded, where some scans together have more than `most` false findings.
+pub(super) fn threshold_beyond(cases: &[FrocCase], most: u64) -> Option<u32> {
+    let cases: Vec<&FrocCase> = cases.iter().collect();
+    let (key, ..) = Pooled::new(&cases).find(|&(_, false_findings, _)| false_findings > most)?;
+    Some(key)
 }
 
 /// The FROC curve of all scans together.

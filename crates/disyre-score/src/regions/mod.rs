@@ -29,6 +29,7 @@
 
 mod distance_transform;
 mod froc;
+mod froc_pool;
 mod lesion_matcher;
 mod lesion_measures;
 mod lesions;
@@ -44,6 +45,7 @@ use disyre_core::ndarray::ArrayView3;
 
 pub use disyre_core::{Component, Components, Connectivity};
 pub use froc::{FrocCase, FrocCurve, FrocPoint, LUNA16_RATES, froc};
+pub use froc_pool::FrocPool;
 pub use lesion_matcher::{LesionConfig, LesionMatcher};
 pub use lesion_measures::{LesionMeasures, SizeBinCount};
 pub use lesions::Lesions;

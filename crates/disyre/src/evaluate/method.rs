@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use disyre_core::ndarray::ArrayView3;
+use disyre_score::regions::LUNA16_RATES;
 use disyre_score::{
-    Averaging, FrocCase, LeftOut, Lesions, ScoreHistogram, ScorePool, ScorePoolConfig,
+    Averaging, FrocPool, LeftOut, Lesions, ScoreHistogram, ScorePool, ScorePoolConfig,
 };
 
 use super::evaluator::{PointCounts, voxel_measures};
@@ -51,7 +52,7 @@ pub struct MethodEvaluation {
     pool: ScorePool,
     cases: Vec<CaseReport>,
     histogram: ScoreHistogram,
-    froc: Vec<FrocCase>,
+    froc: FrocPool,
 }
 
 /// The second round of a [`MethodEvaluation`]: every case again, in the same order, at its thresholds.
@@ -64,7 +65,7 @@ pub struct SecondRound {
     pub(super) pooled: Measures,
     pub(super) cases: Vec<CaseReport>,
     pub(super) histogram: ScoreHistogram,
-    pub(super) froc: Vec<FrocCase>,
+    pub(super) froc: FrocPool,
     thresholds: Vec<Option<f32>>,
     /// Number of cases that were seen again.
     seen: usize,
@@ -72,8 +73,11 @@ pub struct SecondRound {
     pub(super) counts: BTreeMap<OperatingPoint, Vec<Option<PointCounts>>>,
 }
 
-/// Memory for the pooled voxels of a method; those beyond are in temporary files.
-const POOL_BYTES: usize = 256 << 20;
+/// Memory for the pooled voxels of a method; those beyond are in a temporary file.
+const POOL_BYTES: usize = 32 << 20;
+
+/// Greatest number of false positives per scan that FROC is asked at.
+const GREATEST_RATE: f64 = LUNA16_RATES[LUNA16_RATES.len() - 1];
 
 impl MethodEvaluation {
     /// A method without a case yet.
@@ -89,8 +93,15 @@ impl MethodEvaluation {
             pool: ScorePoolConfig { budget_bytes: POOL_BYTES, ..Default::default() }.build(),
             cases: Vec::new(),
             histogram: ScoreHistogram::default(),
-            froc: Vec::new(),
+            froc: FrocPool::new(usize::MAX, GREATEST_RATE),
         }
+    }
+
+    /// The same for so many cases or fewer. FROC then forgets the thresholds that lie below its rates, of which a noisy map
+    /// has millions, and memory hardly grows with the number of cases. To be called before the first map is added.
+    #[must_use]
+    pub fn of_cases(self, most: usize) -> Self {
+        Self { froc: FrocPool::new(most, GREATEST_RATE), ..self }
     }
 
     /// Adds a map that [`Evaluator::measure`] measured.
@@ -102,7 +113,7 @@ impl MethodEvaluation {
         self.pool.add(&scores, &labels)?;
         self.histogram.add(&scores, &labels)?;
         self.cases.push(report);
-        self.froc.push(froc);
+        self.froc.add(froc);
         Ok(())
     }
 

@@ -55,7 +55,8 @@ pub fn evaluate(
     cases: &[(CaseTruth, Array3<f32>)],
     evaluator: &Evaluator,
 ) -> Result<MethodReport, Error> {
-    let mut first = MethodEvaluation::new(name, "maps in memory", evaluator);
+    let first = MethodEvaluation::new(name, "maps in memory", evaluator);
+    let mut first = first.of_cases(cases.len());
     for (truth, map) in cases {
         let measured = evaluator.measure(truth, map.view()).map_err(Error::case(&truth.name))?;
         first.add(measured)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use disyre_score::regions::LUNA16_RATES;
-use disyre_score::{Confusion, Interval, LesionMeasures, RankedScores, ScoreError, froc};
+use disyre_score::{Confusion, Interval, LesionMeasures, RankedScores, ScoreError};
 
 use super::evaluator::{PointCounts, PointMeasure};
 use super::method::SecondRound;
@@ -170,7 +170,7 @@ pub(super) fn case_lesions(
 
 /// Sensitivities at LUNA16's rates; `None` without a lesion.
 pub(super) fn froc_summary(round: &SecondRound) -> Option<FrocSummary> {
-    let curve = froc(&round.froc).ok()?;
+    let curve = round.froc.curve().ok()?;
     let sensitivities = LUNA16_RATES.map(|rate| curve.sensitivity_at(rate)).to_vec();
     let mean = curve.mean_sensitivity(&LUNA16_RATES)?;
     Some(FrocSummary { rates: LUNA16_RATES.to_vec(), sensitivities, mean })

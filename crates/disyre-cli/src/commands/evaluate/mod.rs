@@ -104,6 +104,8 @@ impl Evaluate {
         let MatchedMaps { mut pairs, mut failed } = self.pairs()?;
         find_scans_of(&mut pairs, self.scans.as_deref())?;
         if pairs.is_empty() {
+            let evaluator = EvaluateConfig::default().build()?;
+            self.print_failures(&evaluator, &failed)?;
             return Err(only_or(failed, |failed| CliError::NothingToMeasure { failed }));
         }
         let total = pairs.len() + failed.len();
@@ -118,6 +120,7 @@ impl Evaluate {
         };
         failed.append(&mut outcome.failed);
         if outcome.facts.is_empty() {
+            self.print_failures(&evaluator, &failed)?;
             return Err(only_or(failed, |failed| CliError::Cases { total, failed }));
         }
         self.print(&self.report(&evaluator, outcome, &failed)?)?;
@@ -170,6 +173,19 @@ impl Evaluate {
         })
     }
 
+    /// Of an evaluation without a case that could be measured, the JSON alone: it lists those that failed.
+    fn print_failures(
+        &self,
+        evaluator: &Evaluator,
+        failed: &[(PathBuf, CliError)],
+    ) -> Result<(), CliError> {
+        if !self.json {
+            return Ok(());
+        }
+        let report = self.report(evaluator, Outcome::default(), failed)?;
+        print::result(&(to_json(&report)? + "\n"))
+    }
+
     fn print(&self, report: &EvaluationReport) -> Result<(), CliError> {
         let text = tables::Tables::new(report);
         if let Some(folder) = &self.output {
@@ -217,8 +233,10 @@ fn measure_exactly(
     evaluator: &Evaluator,
 ) -> Result<Outcome, CliError> {
     let (mut reader, measured) = (CaseReader::new()?, measurable(methods));
-    let evaluation =
-        |method: &&Method| MethodEvaluation::new(&method.name, &method.description, evaluator);
+    let evaluation = |method: &&Method| {
+        let evaluation = MethodEvaluation::new(&method.name, &method.description, evaluator);
+        evaluation.of_cases(cases.len())
+    };
     let mut first: Vec<MethodEvaluation> = measured.iter().map(evaluation).collect();
     let mut outcome = Outcome::default();
     for case in cases {
