@@ -13,7 +13,7 @@ use disyre_dag::{
         DiscShapes, MaskConfig, MaskFrame, PublishedShapes, PublishedShapesConfig, RectangleShapes,
         ShapeConfig, ShapeSource, SizeConfig,
     },
-    textures::VolumeBank,
+    textures::{TextureSource, VolumeBank},
 };
 use disyre_tissue::FittedTissues;
 use disyre_volume::{Scan, crop, find_scans_below, foreground_box, nonzero_mask, to_ras};
@@ -65,7 +65,16 @@ pub(crate) fn sources(
     masks: Option<&Path>,
     tissues: Option<&Tissues>,
 ) -> Result<Sources, Error> {
-    let mut sources = Sources::new().with_textures(VolumeBank::new(images)?);
+    sources_with(VolumeBank::new(images)?, masks, tissues)
+}
+
+/// The same with textures from elsewhere.
+pub(crate) fn sources_with(
+    textures: impl TextureSource + 'static,
+    masks: Option<&Path>,
+    tissues: Option<&Tissues>,
+) -> Result<Sources, Error> {
+    let mut sources = Sources::new().with_textures(textures);
     if let Some(folder) = masks {
         sources = sources.with_shapes(shapes_of(folder)?);
     }

@@ -71,6 +71,7 @@ mod overlay;
 pub mod phantom;
 mod prepare;
 mod recipe;
+mod scan_store;
 mod segmentation;
 mod skull;
 mod source_scan;
@@ -112,6 +113,7 @@ pub use prepare::{
     Prepared, ScanField, TemplateSpace, Unscaled, WorkingAxes,
 };
 pub use recipe::Recipe;
+pub use scan_store::ScanStore;
 pub use segmentation::Segmentation;
 pub use skull::SkullPolicy;
 pub use source_scan::{PreparedScans, SidecarPaths, SourceScan};

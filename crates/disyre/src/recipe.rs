@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use disyre_core::{Key, Severity};
+use disyre_dag::textures::LazyBank;
 use disyre_dag::{AnomalyConfig, AnomalyParams, Family};
 use disyre_volume::{IntensityReference, ScanName, VolumeError, find_scans};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::anomaly_sources::sources;
+use crate::anomaly_sources::sources_with;
 use crate::segmentation::label_map;
 use crate::synth::corrupt;
 use crate::{
@@ -93,26 +94,26 @@ impl Recipe {
             locations: only(&self.places)?,
         };
         let preparation = self.prepare.with_reference(self.reference.clone())?;
-        let read = |path: &PathBuf| match ScanName::of(path).as_str() == self.source {
-            true => SourceScan::read_unhashed(path, &preparation, &own),
-            false => SourceScan::read_unhashed(path, &preparation, &SidecarPaths::default()),
-        };
-        let scans: Vec<SourceScan> = paths.par_iter().map(read).collect::<Result<_, _>>()?;
-        let which = scans.iter().position(|scan| scan.name == self.source);
+        let which = paths.iter().position(|path| ScanName::of(path).as_str() == self.source);
         let which = which.ok_or_else(|| VolumeError::MissingFile {
             name: self.source.clone(),
             folder: folder.to_owned(),
         })?;
-        let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
+        let scan = SourceScan::read_unhashed(&paths[which], &preparation, &own)?;
         let tissues = match &self.tissues {
-            Some(Tissues::LabelMaps { codes }) => Some(label_map(&subjects[which], codes)?),
+            Some(Tissues::LabelMaps { codes }) => Some(label_map(&Subject::from(&scan), codes)?),
             _ => None,
         };
         let masks = self.shape_masks.as_ref().map(|masks| masks.folder.as_path());
-        let images = subjects.into_iter().map(|subject| subject.image).collect();
-        let sources = sources(images, masks, self.tissues.as_ref())?;
+        // Of the others only those are prepared that a texture is drawn from.
+        let textures = LazyBank::new(paths.len(), move |index| {
+            let alone = SidecarPaths::default();
+            SourceScan::read_unhashed(&paths[index], &preparation, &alone)
+                .map(|scan| Subject::from(scan).image)
+        });
+        let sources = sources_with(textures?, masks, self.tissues.as_ref())?;
         let anomalies = self.anomaly.clone().build(&sources)?;
-        let sample = corrupt(&scans[which], &anomalies, tissues.as_ref(), self.clone())?;
+        let sample = corrupt(&scan, &anomalies, tissues.as_ref(), self.clone())?;
         self.ensure_same(&sample.recipe)?;
         Ok(sample)
     }

@@ -52,7 +52,8 @@ pub(crate) fn label_map(subject: &Subject, known: &[i32]) -> Result<LabelMap, Er
     map.map_err(|error| Error::case(&subject.name)(error.into()))
 }
 
-fn codes_in(subject: &Subject) -> Result<&ArcArray<i32, Ix3>, Error> {
+/// The codes of a subject.
+pub(crate) fn codes_in(subject: &Subject) -> Result<&ArcArray<i32, Ix3>, Error> {
     let missing = || Error::Unsegmented { name: subject.name.clone() };
     Ok(&subject.segmentation.as_ref().ok_or_else(missing)?.codes)
 }

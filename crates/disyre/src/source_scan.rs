@@ -133,34 +133,47 @@ impl PreparedScans {
         config: &RunConfig,
         fits: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
-        let read = |path: &Path, preparation: &Preparation, beside: &SidecarPaths| {
-            let scan = AlignedScan::read(path, preparation, beside)?;
-            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
-        };
-        Self::read_each(paths, config, read, fits)
+        Self::read_each(paths, config, |_, scan| Ok(scan), fits)
+    }
+
+    /// The same; `keep` takes every scan with its index as soon as it is prepared.
+    pub(crate) fn read_to(
+        paths: &[PathBuf],
+        config: &RunConfig,
+        keep: impl Fn(usize, SourceScan) -> Result<SourceScan, Error> + Sync,
+    ) -> Result<Self, Error> {
+        Self::read_each(paths, config, keep, |_| true)
     }
 
     fn read_each(
         paths: &[PathBuf],
         config: &RunConfig,
-        read: impl Fn(&Path, &Preparation, &SidecarPaths) -> Result<AlignedScan, Error> + Sync,
+        keep: impl Fn(usize, SourceScan) -> Result<SourceScan, Error> + Sync,
         fits: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
         let unfitted = Preparation::unfitted(&config.prepare)?;
         let beside = sidecars_of(paths, config)?;
-        let files: Vec<(&PathBuf, &SidecarPaths)> = paths.iter().zip(&beside).collect();
-        let align = |&(path, beside): &(&PathBuf, &_)| read(path, &unfitted, beside);
+        let files: Vec<(usize, (&PathBuf, &SidecarPaths))> =
+            paths.iter().zip(&beside).enumerate().collect();
+        let align = |(path, beside): (&PathBuf, &SidecarPaths)| {
+            let scan = AlignedScan::read(path, &unfitted, beside)?;
+            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
+        };
         if unfitted.is_fitted() {
-            let scale = |aligned: AlignedScan| aligned.scale(&unfitted);
-            let scans = for_scans(&files, |file| file.0, |file| align(file).and_then(scale))?;
+            let scans = for_scans(
+                &files,
+                |(_, file)| file.0,
+                |&(index, file)| keep(index, align(file)?.scale(&unfitted)?),
+            )?;
             return Ok(Self { scans, preparation: unfitted });
         }
-        let aligned = for_scans(&files, |file| file.0, align)?;
+        let aligned = for_scans(&files, |(_, file)| file.0, |&(_, file)| align(file))?;
         let cohort = aligned.iter().filter(|scan| fits(ScanName::of(&scan.path).as_str()));
         let named = cohort.map(|scan| (scan.path.display().to_string(), &scan.unscaled));
         let preparation = unfitted.fit_named(named)?;
-        let scans = aligned.into_par_iter().map(|scan| scan.scale(&preparation));
-        Ok(Self { scans: scans.collect::<Result<_, _>>()?, preparation })
+        let scans = aligned.into_par_iter().enumerate();
+        let scans = scans.map(|(index, scan)| keep(index, scan.scale(&preparation)?));
+        Ok(Self { scans: scans.collect::<Result<_, Error>>()?, preparation })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Samples: prepared scans with one synthetic anomaly each, for other methods and for a look at a family.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use disyre_core::ndarray::{Array3, Axis, Zip};
 use disyre_core::{Key, Severity, TissueModel, Volume};
@@ -8,11 +9,11 @@ use disyre_dag::{Anomalies, AnomalyConfig, Scene, config::PartConfig};
 use disyre_tissue::LabelMap;
 use rayon::prelude::*;
 
-use crate::anomaly_sources::sources;
+use crate::anomaly_sources::sources_with;
 use crate::segmentation::label_map;
 use crate::source_scan::ScanHashes;
 use crate::{
-    Error, HashedFile, HashedFolder, Preparation, PreparedScans, Recipe, RunConfig, SidecarPaths,
+    Error, HashedFile, HashedFolder, PreparedScans, Recipe, RunConfig, ScanStore, SidecarPaths,
     SourceScan, Subject, Tissues,
 };
 
@@ -41,8 +42,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Synthesiser {
-    scans: Vec<SourceScan>,
-    preparation: Preparation,
+    scans: Arc<ScanStore>,
     files: Vec<ScanHashes>,
     anomalies: Vec<ScanAnomalies>,
     config: RunConfig,
@@ -51,12 +51,11 @@ pub struct Synthesiser {
     key: Key,
 }
 
-/// The anomalies of one scan: in a window that fits, with tissues of its segmentation if there is one.
+/// The anomalies of one scan: in a window that fits.
 #[derive(Debug)]
 struct ScanAnomalies {
     config: AnomalyConfig,
     anomalies: Anomalies,
-    tissues: Option<LabelMap>,
 }
 
 /// One corrupted scan on its prepared grid.
@@ -93,7 +92,21 @@ impl Synthesiser {
         tissues: Option<Tissues>,
         key: Key,
     ) -> Result<Self, Error> {
-        let PreparedScans { scans, preparation } = scans;
+        Self::of_store(scans.into(), config, tissues, key)
+    }
+
+    /// The same with scans whose voxels are in files: memory does not grow with their number.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_store(
+        store: ScanStore,
+        config: &RunConfig,
+        tissues: Option<Tissues>,
+        key: Key,
+    ) -> Result<Self, Error> {
+        let store = Arc::new(store);
+        let scans = store.scans();
         if scans.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
@@ -104,32 +117,22 @@ impl Synthesiser {
             return Err(Error::SameName { name: scan.name.clone() });
         }
         let folder = config.pairs.shape_masks.as_deref();
-        let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
-        let images = subjects.iter().map(|subject| subject.image.clone()).collect();
-        let dag_sources = sources(images, folder, tissues.as_ref())?;
-        let anomalies = |subject: &Subject| {
-            let (_, z, y, x) = subject.image.dim();
-            let anomaly = config.anomaly(window_in([z, y, x], config.dag.window), tissues.as_ref());
-            let tissues = match &tissues {
-                Some(Tissues::LabelMaps { codes }) => Some(label_map(subject, codes)?),
-                _ => None,
-            };
-            let anomalies = anomaly.clone().build(&dag_sources)?;
-            Ok(ScanAnomalies { config: anomaly, anomalies, tissues })
+        let sources = sources_with(store.textures()?, folder, tissues.as_ref())?;
+        let anomalies = |scan: &SourceScan| {
+            let unsegmented = matches!(tissues, Some(Tissues::LabelMaps { .. }));
+            if unsegmented && scan.segmentation.is_none() {
+                return Err(Error::Unsegmented { name: scan.name.clone() });
+            }
+            let window = window_in(scan.prepared.volume.grid.shape, config.dag.window);
+            let anomaly = config.anomaly(window, tissues.as_ref());
+            let anomalies = anomaly.clone().build(&sources)?;
+            Ok(ScanAnomalies { config: anomaly, anomalies })
         };
-        let anomalies = subjects.iter().map(anomalies).collect::<Result<_, Error>>()?;
+        let anomalies = scans.iter().map(anomalies).collect::<Result<_, Error>>()?;
         let shape_masks = folder.map(HashedFolder::of).transpose()?;
         let files = scans.par_iter().map(hashes).collect::<Result<_, _>>()?;
-        Ok(Self {
-            scans,
-            preparation,
-            files,
-            anomalies,
-            config: config.clone(),
-            tissues,
-            shape_masks,
-            key,
-        })
+        let config = config.clone();
+        Ok(Self { scans: store, files, anomalies, config, tissues, shape_masks, key })
     }
 
     /// Makes one sample: sample `index` corrupts scan `index` modulo the number of scans.
@@ -137,8 +140,8 @@ impl Synthesiser {
     /// # Errors
     /// [`Error::Case`] naming the scan.
     pub fn sample(&self, index: u64) -> Result<Sample, Error> {
-        let which = (index % self.scans.len() as u64) as usize;
-        let (scan, of_scan) = (&self.scans[which], &self.anomalies[which]);
+        let which = (index % self.files.len() as u64) as usize;
+        let (scan, of_scan) = (self.scans.load(which)?, &self.anomalies[which]);
         let files = &self.files[which];
         let key = self.key.child(index);
         // Where no texture comes from other scans, they do not matter.
@@ -146,7 +149,12 @@ impl Synthesiser {
             true => &self.files[..],
             false => &self.files[which..=which],
         };
-        let segmentation = of_scan.tissues.as_ref().and(files.segmentation.as_ref());
+        let tissues = match &self.tissues {
+            Some(Tissues::LabelMaps { codes }) => Some(label_map(&Subject::from(&scan), codes)?),
+            _ => None,
+        };
+        let segmentation = tissues.as_ref().and(files.segmentation.as_ref());
+        let preparation = self.scans.preparation();
         let recipe = Recipe {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             family: self.config.family,
@@ -158,15 +166,15 @@ impl Synthesiser {
             origin: [0; 3],
             drawn: of_scan.anomalies.draw(key),
             anomaly: of_scan.config.clone(),
-            prepare: self.preparation.config().clone(),
-            reference: self.preparation.reference().cloned(),
+            prepare: preparation.config().clone(),
+            reference: preparation.reference().cloned(),
             tissues: self.tissues.clone(),
             segmentation: only(self.config.tissue.segmentations.as_ref(), segmentation),
             places: only(self.config.pairs.places.as_ref(), files.locations.as_ref()),
             shape_masks: self.shape_masks.clone(),
             sources: sources.iter().map(|files| files.scan.clone()).collect(),
         };
-        corrupt(scan, &of_scan.anomalies, of_scan.tissues.as_ref(), recipe)
+        corrupt(&scan, &of_scan.anomalies, tissues.as_ref(), recipe)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tissues that a run needs: classes fitted to its subjects, or their segmentations.
 
 use disyre_core::Key;
-use disyre_tissue::{FittedTissues, KMeansConfig, MixtureConfig, sample_cohort};
+use disyre_core::ndarray::{Array2, ArrayView2, Axis, concatenate};
+use disyre_tissue::{FittedTissues, KMeansConfig, MixtureConfig, TissueError, sample_cohort};
 use serde::{Deserialize, Serialize};
 
 use crate::segmentation::codes_of;
@@ -59,7 +60,28 @@ pub fn fit_tissue(
     config.ensure_fitted()?;
     let images: Vec<_> = subjects.iter().map(|subject| subject.image.view()).collect();
     let samples = sample_cohort(&images, config.voxels_per_scan, key.child("sample"))?;
-    let (samples, key, classes) = (samples.view(), key.child("fit"), config.classes);
+    fit(samples.view(), config, key)
+}
+
+/// [`fit_tissue`] to the voxels that were drawn of each subject, in order.
+pub(crate) fn fit_to_samples(
+    samples: Vec<Array2<f32>>,
+    config: &TissueConfig,
+    key: Key,
+) -> Result<FittedTissues, Error> {
+    let views: Vec<ArrayView2<'_, f32>> = samples.iter().map(|samples| samples.view()).collect();
+    match concatenate(Axis(0), &views) {
+        Ok(samples) if !samples.is_empty() => fit(samples.view(), config, key),
+        _ => Err(TissueError::NoSamples.into()),
+    }
+}
+
+fn fit(
+    samples: ArrayView2<'_, f32>,
+    config: &TissueConfig,
+    key: Key,
+) -> Result<FittedTissues, Error> {
+    let (key, classes) = (key.child("fit"), config.classes);
     Ok(if config.model == TissueKind::GaussianMixture {
         MixtureConfig { classes, ..MixtureConfig::default() }.fit(samples, key)?.mixture.into()
     } else {

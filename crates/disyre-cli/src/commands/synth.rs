@@ -6,10 +6,7 @@ use clap::Args;
 use disyre::core::{Key, StagedFiles, Volume};
 use disyre::tissue::FittedTissues;
 use disyre::volume::{find_scans, write_labels, write_volume};
-use disyre::{
-    PreparedScans, Recipe, RunConfig, Sample, SourceScan, Subject, Synthesiser, Tissues,
-    healthy_scans,
-};
+use disyre::{Recipe, RunConfig, Sample, ScanStore, Synthesiser, Tissues, healthy_scans};
 use rayon::prelude::*;
 
 use crate::anomaly_arguments::AnomalyArguments;
@@ -79,12 +76,11 @@ impl Synth {
         self.skull.over(&mut config);
         config.check()?;
         let paths = healthy_scans(&self.input, &config)?;
-        let scans = PreparedScans::read(&paths, &config)?;
-        let names: Vec<&str> = scans.scans.iter().map(|scan| scan.name.as_str()).collect();
-        self.check_outputs(samples, &paths, &names)?;
+        let scans = ScanStore::read(&paths, &config)?;
+        self.check_outputs(samples, &paths, &scans.names())?;
         let key = Key::new(config.seed);
-        let tissues = self.tissues(&scans.scans, &config, key.child("tissue"))?;
-        let synthesiser = Synthesiser::new(scans, &config, tissues, key.child("synth"))?;
+        let tissues = self.tissues(&scans, &config, key.child("tissue"))?;
+        let synthesiser = Synthesiser::of_store(scans, &config, tissues, key.child("synth"))?;
         create_folder(&self.output)?;
         let write = |index| self.write(&synthesiser.sample(index)?);
         (0..samples).into_par_iter().map(write).collect::<Result<Vec<()>, _>>()?;
@@ -106,15 +102,14 @@ impl Synth {
 
     fn tissues(
         &self,
-        scans: &[SourceScan],
+        scans: &ScanStore,
         config: &RunConfig,
         key: Key,
     ) -> Result<Option<Tissues>, CliError> {
         if let Some(path) = &self.tissue {
             return Ok(Some(Tissues::Fitted(FittedTissues::load(path)?)));
         }
-        let subjects: Vec<Subject> = scans.iter().map(Subject::from).collect();
-        Ok(Tissues::of(config, &subjects, &[], key)?)
+        Ok(scans.tissues(config, key)?)
     }
 
     fn check_outputs(
