@@ -18,6 +18,9 @@ use crate::support::{TINY, World, contents, ensure_whole, names, succeed, text, 
 /// Kills of each command, unless `DISYRE_KILLS` has another number.
 const KILLS: u64 = 6;
 
+/// Name and bytes of a file.
+type NamedBytes = (String, Vec<u8>);
+
 fn kills() -> u64 {
     std::env::var("DISYRE_KILLS").map_or(KILLS, |text| text.parse().unwrap())
 }
@@ -146,11 +149,11 @@ fn kill_in_turn(
         let left = files_of(out);
         for (record, bytes) in &left {
             let Some(case) = case(record) else { continue };
-            let is_this = |(_, files): &&(Duration, Vec<(String, Vec<u8>)>)| {
+            let is_this = |(_, files): &&(Duration, Vec<NamedBytes>)| {
                 files.iter().any(|(name, other)| name == record && run_of(other) == run_of(bytes))
             };
             let (_, files) = whole.iter().find(is_this).unwrap();
-            let of_case = |files: &[(String, Vec<u8>)]| {
+            let of_case = |files: &[NamedBytes]| {
                 let of_case =
                     files.iter().filter(|(name, _)| name.starts_with(case) && name != record);
                 of_case.cloned().collect::<Vec<_>>()
@@ -166,7 +169,7 @@ fn kill_in_turn(
         timed(arguments);
         let left = contents(out);
         assert!(left.iter().map(|(name, _)| name).eq(files.iter().map(|(name, _)| name)));
-        let same = |(ours, theirs): (&(String, Vec<u8>), &(String, Vec<u8>))| {
+        let same = |(ours, theirs): (&NamedBytes, &NamedBytes)| {
             if case(&ours.0).is_some() {
                 run_of(&ours.1) == run_of(&theirs.1)
             } else {
@@ -183,7 +186,7 @@ fn kill_in_turn(
 }
 
 /// The files of a folder that are under their final names, and their bytes.
-fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
+fn files_of(folder: &Path) -> Vec<NamedBytes> {
     let listed = if folder.exists() { names(folder) } else { Vec::new() };
     let kept = listed.into_iter().filter(|name| !name.starts_with('.'));
     kept.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()

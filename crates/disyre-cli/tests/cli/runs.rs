@@ -140,7 +140,7 @@ fn a_training_is_resumed_only_where_there_is_one_and_by_one_program_at_a_time() 
         all.into_iter().chain(more.iter().map(|&word| word.to_owned())).collect::<Vec<_>>()
     };
     let refuse = |parts: &[&str], arguments: Vec<String>| {
-        fail(1, parts, arguments.iter().map(String::as_str))
+        fail(1, parts, arguments.iter().map(String::as_str));
     };
     refuse(&["holds no training to resume"], train(&at("misspelt"), &["--resume"]));
     assert!(!at("misspelt").exists());
@@ -224,7 +224,7 @@ fn an_unfinished_model_says_so_and_damaged_weights_are_refused() {
     let absurd = config.replacen("8,", "9007199254740984,", 1);
     assert_ne!(absurd, config);
     fs::write(model.join("config.json"), absurd).unwrap();
-    fail(1, &[""], detect.iter().map(String::as_str));
+    fail(1, &["network.channels", "9007199254740984"], detect.iter().map(String::as_str));
 }
 
 #[cfg(unix)]
