@@ -90,6 +90,9 @@ pub(crate) enum CliError {
     /// One scan is no cohort.
     #[error("{} is one scan; {option} is for a folder of scans", scan.display())]
     NoCohort { scan: PathBuf, option: &'static str },
+    /// Some files of a folder failed their check.
+    #[error("{failed} of {files} files failed the check of {}; the fix of each is above, and a run is safe once none fails", folder.display())]
+    CheckFailed { folder: PathBuf, failed: usize, files: usize },
     /// The pool of threads could not be set up.
     #[error("cannot run with {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },

@@ -17,7 +17,7 @@ const BYTES_PER_VOXEL: u64 = 24;
 /// it is read.
 ///
 /// # Errors
-/// That of the first item that fails.
+/// Those of all items that fail: see [`Error::Scans`].
 pub(crate) fn for_scans<I: Sync, T: Send>(
     items: &[I],
     path: impl Fn(&I) -> &Path + Sync,
@@ -27,13 +27,24 @@ pub(crate) fn for_scans<I: Sync, T: Send>(
     let voxels = |item: &I| ScanHeader::read(path(item)).map_or(0, |header| header.grid().len());
     let most = items.par_iter().map(voxels).max().unwrap_or(0) as u64 * BYTES_PER_VOXEL;
     let mut done = Vec::with_capacity(items.len());
-    while done.len() < items.len() {
-        let rest = &items[done.len()..];
-        let chunk = &rest[..at_once(MemoryLeft::now(), most).min(rest.len())];
-        let results = chunk.par_iter().map(&work).collect::<Result<Vec<T>, Error>>()?;
-        done.extend(results);
+    let mut failed = Vec::new();
+    let mut rest = items;
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(at_once(MemoryLeft::now(), most).min(rest.len()));
+        rest = later;
+        for result in chunk.par_iter().map(&work).collect::<Vec<_>>() {
+            match result {
+                // After a failure the others are looked at for theirs alone.
+                Ok(_) if !failed.is_empty() => {}
+                Ok(result) => done.push(result),
+                Err(error) => failed.push(error),
+            }
+        }
+        if !failed.is_empty() {
+            done.clear();
+        }
     }
-    Ok(done)
+    Error::all_of(failed, items.len()).map(|()| done)
 }
 
 /// Number of scans that need so many bytes each.
@@ -62,5 +73,20 @@ mod tests {
         let items: Vec<usize> = (0..7).collect();
         let squares = for_scans(&items, |_| Path::new("none.nii"), |&item| Ok(item * item));
         assert_eq!(squares.unwrap(), [0, 1, 4, 9, 16, 25, 36]);
+    }
+
+    #[test]
+    fn all_failures_are_listed_and_a_single_one_is_itself() {
+        let run = |bad: &'static [usize]| {
+            let items: Vec<usize> = (0..5).collect();
+            for_scans(&items, |_| Path::new("none.nii"), |item| match bad.contains(item) {
+                true => Err(Error::EmptyBrain { name: format!("scan {item}") }),
+                false => Ok(()),
+            })
+        };
+        assert!(matches!(run(&[3]), Err(Error::EmptyBrain { .. })));
+        let message = run(&[1, 4]).unwrap_err().to_string();
+        assert!(message.starts_with("2 of 5 scans cannot be used:\n- scan 1"), "{message}");
+        assert!(message.contains("\n- scan 4 "), "{message}");
     }
 }

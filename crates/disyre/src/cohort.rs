@@ -10,6 +10,7 @@ use disyre_volume::{IntensityReference, ScanName, list_scans};
 
 use rayon::prelude::*;
 
+use crate::check::ensure_headers;
 use crate::source_scan::ScanHashes;
 use crate::{
     Error, LocationMap, Preparation, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan,
@@ -73,8 +74,9 @@ impl Cohort {
     /// settings ask for them, then splits them.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan, by name, that cannot be used; [`Error::Volume`] for a scan without
-    /// its segmentation or map; [`Error::CohortTooSmall`] below two.
+    /// [`Error::Case`] naming the scan that cannot be used, [`Error::Scans`] naming all of several; before any voxel is read,
+    /// where headers or names show it. [`Error::Volume`] for a scan without its segmentation or map; [`Error::SameScan`] for a
+    /// copy, which might validate what it trained; [`Error::CohortTooSmall`] below two.
     pub fn load(folder: &Path, config: &RunConfig, key: Key) -> Result<Self, Error> {
         Self::read(&healthy_scans(folder, config)?, config, key)
     }
@@ -84,11 +86,13 @@ impl Cohort {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn read(paths: &[PathBuf], config: &RunConfig, key: Key) -> Result<Self, Error> {
+        ensure_headers(paths)?;
         let names = paths.iter().map(|path| ScanName::of(path).to_string());
         let kept = kept_for_validation(names.collect(), config.pairs.hold_out, key)?;
         let fits = |name: &str| !kept.iter().any(|kept| kept == name);
         let PreparedScans { scans, preparation } = PreparedScans::read_fitted(paths, config, fits)?;
-        let subjects = scans.into_iter().map(Subject::from).collect();
+        let subjects: Vec<Subject> = scans.into_iter().map(Subject::from).collect();
+        ensure_others(&subjects)?;
         let cohort = Self::split(subjects, config.pairs.hold_out, key)?;
         Ok(Self { reference: preparation.reference().cloned(), ..cohort })
     }
@@ -146,6 +150,20 @@ pub fn healthy_scans(folder: &Path, config: &RunConfig) -> Result<Vec<PathBuf>, 
     let named = [&config.tissue.segmentations, &config.pairs.places, &config.pairs.shape_masks];
     let elsewhere: Vec<&Path> = named.into_iter().filter_map(|path| path.as_deref()).collect();
     Ok(list_scans(folder, &elsewhere)?.whole(folder)?)
+}
+
+/// Refuses copies of one file.
+fn ensure_others(subjects: &[Subject]) -> Result<(), Error> {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for subject in subjects {
+        let Some(sha256) = subject.sha256.first() else { continue };
+        if let Some(first) = names.insert(sha256, &subject.name) {
+            let (first, second) = (first.to_owned(), subject.name.clone());
+            failed.push(Error::SameScan { first, second });
+        }
+    }
+    Error::all_of(failed, subjects.len())
 }
 
 /// Names of the scans that validate: all scans of some persons.

@@ -338,6 +338,14 @@ pub enum Error {
         /// Number needed.
         needed: usize,
     },
+    /// Some of several scans can't be used.
+    #[error("{} of {total} scans cannot be used:{}", failed.len(), list(failed))]
+    Scans {
+        /// Number of scans.
+        total: usize,
+        /// Their errors, which name them.
+        failed: Vec<Error>,
+    },
     /// One of several cases failed.
     #[error("{case} failed")]
     Case {
@@ -352,6 +360,15 @@ impl Error {
     pub(crate) fn head(content: disyre_brain::Content) -> Self {
         let disyre_brain::Content { nonzero_ml, brain_share, .. } = content;
         Self::Head { nonzero_ml, brain_share }
+    }
+
+    /// The errors of some of so many scans as one: a single one as it is, several in a list.
+    pub(crate) fn all_of(mut failed: Vec<Self>, total: usize) -> Result<(), Self> {
+        match failed.len() {
+            0 => Ok(()),
+            1 => Err(failed.remove(0)),
+            _ => Err(Self::Scans { total, failed }),
+        }
     }
 
     /// For `map_err` on file operations.
@@ -373,6 +390,20 @@ impl Error {
         let case = name.to_owned();
         move |source| Self::Case { case, source: Box::new(source) }
     }
+}
+
+/// A line for each error, with its causes.
+fn list(failed: &[Error]) -> String {
+    let line = |error: &Error| {
+        let mut text = format!("\n- {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text += &format!("\n    because: {error}");
+            cause = error.source();
+        }
+        text
+    };
+    failed.iter().map(line).collect()
 }
 
 /// For the message of a head.

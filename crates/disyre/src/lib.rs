@@ -24,6 +24,7 @@
 //! - [`train()`], [`Cohort`], [`DagPairs`], [`RunConfig`]: training on healthy scans;
 //! - [`Synthesiser`], [`Recipe`]: scans with synthetic anomalies, and how to make them again;
 //! - [`evaluate()`], [`MethodEvaluation`], [`CaseTruth`], [`Measure`]: maps measured against lesion masks;
+//! - [`check_folder`], [`CheckReport`]: scans looked over before any work;
 //! - [`phantom`]: made-up heads for tests and demonstrations.
 //!
 //! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `weights` holds a trained
@@ -54,6 +55,7 @@ mod at_once;
 mod atlas;
 mod brain_finder;
 mod calibration;
+mod check;
 mod cohort;
 mod config;
 mod dag_pairs;
@@ -88,6 +90,9 @@ pub use brain_finder::BrainFinder;
 pub use calibration::{
     Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
     HealthyScan, LesionCase, WeightRequest,
+};
+pub use check::{
+    CheckConfig, CheckFinding, CheckLevel, CheckReport, CheckTopic, CheckedFile, check_folder,
 };
 pub use cohort::{Cohort, Subject, healthy_scans};
 pub use config::{DetectConfig, PairConfig, RunConfig, TissueConfig, TissueKind};

@@ -3,6 +3,7 @@
 mod atlas;
 mod brain;
 mod calibrate;
+mod check;
 mod demo;
 mod detect;
 mod evaluate;
@@ -47,6 +48,8 @@ enum Command {
     Synth(synth::Synth),
     /// Implant real lesion shapes into healthy scans, with the intensities of real lesions: test cases with labels
     Implant(implant::Implant),
+    /// Check scans before any work: geometry, intensities, brain masks, copies, damaged files
+    Check(check::Check),
     /// Train a model on healthy scans
     Train(train::Train),
     /// Calibrate a model on healthy scans: its scores then know where healthy brains are restored badly
@@ -78,6 +81,7 @@ impl Cli {
             Command::Tissue(command) => command.run(),
             Command::Synth(command) => command.run(),
             Command::Implant(command) => command.run(),
+            Command::Check(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Detect(command) => command.run(),

@@ -293,6 +293,14 @@ impl ScanHeader {
         }
     }
 
+    /// Refuses a series, which is read with [`ReadOptions::volume_index`] alone.
+    ///
+    /// # Errors
+    /// [`VolumeError::SeveralVolumes`].
+    pub fn ensure_one_volume(&self) -> Result<(), VolumeError> {
+        choose(self, None).map(|_| ())
+    }
+
     /// Volumes of the series: the product of all sizes after the third.
     pub(crate) fn volumes(&self) -> usize {
         self.sizes.iter().skip(3).product()

@@ -25,6 +25,11 @@ pub(super) fn ensure_magnitudes(data: &Array3<f32>, mask: &Array3<u8>) -> Result
         brain += u64::from(inside != 0);
         negative += u64::from(inside != 0 && value < 0.0);
     });
+    ensure_few_negative(brain, negative)
+}
+
+/// Refuses a brain of which more than a twentieth of so many voxels is below 0.
+pub(crate) fn ensure_few_negative(brain: u64, negative: u64) -> Result<(), Error> {
     let percent = 100.0 * negative as f64 / brain.max(1) as f64;
     if percent > 5.0 { Err(Error::NegativeBrain { percent }) } else { Ok(()) }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bias::ScanField;
 pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
+pub(crate) use brain::ensure_few_negative;
 pub use oblique::{OBLIQUE_DEGREES, ObliqueAxes, ObliqueScan};
 pub use prepared::Prepared;
 pub use template_space::TemplateSpace;
