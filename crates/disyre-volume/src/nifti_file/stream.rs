@@ -22,6 +22,12 @@ pub(crate) struct VoxelStream {
 impl VoxelStream {
     pub(crate) fn open(path: &Path) -> Result<Self, VolumeError> {
         let fail = |source| VolumeError::Read { path: path.to_owned(), source };
+        // A pipe is waited for when it is opened, without end if nobody writes to it.
+        let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            let reason = "it is a pipe, a socket or a device; write the scan to a file first";
+            return Err(VolumeError::NotNifti { path: path.to_owned(), reason });
+        }
         let file = File::open(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
         Self::new(path, BufReader::with_capacity(1 << 16, file), length)
