@@ -226,6 +226,19 @@ pub enum Error {
         /// Values that it may hold.
         expected: &'static str,
     },
+    /// Scores whose order 32 bits do not hold.
+    #[error(
+        "{} holds {tied} of {voxels} scores that differ in 64 bits and are ranked as equal in 32; subtract their offset or rank them, and save them as float32",
+        path.display()
+    )]
+    NarrowScores {
+        /// The file.
+        path: PathBuf,
+        /// Voxels that tie with the next in order.
+        tied: usize,
+        /// Voxels that count.
+        voxels: usize,
+    },
     /// A brain mask leaves nothing to measure.
     #[error("mask {} is 0 everywhere; a brain mask is not 0 inside the brain", path.display())]
     EmptyMask {

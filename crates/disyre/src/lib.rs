@@ -107,7 +107,7 @@ pub use evaluate::{
     CaseFacts, CaseReport, CaseTruth, Comparison, Estimate, EvaluateConfig, EvaluationReport,
     Evaluator, FailedCase, FrocSummary, ImageLevelReport, Measure, MeasuredMap, Measures,
     MethodEvaluation, MethodReport, OperatingPoint, SecondRound, TopVoxels, compare_methods,
-    evaluate, intensity_maps, measure_by_protocol,
+    evaluate, intensity_maps, measure_by_protocol, read_scores,
 };
 pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use initial_weights::{InitialModel, InitialWeights};

@@ -293,6 +293,19 @@ impl ScanHeader {
         }
     }
 
+    /// Whether 32-bit floats hold the values of the file in their order: it stores 32-bit floats as they are, or integers of at
+    /// most 16 bits without an offset that swamps them.
+    pub fn fits_32_bits(&self) -> bool {
+        let (slope, inter) = self.scaling;
+        match self.datatype {
+            Datatype::Float32 => inter == 0.0,
+            Datatype::Uint8 | Datatype::Int8 | Datatype::Uint16 | Datatype::Int16 => {
+                inter.abs() < 64.0 * 65536.0 * slope.abs()
+            }
+            _ => false,
+        }
+    }
+
     /// Refuses a series, which is read with [`ReadOptions::volume_index`] alone.
     ///
     /// # Errors

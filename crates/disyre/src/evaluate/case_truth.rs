@@ -5,8 +5,9 @@ use std::path::Path;
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_core::{Volume, ensure_same_shape};
 use disyre_score::Lesions;
-use disyre_volume::{Scan, read_mask};
+use disyre_volume::{Scan, ScanHeader, read_mask_of};
 
+use super::read_scores;
 use crate::Error;
 
 /// Label and brain of a case on the grid of its maps.
@@ -23,27 +24,29 @@ pub struct CaseTruth {
 }
 
 impl CaseTruth {
-    /// Reads a map, and label and brain mask on its grid.
+    /// Reads a map as [`read_scores`] does, and label and brain mask on its grid.
     ///
     /// # Errors
     /// [`Error::Volume`] for files that cannot be read, and for a label or mask on another grid than the map, naming
-    /// both; [`Error::EmptyMask`].
+    /// both; [`Error::EmptyMask`]; [`Error::NarrowScores`].
     pub fn read(
         name: impl Into<String>,
         score: &Path,
         label: &Path,
         mask: Option<&Path>,
     ) -> Result<(Self, Scan), Error> {
-        let map = Scan::read(score)?;
-        let label = read_mask(label, &map)?;
+        let header = ScanHeader::read(score)?;
+        header.ensure_one_volume()?;
+        let label = read_mask_of(label, &header)?;
         let brain = mask.map(|path| {
-            let brain = read_mask(path, &map)?;
+            let brain = read_mask_of(path, &header)?;
             match brain.iter().any(|&inside| inside != 0) {
                 true => Ok(brain),
                 false => Err(Error::EmptyMask { path: path.to_owned() }),
             }
         });
-        let (brain, spacing_mm) = (brain.transpose()?, map.volume.grid.spacing_mm());
+        let (brain, spacing_mm) = (brain.transpose()?, header.grid().spacing_mm());
+        let map = read_scores(score, brain.as_ref())?;
         Ok((Self { name: name.into(), label, brain, spacing_mm }, map))
     }
 

@@ -12,6 +12,7 @@ mod measure;
 mod method;
 mod protocol;
 mod report;
+mod scores;
 mod summary;
 
 use disyre_core::ndarray::Array3;
@@ -27,6 +28,7 @@ pub use report::{
     CaseFacts, CaseReport, Comparison, Estimate, EvaluationReport, FailedCase, FrocSummary,
     ImageLevelReport, MethodReport,
 };
+pub use scores::read_scores;
 
 use crate::Error;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use disyre::core::ndarray::{Array3, ArrayView3};
 use disyre::core::{Grid, TemporaryFolder, Volume, sweep};
-use disyre::volume::{Image, ImageOptions, Scan, affine, write_volume};
-use disyre::{AtlasDetector, CaseTruth, intensity_maps};
+use disyre::volume::{Image, ImageOptions, Scan, ScanHeader, affine, write_volume};
+use disyre::{AtlasDetector, CaseTruth, intensity_maps, read_scores};
 
 use super::methods::{Method, Source};
 use crate::error::CliError;
@@ -60,9 +60,9 @@ impl CaseReader {
         for method in methods {
             maps.extend(match &method.source {
                 Source::Scores => score.take(),
-                Source::Files(files) => {
-                    Some(read_like(&files[case.index], &pair.score, &grid)?.data)
-                }
+                Source::Files(files) => Some(
+                    read_like(&files[case.index], &pair.score, &grid, truth.brain.as_ref())?.data,
+                ),
                 Source::Brightness => bright.take(),
                 Source::Darkness => dark.take(),
                 Source::Atlas(atlas) => match (atlas, &scan) {
@@ -107,9 +107,16 @@ fn read_scan(path: &Path, pair: &MapPair, grid: &Grid) -> Result<Volume, CliErro
     on_grid(path, Image::read(path, &options)?.scan.volume, &pair.score, grid)
 }
 
-/// Reads a volume that must lie on the grid of a map.
-fn read_like(path: &Path, map: &Path, grid: &Grid) -> Result<Volume, CliError> {
-    on_grid(path, Scan::read(path)?.volume, map, grid)
+/// Reads a map that must lie on the grid of another.
+fn read_like(
+    path: &Path,
+    map: &Path,
+    grid: &Grid,
+    brain: Option<&Array3<u8>>,
+) -> Result<Volume, CliError> {
+    let brain =
+        brain.filter(|brain| ScanHeader::read(path).is_ok_and(|h| h.grid().shape == brain.shape()));
+    on_grid(path, read_scores(path, brain)?.volume, map, grid)
 }
 
 fn on_grid(path: &Path, volume: Volume, map: &Path, grid: &Grid) -> Result<Volume, CliError> {
