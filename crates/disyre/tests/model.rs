@@ -1,14 +1,15 @@
 //! A trained model's folder as one value: which weights count, what must agree, and what a detection saves.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use disyre::core::ndarray::Array5;
-use disyre::core::{Key, Restorer, Severity};
+use disyre::core::ndarray::{Array5, s};
+use disyre::core::{Grid, Key, Restorer, Severity, Volume};
 use disyre::diffusion::{CorruptionMapConfig, Engine, Precision, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
-use disyre::volume::{nonzero_mask, write_volume};
+use disyre::volume::{Orientation, nonzero_mask, write_volume};
 use disyre::{
     BrainMask, Cohort, DetectOptions, DetectRequest, Detector, Error, LoadOptions, Model,
     ModelFolder, PrepareConfig, RunConfig, SaveOptions, Scan, SkullPolicy, Subject, Training,
@@ -118,6 +119,53 @@ fn a_model_detects_as_a_detector_with_its_network_does() {
     let request = DetectRequest { options: Some(wrong), ..DetectRequest::default() };
     let error = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap_err();
     assert!(matches!(error, Error::Setting { field: "detect.stride", .. }));
+}
+
+/// A RAS+ volume with its axes in another order (`order[axis]` is the world's axis of voxel axis x, y, z) and direction.
+fn turned(ras: &Volume, order: [usize; 3], backwards: [bool; 3]) -> Volume {
+    let (from, [z, y, x]) = (ras.grid.affine, ras.grid.shape);
+    let (mut affine, size) = (from, [x, y, z]);
+    for row in 0..3 {
+        for axis in 0..3 {
+            let step = from[row][order[axis]];
+            affine[row][axis] = if backwards[axis] { -step } else { step };
+            if backwards[axis] {
+                affine[row][3] += step * (size[order[axis]] - 1) as f64;
+            }
+        }
+    }
+    let [z, y, x] = [2, 1, 0].map(|axis: usize| size[order[axis]]);
+    let data = Orientation::of(&affine).from_ras(ras.data.view());
+    Volume::new(data, Grid { shape: [z, y, x], affine }).unwrap()
+}
+
+#[test]
+fn all_48_orientations_of_a_file_give_one_map() {
+    let world = world();
+    let model = Model::load(world.path().join("model")).unwrap();
+    // Not symmetric along any axis, and of three sizes.
+    let mut ras = Scan::read(world.path().join("scan.nii.gz")).unwrap().volume;
+    ras.data.slice_mut(s![..4, 13.., 11..]).fill(0.0);
+    let path = world.path().join("turned.nii");
+    let detect = |volume: &Volume| {
+        write_volume(&path, volume).unwrap();
+        let scan = Scan::read(&path).unwrap();
+        let found = model.detect(&scan).unwrap().detection;
+        let orientation = Orientation::of(&scan.volume.grid.affine);
+        [found.score, found.restored].map(|map| orientation.to_ras(map.view()))
+    };
+    let expected = detect(&ras);
+    assert!(expected[0].iter().any(|&score| score > 0.0));
+    let mut seen = BTreeSet::new();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for mirrors in 0..8 {
+            let volume = turned(&ras, order, [0, 1, 2].map(|axis| mirrors >> axis & 1 == 1));
+            let orientation = Orientation::of(&volume.grid.affine).to_string();
+            assert!(detect(&volume) == expected, "{orientation}");
+            seen.insert(orientation);
+        }
+    }
+    assert_eq!(seen.len(), 48, "{seen:?}");
 }
 
 #[test]
