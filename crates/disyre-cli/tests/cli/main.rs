@@ -1,8 +1,10 @@
 //! The binary `disyre` from end to end, on tiny phantoms.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+mod bad_inputs;
 mod brain;
 mod calibrate;
+mod check;
 mod cohorts;
 mod devices;
 #[cfg(unix)]
