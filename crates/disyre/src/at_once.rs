@@ -79,10 +79,14 @@ mod tests {
     fn all_failures_are_listed_and_a_single_one_is_itself() {
         let run = |bad: &'static [usize]| {
             let items: Vec<usize> = (0..5).collect();
-            for_scans(&items, |_| Path::new("none.nii"), |item| match bad.contains(item) {
-                true => Err(Error::EmptyBrain { name: format!("scan {item}") }),
-                false => Ok(()),
-            })
+            for_scans(
+                &items,
+                |_| Path::new("none.nii"),
+                |item| match bad.contains(item) {
+                    true => Err(Error::EmptyBrain { name: format!("scan {item}") }),
+                    false => Ok(()),
+                },
+            )
         };
         assert!(matches!(run(&[3]), Err(Error::EmptyBrain { .. })));
         let message = run(&[1, 4]).unwrap_err().to_string();

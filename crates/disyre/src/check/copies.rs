@@ -17,7 +17,8 @@ pub(super) fn compare(checks: &mut [ScanCheck]) {
     });
     let names = groups(checks, |check| Some(ScanName::of(&check.path).to_string()));
     add(checks, &names, |others| {
-        let problem = format!("it has the name of {others}, so that outputs and records mix them up");
+        let problem =
+            format!("it has the name of {others}, so that outputs and records mix them up");
         CheckFinding::fail(CheckTopic::Duplicates, problem, "keep one of them, or rename it")
     });
     let people = groups(checks, |check| Some(subject_of(&check.path)));
@@ -29,10 +30,7 @@ pub(super) fn compare(checks: &mut [ScanCheck]) {
 }
 
 /// Positions of the scans of each key.
-fn groups(
-    checks: &[ScanCheck],
-    key: impl Fn(&ScanCheck) -> Option<String>,
-) -> Vec<Vec<usize>> {
+fn groups(checks: &[ScanCheck], key: impl Fn(&ScanCheck) -> Option<String>) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, check) in checks.iter().enumerate() {
         if let Some(key) = key(check) {

@@ -129,7 +129,8 @@ fn warn(problem: String, fix: &str) -> CheckFinding {
 /// The orientation of more than half of the scans, and their number.
 fn usual_orientation(known: &[&Geometry]) -> Option<(String, usize)> {
     let count = |o: &str| known.iter().filter(|geometry| geometry.orientation == o).count();
-    let counted = known.iter().map(|geometry| (&geometry.orientation, count(&geometry.orientation)));
+    let counted =
+        known.iter().map(|geometry| (&geometry.orientation, count(&geometry.orientation)));
     let usual = counted.max_by_key(|(_, count)| *count)?;
     (2 * usual.1 > known.len()).then(|| (usual.0.clone(), usual.1))
 }

@@ -133,8 +133,10 @@ pub(super) fn compare(checks: &mut [ScanCheck]) {
     for check in checks {
         let Some(ml) = check.voxels.as_ref().map(|voxels| voxels.inside_ml) else { continue };
         if !(median / OUTLIER..=median * OUTLIER).contains(&ml) {
-            let problem = format!("{ml:.0} ml are not background, the cohort's median is {median:.0} ml");
-            let fix = "look whether it is stripped as the others, cut off, or has wrong voxel sizes";
+            let problem =
+                format!("{ml:.0} ml are not background, the cohort's median is {median:.0} ml");
+            let fix =
+                "look whether it is stripped as the others, cut off, or has wrong voxel sizes";
             check.findings.push(warn(problem, fix));
         }
     }

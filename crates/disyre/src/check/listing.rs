@@ -26,7 +26,9 @@ pub(super) fn passed_over(files: &[PassedOver]) -> Vec<CheckedFile> {
             PassedOverReason::InSubfolder => {
                 "check and give each folder of scans by itself, or move the scans up"
             }
-            _ => "keep masks and segmentations in a folder of their own (masks: give it with --mask)",
+            _ => {
+                "keep masks and segmentations in a folder of their own (masks: give it with --mask)"
+            }
         };
         let problem = format!("it is {reason}, and not read as a scan");
         let topic = CheckTopic::Listing;

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use disyre_core::ndarray::Zip;
-use disyre_volume::{
-    Image, ScanHeader, SidecarFiles, SidecarKind, VolumeError, ensure_mask_fits,
-};
+use disyre_volume::{Image, ScanHeader, SidecarFiles, SidecarKind, VolumeError, ensure_mask_fits};
 
 use super::{CheckFinding, CheckTopic, CheckedFile};
 use crate::Error;
@@ -84,7 +82,11 @@ pub(super) fn of_image(image: &Image) -> Option<CheckFinding> {
     let share = inside as f64 / mask.len() as f64;
     let (problem, fix) = if inside == 0 {
         let problem = "its brain mask is empty".to_owned();
-        return Some(CheckFinding::fail(CheckTopic::Mask, problem, "make it anew (`disyre brain`)"));
+        return Some(CheckFinding::fail(
+            CheckTopic::Mask,
+            problem,
+            "make it anew (`disyre brain`)",
+        ));
     } else if share > WHOLE {
         let problem = format!("its brain mask fills {:.0} % of the volume", 100.0 * share);
         (problem, "look whether it marks the brain, and not the whole image")

@@ -65,8 +65,7 @@ pub fn check_folder(folder: &Path, config: &CheckConfig) -> Result<CheckReport, 
     let list = list_scans(folder, &elsewhere)?;
     let masks = Masks::list(config.masks.as_deref(), &list.scans)?;
     let brains = BrainFinder::default();
-    let scans: Vec<(usize, &Path)> =
-        list.scans.iter().map(PathBuf::as_path).enumerate().collect();
+    let scans: Vec<(usize, &Path)> = list.scans.iter().map(PathBuf::as_path).enumerate().collect();
     let read = |&(index, path): &(usize, &Path)| {
         Ok(ScanCheck::read(path, masks.of_scan(index), config, &brains))
     };

@@ -19,8 +19,8 @@ use disyre_volume::{IntensityReference, VolumeError};
 use serde::{Deserialize, Serialize};
 
 pub use bias::ScanField;
-pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
 pub(crate) use brain::ensure_few_negative;
+pub use config::{BiasCorrection, PrepareConfig, WorkingAxes};
 pub use oblique::{OBLIQUE_DEGREES, ObliqueAxes, ObliqueScan};
 pub use prepared::Prepared;
 pub use template_space::TemplateSpace;
