@@ -198,7 +198,7 @@ fn scans_that_changed_under_their_names_are_refused_on_resuming() {
         &model,
     ]);
     succeed(train.iter().map(String::as_str));
-    fs::copy(healthy.join("h1.nii.gz"), healthy.join("h2.nii.gz")).unwrap();
+    fs::copy(world.at("patients/sub-1_T1w.nii.gz"), healthy.join("h2.nii.gz")).unwrap();
     fail(1, &["the contents of h2"], train.iter().map(String::as_str).chain(["--resume"]));
 }
 
