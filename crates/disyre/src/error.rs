@@ -22,6 +22,16 @@ pub enum Error {
     /// Settings of the correction of the bias field are out of range.
     #[error("prepare.bias.n4: {0}")]
     BiasSettings(disyre_n4::N4Error),
+    /// No scan counts by which weights could be fitted.
+    #[error(
+        "no scan with lesions counts: {doubtful} have a doubtful registration, {too_small} have lesions of fewer than 10 voxels of 2 mm; give scans of whole brains with larger lesions"
+    )]
+    NoLesionCase {
+        /// Scans with a doubtful registration.
+        doubtful: usize,
+        /// Scans with small lesions.
+        too_small: usize,
+    },
     /// A scan by which weights are fitted is of a person whose healthy scan is behind the maps.
     #[error(
         "a healthy scan of this person, {person}, is behind the maps; fit weights on scans of others"

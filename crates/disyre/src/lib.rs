@@ -89,7 +89,7 @@ pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
 pub use brain_finder::BrainFinder;
 pub use calibration::{
     Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
-    HealthyScan, LesionCase, WeightRequest,
+    HealthyScan, LesionCase, WeightRequest, WeightScans,
 };
 pub use check::{
     CheckConfig, CheckFinding, CheckLevel, CheckReport, CheckTopic, CheckedFile, check_folder,

@@ -43,7 +43,7 @@ pub(crate) struct Calibrate {
     #[arg(short, long, value_name = "MODEL_DIR")]
     model: PathBuf,
     /// A table `pairs.csv` of scans with known lesions (columns scan,label), such as `disyre implant` writes: the weights of
-    /// the score are fitted to them; of other persons than the healthy scans
+    /// the score are fitted to them (docs/CALIBRATION.md); of other persons than the healthy scans and those that trained
     #[arg(long, value_name = "FILE")]
     lesions: Option<PathBuf>,
     /// A TOML file of settings that differ, of `detect` alone, as `detect.calibrated.residual.more = 1.0`
@@ -95,6 +95,7 @@ impl Calibrate {
         let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
         note_unused(&split);
         let lesions = self.lesion_cases()?;
+        ensure_others(&lesions, [&split.maps, &split.thresholds], &trained)?;
         let device = self.device.select()?;
         let engine = self.precision.engine();
         let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
@@ -187,7 +188,7 @@ impl Calibrate {
     fn lesion_cases(&self) -> Result<Vec<LesionCase>, CliError> {
         let Some(path) = &self.lesions else { return Ok(Vec::new()) };
         let case = |pair: MapPair| match pair.scan {
-            Some(scan) => Ok(LesionCase { scan, label: pair.label }),
+            Some(scan) => Ok(LesionCase { scan, label: pair.label, person: pair.subject }),
             None => Err(CliError::NoScanColumn { path: path.clone() }),
         };
         read_pairs(path)?.into_iter().map(case).collect()
@@ -213,6 +214,22 @@ impl Calibrate {
     }
 }
 
+/// Refuses scans of persons who serve the calibration otherwise: those behind the maps are closer to these than new ones, those
+/// that set thresholds would no longer be like new ones, and those that trained are restored better.
+fn ensure_others(
+    lesions: &[LesionCase],
+    healthy: [&[PathBuf]; 2],
+    trained: &[String],
+) -> Result<(), CliError> {
+    let healthy = healthy.into_iter().flatten().map(|scan| subject_of(scan));
+    let trained = trained.iter().map(|name| subject_of(Path::new(name)));
+    let persons: HashSet<String> = healthy.chain(trained).collect();
+    match lesions.iter().find(|case| persons.contains(&case.person())) {
+        Some(case) => Err(CliError::PersonInUse { scan: case.scan.clone(), person: case.person() }),
+        None => Ok(()),
+    }
+}
+
 /// The calibration with weights that are fitted to scans with lesions.
 fn weighed(
     calibration: Calibration,
@@ -227,8 +244,14 @@ fn weighed(
         progress.set(done as u64, all, || "scans".to_owned());
     });
     progress.finish();
-    let (calibration, used) = fitted?;
-    print_line!("weights of the channels fitted to {used} of {all} scans with lesions");
+    let (calibration, scans) = fitted?;
+    for scan in &scans.doubtful {
+        note!("left out: {}: its registration is doubtful", scan.display());
+    }
+    for scan in &scans.too_small {
+        note!("left out: {}: its lesions have fewer than 10 voxels of 2 mm", scan.display());
+    }
+    print_line!("weights of the channels fitted to {} of {all} scans with lesions", scans.used);
     let config = calibration.detect_config().calibrated.clone().unwrap_or_default();
     for channel in calibration.channels() {
         let ChannelConfig { less, more, .. } = config.channel(channel);

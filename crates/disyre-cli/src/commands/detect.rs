@@ -94,7 +94,7 @@ pub(crate) struct Detect {
 enum ScoreArgument {
     /// Mean distance of scan and restorations.
     Published,
-    /// Distance from healthy scans at the same place of the template, in standard deviations.
+    /// Weighted distance from healthy scans at the same place of the template.
     Calibrated,
 }
 

@@ -68,13 +68,27 @@ fn a_calibration_changes_settings_of_detection_alone_and_detection_uses_it() {
     fs::write(&pairs, "score,label\nmap.nii.gz,lesion.nii.gz\n").unwrap();
     fail(1, &["pairs.csv does not name the scan", "columns scan and label"], with_lesions());
     fs::write(&pairs, "score,label,scan\n-,lesion.nii.gz,healthy/h1.nii.gz\n").unwrap();
-    fail(1, &["healthy/h1.nii.gz", "scan of this person, h1, is behind the maps"], with_lesions());
+    fail(1, &["healthy/h1.nii.gz", "this person, h1", "give scans of others"], with_lesions());
+    fs::write(&pairs, "score,label,scan,subject\n-,lesion.nii.gz,ill.nii.gz,h2\n").unwrap();
+    fail(1, &["ill.nii.gz", "this person, h2"], with_lesions());
     fs::write(&pairs, "score,label,scan\n-,lesion.nii.gz,ill.nii.gz\n").unwrap();
     let ran = succeed(with_lesions());
     assert!(ran.out.contains("fitted to 1 of 1 scans with lesions"), "{}", ran.out);
     let fitted = json(&at("model/calibration/calibration.json"));
     let less = |channel: &str| fitted["detect"]["calibrated"][channel]["less"].as_f64().unwrap();
     assert!(less("intensity") + less("fine_intensity") > 0.1, "{fitted}");
+    let (ill, maps) = (text(&at("ill.nii.gz")), text(&at("maps")));
+    succeed(["detect", "-i", &ill, "-o", &maps, "-m", &model, "--stripped"]);
+    let sidecar = json(&at("maps/ill_desc-anomalyscore.json"));
+    let of_map = &sidecar["settings"]["detect"]["calibrated"];
+    assert_eq!(*of_map, fitted["detect"]["calibrated"]);
+    // Channels of which neither side counts get no weight.
+    fs::write(&config, "detect.calibrated.fine_intensity = { less = 0.0, more = 0.0 }").unwrap();
+    succeed(with_lesions().chain(["--config", &config]));
+    let fitted = json(&at("model/calibration/calibration.json"));
+    assert_eq!(fitted["detect"]["calibrated"]["fine_intensity"]["weight"], 0.0);
+    assert_eq!(fitted["detect"]["calibrated"]["intensity"]["weight"], 1.0);
+    fs::write(&config, "detect.calibrated.residual = { more = 0.25, scale_mm = 8.0 }").unwrap();
     succeed(with_config());
     let (scan, out) = (text(&at("healthy/h1.nii.gz")), text(&at("out")));
     let detect = ["detect", "-i", &scan, "-o", &out, "-m", &model, "--stripped"];

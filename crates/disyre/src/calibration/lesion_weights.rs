@@ -26,6 +26,36 @@ pub struct LesionCase {
     pub scan: PathBuf,
     /// Its lesions: a mask on its grid.
     pub label: PathBuf,
+    /// Whose scan it is; `None`: its name says so.
+    pub person: Option<String>,
+}
+
+impl LesionCase {
+    /// Whose scan it is.
+    ///
+    /// ```
+    /// use disyre::LesionCase;
+    ///
+    /// let mut case = LesionCase { scan: "sub-7_ses-2_T1w.nii.gz".into(), label: "l.nii".into(), person: None };
+    /// assert_eq!(case.person(), "sub-7");
+    /// case.person = Some("P7".to_owned());
+    /// assert_eq!(case.person(), "P7");
+    /// ```
+    pub fn person(&self) -> String {
+        let name = self.person.as_ref().map(Path::new).unwrap_or(&self.scan);
+        subject_of(name)
+    }
+}
+
+/// Scans that weights were fitted to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightScans {
+    /// Number of scans that counted.
+    pub used: usize,
+    /// Scans whose registration is doubtful.
+    pub doubtful: Vec<PathBuf>,
+    /// Scans with lesions of fewer than 10 voxels of the template.
+    pub too_small: Vec<PathBuf>,
 }
 
 /// Scans with known lesions, by which the weights of the channels are chosen.
@@ -43,14 +73,14 @@ pub struct WeightRequest<'a> {
 impl Calibration {
     /// The same calibration with weights fitted to known lesions, for every channel and side of it, and without thresholds.
     /// A channel of which neither side counts in the settings is left out.
-    /// Returns it with the number of scans that counted. `progress` is called with the number of scans done so far.
+    /// Returns it with the scans that counted. `progress` is called with the number of scans done so far.
     ///
     /// Each scan counts alike, its voxels in the lesions as much as the others, of which at most 1,500 each are taken, evenly
     /// spread. Scans with a doubtful registration or with lesions of fewer than 10 voxels of the template are left out.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan that cannot be used, with [`Error::SameScan`] for a person behind the maps;
-    /// [`Error::NoAnomaly`] if no scan counts.
+    /// [`Error::Case`] naming the first scan that cannot be used, with [`Error::PersonBehindMaps`] for a person behind the maps;
+    /// [`Error::NoLesionCase`] if no scan counts.
     ///
     /// # Source
     /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side on its own.
@@ -59,13 +89,13 @@ impl Calibration {
         model: &Model,
         request: &WeightRequest<'_>,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<(Self, usize), Error> {
+    ) -> Result<(Self, WeightScans), Error> {
         let preparation = model.folder().preparation().clone();
         let options = self.detect_options(model.folder().config());
         let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
         let persons: Vec<String> =
             self.scans.iter().map(|scan| subject_of(Path::new(&scan.file.name))).collect();
-        let mut samples = Samples::default();
+        let (mut samples, mut scans) = (Samples::default(), WeightScans::default());
         let mut done = 0;
         for cases in request.cases.chunks(AT_ONCE) {
             let read = |case: &LesionCase| {
@@ -73,14 +103,17 @@ impl Calibration {
                 found.map_err(Error::case(&case.scan.display().to_string()))
             };
             for (case, found) in cases.iter().zip(for_scans(cases, |case| &case.scan, read)?) {
-                let name = case.scan.display().to_string();
-                self.add_case(found, &detector, &mut samples).map_err(Error::case(&name))?;
+                let counted = self.add_case(found, &detector, &mut samples);
+                match counted.map_err(Error::case(&case.scan.display().to_string()))? {
+                    Counted::Yes => scans.used += 1,
+                    Counted::Doubtful => scans.doubtful.push(case.scan.clone()),
+                    Counted::TooSmall => scans.too_small.push(case.scan.clone()),
+                }
                 done += 1;
                 progress(done);
             }
         }
-        let scans = samples.scans;
-        let weights = samples.fit()?;
+        let weights = samples.fit(&scans)?;
         Ok((self.with_sides(&weights), scans))
     }
 
@@ -90,16 +123,19 @@ impl Calibration {
         case: ReadCase,
         detector: &Detector<'_>,
         samples: &mut Samples,
-    ) -> Result<(), Error> {
+    ) -> Result<Counted, Error> {
         let ReadCase { prepared, label } = case;
         let registration = prepared.registration_to(&self.space)?;
         if !registration.verdict.is_good() {
-            return Ok(());
+            return Ok(Counted::Doubtful);
         }
         let grid = self.space.grid_of(&registration);
         let evidence = Evidence::on_grid(&detector.restore(prepared, &mut |_, _| ())?, &grid)?;
         let lesion = resample_to_grid(&label, &grid, Interpolation::Area)?.data;
-        samples.add(&self.all_distances(&evidence)?, &lesion)
+        Ok(match samples.add(&self.all_distances(&evidence)?, &lesion) {
+            true => Counted::Yes,
+            false => Counted::TooSmall,
+        })
     }
 
     /// Distances of the channels that count, and the voxels where they are known.
@@ -136,6 +172,13 @@ impl Calibration {
     }
 }
 
+/// Whether a scan counted.
+enum Counted {
+    Yes,
+    Doubtful,
+    TooSmall,
+}
+
 /// A scan with lesions, read and prepared.
 struct ReadCase {
     prepared: Prepared,
@@ -150,7 +193,7 @@ impl ReadCase {
         skull: SkullPolicy,
         persons: &[String],
     ) -> Result<Self, Error> {
-        let person = subject_of(&case.scan);
+        let person = case.person();
         if persons.contains(&person) {
             return Err(Error::PersonBehindMaps { person });
         }
@@ -176,12 +219,11 @@ struct Distances {
 struct Samples {
     channels: Vec<Channel>,
     regression: Logistic,
-    scans: usize,
 }
 
 impl Samples {
-    /// Adds a scan; `lesion` holds the share of each voxel that is lesion.
-    fn add(&mut self, distances: &Distances, lesion: &Array3<f32>) -> Result<(), Error> {
+    /// Adds a scan; `lesion` holds the share of each voxel that is lesion. False where this is too small to count.
+    fn add(&mut self, distances: &Distances, lesion: &Array3<f32>) -> bool {
         let mut voxels = [Vec::new(), Vec::new()];
         Zip::indexed(lesion).and(&distances.known).for_each(|place, &share, &known| {
             if known != 0 {
@@ -190,7 +232,7 @@ impl Samples {
         });
         let [outside, inside] = &voxels;
         if inside.len() < LEAST_VOXELS || outside.is_empty() {
-            return Ok(());
+            return false;
         }
         self.channels = distances.channels.iter().map(|(channel, _)| *channel).collect();
         for (is_lesion, places) in [(false, outside), (true, inside)] {
@@ -201,14 +243,14 @@ impl Samples {
                 self.regression.add(sides, is_lesion, 0.5 / taken.len() as f64);
             }
         }
-        self.scans += 1;
-        Ok(())
+        true
     }
 
     /// Weights of less and more for each channel.
-    fn fit(&self) -> Result<Vec<(Channel, [f64; 2])>, Error> {
-        if self.scans == 0 {
-            return Err(Error::NoAnomaly);
+    fn fit(&self, scans: &WeightScans) -> Result<Vec<(Channel, [f64; 2])>, Error> {
+        if scans.used == 0 {
+            let (doubtful, too_small) = (scans.doubtful.len(), scans.too_small.len());
+            return Err(Error::NoLesionCase { doubtful, too_small });
         }
         let found = self.regression.fit();
         let sides = found.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
@@ -245,10 +287,12 @@ mod tests {
         };
         let lesion = |voxels| row((0..40).map(|x| f32::from(u8::from(x < voxels))).collect());
         let mut samples = Samples::default();
-        samples.add(&distances, &lesion(9)).unwrap();
-        assert!(matches!(samples.fit(), Err(Error::NoAnomaly)));
-        samples.add(&distances, &lesion(12)).unwrap();
-        let found = samples.fit().unwrap();
+        assert!(!samples.add(&distances, &lesion(9)));
+        let none = WeightScans { too_small: vec!["a.nii".into()], ..WeightScans::default() };
+        let error = samples.fit(&none).unwrap_err().to_string();
+        assert!(error.contains("1 have lesions of fewer than 10 voxels"), "{error}");
+        assert!(samples.add(&distances, &lesion(12)));
+        let found = samples.fit(&WeightScans { used: 1, ..none }).unwrap();
         let [(Channel::Intensity, [less, more]), (Channel::Residual, noise)] = found[..] else {
             panic!("{found:?}");
         };

@@ -1,10 +1,10 @@
 //! Logistic regression with an L2 penalty.
 
-/// Half of the penalty on each squared weight; the loss is the mean of the scans'.
+/// Half of this times each squared coefficient is added to the mean loss; the intercept is free.
 const PENALTY: f64 = 1e-3;
-/// Steps over all weights after which the best so far is taken.
+/// Sweeps over all coefficients after which the last is taken as it is.
 const SWEEPS: usize = 2000;
-/// A sweep that changes no weight by more than this is the last.
+/// A sweep that changes no coefficient by more than this is the last.
 const TOLERANCE: f64 = 1e-5;
 
 /// Observations with features, a class and a weight each.
@@ -33,7 +33,7 @@ impl Logistic {
     /// The coefficients, without the intercept.
     ///
     /// # Source
-    /// Newton steps along one coefficient after the other, each bounded: Genkin, Lewis and Madigan (2007).
+    /// Steps along one coefficient after the other, none of which can raise the loss: Genkin, Lewis and Madigan (2007), CLG.
     pub(super) fn fit(&self) -> Vec<f64> {
         let total: f64 = self.weights.iter().sum();
         let ones = vec![1f32; self.classes.len()];
@@ -46,7 +46,7 @@ impl Logistic {
             let mut most = 0f64;
             for (index, column) in columns.iter().enumerate() {
                 let penalty = if index == self.features.len() { 0.0 } else { PENALTY * total };
-                let (slope, curvature) = self.derivatives(column, &sums);
+                let (slope, curvature) = self.derivatives(column, &sums, bounds[index]);
                 let step = -(slope + penalty * found[index]) / (curvature + penalty).max(1e-12);
                 let step = step.clamp(-bounds[index], bounds[index]);
                 bounds[index] = (2.0 * step.abs()).max(bounds[index] / 2.0);
@@ -63,14 +63,16 @@ impl Logistic {
         found
     }
 
-    /// First and second derivative of the loss along one coefficient.
-    fn derivatives(&self, column: &[f32], sums: &[f64]) -> (f64, f64) {
+    /// First derivative of the loss along one coefficient, and the greatest second one within a bound of it.
+    fn derivatives(&self, column: &[f32], sums: &[f64], bound: f64) -> (f64, f64) {
         let observations = self.classes.iter().zip(&self.weights).zip(sums).zip(column);
         observations.fold((0.0, 0.0), |(slope, curvature), (((class, weight), sum), &value)| {
             let value = f64::from(value);
             let wrong = 1.0 / (1.0 + (class * sum).exp());
             let slope = slope - weight * class * wrong * value;
-            (slope, curvature + weight * wrong * (1.0 - wrong) * value * value)
+            let nearest = (sum.abs() - (bound * value).abs()).max(0.0);
+            let steepest = 1.0 / (2.0 + nearest.exp() + (-nearest).exp());
+            (slope, curvature + weight * steepest * value * value)
         })
     }
 }

@@ -29,7 +29,7 @@ pub use config::CalibrationConfig;
 pub use evidence::Channel;
 pub use fit::CalibrationRequest;
 pub use healthy_folder::{HealthyFolder, HealthyScan};
-pub use lesion_weights::{LesionCase, WeightRequest};
+pub use lesion_weights::{LesionCase, WeightRequest, WeightScans};
 
 use map_layout::MapLayout;
 

@@ -11,9 +11,10 @@ use crate::Error;
 /// Scores of one scan on a grid of the template.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CalibratedScores {
-    /// Weighted mean distance from healthy in standard deviations, ≥ 0; 0 where nothing is known.
+    /// Weighted mean distance from healthy, ≥ 0; 0 where nothing is known. In standard deviations where all weights are
+    /// alike.
     pub(crate) score: Array3<f32>,
-    /// Weighted mean distance of residual and intensity with its sign: below 0 is darker than healthy.
+    /// Weighted mean distance of residual and intensity, fine ones included, with its sign: below 0 is darker than healthy.
     pub(crate) signed: Array3<f32>,
     /// 1 where the scan has brain and more than half of the healthy scans have.
     pub(crate) known: Array3<u8>,
