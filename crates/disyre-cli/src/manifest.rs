@@ -180,7 +180,7 @@ fn lock(file: &Path) -> Result<FolderLock, CliError> {
 
 /// The files of shards in a folder, in the order of their names.
 fn shard_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(CliError::file("list", folder))?;
     let is_shard =
         |path: &PathBuf| path.file_name().and_then(|name| Shard::of_file(name.to_str()?)).is_some();

@@ -224,8 +224,8 @@ fn bad_cases_do_not_keep_the_others_from_being_measured() {
     let report: Value = serde_json::from_str(&disyre(arguments()).out).unwrap();
     assert_eq!(report["cases"].as_array().unwrap().len(), 0);
     let failed = report["failed"].as_array().unwrap();
-    let files = failed.iter().map(|case| case["file"].as_str().unwrap());
-    assert!(files.map(|file| Path::new(file).is_file()).all(|there| there), "{failed:?}");
+    let mut files = failed.iter().map(|case| case["file"].as_str().unwrap());
+    assert!(files.all(|file| Path::new(file).is_file()), "{failed:?}");
     assert_eq!(failed.len(), 4);
     assert!(failed.iter().all(|case| !case["reason"].as_str().unwrap().is_empty()));
     assert_eq!(disyre(["evaluate", "--scores", &scores, "--labels", &labels]).out, "");
