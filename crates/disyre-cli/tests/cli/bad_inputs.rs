@@ -223,7 +223,7 @@ const FOLDERS: &[Bad] = &[
     Bad { name: "empty folder", write: |_| {}, run: DETECT_ALL, code: 1, says: &["IN holds no .nii or .nii.gz file"] },
     Bad { name: "scans in subfolders alone", write: |d| save(d, "sub-1/anat/sub-1_T1w.nii", &scan(0)), run: DETECT_ALL, code: 1, says: &["sub-1/anat/sub-1_T1w.nii", "give that folder"] },
     Bad { name: "one name twice", write: |d| { good(d); raw(d, "a.nii.gz", &gzip(&scan_bytes())) }, run: DETECT_ALL, code: 1, says: &["IN/a.nii and IN/a.nii.gz would both write", "rename one of them"] },
-    Bad { name: "folder named like a scan", write: |d| fs::create_dir(d.join("a.nii")).unwrap(), run: DETECT_ALL, code: 1, says: &["cannot read IN/a.nii", "directory"] },
+    Bad { name: "folder named like a scan", write: |d| { healthy(d, 2); fs::create_dir(d.join("x.nii")).unwrap() }, run: TRAIN, code: 1, says: &["cannot read IN/x.nii", "directory"] },
     Bad { name: "output that is a file", write: good, run: "detect -i IN/a.nii -o IN/a.nii -m MODEL", code: 1, says: &["cannot write to IN/a.nii", "Not a directory"] },
     Bad { name: "model without files", write: good, run: "detect -i IN/a.nii -o OUT -m IN", code: 1, says: &["IN holds no trained model", "run.toml is missing", "give the folder that `disyre train` wrote"] },
     Bad { name: "settings with a misspelt key", write: |d| model(d, "run.toml", |b| replaced(b, "stride", "strides")), run: "detect -i IN/a.nii -o OUT -m IN/model", code: 1, says: &["IN/model/run.toml", "strides"] },
