@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{
-    TINY, World, contents, disyre, ensure_whole, names, succeed, text, training_of,
+    TINY, World, disyre, ensure_whole, names, outputs, succeed, text, training_of,
 };
 
 /// A small file system in memory, which takes root; unmounted when it is dropped.
@@ -76,15 +76,15 @@ fn a_rerun_on_a_full_disc_leaves_the_outputs_of_before() {
         let out = disc.at("out");
         let run = |value| disyre(verb(world, &out, value).iter().map(String::as_str));
         assert_eq!(run(first).code, Some(0));
-        let before = contents(&out);
+        let before = outputs(&out);
         disc.fill();
         let ran = run(second);
         assert!(matches!(ran.code, Some(1 | 3)), "{}", ran.err);
         assert!(ran.err.contains("No space left"), "{}", ran.err);
-        assert!(contents(&out) == before, "the outputs of before stay, and nothing besides");
+        assert!(outputs(&out) == before, "the outputs of before stay, and nothing besides");
         disc.free();
         assert_eq!(run(second).code, Some(0));
-        assert!(contents(&out) != before);
+        assert!(outputs(&out) != before);
         fs::remove_dir_all(&out).unwrap();
     }
 }
@@ -136,7 +136,7 @@ fn a_limit_on_the_size_of_files_leaves_the_outputs_of_before() {
     let (world, folder) = (World::get(), tempfile::tempdir().unwrap());
     let out = folder.path().join("out");
     succeed(detection(world, &out, "0.5").iter().map(String::as_str));
-    let before = contents(&out);
+    let before = outputs(&out);
     let limited = "ulimit -f 1; exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command
@@ -146,5 +146,5 @@ fn a_limit_on_the_size_of_files_leaves_the_outputs_of_before() {
     let errors = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(3), "{errors}");
     assert!(errors.contains("File too large"), "{errors}");
-    assert!(contents(&out) == before);
+    assert!(outputs(&out) == before);
 }

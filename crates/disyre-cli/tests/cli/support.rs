@@ -145,6 +145,17 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// Names of the files in a folder but for the record of its runs, which grows where a run fails.
+pub(crate) fn output_names(folder: &Path) -> Vec<String> {
+    names(folder).into_iter().filter(|name| name != "manifest.jsonl").collect()
+}
+
+/// The same files and their bytes.
+pub(crate) fn outputs(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |name: String| (name.clone(), fs::read(folder.join(name)).unwrap());
+    output_names(folder).into_iter().map(read).collect()
+}
+
 /// The files of a folder and their bytes.
 pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     names(folder).into_iter().map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect()
