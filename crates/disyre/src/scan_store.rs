@@ -42,7 +42,7 @@ use crate::{
 /// let scans = PreparedScans::read(&find_scans(healthy)?, &config)?;
 /// let same = Synthesiser::new(scans, &config, tissues, key)?.sample(1)?;
 /// assert_eq!(sample.corrupted.data, same.corrupted.data);
-/// # Ok::<(), disyre::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct ScanStore {
