@@ -88,7 +88,7 @@ pub enum DiffusionError {
         source: serde_json::Error,
     },
     /// A file is not in the safetensors format, or is cut short.
-    #[error("{} is not a whole safetensors file", path.display())]
+    #[error("{} is not a whole safetensors file; copy it again, or restore it", path.display())]
     Weights {
         /// Which file.
         path: PathBuf,

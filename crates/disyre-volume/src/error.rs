@@ -90,6 +90,15 @@ pub enum VolumeError {
         /// Bytes there are.
         held: u64,
     },
+    /// The compressed stream is not what was written.
+    #[error("{} is damaged: its gzip stream cannot be decompressed; fetch it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// The volume does not fit into memory.
     #[error("{} announces {voxels} voxels: reading them takes {excess}; free some or raise the bound", path.display())]
     Memory {
@@ -293,6 +302,14 @@ pub enum VolumeError {
         path: PathBuf,
         /// Its content.
         content: ScanContent,
+    },
+    /// One value in the whole scan.
+    #[error("{} holds {value} in every voxel: a constant image has nothing to look at; give the scan itself", path.display())]
+    Constant {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: f32,
     },
     /// A scan without mask whose background cannot be told from its brain.
     #[error(

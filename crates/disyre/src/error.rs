@@ -104,7 +104,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A configuration could not be understood.
-    #[error("{} is not a valid configuration", path.display())]
+    #[error("{} is not a valid configuration; correct it, or restore the file", path.display())]
     Config {
         /// The file.
         path: PathBuf,

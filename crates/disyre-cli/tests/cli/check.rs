@@ -117,7 +117,7 @@ fn scans_that_would_be_refused_lost_or_counted_twice_fail_with_1() {
         assert!(problem.contains(part) && !fix.is_empty(), "{name}: {problem}; {fix}");
     };
     expect("text.nii", "fail", "file", "is not a .nii or .nii.gz file");
-    expect("constant.nii", "fail", "intensity", "every voxel inside the brain is 7");
+    expect("constant.nii", "fail", "intensity", "holds 7 in every voxel");
     expect("zero.nii", "fail", "intensity", "no voxel inside the brain");
     expect("offset.nii", "fail", "intensity", "its background is 100");
     expect("alone.nii", "fail", "file", "holds a mask");
@@ -153,7 +153,7 @@ fn masks_are_checked_against_their_scans() {
     assert_eq!(code, Some(1));
     for (name, level, part) in [
         ("p1.nii.gz", "pass", ""),
-        ("p2.nii.gz", "fail", "no voxel inside the brain"),
+        ("p2.nii.gz", "fail", "mask is empty"),
         ("p3.nii.gz", "warn", "fills 100 % of the volume"),
         ("p4.nii.gz", "fail", "lies up to 30.000 mm from"),
         ("p5.nii.gz", "fail", "no brain mask of"),

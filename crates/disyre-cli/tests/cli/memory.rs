@@ -8,10 +8,10 @@ use disyre::volume::write_volume;
 
 use crate::support::{World, fail, read, succeed, text};
 
-/// A scan with voxels of this size, 3 everywhere.
+/// A scan with voxels of this size and no background.
 fn scan_of(path: &Path, shape: [usize; 3], side_mm: f64) {
     let mut volume = Volume::zeros(Grid::from_spacing(shape, [side_mm; 3]));
-    volume.data.fill(3.0);
+    volume.data.iter_mut().enumerate().for_each(|(at, value)| *value = 1.0 + (at % 97) as f32);
     write_volume(path, &volume).unwrap();
 }
 

@@ -53,7 +53,7 @@ impl Image {
     ///
     /// # Errors
     /// Those of [`Scan::read_with`] and of [`read_mask`](crate::read_mask); [`VolumeError::NotAScan`] for a mask or a
-    /// segmentation; [`VolumeError::BackgroundNotZero`] for a scan without mask whose background is another value, or
+    /// segmentation, [`VolumeError::Constant`] for one value; [`VolumeError::BackgroundNotZero`] for a scan without mask whose background is another value, or
     /// several close to 0, unless a head may come; [`VolumeError::NotFinite`] for voxels without a value inside the mask.
     pub fn read(path: impl AsRef<Path>, options: &ImageOptions<'_>) -> Result<Self, VolumeError> {
         let read = ReadOptions { volume_index: options.volume_index };
@@ -86,6 +86,11 @@ impl Image {
 
 /// Refuses masks and segmentations where a scan is expected.
 fn ensure_scan(scan: &Scan) -> Result<(), VolumeError> {
+    let value = scan.volume.data[[0, 0, 0]];
+    // Zeros alone have no brain, and say so later.
+    if value != 0.0 && scan.volume.data.iter().all(|other| *other == value) {
+        return Err(VolumeError::Constant { path: scan.path().to_owned(), value });
+    }
     match ScanContent::of(scan.volume.data.view()) {
         ScanContent::Intensities => Ok(()),
         content => Err(VolumeError::NotAScan { path: scan.path().to_owned(), content }),

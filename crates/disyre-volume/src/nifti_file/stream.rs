@@ -141,7 +141,13 @@ impl VoxelStream {
     }
 
     fn fail(&self, source: io::Error) -> VolumeError {
-        VolumeError::Read { path: self.path.clone(), source }
+        let path = self.path.clone();
+        match source.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput if self.compressed => {
+                VolumeError::Damaged { path, source }
+            }
+            _ => VolumeError::Read { path, source },
+        }
     }
 }
 

@@ -61,6 +61,10 @@ pub(super) fn of_image(image: &Image) -> Vec<CheckFinding> {
     let path = image.scan.path().display();
     let all = image.scan.volume.data.len();
     let mut findings = Vec::new();
+    if values.is_empty() && image.mask.is_some() {
+        // The findings of masks say so.
+        return findings;
+    }
     if values.is_empty() {
         let problem = format!("{path} has no voxel inside the brain");
         return vec![fail(problem, "give a brain mask or a skull-stripped scan that is not empty")];

@@ -112,9 +112,9 @@ impl ScanCheck {
 fn failure(path: &Path, error: &VolumeError) -> CheckFinding {
     let topic = match error {
         VolumeError::Affine { .. } | VolumeError::VoxelSize { .. } => CheckTopic::Geometry,
-        VolumeError::NotFinite { .. } | VolumeError::BackgroundNotZero { .. } => {
-            CheckTopic::Intensity
-        }
+        VolumeError::NotFinite { .. }
+        | VolumeError::Constant { .. }
+        | VolumeError::BackgroundNotZero { .. } => CheckTopic::Intensity,
         VolumeError::NotAMask { .. }
         | VolumeError::MaskShape { .. }
         | VolumeError::MaskAffine { .. } => CheckTopic::Mask,
