@@ -7,6 +7,9 @@ use rayon::prelude::*;
 
 use crate::Error;
 
+/// Scans that are read and prepared before work on them begins that is not done at once: memory, and speed, not results.
+pub(crate) const AT_ONCE: usize = 4;
+
 /// Memory that reading and preparing a scan takes in passing for each voxel of its file: scan, mask, corrected scan, and
 /// copies for N4, registration and brain extraction.
 const BYTES_PER_VOXEL: u64 = 24;

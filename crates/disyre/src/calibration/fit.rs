@@ -14,14 +14,11 @@ use super::{
     Calibration, CalibrationConfig, Channel, ChannelMaps, Evidence, HealthyFolder, HealthyMaps,
     HealthyScan, HealthySums, ensure_other,
 };
-use crate::at_once::for_scans;
+use crate::at_once::{AT_ONCE, for_scans};
 use crate::{
     DetectConfig, DetectOptions, Detector, Error, HashedFile, Model, Prepared, SkullPolicy,
     TemplateSpace,
 };
-
-/// Scans that are read and prepared at once: memory, and speed, not results.
-const AT_ONCE: usize = 4;
 
 /// Least variance of a voxel, so that a known one has a deviation above 0.
 const LEAST_VARIANCE: f32 = 1e-12;
@@ -79,7 +76,7 @@ impl Calibration {
         let person = |name: &String| ScanName::of(Path::new(name)).subject();
         let trained: HashSet<String> = of_training.iter().map(person).collect();
         let names = scans.iter().map(|scan| scan.file.name.clone());
-        let HealthyStatistics { count, mean, maps } = sums.finish()?.rounded();
+        let HealthyStatistics { count, mean, maps } = sums.finish(rounded)?;
         Ok(Self {
             space,
             detect: request.detect_config(model, config),
@@ -122,9 +119,7 @@ impl ReadScan {
         let case = || Error::case(&path.display().to_string());
         let preparation = model.folder().preparation();
         let scan = skull.read(path)?.volume;
-        let brain = preparation.brains().brain_of(skull, &scan).map_err(case())?;
-        let brain = brain.as_ref().map(|brain| brain.mask.view());
-        let prepared = preparation.prepare(&scan, brain).map_err(case())?;
+        let (_, prepared) = preparation.prepare_under(skull, &scan).map_err(case())?;
         let registration = prepared.registration_to(space).map_err(case())?;
         let (file, verdict) = (HashedFile::of(path)?, registration.verdict.clone());
         let scan = HealthyScan { file, registration: verdict };
@@ -175,20 +170,6 @@ pub(super) struct HealthyStatistics {
     pub(super) maps: Vec<ChannelMaps>,
 }
 
-impl HealthyStatistics {
-    /// All maps with values rounded to 13 bits, a tenth of a per mille: far finer than what some dozens of scans can tell, and
-    /// smaller files.
-    fn rounded(self) -> Self {
-        let shape = self.mean.dim().into();
-        let maps = self.maps.into_iter().map(|maps| {
-            let HealthyMaps { mean, deviation } = maps.stored;
-            let stored = HealthyMaps { mean: rounded(mean), deviation: rounded(deviation) };
-            ChannelMaps::of_stored(maps.channel, maps.scale_mm, stored, maps.layout, shape)
-        });
-        Self { count: self.count, mean: rounded(self.mean), maps: maps.collect() }
-    }
-}
-
 /// Sums of the evidence of healthy scans.
 pub(super) struct Sums {
     config: CalibrationConfig,
@@ -220,8 +201,12 @@ impl Sums {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<HealthyStatistics, Error> {
-        let mean = self.plain.mean();
+    /// `keep` makes of each map the one that is kept.
+    pub(super) fn finish(
+        mut self,
+        keep: fn(Array3<f32>) -> Array3<f32>,
+    ) -> Result<HealthyStatistics, Error> {
+        let mean = keep(self.plain.mean());
         for (channel, sums) in self.channels.iter_mut().filter(|(c, _)| c.is_structure()) {
             for chunk in self.waiting.chunks(AT_ONCE) {
                 let found = chunk.par_iter().map(|evidence| {
@@ -244,8 +229,8 @@ impl Sums {
             let scale_mm = self.config.channel(*channel).scale_mm;
             let layout = MapLayout::of(*channel, &self.config);
             let stored = HealthyMaps {
-                mean: layout.mean.stored(sums.mean()),
-                deviation: layout.deviation.stored(deviation),
+                mean: layout.mean.stored(keep(sums.mean())),
+                deviation: layout.deviation.stored(keep(deviation)),
             };
             Ok(ChannelMaps::of_stored(*channel, scale_mm, stored, layout, mean.dim().into()))
         });
@@ -254,7 +239,8 @@ impl Sums {
     }
 }
 
-/// Values rounded to the nearest with 12 bits behind the leading one.
+/// Values rounded to the nearest with 12 bits behind the leading one: far finer than what some dozens of scans can tell, and
+/// smaller files.
 fn rounded(mut map: Array3<f32>) -> Array3<f32> {
     const DROPPED: u32 = 11;
     const HALF: u32 = 1 << (DROPPED - 1);

@@ -14,7 +14,7 @@ use crate::stored_files::StoredFiles;
 fn fitted(config: &CalibrationConfig, healthy: &[Evidence]) -> Calibration {
     let mut sums = Sums::new(config.clone(), healthy[0].mask.dim().into());
     healthy.iter().for_each(|evidence| sums.add(evidence.clone()).unwrap());
-    let HealthyStatistics { count, mean, maps } = sums.finish().unwrap();
+    let HealthyStatistics { count, mean, maps } = sums.finish(|map| map).unwrap();
     let scan = |index: usize| HealthyScan {
         file: HashedFile { name: format!("h{index}"), sha256: "0".repeat(64) },
         registration: Verdict::Good,

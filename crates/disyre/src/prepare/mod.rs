@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use disyre_brain::BrainMask;
 use disyre_core::Volume;
-use disyre_core::ndarray::ArrayView3;
+use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_register::Registration;
 use disyre_volume::{IntensityReference, VolumeError};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub use template_space::TemplateSpace;
 pub use unscaled::Unscaled;
 
 use crate::write_files::write_json;
-use crate::{BrainFinder, Error};
+use crate::{BrainFinder, Error, SkullPolicy};
 
 /// The preparation of scans: its settings, and what was fitted to a cohort.
 ///
@@ -201,6 +201,18 @@ impl Preparation {
     /// As [`BrainFinder::brain_of`].
     pub fn brain_of(&self, scan: &Volume) -> Result<Option<BrainMask>, Error> {
         self.brains.brain_of(self.config.skull, scan)
+    }
+
+    /// Finds the brain of a scan under another policy than that of the settings, and prepares the scan. The brain is that of a
+    /// head; `None`: the scan is taken as stripped.
+    pub(crate) fn prepare_under(
+        &self,
+        skull: SkullPolicy,
+        scan: &Volume,
+    ) -> Result<(Option<Array3<u8>>, Prepared), Error> {
+        let brain = self.brains.brain_of(skull, scan)?.map(|brain| brain.mask);
+        let prepared = self.prepare(scan, brain.as_ref().map(|mask| mask.view()))?;
+        Ok((brain, prepared))
     }
 
     /// The network that finds brains, for other policies than that of the settings.

@@ -18,8 +18,8 @@ use crate::{
     SkullPolicy,
 };
 
-/// Scans that are read and prepared at once, and whose textures the anomalies of their copies have.
-const AT_ONCE: usize = 4;
+/// Scans whose textures the anomalies of their copies have.
+const TEXTURES: usize = 4;
 /// Copies of each scan with an anomaly.
 const COPIES: u64 = 2;
 /// A loss above this multiple of its rate counts as that much. A smaller one needs fewer scans, a greater one promises more
@@ -120,7 +120,7 @@ impl Thresholds {
         };
         let mut scores = HealthyScores::default();
         let mut done = 0;
-        for paths in request.scans.chunks(AT_ONCE) {
+        for paths in request.scans.chunks(TEXTURES) {
             let read = |path: &PathBuf| ReadScan::read(path, preparation, request.skull);
             let scans = for_scans(paths, |path| path, read)?;
             let textures: Vec<&Prepared> = scans.iter().map(|scan| &scan.prepared).collect();
@@ -194,8 +194,7 @@ impl ReadScan {
         skull: SkullPolicy,
     ) -> Result<Self, Error> {
         let volume = skull.read(path)?.volume;
-        let brain = preparation.brains().brain_of(skull, &volume)?.map(|brain| brain.mask);
-        let prepared = preparation.prepare(&volume, brain.as_ref().map(|mask| mask.view()))?;
+        let (brain, prepared) = preparation.prepare_under(skull, &volume)?;
         let brain = brain.unwrap_or_else(|| nonzero_mask(volume.data.view()));
         let file = HashedFile::of(path)?;
         Ok(Self { path: path.to_owned(), file, volume, brain, prepared })
