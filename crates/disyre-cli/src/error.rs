@@ -57,9 +57,6 @@ pub(crate) enum CliError {
     /// A list of pairs without pairs.
     #[error("{} lists no pair; expected a line score,label[,mask][,scan][,subject] for each case", path.display())]
     NoPairs { path: PathBuf },
-    /// A scan with lesions is of a person who has another part in the calibration.
-    #[error("{}: a scan of this person, {person}, trained the model or is among the healthy ones; give scans of others with --lesions", scan.display())]
-    PersonInUse { scan: PathBuf, person: String },
     /// A list of pairs without the scans.
     #[error("{} does not name the scan of every case; it needs the columns scan and label, as in pairs.csv of `disyre implant`", path.display())]
     NoScanColumn { path: PathBuf },

@@ -32,11 +32,14 @@ pub enum Error {
         /// Scans with small lesions.
         too_small: usize,
     },
-    /// A scan by which weights are fitted is of a person whose healthy scan is behind the maps.
+    /// A scan by which weights are fitted is of a person who has another part in the calibration.
     #[error(
-        "a healthy scan of this person, {person}, is behind the maps; fit weights on scans of others"
+        "{}: a scan of this person, {person}, trained the model or is among the healthy ones; give scans of others with lesions",
+        scan.display()
     )]
-    PersonBehindMaps {
+    PersonInUse {
+        /// The scan with lesions.
+        scan: PathBuf,
         /// The person.
         person: String,
     },

@@ -95,16 +95,17 @@ impl Calibrate {
         let split = split_scans(&healthy, &trained, ThresholdConfig::least_scans());
         note_unused(&split);
         let lesions = self.lesion_cases()?;
-        ensure_others(&lesions, [&split.maps, &split.thresholds], &trained)?;
+        let skull = self.skull.policy().unwrap_or(config.prepare.skull);
+        let weights = WeightRequest { cases: &lesions, skull };
+        // Those behind the maps are closer to these than new ones, those that set thresholds would no longer be like new ones,
+        // and those that trained are restored better.
+        let healthy = split.maps.iter().chain(&split.thresholds).map(PathBuf::as_path);
+        weights.ensure_others(healthy.chain(trained.iter().map(Path::new)))?;
         let device = self.device.select()?;
         let engine = self.precision.engine();
         let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
-        let request = CalibrationRequest {
-            healthy: &split.maps,
-            options: config.detect_options(),
-            skull: self.skull.policy().unwrap_or(config.prepare.skull),
-        };
-        let skull = request.skull;
+        let request =
+            CalibrationRequest { healthy: &split.maps, options: config.detect_options(), skull };
         let mut progress = Progress::new("calibrating", split.maps.len() as u64);
         let fitted = Calibration::fit(&model, &request, &mut |done| {
             progress.set(done as u64, split.maps.len() as u64, || "scans".to_owned());
@@ -114,7 +115,7 @@ impl Calibrate {
         report(&calibration);
         let calibration = match lesions.is_empty() {
             true => calibration,
-            false => weighed(calibration, &model, &lesions, skull)?,
+            false => weighed(calibration, &model, &weights)?,
         };
         let thresholds = self.thresholds(&model, &calibration, &split.thresholds, skull)?;
         let calibration = calibration.with_thresholds(thresholds);
@@ -214,33 +215,15 @@ impl Calibrate {
     }
 }
 
-/// Refuses scans of persons who serve the calibration otherwise: those behind the maps are closer to these than new ones, those
-/// that set thresholds would no longer be like new ones, and those that trained are restored better.
-fn ensure_others(
-    lesions: &[LesionCase],
-    healthy: [&[PathBuf]; 2],
-    trained: &[String],
-) -> Result<(), CliError> {
-    let healthy = healthy.into_iter().flatten().map(|scan| subject_of(scan));
-    let trained = trained.iter().map(|name| subject_of(Path::new(name)));
-    let persons: HashSet<String> = healthy.chain(trained).collect();
-    match lesions.iter().find(|case| persons.contains(&case.person())) {
-        Some(case) => Err(CliError::PersonInUse { scan: case.scan.clone(), person: case.person() }),
-        None => Ok(()),
-    }
-}
-
 /// The calibration with weights that are fitted to scans with lesions.
 fn weighed(
     calibration: Calibration,
     model: &Model,
-    cases: &[LesionCase],
-    skull: SkullPolicy,
+    request: &WeightRequest<'_>,
 ) -> Result<Calibration, CliError> {
-    let all = cases.len() as u64;
+    let all = request.cases.len() as u64;
     let mut progress = Progress::new("weights", all);
-    let request = WeightRequest { cases, skull };
-    let fitted = calibration.with_lesion_weights(model, &request, &mut |done| {
+    let fitted = calibration.with_lesion_weights(model, request, &mut |done| {
         progress.set(done as u64, all, || "scans".to_owned());
     });
     progress.finish();

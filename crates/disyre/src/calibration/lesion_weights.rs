@@ -1,5 +1,6 @@
 //! Weights of the channels by scans with known lesions: a logistic regression of the lesion on the distances from healthy.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
@@ -9,11 +10,9 @@ use disyre_volume::{Interpolation, read_mask, resample_to_grid, subject_of};
 use super::logistic::Logistic;
 use super::smoothing::{Smoother, in_voxels};
 use super::{Calibration, Channel, ChannelConfig, ChannelMaps, Evidence, known};
-use crate::at_once::for_scans;
+use crate::at_once::{AT_ONCE, for_scans};
 use crate::{Detector, Error, Model, Prepared, SkullPolicy};
 
-/// Scans that are read and prepared at once: memory, and speed, not results.
-const AT_ONCE: usize = 4;
 /// Voxels of a scan inside the lesions, and as many outside, that count at most.
 const VOXELS: usize = 1500;
 /// Lesions with fewer voxels of the template say little: their scan does not count.
@@ -70,6 +69,25 @@ pub struct WeightRequest<'a> {
     pub skull: SkullPolicy,
 }
 
+impl WeightRequest<'_> {
+    /// Refuses scans of the persons of other scans, which these names or paths say.
+    ///
+    /// # Errors
+    /// [`Error::PersonInUse`] naming the first such scan.
+    pub fn ensure_others<'n>(
+        &self,
+        others: impl IntoIterator<Item = &'n Path>,
+    ) -> Result<(), Error> {
+        let persons: HashSet<String> = others.into_iter().map(subject_of).collect();
+        match self.cases.iter().find(|case| persons.contains(&case.person())) {
+            Some(case) => {
+                Err(Error::PersonInUse { scan: case.scan.clone(), person: case.person() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Calibration {
     /// The same calibration with weights fitted to known lesions, for every channel and side of it, and without thresholds.
     /// A channel of which neither side counts in the settings is left out.
@@ -79,7 +97,7 @@ impl Calibration {
     /// spread. Scans with a doubtful registration or with lesions of fewer than 10 voxels of the template are left out.
     ///
     /// # Errors
-    /// [`Error::Case`] naming the first scan that cannot be used, with [`Error::PersonBehindMaps`] for a person behind the maps;
+    /// [`Error::PersonInUse`] for a person behind the maps; [`Error::Case`] naming the first scan that cannot be used;
     /// [`Error::NoLesionCase`] if no scan counts.
     ///
     /// # Source
@@ -90,16 +108,15 @@ impl Calibration {
         request: &WeightRequest<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<(Self, WeightScans), Error> {
+        request.ensure_others(self.scans.iter().map(|scan| Path::new(&scan.file.name)))?;
         let preparation = model.folder().preparation().clone();
         let options = self.detect_options(model.folder().config());
         let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
-        let persons: Vec<String> =
-            self.scans.iter().map(|scan| subject_of(Path::new(&scan.file.name))).collect();
         let (mut samples, mut scans) = (Samples::default(), WeightScans::default());
         let mut done = 0;
         for cases in request.cases.chunks(AT_ONCE) {
             let read = |case: &LesionCase| {
-                let found = ReadCase::read(case, model, request.skull, &persons);
+                let found = ReadCase::read(case, model, request.skull);
                 found.map_err(Error::case(&case.scan.display().to_string()))
             };
             for (case, found) in cases.iter().zip(for_scans(cases, |case| &case.scan, read)?) {
@@ -187,22 +204,10 @@ struct ReadCase {
 }
 
 impl ReadCase {
-    fn read(
-        case: &LesionCase,
-        model: &Model,
-        skull: SkullPolicy,
-        persons: &[String],
-    ) -> Result<Self, Error> {
-        let person = case.person();
-        if persons.contains(&person) {
-            return Err(Error::PersonBehindMaps { person });
-        }
-        let preparation = model.folder().preparation();
+    fn read(case: &LesionCase, model: &Model, skull: SkullPolicy) -> Result<Self, Error> {
         let scan = skull.read(&case.scan)?;
         let label = read_mask(&case.label, &scan)?.mapv(f32::from);
-        let brain = preparation.brains().brain_of(skull, &scan.volume)?;
-        let brain = brain.as_ref().map(|brain| brain.mask.view());
-        let prepared = preparation.prepare(&scan.volume, brain)?;
+        let (_, prepared) = model.folder().preparation().prepare_under(skull, &scan.volume)?;
         Ok(Self { prepared, label: Volume { data: label, grid: scan.volume.grid } })
     }
 }
