@@ -137,27 +137,18 @@ impl CalibrationConfig {
     /// calibration.
     #[must_use]
     pub fn for_maps(&self) -> Self {
-        let of = |channel| self.channel(channel).for_maps();
-        let Self { variance_smoothing_mm, .. } = *self;
-        Self {
-            residual: of(Channel::Residual),
-            intensity: of(Channel::Intensity),
-            structure: of(Channel::Structure),
-            contrast: of(Channel::Contrast),
-            restored_structure: of(Channel::RestoredStructure),
-            corruption: of(Channel::Corruption),
-            fine_residual: of(Channel::FineResidual),
-            fine_intensity: of(Channel::FineIntensity),
-            fine_structure: of(Channel::FineStructure),
-            fine_contrast: of(Channel::FineContrast),
-            fine_restored_structure: of(Channel::FineRestoredStructure),
+        let mut config = Self {
             structure_window_mm: self.structure_window_mm,
             contrast_window_mm: self.contrast_window_mm,
             fine_structure_window_mm: self.fine_structure_window_mm,
             fine_contrast_window_mm: self.fine_contrast_window_mm,
-            variance_smoothing_mm,
+            variance_smoothing_mm: self.variance_smoothing_mm,
             ..Self::default()
+        };
+        for channel in Channel::ALL {
+            *config.channel_mut(channel) = self.channel(channel).for_maps();
         }
+        config
     }
 
     /// Settings of a channel.
