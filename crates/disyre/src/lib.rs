@@ -65,6 +65,7 @@ mod error;
 mod evaluate;
 mod findings;
 mod initial_weights;
+mod inside_brain;
 mod location_map;
 mod map_blender;
 mod model;

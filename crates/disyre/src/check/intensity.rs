@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use disyre_brain::Content;
 use disyre_core::Volume;
-use disyre_core::ndarray::Zip;
 use disyre_volume::{Image, Orientation, sha256_of_bytes};
 
 use super::geometry::{LEAST_COHORT, median};
 use super::scan_check::ScanCheck;
 use super::{CheckFinding, CheckTopic};
+use crate::inside_brain::inside_brain;
 use crate::prepare::ensure_few_negative;
 
 /// Fewer distinct values than this inside the brain are worth a look.
@@ -96,16 +96,10 @@ pub(super) fn of_image(image: &Image) -> Vec<CheckFinding> {
 /// Values inside the mask, or where the scan is not 0.
 fn inside(image: &Image) -> Vec<f32> {
     let data = &image.scan.volume.data;
-    let mut values = Vec::new();
     match &image.mask {
-        None => values.extend(data.iter().copied().filter(|value| *value != 0.0)),
-        Some(mask) => Zip::from(data).and(mask).for_each(|&value, &inside| {
-            if inside != 0 {
-                values.push(value);
-            }
-        }),
+        None => data.iter().copied().filter(|value| *value != 0.0).collect(),
+        Some(mask) => inside_brain(data.view(), mask.view()),
     }
-    values
 }
 
 /// Number of distinct values, counted up to the least that is enough.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use disyre_core::ensure_same_shape;
 use disyre_core::ndarray::{Array3, Zip};
 use disyre_volume::{ReadOptions, Scan, ScanHeader, read_values};
 
 use crate::Error;
+use crate::inside_brain::inside_brain;
 
 /// Share of the voxels that count that may tie by 32 bits alone: measures then differ in the third digit at most.
 const MOST_TIED: f64 = 1e-3;
@@ -18,8 +20,11 @@ const MOST_TIED: f64 = 1e-3;
 /// [`Error::Volume`] for files that cannot be read, and for scores inside the brain that are not finite;
 /// [`Error::NarrowScores`] if more than one voxel of a thousand ties; [`Error::Shape`] for a brain of another shape.
 pub fn read_scores(path: &Path, brain: Option<&Array3<u8>>) -> Result<Scan, Error> {
-    let options = ReadOptions::default();
-    let (header, mut scores) = match ScanHeader::read(path)?.fits_32_bits() {
+    let (options, header) = (ReadOptions::default(), ScanHeader::read(path)?);
+    if let Some(brain) = brain {
+        ensure_same_shape("brain mask", &header.grid().shape, brain.shape())?;
+    }
+    let (header, mut scores) = match header.fits_32_bits() {
         true => read_values::<f32>(path, &options)?,
         false => {
             let (header, scores) = read_values::<f64>(path, &options)?;
@@ -28,7 +33,6 @@ pub fn read_scores(path: &Path, brain: Option<&Array3<u8>>) -> Result<Scan, Erro
         }
     };
     if let Some(brain) = brain {
-        disyre_core::ensure_same_shape("brain mask", scores.shape(), brain.shape())?;
         Zip::from(&mut scores).and(brain).par_for_each(|score, &inside| {
             if inside == 0 && !score.is_finite() {
                 *score = 0.0;
@@ -46,10 +50,7 @@ fn ensure_ranked_alike(
 ) -> Result<(), Error> {
     let mut inside: Vec<f64> = match brain {
         None => scores.iter().copied().collect(),
-        Some(brain) => {
-            let voxels = scores.iter().zip(brain).filter(|(_, inside)| **inside != 0);
-            voxels.map(|(score, _)| *score).collect()
-        }
+        Some(brain) => inside_brain(scores.view(), brain.view()),
     };
     inside.sort_unstable_by(f64::total_cmp);
     let ties = |pair: &&[f64]| pair[0] != pair[1] && pair[0] as f32 == pair[1] as f32;

@@ -9,10 +9,11 @@ use disyre_score::{Averaging, ScoreHistogram};
 use disyre_volume::nonzero_mask;
 
 use super::injected::Injector;
-use super::marked::{alarm_score, inside_brain};
+use super::marked::alarm_score;
 use super::{HealthyThreshold, LesionThreshold, RateThreshold, Thresholds};
 use crate::at_once::for_scans;
 use crate::calibration::{HealthyScan, ensure_other};
+use crate::inside_brain::inside_brain;
 use crate::{
     Calibration, Detection, Detector, Error, HashedFile, Model, Preparation, Prepared, ScoreKind,
     SkullPolicy,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_core::{Components, Grid, ensure_same_shape};
 use disyre_register::Registration;
 use disyre_score::regions::components;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{MaskThreshold, Thresholds};
 use crate::Error;
+use crate::inside_brain::inside_brain;
 
 /// Findings of one scan at a threshold, and the alarm of the scan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -270,17 +271,6 @@ pub(crate) fn alarm_score(
 ) -> f32 {
     let count = (ALARM_MM3 / voxel_mm3).round() as usize;
     disyre_score::Reduction::Top(count).reduce(inside_brain(score, brain)).unwrap_or(0.0)
-}
-
-/// Values of a map inside the brain, in the order of the voxels.
-pub(super) fn inside_brain<T: Copy>(map: ArrayView3<'_, T>, brain: ArrayView3<'_, u8>) -> Vec<T> {
-    let mut inside = Vec::new();
-    Zip::from(map).and(brain).for_each(|&value, &brain| {
-        if brain != 0 {
-            inside.push(value);
-        }
-    });
-    inside
 }
 
 /// Volume of the greatest scores that give an alarm, in mm³.
