@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use disyre::core::causes;
 use disyre::diffusion::DiffusionError;
 use disyre::implant::ImplantError;
 use disyre::tissue::TissueError;
@@ -186,13 +187,10 @@ impl From<DiffusionError> for CliError {
 
 /// The message of an error and of everything that caused it, one per line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!("\n  because: {}", error.to_string().trim_end().replace('\n', "\n    "));
-        cause = error.source();
-    }
-    text
+    let cause = |cause: &dyn Error| {
+        format!("\n  because: {}", cause.to_string().trim_end().replace('\n', "\n    "))
+    };
+    error.to_string() + &causes(error).map(|error| cause(error)).collect::<String>()
 }
 
 fn list(failed: &[(PathBuf, CliError)]) -> String {

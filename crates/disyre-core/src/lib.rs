@@ -27,6 +27,7 @@
 //! model.
 #![forbid(unsafe_code)]
 
+mod causes;
 mod components;
 #[cfg(feature = "files")]
 mod folder_lock;
@@ -46,6 +47,7 @@ mod tissue_model;
 #[cfg(feature = "files")]
 mod write_whole;
 
+pub use causes::causes;
 pub use components::{Component, Components, Connectivity, Overlap};
 #[cfg(feature = "files")]
 pub use folder_lock::FolderLock;

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use disyre::core::causes;
+
 /// Why an experiment cannot be run, or a run of it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -298,11 +300,5 @@ impl ExperimentError {
 
 /// An error with its causes, in one line.
 pub(crate) fn with_causes(error: &ExperimentError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
+    error.to_string() + &causes(error).map(|cause| format!(": {cause}")).collect::<String>()
 }

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use disyre_core::causes;
+
 use crate::HealthyFolder;
 
 /// Errors of the pipeline.
@@ -421,13 +423,8 @@ impl Error {
 /// A line for each error, with its causes.
 fn list(failed: &[Error]) -> String {
     let line = |error: &Error| {
-        let mut text = format!("\n- {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text += &format!("\n    because: {error}");
-            cause = error.source();
-        }
-        text
+        let causes = causes(error).map(|cause| format!("\n    because: {cause}"));
+        format!("\n- {error}") + &causes.collect::<String>()
     };
     failed.iter().map(line).collect()
 }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use disyre_core::causes;
 use serde::Serialize;
 
 use super::CheckConfig;
@@ -105,13 +106,8 @@ impl CheckFinding {
     pub(super) fn error(topic: CheckTopic, error: &dyn StdError, fix: &str) -> Self {
         let message = error.to_string();
         let (problem, said) = message.rsplit_once("; ").unwrap_or((message.as_str(), fix));
-        let mut problem = problem.to_owned();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            problem += &format!(" ({error})");
-            cause = error.source();
-        }
-        Self::fail(topic, problem, said)
+        let causes = causes(error).map(|cause| format!(" ({cause})"));
+        Self::fail(topic, problem.to_owned() + &causes.collect::<String>(), said)
     }
 }
 
