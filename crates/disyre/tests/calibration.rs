@@ -177,7 +177,7 @@ fn a_scan_counts_once_and_only_new_ones_set_thresholds() {
 fn without_a_calibration_or_a_good_registration_the_score_is_the_published_one() {
     let (folder, healthy) = world();
     let model = Model::load(folder.path().join("model")).unwrap();
-    let block = Array3::from_shape_fn([40; 3], |(x, ..)| if x < 20 { 1.0 } else { 1.5 });
+    let block = Array3::from_shape_fn([40; 3], |(z, y, x)| 1.0 + (z + y + x) as f32 * 0.01);
     let foot = Volume::new(block, Grid::from_spacing([40; 3], [3.0; 3])).unwrap();
     let path = folder.path().join("foot.nii.gz");
     write_volume(&path, &foot).unwrap();

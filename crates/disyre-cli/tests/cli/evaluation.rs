@@ -305,7 +305,10 @@ fn maps_of_another_method_that_are_missing_and_scans_that_lie_elsewhere_are_name
     fail(1, &["holds no map of 1 cases", "c_desc-anomalyscore"], arguments);
     // A scan on another grid is named with its map.
     let grid = Grid::from_spacing([1, 2, 2], [3.0; 3]);
-    let moved = Volume { data: Array3::ones(grid.shape), grid };
+    let moved = Volume {
+        data: Array3::from_shape_fn(grid.shape, |(_, y, x)| 0.5 + (2 * y + x) as f32),
+        grid,
+    };
     write_volume(&at("scans/b.nii.gz"), &moved).unwrap();
     let arguments = ["evaluate", "--scores", &scores, "--labels", &labels, "--scans", &scans];
     let parts =

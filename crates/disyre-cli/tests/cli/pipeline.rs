@@ -159,7 +159,10 @@ fn a_scan_that_is_0_nowhere_is_refused_as_a_head() {
     let scan = folder.path().join("head.nii");
     // No brain has four litres.
     let mut volume = Volume::zeros(Grid::from_spacing([40; 3], [4.0; 3]));
-    volume.data += 1.0;
+    volume
+        .data
+        .indexed_iter_mut()
+        .for_each(|((z, y, x), value)| *value = 1.0 + (z + 2 * y + 3 * x) as f32 / 40.0);
     disyre::volume::write_volume(&scan, &volume).unwrap();
     let out = text(&folder.path().join("out"));
     let arguments = ["detect", "-i", &text(&scan), "-o", &out, "-m", &world.path("model")];
