@@ -17,7 +17,13 @@ pub(crate) struct CohortMapper<'a> {
     /// Folder of the scans, or the scan.
     pub(crate) input: &'a Path,
     /// None: nothing is recorded.
-    pub(crate) manifest: Option<Manifest>,
+    record: Option<Record>,
+}
+
+/// The record of a run, and what its cases are compared by.
+#[derive(Debug)]
+struct Record {
+    manifest: Manifest,
     /// Of settings and model.
     settings_sha256: String,
 }
@@ -30,14 +36,10 @@ impl<'a> CohortMapper<'a> {
         input: &'a Path,
         manifest: Option<Manifest>,
     ) -> Result<Self, CliError> {
-        let ScanMapper { model, options, operating_point, volume_index, skull, portable, .. } =
-            &mapper;
-        let settings = [
-            model.detection_sha256(options)?,
-            format!("{operating_point:?} {volume_index:?} {skull:?} {portable}"),
-        ];
-        let settings_sha256 = sha256_of_bytes(settings.join("\n").as_bytes());
-        Ok(Self { mapper, input, manifest, settings_sha256 })
+        let record = manifest.map(|manifest| {
+            settings_sha256(&mapper).map(|settings_sha256| Record { manifest, settings_sha256 })
+        });
+        Ok(Self { record: record.transpose()?, mapper, input })
     }
 
     /// Maps a scan, with its brain mask if it has one, unless it is done.
@@ -49,26 +51,44 @@ impl<'a> CohortMapper<'a> {
         scan: &Path,
         mask: Result<Option<PathBuf>, CliError>,
     ) -> Result<(), CliError> {
-        let case = self.case(scan, mask.as_ref().ok().and_then(Option::as_deref));
-        if self.manifest.as_mut().is_some_and(|manifest| manifest.is_done(&case)) {
-            return Ok(());
-        }
-        let ended = mask.and_then(|mask| self.mapper.run(scan, mask.as_deref(), None).map(|_| ()));
-        match &mut self.manifest {
-            Some(manifest) => manifest.add(case, ended),
-            None => ended,
-        }
-    }
-
-    fn case(&self, scan: &Path, mask: Option<&Path>) -> Case {
+        let map = |mask: Option<PathBuf>| self.mapper.run(scan, mask.as_deref(), None).map(|_| ());
+        let Some(record) = &mut self.record else { return mask.and_then(map) };
         let name = path_text(scan.strip_prefix(self.input).unwrap_or(scan));
         let files = DetectionFiles::all(scan, self.mapper.output);
         let files = files.paths().map(Path::to_owned).collect();
-        // Nothing is compared where nothing is recorded.
-        let made_from_sha256 = self.manifest.as_ref().and_then(|_| self.made_from(scan, mask));
-        Case { name, made_from_sha256, files }
+        let made_from_sha256 =
+            record.made_from(scan, mask.as_ref().ok().and_then(Option::as_deref));
+        let case = Case { name, made_from_sha256, files };
+        match record.manifest.is_done(&case) {
+            true => Ok(()),
+            false => record.manifest.add(case, mask.and_then(map)),
+        }
     }
 
+    /// Ends the record, if one is kept.
+    ///
+    /// # Errors
+    /// Those of [`Manifest::finish`].
+    pub(crate) fn finish(self) -> Result<(), CliError> {
+        let Some(Record { manifest, .. }) = self.record else { return Ok(()) };
+        if manifest.skipped() > 0 {
+            note!("{} scans were done before and are passed over", manifest.skipped());
+        }
+        manifest.finish()
+    }
+}
+
+/// Hash of all settings that the files of a scan depend on, and of the model.
+fn settings_sha256(mapper: &ScanMapper<'_>) -> Result<String, CliError> {
+    let ScanMapper { model, options, operating_point, volume_index, skull, portable, .. } = mapper;
+    let settings = [
+        model.detection_sha256(options)?,
+        format!("{operating_point:?} {volume_index:?} {skull:?} {portable}"),
+    ];
+    Ok(sha256_of_bytes(settings.join("\n").as_bytes()))
+}
+
+impl Record {
     /// Hash of settings, model, and scan and mask with their paths, which the sidecar holds.
     fn made_from(&self, scan: &Path, mask: Option<&Path>) -> Option<String> {
         let mut text = self.settings_sha256.clone();

@@ -163,11 +163,7 @@ impl Detect {
         };
         let mapped =
             for_each_scan(scans, |scan, mask| mapper.run(scan, mask.map_err(CliError::from)));
-        let Some(manifest) = mapper.manifest else { return mapped };
-        if manifest.skipped() > 0 {
-            note!("{} scans were done before and are passed over", manifest.skipped());
-        }
-        mapped.and(manifest.finish())
+        mapped.and(mapper.finish())
     }
 
     /// Refuses what is for a folder of scans alone.
