@@ -11,6 +11,7 @@ use disyre_volume::{IntensityReference, ScanName, list_scans};
 use rayon::prelude::*;
 
 use crate::check::ensure_headers;
+use crate::distinct_names::sorted_distinct;
 use crate::source_scan::ScanHashes;
 use crate::{
     Error, LocationMap, Preparation, Prepared, PreparedScans, RunConfig, Segmentation, SourceScan,
@@ -168,16 +169,12 @@ fn ensure_others(subjects: &[Subject]) -> Result<(), Error> {
 
 /// Names of the scans that validate: all scans of some persons.
 fn kept_for_validation(
-    mut names: Vec<String>,
+    names: Vec<String>,
     hold_out: usize,
     key: Key,
 ) -> Result<Vec<String>, Error> {
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::SameName { name: twice[0].clone() });
-    }
     let mut people: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for name in names {
+    for name in sorted_distinct(names)? {
         people.entry(ScanName::of(Path::new(&name)).subject()).or_default().push(name);
     }
     if people.len() < 2 {

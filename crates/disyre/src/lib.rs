@@ -61,6 +61,7 @@ mod config;
 mod dag_pairs;
 mod detect_options;
 mod detector;
+mod distinct_names;
 mod error;
 mod evaluate;
 mod findings;

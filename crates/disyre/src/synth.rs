@@ -10,6 +10,7 @@ use disyre_tissue::LabelMap;
 use rayon::prelude::*;
 
 use crate::anomaly_sources::sources_with;
+use crate::distinct_names::sorted_distinct;
 use crate::segmentation::label_map;
 use crate::source_scan::ScanHashes;
 use crate::{
@@ -110,12 +111,7 @@ impl Synthesiser {
         if scans.is_empty() {
             return Err(Error::CohortTooSmall { got: 0, needed: 1 });
         }
-        let twice = |(index, scan): &(usize, &SourceScan)| {
-            scans[..*index].iter().any(|earlier| earlier.name == scan.name)
-        };
-        if let Some((_, scan)) = scans.iter().enumerate().find(twice) {
-            return Err(Error::SameName { name: scan.name.clone() });
-        }
+        sorted_distinct(scans.iter().map(|scan| scan.name.clone()).collect())?;
         let folder = config.pairs.shape_masks.as_deref();
         let sources = sources_with(store.textures()?, folder, tissues.as_ref())?;
         let anomalies = |scan: &SourceScan| {

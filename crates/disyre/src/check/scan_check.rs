@@ -9,6 +9,7 @@ use super::geometry::{Geometry, of_header};
 use super::intensity::{VoxelFacts, of_image};
 use super::masks::MaskOfScan;
 use super::{CheckConfig, CheckFinding, CheckLevel, CheckTopic, CheckedFile, masks};
+use crate::distinct_names::sorted_distinct;
 use crate::{BrainFinder, Error, SkullPolicy};
 
 /// Fix of a file that can't be read.
@@ -159,9 +160,7 @@ pub(crate) fn ensure_headers(paths: &[PathBuf]) -> Result<(), Error> {
             Err(error) => failed.push(error.into()),
         }
     }
-    let mut names: Vec<String> = paths.iter().map(|path| ScanName::of(path).to_string()).collect();
-    names.sort_unstable();
-    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
-    failed.extend(twice.map(|pair| Error::SameName { name: pair[0].clone() }));
+    let names = paths.iter().map(|path| ScanName::of(path).to_string()).collect();
+    failed.extend(sorted_distinct(names).err());
     Error::all_of(failed, paths.len())
 }
