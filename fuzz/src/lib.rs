@@ -3,7 +3,7 @@
 //!
 //! For those who change a reader. Everything depends on (seed, target, index) alone, so that a finding can be made again:
 //!
-//! ```no_run
+//! ```
 //! use disyre_fuzz::{mutate, targets};
 //!
 //! let folder = tempfile::tempdir()?;

@@ -198,7 +198,7 @@ fn copy_of(model: &Path, to: &Path) -> Result<PathBuf, Failure> {
     Ok(to.to_owned())
 }
 
-/// What a training resumes from.
+/// The state that a training resumes from.
 fn checkpoint(
     folder: &Path,
     model: &Path,
@@ -283,7 +283,7 @@ fn pairs(folder: &Path) -> Result<Target, Failure> {
     write_volume(&folder.join("a_desc-anomalyscore.nii"), &volume)?;
     write_volume(&folder.join("a_lesion.nii"), &lesion)?;
     let whole = "score,label,mask,scan,subject\na_desc-anomalyscore.nii,a_lesion.nii,,,\"a\"\n";
-    let (path, program) = (folder.join("pairs.csv"), program()?);
+    let path = folder.join("pairs.csv");
     Ok(Target {
         name: "pairs",
         front: whole.len(),
@@ -292,6 +292,7 @@ fn pairs(folder: &Path) -> Result<Target, Failure> {
         in_suite: 60,
         read: Box::new(move |bytes| {
             fs::write(&path, bytes).map_err(|error| error.to_string())?;
+            let program = program()?;
             let ran = Command::new(&program).arg("evaluate").arg("--pairs").arg(&path).output();
             let ran = ran.map_err(|error| format!("{}: {error}", program.display()))?;
             match ran.status.code() {
@@ -304,9 +305,9 @@ fn pairs(folder: &Path) -> Result<Target, Failure> {
 }
 
 /// The binary `disyre` of the same build, in the folder of this program or above.
-fn program() -> Result<PathBuf, Failure> {
+fn program() -> Result<PathBuf, String> {
     let name = format!("disyre{}", std::env::consts::EXE_SUFFIX);
-    let this = std::env::current_exe()?;
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let found = this
         .ancestors()
         .skip(1)
