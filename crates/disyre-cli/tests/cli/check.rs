@@ -37,6 +37,13 @@ fn gravest<'a>(report: &'a Value, name: &str) -> [&'a str; 4] {
     ["level", "topic", "problem", "fix"].map(|key| finding[key].as_str().unwrap())
 }
 
+/// Checks the gravest finding on a file, whose problem has this part.
+fn expect(report: &Value, name: &str, level: &str, topic: &str, part: &str) {
+    let [got, of, problem, fix] = gravest(report, name);
+    assert_eq!((got, of), (level, topic), "{name}: {problem}");
+    assert!(problem.contains(part) && !fix.is_empty(), "{name}: {problem}; {fix}");
+}
+
 #[test]
 fn good_scans_pass_with_0() {
     let (folder, world) = (folder(), World::get());
@@ -71,11 +78,7 @@ fn scans_that_differ_from_the_cohort_are_warnings_with_0() {
     fs::write(at("other.mgz"), "").unwrap();
     let (code, report) = checked(folder.path(), &[]);
     assert_eq!((code, report["level"].as_str()), (Some(0), Some("warn")), "{report}");
-    let expect = |name, topic, part| {
-        let [level, of, problem, fix] = gravest(&report, name);
-        assert_eq!((level, of), ("warn", topic), "{name}: {problem}");
-        assert!(problem.contains(part) && !fix.is_empty(), "{name}: {problem}; {fix}");
-    };
+    let expect = |name, topic, part| expect(&report, name, "warn", topic, part);
     expect("fine.nii", "geometry", "voxels are 4.00 × 4.00 × 4.00 mm");
     expect("turned.nii", "geometry", "axes run LAS, those of");
     expect("sub-01_ses-2_T1w.nii", "duplicates", "same person as");
@@ -111,11 +114,7 @@ fn scans_that_would_be_refused_lost_or_counted_twice_fail_with_1() {
     std::os::unix::fs::symlink("nowhere.nii", at("gone.nii")).unwrap();
     let (code, report) = checked(folder.path(), &[]);
     assert_eq!((code, report["level"].as_str()), (Some(1), Some("fail")), "{report}");
-    let expect = |name, level, topic, part| {
-        let [got, of, problem, fix] = gravest(&report, name);
-        assert_eq!((got, of), (level, topic), "{name}: {problem}");
-        assert!(problem.contains(part) && !fix.is_empty(), "{name}: {problem}; {fix}");
-    };
+    let expect = |name, level, topic, part| expect(&report, name, level, topic, part);
     expect("text.nii", "fail", "file", "is not a .nii or .nii.gz file");
     expect("constant.nii", "fail", "intensity", "holds 7 in every voxel");
     expect("zero.nii", "fail", "intensity", "no voxel inside the brain");

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{World, contents, disyre, fail, names, succeed, text};
+use crate::support::{World, contents, copy_files, disyre, fail, names, start, succeed, text};
 
 /// A folder with copies of the six healthy scans, and arguments that map them.
 struct Cohort {
@@ -18,11 +18,7 @@ struct Cohort {
 impl Cohort {
     fn new() -> Self {
         let (world, folder) = (World::get(), tempfile::tempdir().unwrap());
-        fs::create_dir(folder.path().join("scans")).unwrap();
-        for name in names(&world.at("healthy")) {
-            let from = world.at("healthy").join(&name);
-            fs::copy(from, folder.path().join("scans").join(name)).unwrap();
-        }
+        copy_files(&world.at("healthy"), &folder.path().join("scans"));
         Self { folder, model: world.path("model") }
     }
 
@@ -48,12 +44,7 @@ impl Cohort {
     }
 
     fn start(&self, output: &str, more: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_disyre"))
-            .args(self.arguments(output, more))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        start(self.arguments(output, more))
     }
 }
 
@@ -121,10 +112,7 @@ fn other_settings_of_training_are_another_model() {
     let world = World::get();
     let mut cohort = Cohort::new();
     let copy = cohort.at("model");
-    fs::create_dir(&copy).unwrap();
-    for name in names(&world.at("model")) {
-        fs::copy(world.at("model").join(&name), copy.join(name)).unwrap();
-    }
+    copy_files(&world.at("model"), &copy);
     cohort.model = text(&copy);
     cohort.detect("out", &[]);
     assert!(cohort.detect("out", &["--continue"]).is_empty());

@@ -37,12 +37,12 @@ fn a_device_that_is_not_there_is_an_error_and_nothing_is_written() {
 #[cfg(feature = "cuda-emulation")]
 mod emulated {
     use std::path::Path;
-    use std::process::{Command, Stdio};
+    use std::process::Command;
 
     use serde_json::Value;
 
     use super::*;
-    use crate::support::{json, read};
+    use crate::support::{json, read, start};
 
     /// Relative to the greatest value: sums in another order, and six steps of training on them.
     const TOLERANCE: f64 = 1e-5;
@@ -65,13 +65,10 @@ mod emulated {
 
     /// Trains to the end, or until the first step is done and someone ends it.
     fn train(world: &World, model: &Path, device: &str, end: bool) -> Option<i32> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_disyre"))
-            .args(["train", "--healthy", &world.path("healthy"), "-o", &text(model)])
-            .args(["--config", &world.path("tiny.toml"), "--device", device])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (healthy, config, model_path) =
+            (world.path("healthy"), world.path("tiny.toml"), text(model));
+        let arguments = ["train", "--healthy", &healthy, "-o", &model_path, "--config", &config];
+        let mut child = start(arguments.into_iter().chain(["--device", device]));
         let log = || std::fs::read_to_string(model.join("train.jsonl")).unwrap_or_default();
         while end && !log().contains("\"step\":1,") {
             assert_eq!(child.try_wait().unwrap(), None, "training ended by itself");

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use disyre::core::Key;
 use disyre::core::rand::RngExt;
 use serde_json::Value;
 
-use crate::support::{TINY, World, contents, ensure_whole, names, succeed, text, training_of};
+use crate::support::{
+    TINY, World, contents, ensure_whole, names, start, succeed, text, training_of,
+};
 
 /// Kills of each command, unless `DISYRE_KILLS` has another number.
 const KILLS: u64 = 6;
@@ -23,12 +25,6 @@ type NamedBytes = (String, Vec<u8>);
 
 fn kills() -> u64 {
     std::env::var("DISYRE_KILLS").map_or(KILLS, |text| text.parse().unwrap())
-}
-
-fn start(arguments: &[String]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_disyre"));
-    let quiet = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    quiet.spawn().unwrap()
 }
 
 /// Runs the binary and kills it after a time; whether the kill came before its end.
@@ -115,7 +111,7 @@ fn a_training_that_is_killed_once_a_file_appears_goes_on_and_ends_with_the_same_
     let files = names(&whole).into_iter().chain([".training.lock".to_owned()]);
     for file in files.collect::<Vec<_>>() {
         let model = folder.path().join("model");
-        let mut child = start(&training(world, &config, &model));
+        let mut child = start(training(world, &config, &model));
         while !model.join(&file).exists() && child.try_wait().unwrap().is_none() {}
         ended_by_kill(&mut child);
         ensure_whole(&model);

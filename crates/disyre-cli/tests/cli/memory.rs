@@ -6,7 +6,7 @@ use std::path::Path;
 use disyre::core::{Grid, Volume};
 use disyre::volume::write_volume;
 
-use crate::support::{World, fail, read, succeed, text};
+use crate::support::{World, fail, read, start, succeed, text};
 
 /// A scan with voxels of this size and no background.
 fn scan_of(path: &Path, shape: [usize; 3], side_mm: f64) {
@@ -65,13 +65,7 @@ fn a_bound_without_its_unit_is_a_slip() {
 /// Greatest resident set of a detection, in bytes.
 #[cfg(target_os = "linux")]
 fn peak(arguments: &[&str]) -> u64 {
-    use std::process::{Command, Stdio};
-    let mut child = Command::new(env!("CARGO_BIN_EXE_disyre"))
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start(arguments);
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {

@@ -1,8 +1,9 @@
 //! Phantoms, models and runs of the binary that the tests of this folder share.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use disyre::core::Key;
@@ -52,6 +53,12 @@ pub(crate) fn disyre<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         Command::new(env!("CARGO_BIN_EXE_disyre")).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// Starts the binary with nothing to print to.
+pub(crate) fn start(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_disyre"));
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Runs the binary and expects success.
@@ -145,6 +152,14 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// Copies the files of a folder into one that it makes.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for name in names(from) {
+        fs::copy(from.join(&name), to.join(name)).unwrap();
+    }
+}
+
 /// Names of the files in a folder but for the record of its runs, which grows where a run fails.
 pub(crate) fn output_names(folder: &Path) -> Vec<String> {
     names(folder).into_iter().filter(|name| name != "manifest.jsonl").collect()
@@ -193,7 +208,7 @@ fn are_whole_weights(bytes: &[u8]) -> bool {
     header["__metadata__"]["data_sha256"] == disyre::core::sha256_of_bytes(data)
 }
 
-/// What a training leaves, without the times in its log, the number of its starts, and the note of a checkpoint that a kill
+/// The files that a training leaves, without the times in its log, the number of its starts, and the note of a checkpoint that a kill
 /// came before.
 pub(crate) fn training_of(model: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = contents(model);
