@@ -187,10 +187,10 @@ impl From<DiffusionError> for CliError {
 
 /// The message of an error and of everything that caused it, one per line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let cause = |cause: &dyn Error| {
+    let causes = causes(error).map(|cause| {
         format!("\n  because: {}", cause.to_string().trim_end().replace('\n', "\n    "))
-    };
-    error.to_string() + &causes(error).map(|error| cause(error)).collect::<String>()
+    });
+    error.to_string() + &causes.collect::<String>()
 }
 
 fn list(failed: &[(PathBuf, CliError)]) -> String {

@@ -29,7 +29,7 @@ pub struct MemoryLeft {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryBound {
-    /// What the user allows, in bytes, all that the program holds together.
+    /// Bytes that the user allows for all that the program holds together.
     Allowed(u64),
     /// Memory of the machine that no program uses.
     Machine,
@@ -58,7 +58,7 @@ impl MemoryLeft {
         ALLOWED.store(bytes.max(1), Ordering::Relaxed);
     }
 
-    /// What is left now; `None` where the system does not say (other systems than Linux) and nothing was
+    /// Memory that is left now; `None` where the system does not say (other systems than Linux) and nothing was
     /// [allowed](Self::allow).
     pub fn now() -> Option<Self> {
         let system = System::default();
@@ -76,7 +76,7 @@ impl MemoryLeft {
     /// # Errors
     /// [`MemoryExcess`] with both numbers.
     pub fn ensure(needed: u64) -> Result<(), MemoryExcess> {
-        /// What is not worth asking the system for, in bytes.
+        /// Bytes that are not worth asking the system for.
         const SMALL: u64 = 1 << 20;
         match Self::now() {
             Some(Self { bytes, bound }) if needed > SMALL && needed > bytes => {

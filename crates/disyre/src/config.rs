@@ -372,7 +372,7 @@ impl RunConfig {
     }
 }
 
-/// What a path has to be that is kept in `run.toml`.
+/// The demand on a path that is kept in `run.toml`.
 const TEXT: &str = "a path in UTF-8, as run.toml can hold it; rename the folder, or link to it";
 
 fn not_text(path: &Option<PathBuf>) -> bool {

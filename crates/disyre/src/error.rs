@@ -325,7 +325,7 @@ pub enum Error {
     NotResumable {
         /// The folder.
         folder: PathBuf,
-        /// What is missing, and what to do.
+        /// The part that is missing, and the way to go on.
         missing: &'static str,
     },
     /// Another training runs in a folder.

@@ -86,7 +86,7 @@ pub(crate) fn recognise_by_magic(bytes: &[u8]) -> Option<Endian> {
     }
 }
 
-/// What a file that is no NIfTI file is, from its first four bytes.
+/// The format of a file that is no NIfTI file, from its first four bytes.
 pub(crate) fn foreign_format(start: [u8; 4]) -> Option<&'static str> {
     Some(match &start {
         [0x1f, 0x8b, ..] => "it is compressed twice; decompress it once with gunzip",

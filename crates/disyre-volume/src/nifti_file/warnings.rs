@@ -1,4 +1,4 @@
-//! What a header leaves open, or says twice: readable, but worth a word.
+//! Warnings of a header that is readable, but leaves something open or says it twice.
 use std::fmt;
 
 use disyre_core::Grid;

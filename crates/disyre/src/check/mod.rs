@@ -26,7 +26,7 @@ pub use finding::{CheckFinding, CheckLevel, CheckTopic};
 pub use report::{CheckReport, CheckedFile};
 pub(crate) use scan_check::ensure_headers;
 
-/// What the scans of a folder are checked for.
+/// Settings of a check of the scans of a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckConfig {
     /// A brain mask, or a folder with one for each scan.
@@ -39,8 +39,8 @@ pub struct CheckConfig {
 
 /// Checks the scans of a folder, or a single one: geometry, intensities, brain masks, copies, and files that are passed over.
 ///
-/// What `disyre train` and `disyre detect` would refuse under the same options fails; what they take and somebody should look
-/// at is a warning. A file that can't be read is a finding, and the others are checked all the same.
+/// A scan fails that `disyre train` and `disyre detect` would refuse under the same options; one that they take and somebody
+/// should look at is warned of. A file that can't be read is a finding, and the others are checked all the same.
 ///
 /// ```
 /// use disyre::{CheckConfig, CheckLevel, check_folder, core::Key, phantom::PhantomConfig};
