@@ -27,6 +27,11 @@ pub(crate) struct ModelArguments {
 }
 
 impl ModelArguments {
+    /// The folder that was given.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
     /// Reads the settings of the model; where none is given, takes the one within the program and says so.
     ///
     /// # Errors
@@ -116,7 +121,7 @@ impl MemoryArguments {
 }
 
 /// Bytes from a number with a unit: none, K, M, G or T, alone or as in GB and GiB.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -148,7 +153,7 @@ fn threads_of_environment() -> Option<usize> {
 /// Treatment of scans with a skull.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SkullArguments {
-    /// Find the brain of scans that hold a whole head; those that are stripped are left alone [default: a head is an error]
+    /// Find the brain of scans that hold a whole head; those that are stripped are left alone [default: a head is an error; `disyre bids` strips it]
     #[arg(long)]
     strip: bool,
     /// The scans are stripped: do not look whether they hold a head
@@ -162,6 +167,15 @@ impl SkullArguments {
         match (self.strip, self.stripped) {
             (true, _) => Some(SkullPolicy::Strip),
             (_, true) => Some(SkullPolicy::Ignore),
+            _ => None,
+        }
+    }
+
+    /// The flag that was given.
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        match (self.strip, self.stripped) {
+            (true, _) => Some("--strip"),
+            (_, true) => Some("--stripped"),
             _ => None,
         }
     }
@@ -181,6 +195,11 @@ pub(crate) struct DeviceArguments {
 }
 
 impl DeviceArguments {
+    /// The device as it is written.
+    pub(crate) fn name(&self) -> String {
+        self.device.to_string()
+    }
+
     /// Finds the device and says which.
     pub(crate) fn select(&self) -> Result<Device, CliError> {
         let device = Device::open(self.device)?;
@@ -199,6 +218,11 @@ pub(crate) struct PrecisionArguments {
 }
 
 impl PrecisionArguments {
+    /// The precision as it is written.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.precision.map(|precision| precision.to_string())
+    }
+
     /// The engine of the precision that was asked for.
     pub(crate) fn engine(&self) -> Option<Engine> {
         self.precision.map(Engine::Fused)

@@ -88,6 +88,32 @@ pub(crate) enum CliError {
     /// A record of a cohort is being kept by another run.
     #[error("another run keeps {}; wait for its end, or share the work with --shard K/N", manifest.display())]
     CohortInUse { manifest: PathBuf },
+    /// A record of a session is being kept by another run.
+    #[error("another run keeps {}; wait for its end", manifest.display())]
+    RecordInUse { manifest: PathBuf },
+    /// A folder is not in the layout of BIDS.
+    #[error("{} holds no folder sub-LABEL; give the root of a BIDS dataset", folder.display())]
+    NotBids { folder: PathBuf },
+    /// A dataset lacks subjects that were asked for.
+    #[error("{} has no subject {}; give labels of its folders sub-LABEL", dataset.display(), labels.join(", "))]
+    NoParticipant { dataset: PathBuf, labels: Vec<String> },
+    /// A subject lacks scans.
+    #[error(
+        "it has no scan anat/*_{suffix}.nii[.gz] in the sessions that were asked for; give another --suffix, or leave it out"
+    )]
+    NoBidsScan { suffix: String },
+    /// No subject has a scan.
+    #[error("no subject of {} has a scan anat/*_{suffix}.nii[.gz] in the sessions that were asked for; give another --suffix", dataset.display())]
+    NoBidsScans { dataset: PathBuf, suffix: String },
+    /// A scan lies in the folder of another subject or session.
+    #[error("its name does not say that it is of {}, where it lies; rename or move it", folder.display())]
+    Misplaced { folder: PathBuf },
+    /// The outputs would be mixed with another dataset.
+    #[error("{} holds a dataset that disyre did not write; choose another folder, such as derivatives/disyre in the dataset", folder.display())]
+    ForeignDataset { folder: PathBuf },
+    /// The table of a group has rows without results.
+    #[error("{} is written, and not whole: {failed} scans failed and {missing} are missing:{list}", table.display())]
+    Group { table: PathBuf, failed: usize, missing: usize, list: String },
     /// One scan is no cohort.
     #[error("{} is one scan; {option} is for a folder of scans", scan.display())]
     NoCohort { scan: PathBuf, option: &'static str },
@@ -149,7 +175,7 @@ impl CliError {
     /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Cases { .. } | Self::NotMade { .. } | Self::Runs { .. } => 3,
+            Self::Cases { .. } | Self::NotMade { .. } | Self::Runs { .. } | Self::Group { .. } => 3,
             Self::Interrupted { .. } | Self::Experiment(ExperimentError::Stopped { .. }) => {
                 INTERRUPTED
             }

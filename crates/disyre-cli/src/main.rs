@@ -9,10 +9,13 @@ mod print;
 
 mod anomaly_arguments;
 mod arguments;
+mod bids;
 mod cohort_mapper;
 mod commands;
 mod config;
+mod detection_arguments;
 mod each_scan;
+mod emit;
 mod error;
 mod interrupt;
 mod manifest;

@@ -23,7 +23,7 @@ const MANIFEST_FILE: &str = "manifest.jsonl";
 /// How the work on a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum CaseState {
+pub(crate) enum CaseState {
     Done,
     Failed,
 }
@@ -31,16 +31,16 @@ enum CaseState {
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CaseRecord {
+pub(crate) struct CaseRecord {
     /// Path of the case below the folder of the cohort.
     case: String,
-    state: CaseState,
+    pub(crate) state: CaseState,
     /// SHA-256 of settings, model and inputs; none where an input can't be read.
     made_from_sha256: Option<String>,
     /// SHA-256 of each output by its name.
-    outputs: BTreeMap<String, String>,
+    pub(crate) outputs: BTreeMap<String, String>,
     /// Why it failed, with all causes.
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// A case before the work on it.
@@ -85,11 +85,34 @@ impl Manifest {
         let path = folder.join(shard.map_or(MANIFEST_FILE.to_owned(), Shard::file));
         let shards = shard_files(folder)?;
         let merged = if shard.is_none() { shards.clone() } else { Vec::new() };
+        let earlier = [shards, vec![folder.join(MANIFEST_FILE)]].concat();
+        Self::open(path, merged, &earlier, go_on)
+    }
+
+    /// Begins a record in a file of another name, which nobody shares; `go_on`: with the work of earlier runs.
+    ///
+    /// # Errors
+    /// [`CliError::RecordInUse`] while another run keeps it; [`CliError::File`].
+    pub(crate) fn begin_file(path: &Path, go_on: bool) -> Result<Self, CliError> {
+        let path = path.to_owned();
+        match Self::open(path.clone(), Vec::new(), &[path], go_on) {
+            Err(CliError::CohortInUse { manifest }) => Err(CliError::RecordInUse { manifest }),
+            manifest => manifest,
+        }
+    }
+
+    /// `merged`: files whose place this one takes; `from`: files with the records of earlier runs.
+    fn open(
+        path: PathBuf,
+        merged: Vec<PathBuf>,
+        from: &[PathBuf],
+        go_on: bool,
+    ) -> Result<Self, CliError> {
         let locks = merged.iter().chain([&path]).map(|file| lock(file));
         let locks = locks.collect::<Result<_, CliError>>()?;
         let mut earlier: HashMap<String, Vec<CaseRecord>> = HashMap::new();
         if go_on {
-            for file in shards.iter().chain([&folder.join(MANIFEST_FILE)]) {
+            for file in from {
                 for record in read(file)?.into_iter().filter_map(|line| parse(&line)) {
                     earlier.entry(record.case.clone()).or_default().push(record);
                 }
@@ -168,6 +191,15 @@ impl Manifest {
         write_whole(&self.path, self.lines.concat().as_bytes())?;
         self.merged.iter().try_for_each(|file| remove(file))
     }
+}
+
+/// The last record of each case in a file, which need not be there.
+///
+/// # Errors
+/// [`CliError::File`].
+pub(crate) fn last_records(path: &Path) -> Result<HashMap<String, CaseRecord>, CliError> {
+    let records = read(path)?.into_iter().filter_map(|line| parse(&line));
+    Ok(records.map(|record| (record.case.clone(), record)).collect())
 }
 
 /// The lock of a file of records.

@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use disyre::core::Severity;
+use clap::Args;
+use disyre::DetectionFiles;
 use disyre::volume::{ScanList, ScanName, SidecarFiles, SidecarKind, VolumeError};
-use disyre::{DetectOptions, DetectionFiles, LoadOptions, MaskThreshold, Model, ModelFolder};
 
-use crate::arguments::{
-    DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments, ThreadArguments,
-};
+use crate::arguments::ThreadArguments;
 use crate::cohort_mapper::CohortMapper;
+use crate::detection_arguments::DetectionArguments;
 use crate::each_scan::{for_each_scan, scans_of};
 use crate::error::CliError;
 use crate::manifest::Manifest;
@@ -42,32 +40,14 @@ pub(crate) struct Detect {
     /// Folder for the results; made if it is not there
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    #[command(flatten)]
-    model: ModelArguments,
     /// A brain mask, or a folder with one for each scan NAME: NAME itself or NAME with _mask, _brain, _brainmask,
     /// _brain_mask, _desc-brain_mask or _label-brain_mask; a NAME without its contrast (T1w, FLAIR) needs an ending with
     /// "brain" [default: the brain is where the scan is not 0, or what --strip finds]
     #[arg(long, value_name = "FILE|DIR")]
     mask: Option<PathBuf>,
-    /// Score: published, or calibrated by healthy scans (`disyre calibrate`) [default: calibrated if the model is]
-    #[arg(long, value_name = "SCORE")]
-    score: Option<ScoreArgument>,
-    /// Threshold that marks findings: healthy keeps the rates of false voxels and findings on healthy scans, lesions is the
-    /// best on scans with synthetic anomalies
-    #[arg(long, value_name = "POINT", default_value = "healthy")]
-    operating_point: OperatingPointArgument,
     /// Volume of a 4D scan, counted from 0
     #[arg(long, value_name = "N")]
     volume_index: Option<usize>,
-    /// Severities to restore at, each in [0, 1] [default: the model's]
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', value_parser = parse_severity)]
-    severities: Option<Vec<Severity>>,
-    /// Distance between neighbouring windows in voxels of the working grid [default: the model's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    stride: Option<u32>,
-    /// Restore each slice as a whole, once, in place of overlapping windows: several times faster, other scores
-    #[arg(long, conflicts_with = "stride")]
-    whole_slices: bool,
     /// Go on with a folder of scans: those that are done with the same settings, model and inputs, and whose outputs are
     /// there unchanged, are passed over; the output folder ends as after one run
     #[arg(long = "continue")]
@@ -76,53 +56,17 @@ pub(crate) struct Detect {
     /// --continue without --shard makes one record of theirs
     #[arg(long, value_name = "K/N", value_parser = clap::value_parser!(Shard))]
     shard: Option<Shard>,
-    /// Write the spread of the restorations over the severities too
-    #[arg(long)]
-    uncertainty: bool,
     #[command(flatten)]
-    skull: SkullArguments,
-    #[command(flatten)]
-    precision: PrecisionArguments,
-    #[command(flatten)]
-    device: DeviceArguments,
+    settings: DetectionArguments,
     #[command(flatten)]
     threads: ThreadArguments,
-}
-
-/// Score of a map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ScoreArgument {
-    /// Mean distance of scan and restorations.
-    Published,
-    /// Weighted distance from healthy scans at the same place of the template.
-    Calibrated,
-}
-
-/// Threshold that marks findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OperatingPointArgument {
-    /// Few false findings in healthy scans, and perhaps no true ones.
-    Healthy,
-    /// The best Dice on synthetic anomalies.
-    Lesions,
-}
-
-impl From<OperatingPointArgument> for MaskThreshold {
-    fn from(argument: OperatingPointArgument) -> Self {
-        match argument {
-            OperatingPointArgument::Healthy => Self::Healthy,
-            OperatingPointArgument::Lesions => Self::Lesions,
-        }
-    }
 }
 
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         self.threads.apply()?;
         self.ensure_cohort()?;
-        let folder = self.model.open()?;
-        let options = self.options(&folder)?;
-        options.check()?;
+        let (folder, options) = self.settings.open()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;
         let list = self.scans()?;
         let deeper = list.in_subfolders();
@@ -133,17 +77,10 @@ impl Detect {
             scans.iter().for_each(|(scan, _)| warn_of_other_contrast(scan));
         }
         scans.extend(deeper.into_iter().map(|file| (file.clone(), Err(self.in_subfolder(file)))));
-        let device = self.device.select()?;
-        let model = folder.load(&LoadOptions {
-            device,
-            engine: self.precision.engine(),
-            // A stale one does not stop the published score.
-            uncalibrated: self.score == Some(ScoreArgument::Published),
-        })?;
+        let model = self.settings.load(folder, &options)?;
         let (volume_index, output) = (self.volume_index, &self.output);
-        let skull = self.skull.policy().unwrap_or_default();
-        note_without_thresholds(&model, &options);
-        let operating_point = self.operating_point.into();
+        let skull = self.settings.skull().unwrap_or_default();
+        let operating_point = self.settings.operating_point();
         create_folder(&self.output)?;
         let manifest = self.manifest()?;
         let portable = self.input.is_dir();
@@ -191,36 +128,6 @@ impl Detect {
         }
     }
 
-    /// The settings of the model, or of its calibration, as the score needs them.
-    fn model_options(&self, model: &ModelFolder) -> Result<DetectOptions, CliError> {
-        if self.score == Some(ScoreArgument::Published) {
-            return Ok(DetectOptions { calibrated: None, ..model.detect_options() });
-        }
-        match model.calibration()? {
-            Some(calibration) => Ok(calibration.detect_options(model.config())),
-            None if self.score.is_none() => Ok(model.detect_options()),
-            None => {
-                let model = model.path().to_owned();
-                Err(disyre::Error::NotCalibrated { model }.into())
-            }
-        }
-    }
-
-    /// The model's settings but for what the arguments say.
-    fn options(&self, model: &ModelFolder) -> Result<DetectOptions, CliError> {
-        let mut options = self.model_options(model)?;
-        if let Some(severities) = &self.severities {
-            options.severities.clone_from(severities);
-        }
-        options.whole_slices |= self.whole_slices;
-        options.uncertainty = self.uncertainty;
-        if let Some(stride) = self.stride {
-            options.whole_slices = false;
-            options.stride = options.window.map(|size| if size == 1 { 1 } else { stride as usize });
-        }
-        Ok(options)
-    }
-
     /// The scans of the input, without results of earlier runs and without the masks that lie beside them.
     fn scans(&self) -> Result<ScanList, CliError> {
         let elsewhere: Vec<&Path> =
@@ -244,7 +151,7 @@ impl Detect {
 }
 
 /// Says so where the name of a scan has another contrast than that of the model within the program, T1.
-fn warn_of_other_contrast(scan: &Path) {
+pub(super) fn warn_of_other_contrast(scan: &Path) {
     /// Endings of names, in small letters, as BIDS and the data sets of gliomas have them.
     const OTHERS: [&str; 12] = [
         "flair", "t2", "t2w", "t2star", "t2starw", "t1c", "t1ce", "t1gd", "pd", "pdw", "dwi",
@@ -297,24 +204,4 @@ impl BrainMasks {
         };
         scans.into_iter().zip(masks).collect()
     }
-}
-
-/// Says once why no findings will be marked.
-fn note_without_thresholds(model: &Model, options: &DetectOptions) {
-    let reason = match (&options.calibrated, model.calibration()) {
-        (None, _) | (_, None) => "the score is not calibrated",
-        (_, Some(calibration)) if calibration.thresholds().is_none() => {
-            "the calibration has no thresholds"
-        }
-        _ if model.thresholds_for(options).is_none() => {
-            "the thresholds are those of other settings of the score"
-        }
-        _ => return,
-    };
-    note!("no findings are marked: {reason} (see `disyre calibrate`)");
-}
-
-fn parse_severity(text: &str) -> Result<Severity, String> {
-    let value: f32 = text.trim().parse().map_err(|_| "not a number".to_owned())?;
-    Severity::new(value).map_err(|error| error.to_string())
 }

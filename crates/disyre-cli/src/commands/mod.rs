@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and the calls of the façade that it makes.
 
 mod atlas;
+mod bids;
 mod brain;
 mod calibrate;
 mod check;
@@ -56,6 +57,8 @@ enum Command {
     Calibrate(calibrate::Calibrate),
     /// Map anomalies in scans with a trained model, by default the one within this program
     Detect(detect::Detect),
+    /// Map a whole BIDS dataset, subject by subject, and make one table of it; scripts for SLURM and Snakemake
+    Bids(bids::Bids),
     /// Make an atlas of healthy scans: the baseline that learns nothing, for `disyre evaluate --atlas`
     Atlas(atlas::MakeAtlas),
     /// Measure anomaly maps against lesion masks
@@ -85,6 +88,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Detect(command) => command.run(),
+            Command::Bids(command) => command.run(),
             Command::Atlas(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Experiment(command) => command.run(),

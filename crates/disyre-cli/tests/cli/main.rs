@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod bad_inputs;
+mod bids;
+#[cfg(unix)]
+mod bids_scripts;
 mod brain;
 mod calibrate;
 mod check;

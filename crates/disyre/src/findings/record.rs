@@ -8,7 +8,9 @@ use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
-use crate::{DetectOptions, Detection, Marked, ModelFolder, ObliqueScan, RunConfig, ScoreKind};
+use crate::{
+    DetectOptions, Detection, Marked, ModelFolder, ObliqueScan, Prepared, RunConfig, ScoreKind,
+};
 
 /// Model and settings of a detection.
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +70,8 @@ pub(crate) struct Sidecar<'a> {
     oblique: Option<ObliqueScan>,
     /// On the working grid.
     brain_voxels: usize,
+    /// Volume of the brain in millilitres, by these voxels.
+    brain_ml: f64,
     score_q999: f32,
     /// Wall-clock time for this scan, reading and writing included; left out where equal work shall leave equal bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +126,8 @@ impl Record {
         score_q999: f32,
         seconds: Option<f64>,
     ) -> Sidecar<'a> {
+        let Prepared { volume, mask, .. } = &found.prepared;
+        let brain_voxels = mask.iter().filter(|&&inside| inside != 0).count();
         Sidecar {
             generated_by: "disyre detect",
             version: env!("CARGO_PKG_VERSION"),
@@ -146,7 +152,8 @@ impl Record {
             marked,
             registration: found.registration.as_ref(),
             oblique: found.prepared.oblique,
-            brain_voxels: found.prepared.mask.iter().filter(|&&inside| inside != 0).count(),
+            brain_voxels,
+            brain_ml: brain_voxels as f64 * volume.grid.voxel_mm3() / 1000.0,
             score_q999,
             seconds,
         }

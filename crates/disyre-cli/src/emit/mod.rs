@@ -1,0 +1,91 @@
+//! Scripts that hand a cohort to the engine of a cluster: [`JobScript`].
+
+mod forecast;
+mod slurm;
+mod snakemake;
+mod words;
+
+use std::env::current_exe;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::arguments::parse_size;
+use crate::error::CliError;
+use forecast::Limits;
+pub(crate) use words::Words;
+
+/// Engine that a script is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// An array script: `sbatch SCRIPT`.
+    Slurm,
+    /// A Snakefile.
+    Snakemake,
+}
+
+/// What each job of a script asks its cluster for.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JobArguments {
+    /// With --emit: CPUs of a job
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "emit", value_parser = clap::value_parser!(u16).range(1..))]
+    job_cpus: u16,
+    /// With --emit: memory of a job, such as 8G [default: a forecast from the largest scan]
+    #[arg(long, value_name = "SIZE", requires = "emit", value_parser = parse_size)]
+    job_memory: Option<u64>,
+    /// With --emit: minutes of a job [default: a forecast from its scans]
+    #[arg(long, value_name = "N", requires = "emit", value_parser = clap::value_parser!(u32).range(1..))]
+    job_minutes: Option<u32>,
+}
+
+/// The work on a dataset as commands, and what is needed to split it into jobs.
+#[derive(Debug)]
+pub(crate) struct JobScript {
+    /// The work in words.
+    pub(crate) title: String,
+    /// Name of the jobs.
+    pub(crate) name: String,
+    /// Words behind the program that map subjects, but for `--participant-label` and `--threads`.
+    pub(crate) participant: Words,
+    /// Words behind the program that make the table.
+    pub(crate) group: Words,
+    /// Label and scans of each subject.
+    pub(crate) subjects: Vec<(String, Vec<PathBuf>)>,
+    pub(crate) limits: JobArguments,
+}
+
+impl JobScript {
+    /// The script for an engine.
+    ///
+    /// # Errors
+    /// [`CliError::File`] where the path of this program can't be found.
+    pub(crate) fn text(&self, engine: Engine) -> Result<String, CliError> {
+        let program = current_exe().map_err(CliError::file("find", Path::new("this program")))?;
+        let program = Words::new([program]);
+        Ok(match engine {
+            Engine::Slurm => slurm::script(self, &program),
+            Engine::Snakemake => snakemake::file(self, &program),
+        })
+    }
+
+    /// The head of a script, as comment lines.
+    fn comment(&self, lines: &str) -> String {
+        let title = self.title.replace(char::is_control, " ");
+        let head = format!("{title}, by disyre {}\n{lines}", env!("CARGO_PKG_VERSION"));
+        head.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
+    }
+
+    /// The limits of jobs of so many subjects.
+    fn limits(&self, subjects: usize) -> Limits {
+        let scans = |part: &[(String, Vec<PathBuf>)]| {
+            part.iter().flat_map(|(_, scans)| scans.clone()).collect::<Vec<PathBuf>>()
+        };
+        let jobs: Vec<Vec<PathBuf>> = self.subjects.chunks(subjects).map(scans).collect();
+        let JobArguments { job_cpus, job_memory, job_minutes } = self.limits;
+        let forecast = forecast::limits(&jobs, job_cpus);
+        Limits {
+            megabytes: job_memory.map_or(forecast.megabytes, |bytes| bytes.div_ceil(1 << 20)),
+            minutes: job_minutes.map_or(forecast.minutes, u64::from),
+        }
+    }
+}
