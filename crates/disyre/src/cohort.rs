@@ -117,8 +117,11 @@ impl Cohort {
         let aligned: Vec<Unscaled> = scans.par_iter().map(align).collect::<Result<_, _>>()?;
         let named = scans.iter().map(|(name, _)| name).zip(&aligned);
         let cohort = named.clone().filter(|(name, _)| !kept.contains(name));
-        let cohort = cohort.map(|(name, scan)| (name.clone(), scan));
-        let preparation = unfitted.clone().fit_named(cohort)?;
+        let quantiles = |(name, scan): (&String, &Unscaled)| {
+            Ok((name.clone(), unfitted.quantiles(scan).map_err(Error::case(name))?))
+        };
+        let quantiles = cohort.map(quantiles).collect::<Result<Vec<_>, Error>>()?;
+        let preparation = unfitted.clone().fit_named(quantiles.into_iter())?;
         let subject = |(name, scan): (&String, &Unscaled)| {
             Ok(Subject::new(name, preparation.scale(scan).map_err(Error::case(name))?))
         };

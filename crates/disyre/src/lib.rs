@@ -75,6 +75,7 @@ mod overlay;
 pub mod phantom;
 mod prepare;
 mod recipe;
+mod scan_files;
 mod scan_store;
 mod segmentation;
 mod skull;

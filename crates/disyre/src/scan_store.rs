@@ -1,21 +1,19 @@
 //! [`ScanStore`]: prepared scans in temporary files; one is in memory while it is needed. Samples are made of them.
 
-use std::mem::take;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use disyre_core::Key;
 use disyre_core::ndarray::{Array3, Axis};
-use disyre_core::{Key, TemporaryFolder, Volume, sweep};
 use disyre_dag::textures::LazyBank;
 use disyre_tissue::{label_codes, sample_foreground};
-use disyre_volume::{Scan, write_volume};
 use rayon::prelude::*;
 
+use crate::scan_files::ScanFiles;
 use crate::segmentation::codes_in;
 use crate::tissues::fit_to_samples;
 use crate::{
-    Error, LocationMap, Preparation, PreparedScans, RunConfig, Segmentation, SourceScan, Subject,
-    TissueKind, Tissues,
+    Error, Preparation, PreparedScans, RunConfig, SourceScan, Subject, TissueKind, Tissues,
 };
 
 /// Prepared scans, of any number: their voxels are in temporary files, and those of a scan are read when they are needed.
@@ -50,29 +48,18 @@ pub struct ScanStore {
     scans: Vec<SourceScan>,
     preparation: Preparation,
     /// `None`: all is in memory.
-    files: Option<TemporaryFolder>,
-}
-
-/// A part of a scan that has a file.
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    Volume,
-    Segmentation,
-    Locations,
+    files: Option<ScanFiles>,
 }
 
 impl ScanStore {
-    /// Reads, hashes and prepares scans as [`PreparedScans::read`] does, and keeps none of them in memory. Only a scaling
-    /// that is fitted to a cohort needs all of them at once, for as long as it is fitted.
+    /// Reads, hashes and prepares scans as [`PreparedScans::read`] does, and keeps none of them in memory, also while a
+    /// scaling is fitted to them.
     ///
     /// # Errors
     /// Those of [`PreparedScans::read`]; [`Error::Io`] and [`Error::Volume`] for temporary files that cannot be written.
     pub fn read(paths: &[PathBuf], config: &RunConfig) -> Result<Self, Error> {
-        let folder = std::env::temp_dir();
-        sweep(&folder);
-        let files = TemporaryFolder::new_in(&folder).map_err(Error::io("create", &folder))?;
-        let put = |index, scan| put(files.path(), index, scan);
-        let PreparedScans { scans, preparation } = PreparedScans::read_to(paths, config, put)?;
+        let files = ScanFiles::new()?;
+        let PreparedScans { scans, preparation } = PreparedScans::read_to(&files, paths, config)?;
         Ok(Self { scans, preparation, files: Some(files) })
     }
 
@@ -136,14 +123,8 @@ impl ScanStore {
     /// [`Error::Volume`] for a temporary file that cannot be read.
     pub(crate) fn load(&self, index: usize) -> Result<SourceScan, Error> {
         let mut scan = self.scans[index].clone();
-        let Some(files) = &self.files else { return Ok(scan) };
-        let read = |part| get(files.path(), index, part);
-        scan.prepared.volume.data = read(Part::Volume)?;
-        if let Some(Segmentation { codes, .. }) = &mut scan.segmentation {
-            *codes = read(Part::Segmentation)?.mapv(|code| code as i32).into_shared();
-        }
-        if let Some(LocationMap { weights, .. }) = &mut scan.locations {
-            *weights = read(Part::Locations)?.into_shared();
+        if let Some(files) = &self.files {
+            files.get(index, &mut scan)?;
         }
         Ok(scan)
     }
@@ -164,35 +145,4 @@ impl From<PreparedScans> for ScanStore {
     fn from(PreparedScans { scans, preparation }: PreparedScans) -> Self {
         Self { scans, preparation, files: None }
     }
-}
-
-/// Moves the voxels of a scan to files.
-fn put(folder: &Path, index: usize, mut scan: SourceScan) -> Result<SourceScan, Error> {
-    let grid = scan.prepared.volume.grid;
-    let write =
-        |part, data: Array3<f32>| write_volume(&file(folder, index, part), &Volume { data, grid });
-    write(Part::Volume, take(&mut scan.prepared.volume.data))?;
-    if let Some(Segmentation { codes, .. }) = &mut scan.segmentation {
-        // They were read as such numbers.
-        write(Part::Segmentation, take(codes).mapv(|code| code as f32))?;
-    }
-    if let Some(LocationMap { weights, .. }) = &mut scan.locations {
-        write(Part::Locations, take(weights).into_owned())?;
-    }
-    // Samples need neither.
-    (scan.prepared.mask, scan.prepared.field) = (Array3::default([0; 3]), None);
-    Ok(scan)
-}
-
-fn get(folder: &Path, index: usize, part: Part) -> Result<Array3<f32>, Error> {
-    Ok(Scan::read(file(folder, index, part))?.volume.data)
-}
-
-fn file(folder: &Path, index: usize, part: Part) -> PathBuf {
-    let part = match part {
-        Part::Volume => "volume",
-        Part::Segmentation => "segmentation",
-        Part::Locations => "locations",
-    };
-    folder.join(format!("{index}-{part}.nii"))
 }

@@ -6,6 +6,7 @@ use disyre_volume::{ScanName, SidecarFiles, SidecarKind};
 use rayon::prelude::*;
 
 use crate::at_once::for_scans;
+use crate::scan_files::ScanFiles;
 use crate::{
     Error, HashedFile, LocationMap, Preparation, Prepared, RunConfig, Segmentation, TissueKind,
     Unscaled,
@@ -81,12 +82,12 @@ impl SourceScan {
 }
 
 /// A scan before its intensities are scaled.
-struct AlignedScan {
+pub(crate) struct AlignedScan {
     path: PathBuf,
     hashes: Option<ScanHashes>,
-    unscaled: Unscaled,
-    segmentation: Option<Segmentation>,
-    locations: Option<LocationMap>,
+    pub(crate) unscaled: Unscaled,
+    pub(crate) segmentation: Option<Segmentation>,
+    pub(crate) locations: Option<LocationMap>,
 }
 
 impl AlignedScan {
@@ -105,6 +106,29 @@ impl AlignedScan {
         let locations =
             locations.map(|path| LocationMap::read(path, &scan, &grid, brain)).transpose()?;
         Ok(Self { path: path.to_owned(), hashes: None, unscaled, segmentation, locations })
+    }
+
+    /// The same with the hashes of its files.
+    fn read_hashed(
+        (path, beside): (&PathBuf, &SidecarPaths),
+        preparation: &Preparation,
+    ) -> Result<Self, Error> {
+        let scan = Self::read(path, preparation, beside)?;
+        Ok(Self { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
+    }
+
+    /// Scales it, and moves its voxels to files, if there are any.
+    fn scale_to(
+        self,
+        files: Option<&ScanFiles>,
+        index: usize,
+        preparation: &Preparation,
+    ) -> Result<SourceScan, Error> {
+        let mut scan = self.scale(preparation)?;
+        if let Some(files) = files {
+            files.put(index, &mut scan)?;
+        }
+        Ok(scan)
     }
 
     fn scale(self, preparation: &Preparation) -> Result<SourceScan, Error> {
@@ -131,51 +155,72 @@ impl PreparedScans {
     pub(crate) fn read_fitted(
         paths: &[PathBuf],
         config: &RunConfig,
-        fits: impl Fn(&str) -> bool,
+        fits: impl Fn(&str) -> bool + Sync,
     ) -> Result<Self, Error> {
-        Self::read_each(paths, config, |_, scan| Ok(scan), fits)
+        Self::read_each(None, paths, config, fits)
     }
 
-    /// The same; `keep` takes every scan with its index as soon as it is prepared.
+    /// The same; voxels are moved to files as soon as a scan is prepared.
     pub(crate) fn read_to(
+        files: &ScanFiles,
         paths: &[PathBuf],
         config: &RunConfig,
-        keep: impl Fn(usize, SourceScan) -> Result<SourceScan, Error> + Sync,
     ) -> Result<Self, Error> {
-        Self::read_each(paths, config, keep, |_| true)
+        Self::read_each(Some(files), paths, config, |_| true)
     }
 
     fn read_each(
+        files: Option<&ScanFiles>,
         paths: &[PathBuf],
         config: &RunConfig,
-        keep: impl Fn(usize, SourceScan) -> Result<SourceScan, Error> + Sync,
-        fits: impl Fn(&str) -> bool,
+        fits: impl Fn(&str) -> bool + Sync,
     ) -> Result<Self, Error> {
         let unfitted = Preparation::unfitted(&config.prepare)?;
         let beside = sidecars_of(paths, config)?;
-        let files: Vec<(usize, (&PathBuf, &SidecarPaths))> =
-            paths.iter().zip(&beside).enumerate().collect();
-        let align = |(path, beside): (&PathBuf, &SidecarPaths)| {
-            let scan = AlignedScan::read(path, &unfitted, beside)?;
-            Ok(AlignedScan { hashes: Some(ScanHashes::of(path, beside)?), ..scan })
-        };
+        let scans: Vec<Listed> = paths.iter().zip(&beside).enumerate().collect();
         if unfitted.is_fitted() {
-            let scans = for_scans(
-                &files,
-                |(_, file)| file.0,
-                |&(index, file)| keep(index, align(file)?.scale(&unfitted)?),
-            )?;
+            let read = |&(index, file): &Listed| {
+                AlignedScan::read_hashed(file, &unfitted)?.scale_to(files, index, &unfitted)
+            };
+            let scans = for_scans(&scans, |(_, file)| file.0, read)?;
             return Ok(Self { scans, preparation: unfitted });
         }
-        let aligned = for_scans(&files, |(_, file)| file.0, |&(_, file)| align(file))?;
-        let cohort = aligned.iter().filter(|scan| fits(ScanName::of(&scan.path).as_str()));
-        let named = cohort.map(|scan| (scan.path.display().to_string(), &scan.unscaled));
-        let preparation = unfitted.fit_named(named)?;
-        let scans = aligned.into_par_iter().enumerate();
-        let scans = scans.map(|(index, scan)| keep(index, scan.scale(&preparation)?));
+        Self::read_and_fit(files, &scans, unfitted, fits)
+    }
+
+    /// Scales the scans when all have been read.
+    fn read_and_fit(
+        files: Option<&ScanFiles>,
+        scans: &[Listed],
+        unfitted: Preparation,
+        fits: impl Fn(&str) -> bool + Sync,
+    ) -> Result<Self, Error> {
+        let read = |&(index, file): &Listed| {
+            let mut scan = AlignedScan::read_hashed(file, &unfitted)?;
+            let name = scan.path.display().to_string();
+            let fits = fits(ScanName::of(&scan.path).as_str());
+            let quantiles = fits.then(|| unfitted.quantiles(&scan.unscaled)).transpose();
+            let quantiles = quantiles.map_err(Error::case(&name))?;
+            if let Some(files) = files {
+                files.put_aligned(index, &mut scan)?;
+            }
+            Ok((scan, quantiles.map(|quantiles| (name, quantiles))))
+        };
+        let aligned = for_scans(scans, |(_, file)| file.0, read)?;
+        let (aligned, quantiles): (Vec<_>, Vec<_>) = aligned.into_iter().unzip();
+        let preparation = unfitted.fit_named(quantiles.into_iter().flatten())?;
+        let scans = aligned.into_par_iter().enumerate().map(|(index, mut scan)| {
+            if let Some(files) = files {
+                files.get_aligned(index, &mut scan)?;
+            }
+            scan.scale_to(files, index, &preparation)
+        });
         Ok(Self { scans: scans.collect::<Result<_, Error>>()?, preparation })
     }
 }
+
+/// A scan's index, and its files.
+type Listed<'a> = (usize, (&'a PathBuf, &'a SidecarPaths));
 
 /// The files beside each scan that the settings ask for.
 fn sidecars_of(paths: &[PathBuf], config: &RunConfig) -> Result<Vec<SidecarPaths>, Error> {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use disyre::core::{Grid, Volume};
+use disyre::core::{Grid, Key, Volume};
+use disyre::phantom::PhantomConfig;
 use disyre::volume::write_volume;
 
-use crate::support::{World, fail, read, start, succeed, text};
+use crate::support::{TINY, World, fail, read, start, succeed, text};
 
 /// A scan with voxels of this size and no background.
 fn scan_of(path: &Path, shape: [usize; 3], side_mm: f64) {
@@ -109,4 +110,34 @@ fn detect_takes_little_more_than_its_results_for_each_voxel_of_a_scan() {
     assert!(bytes < 20.0, "{bytes} bytes a voxel");
     assert!(bytes > 8.0, "{bytes} bytes a voxel: the peak was missed");
     succeed(["info", &text(&folder.path().join("out/scan-220_desc-anomalyscore.nii.gz"))]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_samples_does_not_grow_with_the_scans_that_a_scaling_is_fitted_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let phantoms =
+        PhantomConfig { shape: [80, 96, 80], spacing_mm: 2.0, ..PhantomConfig::default() };
+    let settings = TINY.replace("spacing_mm = 8.0", "spacing_mm = 2.0\nbias = \"none\"");
+    assert_ne!(settings, TINY);
+    fs::write(at("fine.toml"), settings).unwrap();
+    let (config, out) = (text(&at("fine.toml")), text(&at("out")));
+    let synthesise = |count: usize| {
+        let scans = at(&format!("{count}"));
+        fs::create_dir(&scans).unwrap();
+        for index in 0..count {
+            let mut scan = phantoms.healthy(Key::new(1)).volume;
+            scan.data *= 1.0 + index as f32;
+            write_volume(&scans.join(format!("p{index}.nii")), &scan).unwrap();
+        }
+        let fixed = ["synth", "-i", &text(&scans), "-n", "1", "--threads", "2"].map(str::to_owned);
+        let more = ["-o", &out, "--config", &config].map(str::to_owned);
+        let arguments = [&fixed[..], &more].concat();
+        peak(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (few, many) = (synthesise(4), synthesise(24));
+    let kept = (many as f64 - few as f64) / (20.0 * 614_400.0);
+    println!("{kept:.2} bytes a voxel of a scan more");
+    assert!(kept < 1.0, "{kept} bytes a voxel of each scan");
 }

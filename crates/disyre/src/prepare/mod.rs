@@ -129,12 +129,25 @@ impl Preparation {
     /// # Errors
     /// [`Error::Volume`] for a scan without contrast, and without a scan.
     pub fn fit<'a>(self, scans: impl IntoIterator<Item = &'a Unscaled>) -> Result<Self, Error> {
+        let quantiles = scans.into_iter().map(|scan| self.quantiles(scan));
+        let quantiles = quantiles.collect::<Result<Vec<_>, _>>()?;
+        self.fit_quantiles(&quantiles)
+    }
+
+    /// All of a scan that a reference is fitted to; empty where the scaling needs none.
+    pub(crate) fn quantiles(&self, scan: &Unscaled) -> Result<Vec<f32>, Error> {
+        match self.config.scaling.needs_reference() {
+            true => Ok(scan.quantiles(&self.config)?),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// [`fit`](Self::fit) by the [quantiles](Self::quantiles) of each scan.
+    fn fit_quantiles(self, quantiles: &[Vec<f32>]) -> Result<Self, Error> {
         if !self.config.scaling.needs_reference() {
             return Ok(self);
         }
-        let quantiles = scans.into_iter().map(|scan| scan.quantiles(&self.config));
-        let quantiles = quantiles.collect::<Result<Vec<_>, _>>()?;
-        let reference = IntensityReference::of(self.config.scaling, &quantiles)?;
+        let reference = IntensityReference::of(self.config.scaling, quantiles)?;
         Ok(Self { reference: Some(Arc::new(reference)), ..self })
     }
 
@@ -167,15 +180,16 @@ impl Preparation {
         write_json(path, &file)
     }
 
-    /// [`fit`](Self::fit), where scans have names: the error of a scan that fails names it.
-    pub(crate) fn fit_named<'a>(
+    /// [`fit`](Self::fit) by name and [quantiles](Self::quantiles) of each scan: the error of a scan that fails names it.
+    pub(crate) fn fit_named(
         self,
-        scans: impl Iterator<Item = (String, &'a Unscaled)> + Clone,
+        scans: impl Iterator<Item = (String, Vec<f32>)>,
     ) -> Result<Self, Error> {
-        let fitted = self.clone().fit(scans.clone().map(|(_, scan)| scan));
+        let (names, quantiles): (Vec<_>, Vec<_>) = scans.unzip();
+        let fitted = self.clone().fit_quantiles(&quantiles);
         let Err(error) = fitted else { return fitted };
-        for (name, scan) in scans {
-            self.clone().fit([scan]).map_err(Error::case(&name))?;
+        for (name, quantiles) in names.iter().zip(quantiles) {
+            self.clone().fit_quantiles(&[quantiles]).map_err(Error::case(name))?;
         }
         Err(error)
     }

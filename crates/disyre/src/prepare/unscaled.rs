@@ -102,6 +102,16 @@ impl Unscaled {
         self.region.relative_to(self.kept).view_of(self.mask.view())
     }
 
+    /// The grid of the voxels that are kept.
+    pub(crate) fn kept_grid(&self) -> Grid {
+        self.kept.grid_of(&self.grid)
+    }
+
+    /// Voxels and brain on that grid, to move them elsewhere and back.
+    pub(crate) fn voxels_mut(&mut self) -> (&mut Array3<f32>, &mut Array3<u8>) {
+        (&mut self.data, &mut self.mask)
+    }
+
     fn in_region(&self) -> ArrayView3<'_, f32> {
         self.region.relative_to(self.kept).view_of(self.data.view())
     }
