@@ -92,6 +92,14 @@ fn long_settings(folder: &Path) -> String {
 }
 
 /// Trains within a line of shell, and sends a signal to it once its first step is logged; its exit status.
+/// Whether this process ignores hangups, as under `nohup`.
+#[cfg(unix)]
+fn hangups_are_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| mask.ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']))
+}
+
 #[cfg(unix)]
 fn signalled(line: &str, signal: &str, arguments: &[String], model: &Path) -> Option<i32> {
     let mut shell = Command::new("sh");
@@ -119,7 +127,10 @@ fn a_training_stops_with_a_checkpoint_at_any_request_and_goes_on_where_hangups_a
     let (arguments, whole) = train("ignored");
     let ignoring = r#"trap "" HUP; exec "$0" "$@" 2>/dev/null >&2"#;
     assert_eq!(signalled(ignoring, "-HUP", &arguments, &whole), Some(0));
-    for signal in ["-HUP", "-INT", "-TERM"] {
+    // Where whoever runs the tests ignores hangups, the programs that they start do.
+    let signals =
+        if hangups_are_ignored() { &["-INT", "-TERM"][..] } else { &["-HUP", "-INT", "-TERM"] };
+    for &signal in signals {
         let (mut arguments, model) = train(signal);
         let plain = r#"exec "$0" "$@" 2>/dev/null >&2"#;
         assert_eq!(signalled(plain, signal, &arguments, &model), Some(130), "{signal}");
