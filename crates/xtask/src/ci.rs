@@ -79,16 +79,19 @@ fn docs(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// The CUDA kernels, candle's operations and the networks on them, run by the emulator; and the program with it, of whose
-/// tests those of devices are enough.
+/// tests those of devices are enough. All commands name the same crates: with others, the crates that all of them need would
+/// have other features and be compiled again.
 fn emulated(workspace: &Workspace) -> Result<(), Failure> {
-    let kernels = "-p disyre-cuda --features emulation,candle";
-    show(&mut workspace.cargo(&format!("clippy {kernels} --all-targets -- -D warnings")))?;
-    show(&mut workspace.cargo(&format!("test {kernels}")))?;
-    let with = "--features cuda-emulation";
-    let crates = "-p disyre-diffusion -p disyre-cli";
-    show(&mut workspace.cargo(&format!("clippy {crates} --all-targets {with} -- -D warnings")))?;
-    show(&mut workspace.cargo(&format!("test -p disyre-diffusion {with}")))?;
-    show(&mut workspace.cargo(&format!("test -p disyre-cli {with} --test cli devices")))
+    let crates = "-p disyre-cuda -p disyre-diffusion -p disyre-cli";
+    let features = "--features disyre-cuda/candle,disyre-cuda/emulation,disyre-cli/cuda-emulation";
+    let cargo = |command: &str, more: &str| {
+        show(&mut workspace.cargo(&format!("{command} {crates} {features} {more}")))
+    };
+    cargo("clippy", "--all-targets -- -D warnings")?;
+    let tests = ["candle", "convolution", "ensemble", "operations", "sound", "golden", "pipeline"];
+    let tests = tests.map(|test| format!(" --test {test}")).concat();
+    cargo("test", &format!("--lib{tests} --test train"))?;
+    cargo("test", "--test cli devices")
 }
 
 /// The command that the README gives.

@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     if !spilled.is_empty() {
         return Err(Failure::Spills { kernels: spilled });
     }
-    show(workspace.cargo("build -p disyre-cli --features cuda").env("NVCC", &nvcc))?;
+    show(workspace.cargo("build -p disyre-cli --features cuda --profile link").env("NVCC", &nvcc))?;
     let crates = "-p disyre-cuda -p disyre-diffusion -p disyre-examples";
     let clippy = format!("clippy {crates} --all-targets --features cuda -- -D warnings");
     show(workspace.cargo(&clippy).env("NVCC", &nvcc))?;
