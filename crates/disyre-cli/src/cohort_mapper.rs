@@ -51,10 +51,16 @@ impl<'a> CohortMapper<'a> {
         scan: &Path,
         mask: Result<Option<PathBuf>, CliError>,
     ) -> Result<(), CliError> {
-        let map = |mask: Option<PathBuf>| self.mapper.run(scan, mask.as_deref(), None).map(|_| ());
+        let map = |mask: Option<PathBuf>| {
+            // The maps are dropped before the page reads its files.
+            drop(self.mapper.run(scan, mask.as_deref(), None)?);
+            self.mapper.write_page(scan)
+        };
         let Some(record) = &mut self.record else { return mask.and_then(map) };
         let name = path_text(scan.strip_prefix(self.input).unwrap_or(scan));
-        let files = DetectionFiles::all(scan, self.mapper.output);
+        let mut files = DetectionFiles::all(scan, self.mapper.output);
+        // A page that is not asked for is nobody's output: `disyre report` may have made it.
+        files.page = files.page.filter(|_| self.mapper.page);
         let files = files.paths().map(Path::to_owned).collect();
         let made_from_sha256 =
             record.made_from(scan, mask.as_ref().ok().and_then(Option::as_deref));
@@ -80,10 +86,11 @@ impl<'a> CohortMapper<'a> {
 
 /// Hash of all settings that the files of a scan depend on, and of the model.
 fn settings_sha256(mapper: &ScanMapper<'_>) -> Result<String, CliError> {
-    let ScanMapper { model, options, operating_point, volume_index, skull, portable, .. } = mapper;
+    let ScanMapper { model, options, operating_point, .. } = mapper;
+    let ScanMapper { volume_index, skull, portable, page, .. } = mapper;
     let settings = [
         model.detection_sha256(options)?,
-        format!("{operating_point:?} {volume_index:?} {skull:?} {portable}"),
+        format!("{operating_point:?} {volume_index:?} {skull:?} {portable} {page}"),
     ];
     Ok(sha256_of_bytes(settings.join("\n").as_bytes()))
 }

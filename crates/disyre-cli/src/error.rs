@@ -64,6 +64,9 @@ pub(crate) enum CliError {
     /// No anomaly map in a folder.
     #[error("{} holds no file named NAME_desc-anomalyscore….nii.gz; give the folder that `disyre detect` wrote", folder.display())]
     NoScores { folder: PathBuf },
+    /// No detection in a folder.
+    #[error("{} holds no file named NAME_desc-anomalyscore….json; give the folder that `disyre detect` wrote", folder.display())]
+    NoDetections { folder: PathBuf },
     /// A lesion mask is of no map.
     #[error("no anomaly map in {} belongs to this lesion mask; map its scan too, or move it away", scores.display())]
     NoMap { scores: PathBuf },

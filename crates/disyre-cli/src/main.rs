@@ -10,6 +10,7 @@ mod print;
 mod anomaly_arguments;
 mod arguments;
 mod bids;
+mod cohort_index;
 mod cohort_mapper;
 mod commands;
 mod config;

@@ -202,6 +202,29 @@ pub(crate) fn last_records(path: &Path) -> Result<HashMap<String, CaseRecord>, C
     Ok(records.map(|record| (record.case.clone(), record)).collect())
 }
 
+/// Cases that failed by the records of a folder, with their errors, the last record of a case counting; none without a record.
+///
+/// # Errors
+/// [`CliError::File`].
+pub(crate) fn failures(folder: &Path) -> Result<Option<BTreeMap<String, String>>, CliError> {
+    let whole = folder.join(MANIFEST_FILE);
+    let mut files = shard_files(folder)?;
+    files.extend(whole.exists().then_some(whole));
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut failed = BTreeMap::new();
+    for file in &files {
+        for record in read(file)?.into_iter().filter_map(|line| parse(&line)) {
+            match record.error {
+                Some(error) => failed.insert(record.case, error),
+                None => failed.remove(&record.case),
+            };
+        }
+    }
+    Ok(Some(failed))
+}
+
 /// The lock of a file of records.
 fn lock(file: &Path) -> Result<FolderLock, CliError> {
     let (folder, name) = (file.parent().unwrap_or(Path::new("")), file.file_name());

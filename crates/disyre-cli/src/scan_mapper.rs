@@ -6,8 +6,8 @@ use std::time::Instant;
 use disyre::core::ndarray::ArrayView3;
 use disyre::volume::{Image, ImageOptions, ScanName};
 use disyre::{
-    BrainMask, DetectOptions, DetectRequest, Detection, Marked, MaskThreshold, Model, SaveOptions,
-    ScoreKind, SkullPolicy,
+    BrainMask, DetectOptions, DetectRequest, Detection, DetectionFiles, Marked, MaskThreshold,
+    Model, SaveOptions, ScanPages, ScoreKind, SkullPolicy,
 };
 
 use crate::error::CliError;
@@ -27,10 +27,12 @@ pub(crate) struct ScanMapper<'a> {
     pub(crate) output: &'a Path,
     /// Whether sidecars hold nothing of this run, as those of a cohort: see [`Findings::portable`](disyre::Findings::portable).
     pub(crate) portable: bool,
+    /// Whether pages are made.
+    pub(crate) page: bool,
 }
 
 impl ScanMapper<'_> {
-    /// Maps one scan and saves its files. A `lesion` on the grid of the scan is outlined in the picture.
+    /// Maps one scan and saves its files but for the page. A `lesion` on the grid of the scan is outlined in the picture.
     ///
     /// # Errors
     /// Those of reading, of [`Model::detect_with`] and of [`Findings::save_with`](disyre::Findings::save_with).
@@ -70,7 +72,7 @@ impl ScanMapper<'_> {
         if self.skull == SkullPolicy::Strip && mask.is_none() && !found.brain_was_extracted() {
             note!("{}: is stripped already and left alone", path.display());
         }
-        let saved = found.save_with(self.output, SaveOptions { lesion })?;
+        let saved = found.save_with(self.output, SaveOptions { lesion, page: self.page })?;
         print_line!(
             "{}: {:.1} s, 99.9 % of the brain score below {:.4}{} → {}",
             path.display(),
@@ -80,6 +82,18 @@ impl ScanMapper<'_> {
             saved.files.score.display()
         );
         Ok(found.detection)
+    }
+
+    /// Makes the page of a scan of its files, which stay if this fails.
+    ///
+    /// # Errors
+    /// Those of [`ScanPages::write_of`].
+    pub(crate) fn write_page(&self, path: &Path) -> Result<(), CliError> {
+        if self.page {
+            let files = DetectionFiles::of(path, self.output);
+            ScanPages::beside(self.output).write_of(&files.sidecar, path)?;
+        }
+        Ok(())
     }
 }
 

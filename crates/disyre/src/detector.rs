@@ -1,13 +1,13 @@
 //! From a scan to a map with any restorer: prepare, cut windows, restore, score, blend.
 
-use disyre_core::ndarray::{Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
-use disyre_core::{Restorer, Volume};
+use disyre_core::ndarray::{Array2, Array3, ArrayView3, ArrayView4, Axis, Slice, Zip};
+use disyre_core::{Restorer, Severity, Volume};
 use disyre_diffusion::UNetConfig;
 use disyre_patch::{TilePlan, Window, WindowWeights};
 use disyre_register::Registration;
 use disyre_score::{Ensemble, EnsembleConfig};
 use disyre_volume::VolumeError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::calibration::{CalibratedScores, Evidence};
 use crate::map_blender::{MapBlender, PerMap, WantedMaps, WindowBatch};
@@ -82,7 +82,7 @@ pub struct Detection {
 }
 
 /// Kind of an anomaly score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreKind {
     /// The published score, as the settings ask.
@@ -93,6 +93,21 @@ pub enum ScoreKind {
     PublishedUncalibrated,
     /// The published score in place of the calibrated one: the registration to the template is doubtful.
     PublishedDoubtfulRegistration,
+}
+
+/// One axial slice of the working grid, restored at one severity.
+#[derive(Debug, Clone)]
+pub(crate) struct SliceRestoration {
+    pub(crate) severity: Severity,
+    /// In `[0, 1]`, 0 outside the brain.
+    pub(crate) restored: Array2<f32>,
+}
+
+/// One passage of an image through the network.
+#[derive(Debug, Clone, Copy)]
+struct Passage<'a> {
+    ensemble: &'a Ensemble,
+    wanted: WantedMaps,
 }
 
 /// A scan and its restoration on the working grid.
@@ -227,7 +242,8 @@ impl<'a> Detector<'a> {
         prepared: Prepared,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Restored, Error> {
-        let mut maps = self.map(&prepared.volume.data, progress)?;
+        let passage = Passage { ensemble: &self.ensemble, wanted: self.wanted() };
+        let mut maps = self.map(passage, &prepared.volume.data, progress)?;
         maps.restored.par_mapv_inplace(|value| value.clamp(0.0, 1.0));
         let PerMap { score, restored, corruption, spread } = &mut maps;
         for map in [score, restored].into_iter().chain(corruption).chain(spread) {
@@ -264,15 +280,43 @@ impl<'a> Detector<'a> {
         Ok((ScoreKind::Calibrated, Some(maps), Some(found)))
     }
 
+    /// One axial slice of a prepared scan, restored at each severity by itself; where windows are deeper than a slice, by the
+    /// windows that have it in their middle.
+    pub(crate) fn restore_slice(
+        &self,
+        prepared: &Prepared,
+        slice: usize,
+    ) -> Result<Vec<SliceRestoration>, Error> {
+        let image = &prepared.volume.data;
+        let depth = self.options.window[0].min(image.len_of(Axis(0)));
+        let first = slice.saturating_sub(depth / 2).min(image.len_of(Axis(0)) - depth);
+        let slab = image.slice_axis(Axis(0), Slice::from(first..first + depth)).to_owned();
+        let mask = prepared.mask.index_axis(Axis(0), slice);
+        let restore = |&severity: &Severity| {
+            let foreground_weight = self.options.foreground_weight;
+            let ensemble = EnsembleConfig { severities: vec![severity], foreground_weight };
+            let ensemble = ensemble.build()?;
+            let passage = Passage { ensemble: &ensemble, wanted: WantedMaps::default() };
+            let maps = self.map(passage, &slab, &mut |_, _| ())?;
+            let mut restored = maps.restored.index_axis(Axis(0), slice - first).to_owned();
+            Zip::from(&mut restored).and(&mask).for_each(|value, &inside| {
+                *value = if inside == 0 { 0.0 } else { value.clamp(0.0, 1.0) };
+            });
+            Ok(SliceRestoration { severity, restored })
+        };
+        self.options.severities.iter().map(restore).collect()
+    }
+
     /// Maps of a prepared image on its grid.
     fn map(
         &self,
+        passage: Passage<'_>,
         image: &Array3<f32>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<PerMap<Array3<f32>>, Error> {
         let shape = [image.len_of(Axis(0)), image.len_of(Axis(1)), image.len_of(Axis(2))];
         let (plan, weights) = self.tiles(shape)?;
-        let wanted = self.wanted();
+        let wanted = passage.wanted;
         let mut blend = MapBlender::new(&plan, &weights, wanted)?;
         // A window without brain scores 0 everywhere: leaving it out changes nothing inside the brain.
         let windows: Vec<_> = plan.windows().filter(|window| has_brain(image, window)).collect();
@@ -288,7 +332,7 @@ impl<'a> Detector<'a> {
             let mut blended = Ok(());
             predicted = rayon::in_place_scope(|scope| {
                 scope.spawn(|_| blended = blend.add(restored, &last));
-                self.restore_windows(&plan, image, chunk, &mut next)
+                restore_windows(self.restorer, passage.ensemble, (&plan, image), (chunk, &mut next))
             })?;
             blended?;
             std::mem::swap(&mut next, &mut last);
@@ -339,22 +383,21 @@ impl<'a> Detector<'a> {
         let window = [window[0], y, x];
         (window, window)
     }
+}
 
-    /// Restores and scores windows into the first places of a batch. Returns true if the restorer predicts maps of the
-    /// corruption.
-    fn restore_windows(
-        &self,
-        plan: &TilePlan,
-        image: ArrayView4<'_, f32>,
-        windows: &[Window],
-        batch: &mut WindowBatch,
-    ) -> Result<bool, Error> {
-        let (mut input, maps) = batch.first(windows.len());
-        for (&window, patch) in windows.iter().zip(input.outer_iter_mut()) {
-            plan.extract(image, window, patch)?;
-        }
-        Ok(self.ensemble.maps_into(self.restorer, input.view(), maps)?)
+/// Restores and scores windows of an image into the first places of a batch. Returns true if the restorer predicts maps of
+/// the corruption.
+fn restore_windows(
+    restorer: &dyn Restorer,
+    ensemble: &Ensemble,
+    (plan, image): (&TilePlan, ArrayView4<'_, f32>),
+    (windows, batch): (&[Window], &mut WindowBatch),
+) -> Result<bool, Error> {
+    let (mut input, maps) = batch.first(windows.len());
+    for (&window, patch) in windows.iter().zip(input.outer_iter_mut()) {
+        plan.extract(image, window, patch)?;
     }
+    Ok(ensemble.maps_into(restorer, input.view(), maps)?)
 }
 
 fn has_brain(image: &Array3<f32>, window: &Window) -> bool {

@@ -374,6 +374,43 @@ pub enum Error {
         /// Their errors, which name them.
         failed: Vec<Error>,
     },
+    /// A sidecar is not one that a page can be made of.
+    #[error("{} is no sidecar of this version's `disyre detect`; detect on its scan again", path.display())]
+    Sidecar {
+        /// The file.
+        path: PathBuf,
+        /// The field and the reason.
+        source: serde_json::Error,
+    },
+    /// The scan of a sidecar is not where the sidecar says.
+    #[error("{}: its field source names the scan {scan}, which is not there{}; give the folder of the scans (--scans DIR)", sidecar.display(), looked(scans))]
+    ScanMoved {
+        /// The sidecar.
+        sidecar: PathBuf,
+        /// The scan as the sidecar names it.
+        scan: String,
+        /// The folder that was looked in.
+        scans: Option<PathBuf>,
+    },
+    /// A file of a detection lies on another grid than its scan.
+    #[error("{} is of another scan than {}; give the scan that it was made of (--scans DIR), or detect on this one again", file.display(), scan.display())]
+    OtherScan {
+        /// The file.
+        file: PathBuf,
+        /// The scan.
+        scan: PathBuf,
+        /// The difference.
+        source: Box<disyre_volume::VolumeError>,
+    },
+    /// A page could not be made.
+    #[cfg(feature = "pictures")]
+    #[error("cannot make the page {}", path.display())]
+    Page {
+        /// The page.
+        path: PathBuf,
+        /// The cause.
+        source: disyre_report::ReportError,
+    },
     /// One of several cases failed.
     #[error("{case} failed")]
     Case {
@@ -427,6 +464,11 @@ fn list(failed: &[Error]) -> String {
         format!("\n- {error}") + &causes.collect::<String>()
     };
     failed.iter().map(line).collect()
+}
+
+/// For the message of a scan that moved.
+fn looked(scans: &Option<PathBuf>) -> String {
+    scans.as_ref().map_or_else(String::new, |folder| format!(", nor in {}", folder.display()))
 }
 
 /// For the message of a head.

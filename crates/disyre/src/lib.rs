@@ -10,8 +10,8 @@
 //!
 //! let model = Model::load("model")?;
 //! let found = model.detect(&Scan::read("sub-01_T1w.nii.gz")?)?;
-//! found.save("out/")?; // sub-01_desc-anomalyscore_T1w.nii.gz, the restoration, a picture and a sidecar
-//! # assert_eq!(std::fs::read_dir("out")?.count(), 4);
+//! found.save("out/")?; // sub-01_desc-anomalyscore_T1w.nii.gz, the restoration, pictures and a sidecar
+//! # assert_eq!(std::fs::read_dir("out")?.count(), 5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -23,11 +23,12 @@
 //! - [`AtlasDetector`]: the baseline that learns nothing;
 //! - [`train()`], [`Cohort`], [`DagPairs`], [`RunConfig`]: training on healthy scans;
 //! - [`Synthesiser`], [`Recipe`]: scans with synthetic anomalies, and how to make them again;
+//! - `ScanPages`: pages for a reader, made of the files of a detection;
 //! - [`evaluate()`], [`MethodEvaluation`], [`CaseTruth`], [`Measure`]: maps measured against lesion masks;
 //! - [`check_folder`], [`CheckReport`]: scans looked over before any work;
 //! - [`phantom`]: made-up heads for tests and demonstrations.
 //!
-//! Features: `pictures` (default) draws the picture beside a map, and brings an encoder of PNG; `weights` holds a trained
+//! Features: `pictures` (default) draws the pictures beside a map and its page, and brings an encoder of PNG and templates; `weights` holds a trained
 //! model (`Model::embedded`, 3 to 8 MB); `cuda` runs networks on
 //! NVIDIA GPUs; `cuda-emulation` runs their kernels on the CPU, for tests; `kmeans` fits tissue classes.
 //!
@@ -43,6 +44,8 @@ pub use disyre_implant as implant;
 pub use disyre_n4 as n4;
 pub use disyre_patch as patch;
 pub use disyre_register as register;
+#[cfg(feature = "pictures")]
+pub use disyre_report as report;
 pub use disyre_score as score;
 pub use disyre_tissue as tissue;
 pub use disyre_volume as volume;
@@ -72,6 +75,8 @@ mod map_blender;
 mod model;
 #[cfg(feature = "pictures")]
 mod overlay;
+#[cfg(feature = "pictures")]
+mod pages;
 pub mod phantom;
 mod prepare;
 mod recipe;
@@ -116,6 +121,8 @@ pub use findings::{DetectionFiles, Findings, SaveOptions, Saved};
 pub use initial_weights::{InitialModel, InitialWeights};
 pub use location_map::LocationMap;
 pub use model::{BrainMask, DetectRequest, LoadOptions, Model, ModelFolder};
+#[cfg(feature = "pictures")]
+pub use pages::{CohortCase, ScanPages};
 pub use prepare::{
     BiasCorrection, OBLIQUE_DEGREES, ObliqueAxes, ObliqueScan, Preparation, PrepareConfig,
     Prepared, ScanField, TemplateSpace, Unscaled, WorkingAxes,

@@ -200,7 +200,7 @@ fn findings_are_saved_with_all_that_made_them() {
         ..DetectRequest::default()
     };
     let found = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap();
-    let lesion = SaveOptions { lesion: Some(brain.view()) };
+    let lesion = SaveOptions { lesion: Some(brain.view()), ..SaveOptions::default() };
     let saved = found.save_with(world.path().join("out"), lesion).unwrap();
     assert_eq!(saved.files.score, world.path().join("out/scan_desc-anomalyscore.nii.gz"));
     assert_eq!(Scan::read(&saved.files.score).unwrap().volume.data, found.detection.score);

@@ -17,15 +17,17 @@ struct Budget {
 /// Measured on 2026-11-28: 26 for dag, 108 for experiment (three of them plotters'; no fonts, no bitmaps), 74 for implant, 30
 /// for n4, 49 for register (nifti's among them), 36 for score (temporary files and an error function came), 142 for cli
 /// (three of our own and rustfft's came with bias fields, registration and brains; experiments and plotters' three after
-/// them). A few more leave room for a dependency to split itself.
-const BUDGETS: [Budget; 7] = [
+/// them). Pages brought eight more on 2026-11-29, four of which are the compiler of templates: 56 for report, 116 for
+/// experiment, 152 for cli. A few more leave room for a dependency to split itself.
+const BUDGETS: [Budget; 8] = [
     Budget { package: "disyre-dag", crates: 29, forbidden: LEAF },
-    Budget { package: "disyre-experiment", crates: 112, forbidden: PROGRAM },
+    Budget { package: "disyre-experiment", crates: 120, forbidden: PROGRAM },
     Budget { package: "disyre-implant", crates: 78, forbidden: PROGRAM },
     Budget { package: "disyre-n4", crates: 34, forbidden: LEAF },
     Budget { package: "disyre-register", crates: 53, forbidden: PROGRAM },
+    Budget { package: "disyre-report", crates: 60, forbidden: PROGRAM },
     Budget { package: "disyre-score", crates: 39, forbidden: LEAF },
-    Budget { package: "disyre-cli", crates: 146, forbidden: PROGRAM },
+    Budget { package: "disyre-cli", crates: 156, forbidden: PROGRAM },
 ];
 
 /// Crates that the program does without: they double the time of its build and the size of its binary.

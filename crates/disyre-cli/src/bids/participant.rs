@@ -105,6 +105,7 @@ impl ParticipantRun<'_> {
             skull: self.skull,
             output: &output,
             portable: true,
+            page: false,
         };
         let mut mapper = CohortMapper::new(mapper, &self.dataset.folder, Some(manifest))?;
         for scan in &session.scans {

@@ -7,6 +7,7 @@ use disyre::DetectionFiles;
 use disyre::volume::{ScanList, ScanName, SidecarFiles, SidecarKind, VolumeError};
 
 use crate::arguments::ThreadArguments;
+use crate::cohort_index::write_index;
 use crate::cohort_mapper::CohortMapper;
 use crate::detection_arguments::DetectionArguments;
 use crate::each_scan::{for_each_scan, scans_of};
@@ -25,10 +26,13 @@ For each scan NAME.nii.gz, in the output folder (files of that name are replaced
   NAME_desc-findings.tsv         volume, scores, side and place in MNI152 of each finding
   NAME_desc-uncertainty.nii.gz   standard deviation of the restorations over severities, with --uncertainty
   NAME_overlay.png               axial slices of both and of the scan, to look at
-  NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written last
+  NAME_preparation.png           bias field, registration to the template, and the restoration at each severity
+  NAME_desc-anomalyscore.json    sources, settings, seed, SHA-256 of the weights; written after all of the above
+  NAME_page.html                 a page to read: slices, findings, doubts and facts; made of the files above and the scan
 A BIDS name keeps its suffix last: sub-01_T1w becomes sub-01_desc-anomalyscore_T1w.
 For a folder of scans also manifest.jsonl, one line a scan as it ends: case, state (done or failed), made_from_sha256 (of
-settings, model, scan and mask), outputs with their SHA-256, error. With --shard K/N it is manifest-K-of-N.jsonl.";
+settings, model, scan and mask), outputs with their SHA-256, error. With --shard K/N it is manifest-K-of-N.jsonl. Then index.html, a table of all scans with
+links to their pages; not with --shard. `disyre report` makes all pages again.";
 
 /// Arguments of `disyre detect`.
 #[derive(Debug, Args)]
@@ -56,6 +60,9 @@ pub(crate) struct Detect {
     /// --continue without --shard makes one record of theirs
     #[arg(long, value_name = "K/N", value_parser = clap::value_parser!(Shard))]
     shard: Option<Shard>,
+    /// Write no page for each scan and no table of the folder
+    #[arg(long)]
+    no_page: bool,
     #[command(flatten)]
     settings: DetectionArguments,
     #[command(flatten)]
@@ -92,6 +99,7 @@ impl Detect {
             skull,
             output,
             portable,
+            page: !self.no_page,
         };
         let mut mapper = CohortMapper::new(mapper, &self.input, manifest)?;
         let scans = match self.shard {
@@ -100,7 +108,16 @@ impl Detect {
         };
         let mapped =
             for_each_scan(scans, |scan, mask| mapper.run(scan, mask.map_err(CliError::from)));
-        mapped.and(mapper.finish())
+        let finished = mapper.finish();
+        // That of a part would depend on how far the others are.
+        let index = match portable && !self.no_page && self.shard.is_none() {
+            true => write_index(&self.output, true),
+            false => Ok(None),
+        };
+        if let Ok(Some(index)) = &index {
+            note!("the table of all scans: {}", index.display());
+        }
+        mapped.and(finished).and(index.map(|_| ()))
     }
 
     /// Refuses what is for a folder of scans alone.

@@ -13,6 +13,7 @@ mod gpu_check;
 mod implant;
 mod info;
 mod pack;
+mod report;
 mod synth;
 mod tissue;
 mod train;
@@ -59,6 +60,8 @@ enum Command {
     Detect(detect::Detect),
     /// Map a whole BIDS dataset, subject by subject, and make one table of it; scripts for SLURM and Snakemake
     Bids(bids::Bids),
+    /// Make the pages of a folder of maps again: slices, findings and facts of each scan, and a table of all
+    Report(report::Report),
     /// Make an atlas of healthy scans: the baseline that learns nothing, for `disyre evaluate --atlas`
     Atlas(atlas::MakeAtlas),
     /// Measure anomaly maps against lesion masks
@@ -89,6 +92,7 @@ impl Cli {
             Command::Calibrate(command) => command.run(),
             Command::Detect(command) => command.run(),
             Command::Bids(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Atlas(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Experiment(command) => command.run(),

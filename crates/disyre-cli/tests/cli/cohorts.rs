@@ -63,7 +63,7 @@ fn a_cohort_that_is_killed_and_gone_on_with_has_the_bytes_of_one_run() {
     let cases: Vec<&str> = manifest.iter().map(|line| line["case"].as_str().unwrap()).collect();
     assert_eq!(cases, [1, 2, 3, 4, 5, 6].map(|index| format!("h{index}.nii.gz")));
     assert!(manifest.iter().all(|line| line["state"] == "done" && line["error"].is_null()));
-    assert_eq!(manifest[0]["outputs"].as_object().unwrap().len(), 4);
+    assert_eq!(manifest[0]["outputs"].as_object().unwrap().len(), 6);
 
     let mut child = cohort.start("killed", &[]);
     while lines(&cohort.at("killed/manifest.jsonl")).len() < 2 {

@@ -70,7 +70,7 @@ fn synthesis(world: &World, out: &Path, seed: &str) -> Vec<String> {
 #[test]
 fn a_rerun_on_a_full_disc_leaves_the_outputs_of_before() {
     let world = World::get();
-    let Some(disc) = SmallDisc::mount(2048) else { return };
+    let Some(disc) = SmallDisc::mount(8192) else { return };
     let detection: fn(&World, &Path, &str) -> Vec<String> = detection;
     for (verb, first, second) in [(detection, "0.5", "0.25"), (synthesis, "1", "2")] {
         let out = disc.at("out");

@@ -12,6 +12,7 @@ use disyre::volume::write_volume;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::pages::viewer;
 use crate::support::{World, fail, json, names, read, succeed, text};
 
 /// Every second voxel of the template, which registers with itself.
@@ -90,6 +91,25 @@ fn ensure_mask(out: &Path, threshold: f32) {
     assert_eq!(mask.data.mapv(|value| value as u8), expected);
 }
 
+/// Checks that the page has a row for each finding, and that the button of the lesion leads to its highest score, on its side.
+fn ensure_page(out: &Path, findings: &[Value], lesion: &Value) {
+    let html = fs::read_to_string(out.join("ill_page.html")).unwrap();
+    assert_eq!(html.matches("class=\"show\"").count(), findings.len());
+    assert!(html.contains("<td>left</td>") && html.contains("hypo (darker)"));
+    let (data, codes) = viewer(&html, "score");
+    let at = lesion["finding"].as_u64().unwrap() as usize - 1;
+    let voxel = |axis: usize| data["findings"][at][axis].as_u64().unwrap() as usize;
+    let shape = |axis: usize| data["shape"][axis].as_u64().unwrap() as usize;
+    let code = codes[(voxel(2) * shape(1) + voxel(1)) * shape(0) + voxel(0)];
+    assert!(code >= 250, "{code} at the peak");
+    assert!(2 * voxel(0) < shape(0), "the patient's left is where x is small");
+    // The same place by the page's own map to the template.
+    let row = data["mni"][0].as_array().unwrap();
+    let x: f64 = (0..3).map(|axis| row[axis].as_f64().unwrap() * voxel(axis) as f64).sum();
+    let x = x + row[3].as_f64().unwrap();
+    assert!((x - lesion["peak_mni_mm"][0].as_f64().unwrap()).abs() < 4.0, "{x}");
+}
+
 #[test]
 fn thresholds_come_from_scans_of_their_own_and_mark_a_lesion_with_side_sign_and_place() {
     let folder = world();
@@ -139,6 +159,7 @@ fn thresholds_come_from_scans_of_their_own_and_mark_a_lesion_with_side_sign_and_
         assert!(distance < 25.0, "{peak:?} is {distance} mm from {place:?}");
         let table = fs::read_to_string(out.join("ill_desc-findings.tsv")).unwrap();
         assert_eq!(table.lines().count(), findings.len() + 1);
+        ensure_page(&out, findings, lesion);
         assert!(table.starts_with("finding\tvolume_mm3\tpeak\tmean\tpolarity\tside\tcentre_x"));
     }
     // The published score has no thresholds, and leaves no mask of an earlier run beside it.

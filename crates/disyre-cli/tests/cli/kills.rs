@@ -149,14 +149,22 @@ fn kill_in_turn(
                 files.iter().any(|(name, other)| name == record && run_of(other) == run_of(bytes))
             };
             let (_, files) = whole.iter().find(is_this).unwrap();
-            let of_case = |files: &[NamedBytes]| {
-                let of_case =
-                    files.iter().filter(|(name, _)| name.starts_with(case) && name != record);
+            // A page is made of the files that the record describes, after them: it may be missing, but not another one.
+            let is_page = |name: &str| name.ends_with("_page.html");
+            let of_case = |files: &[NamedBytes], pages: bool| {
+                let of_case = files.iter().filter(|(name, _)| {
+                    name.starts_with(case) && name != record && is_page(name) == pages
+                });
                 of_case.cloned().collect::<Vec<_>>()
             };
             assert!(
-                of_case(&left) == of_case(files),
+                of_case(&left, false) == of_case(files, false),
                 "{record} stands beside files of another run"
+            );
+            let pages = of_case(&left, true);
+            assert!(
+                pages.iter().all(|page| files.contains(page)),
+                "{record} stands beside a page of another run"
             );
             records += 1;
         }

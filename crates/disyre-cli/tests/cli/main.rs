@@ -20,6 +20,7 @@ mod findings;
 mod implant;
 mod kills;
 mod memory;
+mod pages;
 mod pipeline;
 mod runs;
 mod support;

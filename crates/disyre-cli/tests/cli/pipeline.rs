@@ -43,12 +43,15 @@ fn detection_writes_maps_on_the_scans_grid_a_picture_and_a_sidecar() {
     let expected = ["sub-1", "sub-2"].map(|name| {
         [
             format!("{name}_T1w_overlay.png"),
+            format!("{name}_T1w_page.html"),
+            format!("{name}_T1w_preparation.png"),
             format!("{name}_desc-anomalyscore_T1w.json"),
             format!("{name}_desc-anomalyscore_T1w.nii.gz"),
             format!("{name}_desc-restored_T1w.nii.gz"),
         ]
     });
-    let expected = ["manifest.jsonl".to_owned()].into_iter().chain(expected.concat());
+    let of_all = ["index.html", "manifest.jsonl"].map(str::to_owned);
+    let expected = of_all.into_iter().chain(expected.concat());
     assert_eq!(names(out.path()), expected.collect::<Vec<_>>());
     let scan = read(&world.at("patients/sub-1_T1w.nii.gz"));
     let score = read(&out.path().join("sub-1_desc-anomalyscore_T1w.nii.gz"));
@@ -303,7 +306,10 @@ fn the_demo_leaves_a_folder_that_every_other_command_can_use() {
     let ran = succeed(["demo", "-o", &text(&demo), "--steps", "2"]);
     assert!(ran.out.contains("|x - mean of healthy|") && ran.out.contains("pooled"), "{}", ran.out);
     assert_eq!(names(&demo.join("healthy")).len(), 24);
-    assert_eq!(names(&demo.join("maps")).iter().filter(|name| name.ends_with(".png")).count(), 6);
+    assert_eq!(
+        names(&demo.join("maps")).iter().filter(|name| name.ends_with("_overlay.png")).count(),
+        6
+    );
     let pairs = text(&demo.join("pairs.csv"));
     let report: Value =
         serde_json::from_str(&succeed(["evaluate", "--json", "--pairs", &pairs]).out).unwrap();

@@ -188,6 +188,7 @@ pub(crate) fn ensure_whole(folder: &Path) {
             "json" => serde_json::from_slice::<Value>(&bytes).is_ok(),
             "toml" => toml::from_str::<toml::Table>(&text).is_ok(),
             "safetensors" => are_whole_weights(&bytes),
+            "html" => text.ends_with("</html>"),
             "png" => bytes.ends_with(b"IEND\xaeB`\x82"),
             // The last line may be in writing.
             "jsonl" => {

@@ -41,7 +41,7 @@ impl Geometry {
 }
 
 /// Findings of one header.
-pub(super) fn of_header(header: &ScanHeader) -> Vec<CheckFinding> {
+pub(crate) fn of_header(header: &ScanHeader) -> Vec<CheckFinding> {
     let doubt = |warning: HeaderWarning| {
         let fix = match warning {
             HeaderWarning::GuessedOrientation => {

@@ -23,6 +23,8 @@ use masks::Masks;
 use scan_check::ScanCheck;
 
 pub use finding::{CheckFinding, CheckLevel, CheckTopic};
+#[cfg(feature = "pictures")]
+pub(crate) use geometry::of_header;
 pub use report::{CheckReport, CheckedFile};
 pub(crate) use scan_check::ensure_headers;
 

@@ -30,8 +30,13 @@ pub struct DetectionFiles {
     pub table: Option<PathBuf>,
     /// Picture of axial slices; `None` without the feature `pictures`.
     pub overlay: Option<PathBuf>,
-    /// Sources, settings and model, as JSON; written last.
+    /// Pictures of the preparation and of the severities; `None` without the feature `pictures`.
+    pub preparation: Option<PathBuf>,
+    /// Sources, settings and model, as JSON; written after all of the above.
     pub sidecar: PathBuf,
+    /// Page for a reader, made of the files above and the scan by `ScanPages`; `None` where it was not asked for, and without
+    /// the feature `pictures`.
+    pub page: Option<PathBuf>,
 }
 
 impl DetectionFiles {
@@ -47,11 +52,15 @@ impl DetectionFiles {
             score: folder.join(score.file("nii.gz")),
             restored: folder.join(name.output("restored").file("nii.gz")),
             overlay: cfg!(feature = "pictures").then(|| folder.join(format!("{name}_overlay.png"))),
+            preparation: cfg!(feature = "pictures")
+                .then(|| folder.join(format!("{name}_preparation.png"))),
             sidecar: folder.join(score.file("json")),
+            page: None,
         }
     }
 
-    /// Names all that there may be: those of [`of`](Self::of), the signed score, the uncertainty, and mask and table of findings.
+    /// Names all that there may be: those of [`of`](Self::of), the signed score, the uncertainty, mask and table of findings,
+    /// and the page.
     pub fn all(scan: &Path, folder: &Path) -> Self {
         let file = |description, extension| {
             Some(folder.join(ScanName::of(scan).output(description).file(extension)))
@@ -61,14 +70,19 @@ impl DetectionFiles {
             uncertainty: file("uncertainty", "nii.gz"),
             mask: file("findings", "nii.gz"),
             table: file("findings", "tsv"),
+            page: cfg!(feature = "pictures")
+                .then(|| folder.join(format!("{}_page.html", ScanName::of(scan)))),
             ..Self::of(scan, folder)
         }
     }
 
     /// Paths of all of them.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let Self { score, restored, signed, uncertainty, mask, table, overlay, sidecar } = self;
-        let optional = [signed, uncertainty, mask, table, overlay].into_iter().flatten();
-        [score, restored].into_iter().chain(optional).chain([sidecar]).map(PathBuf::as_path)
+        let Self { score, restored, signed, uncertainty, mask, table, .. } = self;
+        let Self { overlay, preparation, sidecar, page, .. } = self;
+        let optional = [signed, uncertainty, mask, table, overlay, preparation];
+        let optional = optional.into_iter().flatten();
+        let files = [score, restored].into_iter().chain(optional).chain([sidecar]).chain(page);
+        files.map(PathBuf::as_path)
     }
 }

@@ -1,7 +1,9 @@
-//! The result of one scan and its files: maps, picture and sidecar. [`Model::detect`](crate::Model::detect) makes it.
+//! The result of one scan and its files: maps, pictures, sidecar and page. [`Model::detect`](crate::Model::detect) makes it.
 
 mod detection_files;
 mod record;
+#[cfg(feature = "pictures")]
+mod report_facts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use disyre_volume::{ScanHeader, resample_mask};
 
 pub use detection_files::DetectionFiles;
 pub(crate) use record::Record;
+#[cfg(feature = "pictures")]
+pub(crate) use report_facts::{Report, ReportFacts, Tile, TileKind, highest};
 
 use crate::write_files::{Staged, write_bytes, write_json};
 use crate::{Detection, Error, Marked};
@@ -38,6 +42,9 @@ pub struct Findings {
     spent: Duration,
     /// Whether the sidecar holds nothing of this run: neither how long the work took nor the folder of the files.
     portable: bool,
+    /// Facts and pictures for the page.
+    #[cfg(feature = "pictures")]
+    report: Option<Report>,
 }
 
 /// Additions to the files of [`Findings::save_with`].
@@ -45,6 +52,8 @@ pub struct Findings {
 pub struct SaveOptions<'a> {
     /// The lesion on the grid of the scan, non-zero inside: outlined in the picture.
     pub lesion: Option<ArrayView3<'a, u8>>,
+    /// True if a page will be made (`ScanPages`): the sidecar then lists it.
+    pub page: bool,
 }
 
 /// Files of findings that were saved, and two facts of their sidecar.
@@ -65,7 +74,22 @@ impl Findings {
         record: Record,
         spent: Duration,
     ) -> Self {
-        Self { detection, marked, scan, record, spent, portable: false }
+        Self {
+            detection,
+            marked,
+            scan,
+            record,
+            spent,
+            portable: false,
+            #[cfg(feature = "pictures")]
+            report: None,
+        }
+    }
+
+    /// The same with facts and pictures for the page.
+    #[cfg(feature = "pictures")]
+    pub(crate) fn with_report(self, report: Report) -> Self {
+        Self { report: Some(report), ..self }
     }
 
     /// File of the scan.
@@ -85,7 +109,7 @@ impl Findings {
         self.record.brain_extracted
     }
 
-    /// Writes the maps, the picture and the sidecar into a folder, which is made if it is not there.
+    /// Writes the maps, the pictures and the sidecar into a folder, which is made if it is not there.
     ///
     /// # Errors
     /// As [`save_with`](Self::save_with).
@@ -94,7 +118,7 @@ impl Findings {
     }
 
     /// Writes [`DetectionFiles`], replacing those of the same names once all are whole: if one can't be written, earlier ones
-    /// stay as they were. The sidecar comes last: where it is, all is.
+    /// stay as they were. The sidecar comes last: where it is, all is. A page of an earlier run is removed.
     ///
     /// # Errors
     /// [`Error::Volume`], [`Error::Io`] and [`Error::Picture`] naming the file; [`Error::Volume`] for a lesion of
@@ -108,7 +132,7 @@ impl Findings {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let all = DetectionFiles::all(self.scan.path(), folder);
-        let files = self.files(&all);
+        let files = self.files(&all, options.page);
         let mut staged = Staged::default();
         self.save_maps(&files, &mut staged)?;
         let Detection { working_score, prepared, .. } = &self.detection;
@@ -116,7 +140,9 @@ impl Findings {
         self.draw(staged.at_if(&files.overlay)?.as_deref(), options.lesion, score_q999)?;
         let seconds = (self.spent + started.elapsed()).as_secs_f64();
         let named = match self.portable {
-            true => &self.files(&DetectionFiles::all(self.scan.path(), Path::new(""))),
+            true => {
+                &self.files(&DetectionFiles::all(self.scan.path(), Path::new("")), options.page)
+            }
             false => &files,
         };
         let sidecar = self.record.sidecar(
@@ -126,22 +152,40 @@ impl Findings {
             score_q999,
             (!self.portable).then_some(seconds),
         );
+        #[cfg(feature = "pictures")]
+        let sidecar = self.with_pictures(sidecar, &files, &mut staged)?;
         write_json(&staged.at(&files.sidecar)?, &sidecar)?;
-        // Maps of an earlier run must not stand beside others.
-        let outdated = all.paths().filter(|path| files.paths().all(|kept| kept != *path));
+        // Maps and pages of an earlier run must not stand beside others.
+        let made = DetectionFiles { page: None, ..files.clone() };
+        let outdated = all.paths().filter(|path| made.paths().all(|kept| kept != *path));
         let outdated: Vec<PathBuf> = outdated.map(Path::to_owned).collect();
         staged.commit(&outdated)?;
         Ok(Saved { files, score_q999, seconds })
     }
 
+    /// The sidecar with what the page shows; the pictures are written.
+    #[cfg(feature = "pictures")]
+    fn with_pictures<'a>(
+        &'a self,
+        sidecar: record::Sidecar<'a>,
+        files: &DetectionFiles,
+        staged: &mut Staged,
+    ) -> Result<record::Sidecar<'a>, Error> {
+        if let (Some(report), Some(path)) = (&self.report, staged.at_if(&files.preparation)?) {
+            report.save(&path)?;
+        }
+        Ok(sidecar.with_report(self.report.as_ref().map(|report| &report.facts)))
+    }
+
     /// Those of all files that these findings have.
-    fn files(&self, all: &DetectionFiles) -> DetectionFiles {
+    fn files(&self, all: &DetectionFiles, page: bool) -> DetectionFiles {
         let Detection { signed, uncertainty, .. } = &self.detection;
         let mut files = all.clone();
         files.signed = files.signed.filter(|_| signed.is_some());
         files.uncertainty = files.uncertainty.filter(|_| uncertainty.is_some());
         files.mask = files.mask.filter(|_| self.marked.is_some());
         files.table = files.table.filter(|_| self.marked.is_some());
+        files.page = files.page.filter(|_| page);
         files
     }
 

@@ -8,6 +8,8 @@ use disyre_volume::{ScanHeader, path_text};
 use serde::Serialize;
 
 use super::DetectionFiles;
+#[cfg(feature = "pictures")]
+use super::ReportFacts;
 use crate::{
     DetectOptions, Detection, Marked, ModelFolder, ObliqueScan, Prepared, RunConfig, ScoreKind,
 };
@@ -73,6 +75,10 @@ pub(crate) struct Sidecar<'a> {
     /// Volume of the brain in millilitres, by these voxels.
     brain_ml: f64,
     score_q999: f32,
+    /// Facts that the page shows and no other file holds.
+    #[cfg(feature = "pictures")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a ReportFacts>,
     /// Wall-clock time for this scan, reading and writing included; left out where equal work shall leave equal bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
@@ -92,6 +98,18 @@ struct Outputs {
     table: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preparation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+}
+
+#[cfg(feature = "pictures")]
+impl<'a> Sidecar<'a> {
+    /// The same with what the page shows.
+    pub(crate) fn with_report(self, report: Option<&'a ReportFacts>) -> Self {
+        Self { report, ..self }
+    }
 }
 
 impl Record {
@@ -148,6 +166,8 @@ impl Record {
                 mask: files.mask.as_deref().map(path_text),
                 table: files.table.as_deref().map(path_text),
                 overlay: files.overlay.as_deref().map(path_text),
+                preparation: files.preparation.as_deref().map(path_text),
+                page: files.page.as_deref().map(path_text),
             },
             marked,
             registration: found.registration.as_ref(),
@@ -155,6 +175,8 @@ impl Record {
             brain_voxels,
             brain_ml: brain_voxels as f64 * volume.grid.voxel_mm3() / 1000.0,
             score_q999,
+            #[cfg(feature = "pictures")]
+            report: None,
             seconds,
         }
     }

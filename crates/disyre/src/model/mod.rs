@@ -14,6 +14,8 @@ use disyre_volume::{Scan, nonzero_mask, sha256_of_bytes};
 pub use folder::ModelFolder;
 
 use crate::findings::Record;
+#[cfg(feature = "pictures")]
+use crate::findings::Report;
 use crate::thresholds::ScoreMaps;
 use crate::{
     Calibration, DetectOptions, Detection, Detector, Error, Findings, Marked, MaskThreshold,
@@ -217,8 +219,14 @@ impl Model {
             mark(thresholds, &detection, (&scan.volume, brain), request.operating_point)
         });
         let marked = marked.transpose().map_err(case())?.flatten();
+        #[cfg(feature = "pictures")]
+        let report =
+            Report::of(&detector, (scan, brain), (&detection, marked.as_ref())).map_err(case())?;
         let found = (detection, marked);
-        Ok(Findings::new(found, scan.header().clone(), record, started.elapsed()))
+        let found = Findings::new(found, scan.header().clone(), record, started.elapsed());
+        #[cfg(feature = "pictures")]
+        let found = found.with_report(report);
+        Ok(found)
     }
 
     /// SHA-256 of all that the maps and sidecars of a detection depend on beside scan, brain mask and output folder: version

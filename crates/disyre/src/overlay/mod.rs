@@ -1,10 +1,11 @@
-//! The picture beside an anomaly map: axial slices of the scan, its restoration and its score. [`Findings`](crate::Findings)
-//! saves it.
+//! The pictures beside an anomaly map. `mosaic` has axial slices of the scan, its restoration and its score; `tiles` has
+//! what the page shows of the preparation and the severities. [`Findings`](crate::Findings) saves them.
 
 mod mosaic;
 mod palette;
 mod picture;
 mod slices;
+mod tiles;
 
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use disyre_core::ndarray::ArrayView3;
 use crate::write_files::write_bytes;
 use crate::{Detection, Error};
 use mosaic::Mosaic;
+pub(crate) use picture::Picture;
+pub(crate) use tiles::{Tile, TileKind, TileSource, draw_tiles, tissue_centres};
 
 /// Draws a detection on its working grid into a PNG file; the colours end at the score `scale_end`.
 ///
@@ -33,8 +36,15 @@ pub(crate) fn write_overlay(
         score: found.working_score.view(),
         lesion,
     };
-    let encoded = mosaic.draw(scale_end).encode();
-    let bytes = encoded
-        .map_err(|source| Error::Picture { path: path.to_owned(), source: Box::new(source) })?;
-    write_bytes(path, &bytes)
+    write_picture(path, &mosaic.draw(scale_end))
+}
+
+/// Writes a picture into a PNG file.
+///
+/// # Errors
+/// [`Error::Picture`] and [`Error::Io`], naming the file.
+pub(crate) fn write_picture(path: &Path, picture: &Picture) -> Result<(), Error> {
+    let encoded = picture.encode();
+    let failed = |source| Error::Picture { path: path.to_owned(), source: Box::new(source) };
+    write_bytes(path, &encoded.map_err(failed)?)
 }

@@ -2,8 +2,7 @@
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-/// Red, green, blue.
-pub(super) type Rgb = [u8; 3];
+pub(super) use disyre_report::Rgb;
 
 /// Letters in two sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl Font {
 
 /// An image to draw on; what falls outside is cut off. The origin is the upper left corner.
 #[derive(Debug, Clone)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     width: usize,
     height: usize,
     pixels: Vec<Rgb>,
@@ -48,6 +47,18 @@ impl Picture {
         if x < self.width && y < self.height {
             self.pixels[y * self.width + x] = colour;
         }
+    }
+
+    /// Draws another picture with its upper left corner at `(x, y)`.
+    pub(super) fn paste(&mut self, x: usize, y: usize, other: &Self) {
+        for (index, &colour) in other.pixels.iter().enumerate() {
+            self.set(x + index % other.width, y + index / other.width, colour);
+        }
+    }
+
+    /// Width and height.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
     }
 
     /// Colour `colour` laid over a pixel, `cover` of 255 opaque.
@@ -77,7 +88,7 @@ impl Picture {
     }
 
     /// The image as the bytes of a PNG file.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, png::EncodingError> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, png::EncodingError> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
         encoder.set_color(png::ColorType::Rgb);
@@ -93,10 +104,6 @@ impl Picture {
 impl Picture {
     pub(super) fn get(&self, x: usize, y: usize) -> Rgb {
         self.pixels[y * self.width + x]
-    }
-
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.width, self.height)
     }
 }
 

@@ -7,7 +7,7 @@ use disyre_core::{Components, Grid, ensure_same_shape};
 use disyre_register::Registration;
 use disyre_score::regions::components;
 use disyre_volume::affine::transform;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{MaskThreshold, Thresholds};
 use crate::Error;
@@ -23,6 +23,10 @@ pub struct Marked {
     pub operating_point: MaskThreshold,
     /// Voxels with a score of at least this are marked.
     pub threshold: f32,
+    /// Of the threshold of healthy scans: greatest expected share of a healthy brain's voxels that are marked, and greatest
+    /// expected number of its findings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub false_rates: Option<[f64; 2]>,
     /// Smaller findings are left out, in mm³.
     pub least_volume_mm3: f64,
     /// Alarm of the whole scan.
@@ -32,7 +36,7 @@ pub struct Marked {
 }
 
 /// Place of a scan among healthy ones.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ScanAlarm {
     /// Mean of the greatest scores that fill one millilitre.
     pub score: f32,
@@ -43,7 +47,7 @@ pub struct ScanAlarm {
 }
 
 /// A 26-connected component of a mask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its number, from 1.
     pub finding: usize,
@@ -61,10 +65,12 @@ pub struct Finding {
     pub centre_mni_mm: [f64; 3],
     /// Position (x, y, z) of the greatest score in the millimetres of MNI152.
     pub peak_mni_mm: [f64; 3],
+    /// The same as a voxel (x, y, z) of the scan's file, counted from 0.
+    pub peak_voxel: [usize; 3],
 }
 
 /// Sign of the mean signed score of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Polarity {
     /// Brighter than healthy.
@@ -86,7 +92,7 @@ impl Polarity {
 }
 
 /// Side of a place in the brain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The patient's left: x below −2 mm in MNI152.
@@ -121,7 +127,17 @@ impl Thresholds {
         let (mask, findings) = maps.findings(threshold, least_volume_mm3)?;
         let alarm = self.alarm(alarm_score(maps.score, maps.brain, maps.grid.voxel_mm3()));
         let operating_point = which;
-        Ok(Marked { mask, operating_point, threshold, least_volume_mm3, alarm, findings })
+        let rates = || [self.healthy.false_voxels.rate, self.healthy.false_findings.rate];
+        let false_rates = (which == MaskThreshold::Healthy).then(rates);
+        Ok(Marked {
+            mask,
+            operating_point,
+            threshold,
+            false_rates,
+            least_volume_mm3,
+            alarm,
+            findings,
+        })
     }
 }
 
@@ -154,6 +170,7 @@ impl ScoreMaps<'_> {
                 side: Side::of(centre[0]),
                 centre_mni_mm: centre,
                 peak_mni_mm: self.mni(sums[index].at.map(|index| index as f64)),
+                peak_voxel: [2, 1, 0].map(|axis: usize| sums[index].at[axis]),
             }
         };
         let findings = order.iter().enumerate().map(finding).collect();
@@ -324,6 +341,7 @@ mod tests {
         assert_eq!((first.centre_mni_mm, first.peak_mni_mm), (at(5.0), at(5.0)));
         assert_eq!(findings[1].centre_mni_mm, at(37.5));
         assert_eq!(findings[1].peak_mni_mm, at(35.0), "the first of equal voxels");
+        assert_eq!((first.peak_voxel, findings[1].peak_voxel), ([1, 0, 0], [7, 0, 0]));
         assert_eq!(findings[1].side, Side::of(at(37.5)[0]));
         let (mask, findings) = maps.findings(2.0, 0.0).unwrap();
         assert_eq!((findings.len(), mask[[0, 1, 4]]), (3, 1));
@@ -352,12 +370,14 @@ mod tests {
             side: Side::Left,
             centre_mni_mm: [-30.04, 1.0, 2.0],
             peak_mni_mm: [-31.0, 0.0, 2.5],
+            peak_voxel: [5, 6, 7],
         };
         let alarm = ScanAlarm { score: 4.0, p_value: 0.1, healthy_scans: 9 };
         let marked = Marked {
             mask: Array3::zeros((1, 1, 1)),
             operating_point: MaskThreshold::Healthy,
             threshold: 2.0,
+            false_rates: None,
             least_volume_mm3: 0.0,
             alarm,
             findings: vec![finding],

@@ -102,6 +102,7 @@ fn detect(
         skull: SkullPolicy::Ignore,
         output: &folders.maps,
         portable: false,
+        page: true,
     };
     let healthy = HealthyMean::load(&folders.healthy, model.folder().preparation())?;
     patients.iter().map(|patient| ComparedCase::new(patient, &mapper, &healthy)).collect()
@@ -155,6 +156,7 @@ impl ComparedCase {
         let scan = Scan::read(&patient.scan)?;
         let lesion = read_mask(&patient.lesion, &scan)?;
         let found = mapper.run(&patient.scan, None, Some(lesion.view()))?;
+        mapper.write_page(&patient.scan)?;
         let working: &Grid = &found.prepared.volume.grid;
         let label = resample_mask(lesion.view(), &scan.volume.grid, working)?;
         let baseline = healthy.difference(&found.prepared.volume)?;
@@ -234,7 +236,8 @@ impl Folders {
     fn next_commands(&self) -> String {
         let root = self.root.display();
         format!(
-            "pictures: {root}/maps/*_overlay.png\n\
+            "pages to read: {root}/maps/*_page.html\n\
+             pictures: {root}/maps/*_overlay.png\n\
              next, try:\n  \
              disyre info {root}/model\n  \
              disyre evaluate --pairs {root}/pairs.csv\n  \
