@@ -11,6 +11,11 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// Part `index` of `count`, where there is one.
+    pub(crate) fn new(index: usize, count: usize) -> Option<Self> {
+        (1..=count).contains(&index).then_some(Self { index, count })
+    }
+
     /// The cases of this part.
     pub(crate) fn of<T>(self, cases: Vec<T>) -> Vec<T> {
         cases.into_iter().skip(self.index - 1).step_by(self.count).collect()
@@ -34,12 +39,11 @@ impl FromStr for Shard {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
-        match numbers {
-            Some((Ok(index), Ok(count))) if (1..=count).contains(&index) => {
-                Ok(Self { index, count })
-            }
-            _ => Err("expected K/N with K from 1 to N, such as 1/4".to_owned()),
-        }
+        let shard = match numbers {
+            Some((Ok(index), Ok(count))) => Self::new(index, count),
+            _ => None,
+        };
+        shard.ok_or_else(|| "expected K/N with K from 1 to N, such as 1/4".to_owned())
     }
 }
 

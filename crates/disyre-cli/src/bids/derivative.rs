@@ -13,7 +13,7 @@ use crate::output_files::{create_folder, ensure_writable, to_json, write_whole};
 const BIDS_VERSION: &str = "1.10.0";
 
 /// Files that BIDS has no name for, in the syntax of gitignore.
-const BIDSIGNORE: &str = "*.csv\n*.html\n*.jsonl\n*.png\n*_desc-*findings_*.tsv\n";
+const BIDSIGNORE: &str = "*.csv\n*.html\n*.jsonl\n*.png\n*findings_*.tsv\n";
 
 const README: &str = "\
 # Anomaly maps

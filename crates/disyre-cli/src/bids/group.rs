@@ -1,5 +1,6 @@
 //! The table of a whole dataset: a row for each scan, and for each subject that has none.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -49,7 +50,7 @@ struct Row {
     weights_sha256: Option<String>,
 }
 
-/// What the table takes from the sidecar of a map.
+/// Facts that the table takes from the sidecar of a map.
 #[derive(Debug, Deserialize)]
 struct SidecarFacts {
     version: String,
@@ -119,6 +120,10 @@ pub(crate) fn write_group(
         count(RowState::Missing),
         count(RowState::NoScan)
     );
+    let made_by = |row: &Row| Some((row.version.clone()?, row.weights_sha256.clone()?));
+    if rows.iter().filter_map(made_by).collect::<BTreeSet<_>>().len() > 1 {
+        note!("warning: versions or models differ between the scans; see the last columns");
+    }
     let (failed, missing) = (count(RowState::Failed), count(RowState::Missing));
     match failed + missing {
         0 => Ok(()),
@@ -203,17 +208,22 @@ impl Row {
             score: Some(facts.score.clone()),
             findings: volumes.as_ref().map(Vec::len),
             // The sum of nothing is -0.
-            findings_mm3: volumes.as_ref().map(|all| all.iter().sum::<f64>() + 0.0),
-            largest_mm3: volumes.map(|all| all.into_iter().fold(0.0, f64::max)),
+            findings_mm3: volumes.as_ref().map(|all| thousandths(all.iter().sum::<f64>() + 0.0)),
+            largest_mm3: volumes.map(|all| thousandths(all.into_iter().fold(0.0, f64::max))),
             alarm_score: alarm.map(|alarm| alarm.score),
             p_value: alarm.map(|alarm| alarm.p_value),
             registration: facts.registration.as_ref().map(|found| in_words(&found.verdict)),
-            brain_ml: facts.brain_ml,
+            brain_ml: facts.brain_ml.map(thousandths),
             version: Some(facts.version.clone()),
             weights_sha256: Some(facts.model.weights_sha256.clone()),
             ..self
         }
     }
+}
+
+/// A volume for people to read.
+fn thousandths(volume: f64) -> f64 {
+    (volume * 1000.0).round() / 1000.0
 }
 
 /// The facts of a sidecar that is as it was recorded.

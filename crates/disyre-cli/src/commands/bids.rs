@@ -11,7 +11,7 @@ use crate::bids::{
 };
 use crate::commands::detect::warn_of_other_contrast;
 use crate::detection_arguments::DetectionArguments;
-use crate::emit::{Engine, JobArguments, JobScript, Words};
+use crate::emit::{Engine, JobArguments, JobScript, Parts, Words};
 use crate::error::CliError;
 use crate::print;
 
@@ -47,9 +47,6 @@ pub(crate) struct Bids {
     /// Pass over scans that are done with the same settings, model and inputs, and whose outputs are there unchanged
     #[arg(long = "continue")]
     go_on: bool,
-    /// Work on nothing: print a script that does it, for an engine of a cluster, with limits of memory and time
-    #[arg(long, value_name = "ENGINE")]
-    emit: Option<Engine>,
     #[command(flatten)]
     job: JobArguments,
     #[command(flatten)]
@@ -75,14 +72,14 @@ impl Bids {
             (labels(&self.participant_label), labels(&self.session_label));
         let (participants, sessions, suffix) = (&participants[..], &sessions[..], &*self.suffix);
         let mut subjects = dataset.subjects(&BidsSelection { participants, sessions, suffix })?;
-        if let (None, LevelArgument::Group) = (self.emit, self.level) {
+        if let (None, LevelArgument::Group) = (self.job.engine(), self.level) {
             let derivative = Derivative::open(&output, &dataset)?;
             return write_group(&dataset, derivative.folder, &subjects, suffix);
         }
         if participants.is_empty() {
             self.pass_over_without_scans(&dataset, &mut subjects)?;
         }
-        match self.emit {
+        match self.job.engine() {
             Some(engine) => self.print_script(engine, (&dataset, &subjects), output, sessions),
             None => self.participant(&dataset, &subjects, Derivative::open(&output, &dataset)?),
         }
@@ -157,10 +154,11 @@ impl Bids {
         let script = JobScript {
             title: format!("{} scans of {}", self.suffix, dataset.name()),
             name: format!("disyre-{}", self.suffix),
-            participant: common.with(["participant"]).with_all(&settings),
+            map: common.with(["participant"]).with_all(&settings),
             group: common.with(["group"]).with_all(&chosen),
-            subjects: subjects.iter().map(|s| (s.label.clone(), scans(s))).collect(),
-            limits: self.job.clone(),
+            kind: Parts::Subjects,
+            parts: subjects.iter().map(|s| (s.label.clone(), scans(s))).collect(),
+            job: self.job.clone(),
         };
         print::result(&script.text(engine)?)
     }

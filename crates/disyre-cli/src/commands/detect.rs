@@ -1,6 +1,6 @@
 //! `disyre detect`: maps of scans with a trained model.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 use disyre::DetectionFiles;
@@ -11,9 +11,11 @@ use crate::cohort_index::write_index;
 use crate::cohort_mapper::CohortMapper;
 use crate::detection_arguments::DetectionArguments;
 use crate::each_scan::{for_each_scan, scans_of};
+use crate::emit::{Engine, JobArguments, JobScript, MOST_TASKS, Parts, Words};
 use crate::error::CliError;
 use crate::manifest::Manifest;
 use crate::output_files::{create_folder, ensure_distinct, ensure_writable};
+use crate::print;
 use crate::scan_mapper::ScanMapper;
 use crate::shard::Shard;
 
@@ -64,6 +66,8 @@ pub(crate) struct Detect {
     #[arg(long)]
     no_page: bool,
     #[command(flatten)]
+    job: JobArguments,
+    #[command(flatten)]
     settings: DetectionArguments,
     #[command(flatten)]
     threads: ThreadArguments,
@@ -71,8 +75,11 @@ pub(crate) struct Detect {
 
 impl Detect {
     pub(crate) fn run(&self) -> Result<(), CliError> {
-        self.threads.apply()?;
         self.ensure_cohort()?;
+        if let Some(engine) = self.job.engine() {
+            return self.print_script(engine);
+        }
+        self.threads.apply()?;
         let (folder, options) = self.settings.open()?;
         let masks = BrainMasks::new(self.mask.as_deref())?;
         let list = self.scans()?;
@@ -122,13 +129,45 @@ impl Detect {
 
     /// Refuses what is for a folder of scans alone.
     fn ensure_cohort(&self) -> Result<(), CliError> {
-        let option = match (self.go_on, self.shard) {
-            _ if self.input.is_dir() => return Ok(()),
-            (true, _) => "--continue",
-            (_, Some(_)) => "--shard",
-            _ => return Ok(()),
+        let emit = self.job.engine().is_some();
+        let options =
+            [(self.go_on, "--continue"), (self.shard.is_some(), "--shard"), (emit, "--emit")];
+        match options.into_iter().find(|(given, _)| *given && !self.input.is_dir()) {
+            Some((_, option)) => Err(CliError::NoCohort { scan: self.input.clone(), option }),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints the script that maps the folder in parts, a scan each where an array has room for all.
+    fn print_script(&self, engine: Engine) -> Result<(), CliError> {
+        let scans = self.scans()?.scans;
+        let count = scans.len().min(MOST_TASKS);
+        let part = |index: usize| {
+            let shard = Shard::new(index, count)?;
+            Some((index.to_string(), shard.of(scans.clone())))
         };
-        Err(CliError::NoCohort { scan: self.input.clone(), option })
+        let path = |path: &Path| absolute(path).map_err(CliError::file("find", path));
+        let mut words = Words::new(["detect", "-i"]);
+        words.extend([path(&self.input)?]);
+        words.extend(["-o".into(), path(&self.output)?]);
+        if let Some(mask) = &self.mask {
+            words.extend(["--mask".into(), path(mask)?]);
+        }
+        if let Some(index) = self.volume_index {
+            words.extend(["--volume-index".to_owned(), index.to_string()]);
+        }
+        words.extend(["--continue"]);
+        words.extend(self.settings.words()?);
+        let script = JobScript {
+            title: format!("Scans of {}", self.input.display()),
+            name: "disyre-detect".to_owned(),
+            map: words.clone(),
+            group: words,
+            kind: Parts::Shards,
+            parts: (1..=count).filter_map(part).collect(),
+            job: self.job.clone(),
+        };
+        print::result(&script.text(engine)?)
     }
 
     /// The record of a folder of scans. Where another run keeps it, a plain one works without.

@@ -4,20 +4,23 @@ use std::path::PathBuf;
 
 use disyre::volume::ScanHeader;
 
-/// Bytes of a run on the smallest of scans: program, model and network.
+/// Bytes of a run on the smallest of scans: program, model, network, working grid and healthy maps.
 const BASE_BYTES: u64 = 700 << 20;
 
 /// Bytes for each voxel of the largest scan: the scan, its maps on the same grid, and what is between them.
-const BYTES_PER_VOXEL: u64 = 80;
+const BYTES_PER_VOXEL: u64 = 32;
 
-/// What is asked for over the forecast.
+/// Share of the forecast that is asked for.
 const MEMORY_MARGIN: f64 = 1.5;
 
 /// Seconds of one CPU core for a scan whatever its size, and for each million of its voxels.
-const CORE_SECONDS: (f64, f64) = (120.0, 10.0);
+const CORE_SECONDS: (f64, f64) = (25.0, 1.0);
 
-/// What is asked for over the forecast: nodes differ, and a job that ends at its limit has done nothing.
+/// Share of the forecast that is asked for: nodes differ, and a job that ends at its limit has done nothing.
 const TIME_MARGIN: f64 = 4.0;
+
+/// Limits are multiples of this; one more is for the start of the program from a busy disk.
+const STEP_MINUTES: u64 = 5;
 
 /// Voxels of a scan whose header can't be read.
 const USUAL_VOXELS: u64 = 256 * 256 * 256;
@@ -29,11 +32,11 @@ pub(super) struct Limits {
     pub(super) minutes: u64,
 }
 
-/// The limits of jobs, each of which maps all scans of the subjects it has, one after another.
+/// The limits of jobs, each of which maps all of its scans one after another. More CPUs than one are not counted on.
 ///
 /// # Source
 /// Ours: fitted to measured runs, see docs/CLUSTER.md.
-pub(super) fn limits(jobs: &[Vec<PathBuf>], cpus: u16) -> Limits {
+pub(super) fn limits(jobs: &[Vec<PathBuf>]) -> Limits {
     let voxels = |scan: &PathBuf| {
         let header = ScanHeader::read(scan).ok();
         header
@@ -45,12 +48,13 @@ pub(super) fn limits(jobs: &[Vec<PathBuf>], cpus: u16) -> Limits {
     let bytes = (BASE_BYTES + BYTES_PER_VOXEL.saturating_mul(largest)) as f64 * MEMORY_MARGIN;
     let seconds = |sizes: &Vec<u64>| {
         let of_scan = |&voxels: &u64| CORE_SECONDS.0 + CORE_SECONDS.1 * voxels as f64 / 1e6;
-        sizes.iter().map(of_scan).sum::<f64>() / f64::from(cpus)
+        sizes.iter().map(of_scan).sum::<f64>()
     };
     let seconds = sizes.iter().map(seconds).fold(0.0, f64::max) * TIME_MARGIN;
     Limits {
         megabytes: (bytes / 1048576.0 / 256.0).ceil() as u64 * 256,
-        minutes: (seconds / 60.0 / 5.0).ceil().max(1.0) as u64 * 5,
+        minutes: ((seconds / 60.0).ceil() as u64).div_ceil(STEP_MINUTES) * STEP_MINUTES
+            + STEP_MINUTES,
     }
 }
 
@@ -59,14 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_grow_with_the_scans_and_shrink_with_cpus() {
+    fn limits_grow_with_the_scans_of_a_job() {
         let scans = |count: usize| vec![PathBuf::from("not there"); count];
-        let of = |counts: &[usize], cpus| {
-            limits(&counts.iter().map(|&count| scans(count)).collect::<Vec<_>>(), cpus)
+        let of = |counts: &[usize]| {
+            limits(&counts.iter().map(|&count| scans(count)).collect::<Vec<_>>())
         };
-        let (one, two) = (of(&[1], 1), of(&[1, 2], 1));
-        assert_eq!(one.megabytes, two.megabytes);
-        assert!(one.minutes < two.minutes && of(&[2], 8).minutes < two.minutes);
-        assert!(one.megabytes % 256 == 0 && one.minutes >= 5);
+        // 256³ voxels: 1.5 · (700 MiB + 32 · 16 MiB); 25 s and 16.8 s a scan, four times.
+        assert_eq!(of(&[1]), Limits { megabytes: 2048, minutes: 10 });
+        assert_eq!(of(&[1, 9]), Limits { megabytes: 2048, minutes: 30 + 5 });
     }
 }

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use crate::arguments::parse_size;
 use crate::error::CliError;
 use forecast::Limits;
+pub(crate) use slurm::MOST_TASKS;
 pub(crate) use words::Words;
 
 /// Engine that a script is for.
@@ -24,9 +25,12 @@ pub(crate) enum Engine {
     Snakemake,
 }
 
-/// What each job of a script asks its cluster for.
+/// A script in place of work, and what each of its jobs asks the cluster for.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct JobArguments {
+    /// Work on nothing: print a script that does it, for an engine of a cluster, with limits of memory and time
+    #[arg(long, value_name = "ENGINE")]
+    emit: Option<Engine>,
     /// With --emit: CPUs of a job
     #[arg(long, value_name = "N", default_value_t = 4, requires = "emit", value_parser = clap::value_parser!(u16).range(1..))]
     job_cpus: u16,
@@ -38,20 +42,37 @@ pub(crate) struct JobArguments {
     job_minutes: Option<u32>,
 }
 
-/// The work on a dataset as commands, and what is needed to split it into jobs.
+/// The parts that work is split into, a job each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// Subjects of a BIDS dataset, by label.
+    Subjects,
+    /// Parts of a folder of scans, by number from 1.
+    Shards,
+}
+
+/// Work as commands, and what is needed to split it into jobs.
 #[derive(Debug)]
 pub(crate) struct JobScript {
     /// The work in words.
     pub(crate) title: String,
     /// Name of the jobs.
     pub(crate) name: String,
-    /// Words behind the program that map subjects, but for `--participant-label` and `--threads`.
-    pub(crate) participant: Words,
-    /// Words behind the program that make the table.
+    /// Words behind the program that map scans, but for those that choose a part, and `--threads`.
+    pub(crate) map: Words,
+    /// Words behind the program that make one record or table of all parts.
     pub(crate) group: Words,
-    /// Label and scans of each subject.
-    pub(crate) subjects: Vec<(String, Vec<PathBuf>)>,
-    pub(crate) limits: JobArguments,
+    pub(crate) kind: Parts,
+    /// Name and scans of each part.
+    pub(crate) parts: Vec<(String, Vec<PathBuf>)>,
+    pub(crate) job: JobArguments,
+}
+
+impl JobArguments {
+    /// The engine that a script was asked for.
+    pub(crate) fn engine(&self) -> Option<Engine> {
+        self.emit
+    }
 }
 
 impl JobScript {
@@ -75,14 +96,14 @@ impl JobScript {
         head.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
     }
 
-    /// The limits of jobs of so many subjects.
-    fn limits(&self, subjects: usize) -> Limits {
+    /// The limits of jobs of so many parts.
+    fn limits(&self, parts: usize) -> Limits {
         let scans = |part: &[(String, Vec<PathBuf>)]| {
             part.iter().flat_map(|(_, scans)| scans.clone()).collect::<Vec<PathBuf>>()
         };
-        let jobs: Vec<Vec<PathBuf>> = self.subjects.chunks(subjects).map(scans).collect();
-        let JobArguments { job_cpus, job_memory, job_minutes } = self.limits;
-        let forecast = forecast::limits(&jobs, job_cpus);
+        let jobs: Vec<Vec<PathBuf>> = self.parts.chunks(parts).map(scans).collect();
+        let JobArguments { job_memory, job_minutes, .. } = self.job;
+        let forecast = forecast::limits(&jobs);
         Limits {
             megabytes: job_memory.map_or(forecast.megabytes, |bytes| bytes.div_ceil(1 << 20)),
             minutes: job_minutes.map_or(forecast.minutes, u64::from),

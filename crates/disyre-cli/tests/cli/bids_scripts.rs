@@ -1,10 +1,11 @@
-//! Scripts of `disyre bids --emit`, run by bash as an engine would.
+//! Scripts of `disyre bids --emit` and `disyre detect --emit`, run by bash as an engine would.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::bids::{Dataset, tree};
+use crate::support::{World, copy_files, fail, succeed, text};
 
 /// Runs bash in a folder.
 fn bash(folder: &Path, arguments: &[&str], task: Option<usize>) -> Output {
@@ -27,7 +28,7 @@ fn script(engine: &str) -> (Dataset, tempfile::TempDir, String) {
     let dataset = Dataset::new();
     let arguments = dataset.arguments("out", "participant", &["--emit", engine]);
     let arguments = arguments.iter().filter(|word| *word != "--threads" && *word != "1");
-    let text = crate::support::succeed(arguments.map(String::as_str)).out;
+    let text = succeed(arguments.map(String::as_str)).out;
     assert!(!dataset.out("out").exists(), "nothing is done yet");
     dataset.succeed("once", "participant", &[]);
     dataset.succeed("once", "group", &[]);
@@ -77,15 +78,18 @@ fn limits_of_jobs_can_be_given() {
 fn command(snakefile: &str, name: &str) -> String {
     let line = snakefile.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
     let text: String = serde_json::from_str(line).unwrap();
-    let filled = text.replace("{threads}", "1").replace("{wildcards.subject:q}", "SUBJECT");
+    let filled = text
+        .replace("{wildcards.part}", "SUBJECT")
+        .replace("{threads}", "1")
+        .replace("{wildcards.part:q}", "SUBJECT");
     filled.replace("{log:q}", "/dev/null").replace("{{", "{").replace("}}", "}")
 }
 
 #[test]
 fn the_commands_of_a_snakefile_do_the_work() {
     let (dataset, folder, text) = script("snakemake");
-    assert!(text.contains("SUBJECTS = [\"01\", \"02\"]\n"), "{text}");
-    assert!(text.contains("output: touch(\"disyre-T1w/sub-{subject}.done\")\n"), "{text}");
+    assert!(text.contains("PARTS = [\"01\", \"02\"]\n"), "{text}");
+    assert!(text.contains("output: touch(\"disyre-T1w/sub-{part}.done\")\n"), "{text}");
     let program = command(&text, "DISYRE = ");
     let participant = program.clone() + &command(&text, "shell: DISYRE + ");
     for subject in ["01", "02"] {
@@ -98,4 +102,35 @@ fn the_commands_of_a_snakefile_do_the_work() {
     let group = program + &command(&text, "GROUP = DISYRE + ");
     run(folder.path(), &["-euo", "pipefail", "-c", &group], None);
     assert!(tree(&dataset.out("out")) == tree(&dataset.out("once")));
+}
+
+#[test]
+fn a_folder_of_scans_is_mapped_a_scan_a_task() {
+    let world = World::get();
+    let folder = tempfile::tempdir().unwrap();
+    let [scans, out, once] = ["scans of $all", "out", "once"].map(|name| folder.path().join(name));
+    copy_files(&world.at("patients"), &scans);
+    let model = world.path("model");
+    let detect = |out: &Path, more: &[&str]| {
+        let (scans, out) = (text(&scans), text(out));
+        let fixed = ["detect", "-i", &scans, "-o", &out, "-m", &model, "--stripped"];
+        succeed(fixed.into_iter().chain(more.iter().copied())).out
+    };
+    detect(&once, &[]);
+    fs::write(folder.path().join("job.sh"), detect(&out, &["--emit", "slurm"])).unwrap();
+    let snakefile = detect(&out, &["--emit", "snakemake"]);
+    assert!(!out.exists(), "nothing is done yet");
+    run(folder.path(), &["-n", "job.sh"], None);
+    [0, 1].into_iter().for_each(|task| run(folder.path(), &["job.sh"], Some(task)));
+    assert!(out.join("manifest-2-of-2.jsonl").is_file());
+    run(folder.path(), &["job.sh", "group"], Some(0));
+    assert!(tree(&out) == tree(&once));
+
+    let program = command(&snakefile, "DISYRE = ");
+    let map = program + &command(&snakefile, "shell: DISYRE + ");
+    assert!(map.contains("--shard SUBJECT/2"), "{map}");
+    run(folder.path(), &["-euo", "pipefail", "-c", &map.replace("SUBJECT", "1")], None);
+    let scan = text(&scans.join("sub-1_T1w.nii.gz"));
+    let one = ["detect", "-i", &scan, "-o", &scan, "-m", &model, "--emit", "slurm"];
+    fail(1, &["is one scan", "--emit"], one);
 }
