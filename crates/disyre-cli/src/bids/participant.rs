@@ -26,6 +26,8 @@ pub(crate) struct ParticipantRun<'a> {
     pub(crate) suffix: &'a str,
     /// Whether scans that an earlier run mapped are passed over.
     pub(crate) go_on: bool,
+    /// Whether each scan gets a page for a reader.
+    pub(crate) page: bool,
 }
 
 /// How the work on some scans ended.
@@ -105,7 +107,7 @@ impl ParticipantRun<'_> {
             skull: self.skull,
             output: &output,
             portable: true,
-            page: false,
+            page: self.page,
         };
         let mut mapper = CohortMapper::new(mapper, &self.dataset.folder, Some(manifest))?;
         for scan in &session.scans {

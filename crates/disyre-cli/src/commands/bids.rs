@@ -47,6 +47,9 @@ pub(crate) struct Bids {
     /// Pass over scans that are done with the same settings, model and inputs, and whose outputs are there unchanged
     #[arg(long = "continue")]
     go_on: bool,
+    /// Write a page for a reader of each scan too, NAME_page.html
+    #[arg(long)]
+    page: bool,
     #[command(flatten)]
     job: JobArguments,
     #[command(flatten)]
@@ -127,6 +130,7 @@ impl Bids {
             skull: self.settings.skull().unwrap_or(SkullPolicy::Strip),
             suffix: &self.suffix,
             go_on: self.go_on,
+            page: self.page,
         };
         run.run(subjects)
     }
@@ -146,7 +150,7 @@ impl Bids {
             chosen.extend(sessions);
         }
         let mut settings = chosen.clone();
-        settings.extend(["--continue"]);
+        settings.extend(["--continue"].into_iter().chain(self.page.then_some("--page")));
         settings.extend(self.settings.words()?);
         let scans = |subject: &BidsSubject| {
             subject.sessions.iter().flat_map(|session| session.scans.clone()).collect()

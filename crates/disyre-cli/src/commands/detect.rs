@@ -156,7 +156,7 @@ impl Detect {
         if let Some(index) = self.volume_index {
             words.extend(["--volume-index".to_owned(), index.to_string()]);
         }
-        words.extend(["--continue"]);
+        words.extend(["--continue"].into_iter().chain(self.no_page.then_some("--no-page")));
         words.extend(self.settings.words()?);
         let script = JobScript {
             title: format!("Scans of {}", self.input.display()),

@@ -180,6 +180,9 @@ fn labels_sessions_and_suffixes_choose_scans() {
     let empty = ["--participant-label", "03"];
     dataset.fail(1, &["no scan anat/*_T1w.nii"], "x", "participant", &empty);
     dataset.fail(1, &["no subject of", "_FLAIR.nii"], "x", "participant", &["--suffix", "FLAIR"]);
+    dataset.succeed("page", "participant", &["--participant-label", "02", "--page"]);
+    assert!(dataset.out("page/sub-02/ses-a/anat/sub-02_ses-a_T1w_page.html").is_file());
+    assert!(tree(&dataset.out("one")).keys().all(|path| !text(path).ends_with(".html")));
     dataset.fail(2, &["letters and digits"], "x", "participant", &["--suffix", "../T1w"]);
 }
 
