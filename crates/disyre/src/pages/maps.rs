@@ -8,7 +8,7 @@ use disyre_report::{ByteVolume, Layer, LayerKind, PageGrid};
 use disyre_volume::affine::{compose, invert, transform};
 use disyre_volume::{
     Interpolation, Orientation, ReadOptions, Resampler, Scan, ScanHeader, VolumeError, VoxelBox,
-    ensure_mask_fits, foreground_box, grid_at_spacing, read_values,
+    ensure_mask_fits, foreground_box, grid_at_spacing, nonzero_mask, read_values,
 };
 
 use super::failed_page;
@@ -48,19 +48,21 @@ impl PageMaps {
         scan: &Path,
         voxels: usize,
     ) -> Result<Self, Error> {
-        let (header, mut data) =
-            read_values::<f32>(scan, &ReadOptions { volume_index: facts.volume_index })?;
-        // Outside of a mask a scan may hold anything.
-        data.par_mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
+        let header = ScanHeader::read(scan)?;
         let read = |file: &str| read_map(&beside(folder, file), &header);
-        let (restored, score) = (read(&facts.outputs.restored)?, read(&facts.outputs.score)?);
-        let brain = Zip::from(&restored)
-            .and(&score)
-            .par_map_collect(|&restored, &score| u8::from(restored != 0.0 || score != 0.0));
+        // Few maps of the scan's grid are held at once: a fine scan is larger than its page by far.
+        let mut brain = nonzero_mask(read(&facts.outputs.restored)?.view());
+        let score = read(&facts.outputs.score)?;
+        Zip::from(&mut brain).and(&score).par_for_each(|inside, &score| {
+            *inside |= u8::from(score != 0.0);
+        });
         let carrier = Carrier::new(header.grid(), brain.view(), voxels, &facts.name())?;
         let mut layers = Layers { carrier: &carrier, layers: Vec::new() };
-        layers.add_images(data, restored, &brain)?;
         let highest = layers.add_score(facts, score)?;
+        let (_, data) =
+            read_values::<f32>(scan, &ReadOptions { volume_index: facts.volume_index })?;
+        layers.add_images(data, read(&facts.outputs.restored)?, &brain)?;
+        drop(brain);
         let optional = [
             (LayerKind::Signed, &facts.outputs.signed),
             (LayerKind::Uncertainty, &facts.outputs.uncertainty),
@@ -122,8 +124,7 @@ impl Carrier {
         let region = foreground_box(orientation.ras_view(brain))
             .ok_or_else(|| Error::EmptyBrain { name: format!("the map of {name}") })?;
         let page = page_grid(&ras, region, voxels)?;
-        VolumeError::ensure_memory("the brain of the page", brain.len() as u64 * 4)?;
-        let shares = carried(brain.mapv(f32::from).view(), scan, &page)?;
+        let shares = carried_mask(brain, scan, &page)?;
         let inside = shares.mapv(|share| u8::from(share >= 0.5 - 1e-6));
         Ok(Self { scan: *scan, page, shares, inside })
     }
@@ -165,6 +166,21 @@ fn carried(map: ArrayView3<'_, f32>, from: &Grid, to: &Grid) -> Result<Array3<f3
     let whole = VoxelBox::whole(to.shape);
     resampler.ensure_memory(whole, 4)?;
     Ok(resampler.resample_box(resampler.input_box(whole).view_of(map), whole))
+}
+
+/// The share of a mask in each voxel of another grid, slab by slab.
+fn carried_mask(mask: ArrayView3<'_, u8>, from: &Grid, to: &Grid) -> Result<Array3<f32>, Error> {
+    let resampler = Resampler::new(from, to, Interpolation::Area)?;
+    let whole = VoxelBox::whole(to.shape);
+    resampler.ensure_memory(whole, 4)?;
+    let mut shares = Array3::zeros(to.shape);
+    for slab in resampler.slabs(whole) {
+        let input = resampler.input_box(slab);
+        VolumeError::ensure_memory("a slab of the brain of the page", input.len() as u64 * 4)?;
+        let part = input.view_of(mask).mapv(f32::from);
+        slab.view_of_mut(shares.view_mut()).assign(&resampler.resample_box(part.view(), slab));
+    }
+    Ok(shares)
 }
 
 /// A box of a RAS+ grid with a margin, at its own spacing or at the finest coarser one with at most so many voxels.
@@ -215,6 +231,8 @@ impl Layers<'_> {
         brain: &Array3<u8>,
     ) -> Result<(), Error> {
         let carrier = self.carrier;
+        // Outside of a mask a scan may hold anything.
+        scan.par_mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
         let image = carrier.whole(scan.view())?;
         let everywhere = Array3::ones(image.dim());
         let range = (least(&image, &carrier.inside), greatest(&image, &carrier.inside));
