@@ -111,7 +111,7 @@ impl FindingRow {
 
     /// Position in MNI152, rounded to millimetres.
     pub(crate) fn mni_text(&self) -> String {
-        self.peak_mni_mm.map(|mm| whole(mm)).join(", ")
+        self.peak_mni_mm.map(whole).join(", ")
     }
 
     /// Voxel of the file.
