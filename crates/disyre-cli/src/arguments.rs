@@ -87,6 +87,11 @@ pub(crate) struct ThreadArguments {
 }
 
 impl ThreadArguments {
+    /// The number that was asked for.
+    pub(crate) fn asked(&self) -> Option<u16> {
+        self.threads
+    }
+
     /// Sizes the pool that all stages share; call it once, before any work.
     pub(crate) fn apply(&self) -> Result<(), CliError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

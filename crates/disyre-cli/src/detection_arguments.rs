@@ -5,6 +5,7 @@ use std::path::absolute;
 
 use clap::{Args, ValueEnum};
 use disyre::core::Severity;
+use disyre::volume::{MemoryBound, MemoryLeft};
 use disyre::{DetectOptions, LoadOptions, MaskThreshold, Model, ModelFolder, SkullPolicy};
 
 use crate::arguments::{DeviceArguments, ModelArguments, PrecisionArguments, SkullArguments};
@@ -102,6 +103,11 @@ impl DetectionArguments {
         Ok(model)
     }
 
+    /// Whether another model than the one within the program was given.
+    pub(crate) fn has_model_folder(&self) -> bool {
+        self.model.path().is_some()
+    }
+
     /// Threshold that marks findings.
     pub(crate) fn operating_point(&self) -> MaskThreshold {
         self.operating_point.into()
@@ -142,7 +148,7 @@ impl DetectionArguments {
         Ok(options)
     }
 
-    /// The same as words of a command line that is run in any folder.
+    /// The same, and the bound of memory, as words of a command line that is run in any folder.
     ///
     /// # Errors
     /// [`CliError::File`] where a relative path can't be resolved.
@@ -168,6 +174,9 @@ impl DetectionArguments {
             option("--precision", precision.into());
         }
         option("--device", self.device.name().into());
+        if let Some(MemoryLeft { bound: MemoryBound::Allowed(bytes), .. }) = MemoryLeft::now() {
+            option("--max-memory", bytes.to_string().into());
+        }
         let flags = [("--whole-slices", self.whole_slices), ("--uncertainty", self.uncertainty)];
         let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag);
         words.extend(flags.chain(self.skull.flag()).map(OsString::from));

@@ -114,6 +114,23 @@ pub(crate) enum CliError {
     /// The outputs would be mixed with another dataset.
     #[error("{} holds a dataset that disyre did not write; choose another folder, such as derivatives/disyre in the dataset", folder.display())]
     ForeignDataset { folder: PathBuf },
+    /// The outputs would lie among the scans of a dataset.
+    #[error("{} lies within the dataset {}; choose a folder elsewhere, or one of its own below derivatives, such as {}", folder.display(), dataset.display(), dataset.join("derivatives/disyre").display())]
+    InsideDataset { folder: PathBuf, dataset: PathBuf },
+    /// An argument that the table of all subjects has no use for.
+    #[error("{option} is for the level participant; {reason}")]
+    NotOfGroup { option: &'static str, reason: &'static str },
+    /// A case failed by the record of an earlier run.
+    #[error("{error}")]
+    FailedBefore { error: String },
+    /// No record says that a case was worked on.
+    #[error("nothing is recorded of it: not mapped yet, or stopped")]
+    NotRecorded,
+    /// A case is recorded as done, and its outputs are others.
+    #[error(
+        "its outputs are gone or are not those that were recorded; map it again with --continue"
+    )]
+    NotAsRecorded,
     /// The table of a group has rows without results.
     #[error("{} is written, and not whole: {failed} scans failed and {missing} are missing:{list}", table.display())]
     Group { table: PathBuf, failed: usize, missing: usize, list: String },

@@ -128,6 +128,40 @@ impl Manifest {
         Ok(Self { path, file, length, lines, earlier, skipped, merged, _locks: locks })
     }
 
+    /// Makes one record of all cases of a cohort from those of its parts, and works on none: says of each case how the work on
+    /// it ended, which is an error too where nothing is recorded, or where outputs are not as they were.
+    ///
+    /// The record that was written last counts. Settings and devices are not compared: those of this machine may be others.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin) and [`finish`](Self::finish).
+    pub(crate) fn merge(
+        folder: &Path,
+        cases: &[String],
+    ) -> Result<Vec<Result<(), CliError>>, CliError> {
+        let mut manifest = Self::begin(folder, None, true)?;
+        let mut files: Vec<&PathBuf> =
+            [&manifest.path].into_iter().chain(&manifest.merged).collect();
+        files.sort_by_key(|file| fs::metadata(file).and_then(|found| found.modified()).ok());
+        let mut last = HashMap::new();
+        for file in files {
+            last.extend(last_records(file)?);
+        }
+        let mut take = |case: &String| {
+            let record: CaseRecord = last.remove(case).ok_or(CliError::NotRecorded)?;
+            let outputs: Vec<PathBuf> =
+                record.outputs.keys().map(|name| folder.join(name)).collect();
+            if hashes_of(&outputs)? != record.outputs {
+                return Err(CliError::NotAsRecorded);
+            }
+            manifest.lines.extend(line_of(&record));
+            record.error.map_or(Ok(()), |error| Err(CliError::FailedBefore { error }))
+        };
+        let ended = cases.iter().map(&mut take).collect();
+        manifest.finish()?;
+        Ok(ended)
+    }
+
     /// Whether a case is done: by an earlier run, with the same settings, model and inputs, and all of its outputs, and no
     /// others, are there as they were. Its record is taken over.
     pub(crate) fn is_done(&mut self, case: &Case) -> bool {
@@ -168,8 +202,7 @@ impl Manifest {
     /// Appends a line after the last whole one. One that can't be written is missing until [`finish`](Self::finish), which
     /// writes all again.
     fn append(&mut self, record: &CaseRecord) {
-        // A record of texts always has a JSON form.
-        let Ok(line) = serde_json::to_string(record).map(|line| line + "\n") else { return };
+        let Some(line) = line_of(record) else { return };
         let mut write = || {
             self.file.set_len(self.length)?;
             self.file.seek(SeekFrom::Start(self.length))?;
@@ -191,6 +224,11 @@ impl Manifest {
         write_whole(&self.path, self.lines.concat().as_bytes())?;
         self.merged.iter().try_for_each(|file| remove(file))
     }
+}
+
+/// A record as a line; a record of texts always has one.
+fn line_of(record: &CaseRecord) -> Option<String> {
+    serde_json::to_string(record).ok().map(|line| line + "\n")
 }
 
 /// The last record of each case in a file, which need not be there.
@@ -384,6 +422,35 @@ mod tests {
         assert_eq!(text(folder.path()), expected);
         let count = |folder: &Path| fs::read_dir(folder).unwrap().count();
         assert_eq!(count(folder.path()), count(whole.path()));
+    }
+
+    #[test]
+    fn records_are_merged_without_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin =
+            |part: &str| Manifest::begin(folder.path(), Some(part.parse().unwrap()), true).unwrap();
+        let (mut first, mut second) = (begin("1/3"), begin("2/3"));
+        make(&mut first, folder.path(), "a");
+        make(&mut first, folder.path(), "d");
+        second.add(case(folder.path(), "b"), Err(CliError::NotNamedLikeAMap)).unwrap_err();
+        first.finish().unwrap();
+        drop(second);
+        fs::remove_file(folder.path().join("d.map")).unwrap();
+        let cases = ["a", "b", "c", "d"].map(str::to_owned);
+        let merge = || Manifest::merge(folder.path(), &cases).unwrap();
+        for ended in [merge(), merge()] {
+            assert!(ended[0].is_ok());
+            let Err(CliError::FailedBefore { error }) = &ended[1] else { panic!("{ended:?}") };
+            assert_eq!(error, &CliError::NotNamedLikeAMap.to_string());
+            assert!(matches!(ended[2], Err(CliError::NotRecorded)));
+        }
+        assert_eq!(text(folder.path()).lines().count(), 2);
+        assert!(shard_files(folder.path()).unwrap().is_empty());
+        // A part that is mapped later counts more than what was merged before.
+        let mut second = begin("2/3");
+        make(&mut second, folder.path(), "b");
+        second.finish().unwrap();
+        assert!(merge()[1].is_ok());
     }
 
     #[test]

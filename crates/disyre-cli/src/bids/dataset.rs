@@ -19,11 +19,12 @@ pub(crate) struct BidsDataset {
     pub(crate) description: Value,
 }
 
-/// A subject, with those of its sessions that have scans.
+/// A subject and its sessions.
 #[derive(Debug)]
 pub(crate) struct BidsSubject {
     /// Label without `sub-`.
     pub(crate) label: String,
+    /// All with a folder, and one for scans in no session where there are such.
     pub(crate) sessions: Vec<BidsSession>,
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct BidsSession {
     pub(crate) session: Option<String>,
     /// Scans of one suffix, all runs, sorted by name. What can't be read is among them.
     pub(crate) scans: Vec<PathBuf>,
+    /// Why its folders can't be listed; it has no scans then.
+    pub(crate) unlisted: Option<CliError>,
 }
 
 /// A part of a dataset.
@@ -81,7 +84,8 @@ impl BidsDataset {
     /// Subjects of a selection, sorted by label: those with a folder, and those that `participants.tsv` alone knows.
     ///
     /// # Errors
-    /// [`CliError::NoParticipant`] naming labels that the dataset does not have, [`CliError::File`].
+    /// [`CliError::NoParticipant`] naming labels that the dataset does not have; [`CliError::File`] for the dataset's own
+    /// folder and table. Folders of a subject that can't be listed are among its sessions.
     pub(crate) fn subjects(
         &self,
         selection: &BidsSelection<'_>,
@@ -96,32 +100,31 @@ impl BidsDataset {
         if !unknown.is_empty() {
             return Err(CliError::NoParticipant { dataset: self.folder.clone(), labels: unknown });
         }
-        asked.into_iter().map(|label| self.subject(label, selection)).collect()
+        Ok(asked.into_iter().map(|label| self.subject(label, selection)).collect())
     }
 
-    fn subject(
-        &self,
-        label: String,
-        selection: &BidsSelection<'_>,
-    ) -> Result<BidsSubject, CliError> {
+    fn subject(&self, label: String, selection: &BidsSelection<'_>) -> BidsSubject {
         let folder = self.folder.join(format!("sub-{label}"));
-        let mut sessions: Vec<Option<String>> =
-            labels(&folder, "ses-")?.into_iter().map(Some).collect();
-        if selection.sessions.is_empty() {
-            sessions.insert(0, None);
-        } else {
-            sessions
-                .retain(|session| session.as_ref().is_some_and(|l| selection.sessions.contains(l)));
-        }
-        let mut found = Vec::new();
-        for session in sessions {
-            let mut session = BidsSession { subject: label.clone(), session, scans: Vec::new() };
-            session.scans = scans(&self.folder.join(session.folder()).join("anat"), selection)?;
-            if !session.scans.is_empty() {
-                found.push(session);
+        let of_session = |session: Option<String>| {
+            let mut of_session = BidsSession::new(&label, session);
+            let anat = self.folder.join(of_session.folder()).join("anat");
+            match scans(&anat, selection) {
+                Ok(scans) => of_session.scans = scans,
+                Err(error) => of_session.unlisted = Some(error),
             }
-        }
-        Ok(BidsSubject { label, sessions: found })
+            of_session
+        };
+        let sessions = match selected_sessions(&folder, selection) {
+            Ok(sessions) => sessions
+                .into_iter()
+                .map(of_session)
+                .filter(|session| session.session.is_some() || session.has_work())
+                .collect(),
+            Err(error) => {
+                vec![BidsSession { unlisted: Some(error), ..BidsSession::new(&label, None) }]
+            }
+        };
+        BidsSubject { label, sessions }
     }
 
     /// Labels in the table of participants, which need not be there.
@@ -145,7 +148,28 @@ impl BidsDataset {
     }
 }
 
+impl BidsSubject {
+    /// The scans of all sessions.
+    pub(crate) fn scans(&self) -> impl Iterator<Item = &Path> {
+        self.sessions.iter().flat_map(|session| session.scans.iter().map(PathBuf::as_path))
+    }
+
+    /// Whether there is anything to map, or that can't be listed.
+    pub(crate) fn has_work(&self) -> bool {
+        self.sessions.iter().any(BidsSession::has_work)
+    }
+}
+
 impl BidsSession {
+    fn new(subject: &str, session: Option<String>) -> Self {
+        Self { subject: subject.to_owned(), session, scans: Vec::new(), unlisted: None }
+    }
+
+    /// Whether there is a scan, or a folder that can't be listed.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.scans.is_empty() || self.unlisted.is_some()
+    }
+
     /// Folder below that of a dataset: `sub-01/ses-2`, or `sub-01`.
     pub(crate) fn folder(&self) -> PathBuf {
         let subject = PathBuf::from(format!("sub-{}", self.subject));
@@ -197,6 +221,18 @@ fn labels(folder: &Path, key: &str) -> Result<BTreeSet<String>, CliError> {
     Ok(labels)
 }
 
+/// The sessions of a subject's folder that were asked for; `None`, for scans in no session, comes first.
+fn selected_sessions(
+    folder: &Path,
+    selection: &BidsSelection<'_>,
+) -> Result<Vec<Option<String>>, CliError> {
+    let there = labels(folder, "ses-")?.into_iter();
+    Ok(match selection.sessions {
+        [] => [None].into_iter().chain(there.map(Some)).collect(),
+        asked => there.filter(|label| asked.contains(label)).map(Some).collect(),
+    })
+}
+
 /// The scans of a suffix in a folder, which need not be there.
 fn scans(folder: &Path, selection: &BidsSelection<'_>) -> Result<Vec<PathBuf>, CliError> {
     let is_scan = |path: &PathBuf| {
@@ -242,6 +278,10 @@ mod tests {
 
     fn select<'a>(participants: &'a [String], sessions: &'a [String]) -> BidsSelection<'a> {
         BidsSelection { participants, sessions, suffix: "T1w" }
+    }
+
+    fn text(path: &Path) -> String {
+        path.to_string_lossy().into_owned()
     }
 
     /// Label, session and names of the scans of each session.
@@ -296,17 +336,38 @@ mod tests {
 
     #[test]
     fn a_scan_in_the_folder_of_another_is_refused() {
-        let session = |session: Option<&str>| BidsSession {
-            subject: "01".to_owned(),
-            session: session.map(str::to_owned),
-            scans: Vec::new(),
-        };
+        let session = |session: Option<&str>| BidsSession::new("01", session.map(str::to_owned));
         let own = |of: BidsSession, name: &str| of.ensure_own(Path::new(name)).is_ok();
         assert!(own(session(None), "sub-01_T1w.nii"));
         assert!(own(session(Some("2")), "sub-01_ses-2_T1w.nii"));
         for name in ["sub-02_T1w.nii", "sub-1_T1w.nii", "sub-01_ses-1_T1w.nii"] {
             assert!(!own(session(None), name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_a_session_of_its_subject_alone() {
+        let files = ["sub-01/anat/sub-01_T1w.nii", "sub-02/anat", "sub-03/ses-a/anat"];
+        let (_folder, dataset) = dataset(&files, "");
+        let subjects = dataset.subjects(&select(&[], &[])).unwrap();
+        let unlisted = |subject: &BidsSubject| {
+            let sessions = subject.sessions.iter().filter(|session| session.unlisted.is_some());
+            sessions.map(|session| text(&session.folder())).collect::<Vec<_>>()
+        };
+        let found: Vec<_> = subjects.iter().map(unlisted).collect();
+        assert_eq!(found, [vec![], vec!["sub-02".to_owned()], vec!["sub-03/ses-a".to_owned()]]);
+        assert!(subjects.iter().all(BidsSubject::has_work));
+    }
+
+    #[test]
+    fn a_session_without_a_scan_is_kept() {
+        let files = ["sub-01/ses-a/anat/sub-01_ses-a_T1w.nii", "sub-01/ses-b/anat/x.txt"];
+        let (_folder, dataset) = dataset(&files, "");
+        let all = ["sub-01/ses-a: sub-01_ses-a_T1w", "sub-01/ses-b: "];
+        assert_eq!(listed(&dataset, &select(&[], &[])), all);
+        let session = ["b".to_owned()];
+        let subjects = dataset.subjects(&select(&[], &session)).unwrap();
+        assert!(subjects[0].sessions.len() == 1 && !subjects[0].has_work());
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! [`Derivative`]: the dataset that `disyre bids` writes, and the files that describe it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::BidsDataset;
 use crate::error::CliError;
 use crate::output_files::{create_folder, ensure_writable, to_json, write_whole};
+
+const DESCRIPTION: &str = "dataset_description.json";
 
 /// Edition of BIDS that the names follow.
 const BIDS_VERSION: &str = "1.10.0";
@@ -46,16 +48,10 @@ impl<'a> Derivative<'a> {
     /// Makes the folder if it is not there, and the files that describe it. Runs at the same time write the same bytes.
     ///
     /// # Errors
-    /// [`CliError::ForeignDataset`] for a folder that holds another dataset, the source for instance; [`CliError::File`].
+    /// Those of [`ensure_apart`](Self::ensure_apart); [`CliError::File`].
     pub(crate) fn open(folder: &'a Path, source: &BidsDataset) -> Result<Self, CliError> {
-        let path = folder.join("dataset_description.json");
-        let described = fs::symlink_metadata(&path).is_ok();
-        let same = fs::canonicalize(folder)
-            .ok()
-            .is_some_and(|real| fs::canonicalize(&source.folder).ok() == Some(real));
-        if same || described && !is_own(&path) {
-            return Err(CliError::ForeignDataset { folder: folder.to_owned() });
-        }
+        Self::ensure_apart(folder, source)?;
+        let path = folder.join(DESCRIPTION);
         ensure_writable(folder)?;
         create_folder(folder)?;
         write_if_other(&path, &(to_json(&description(source))? + "\n"))?;
@@ -68,6 +64,35 @@ impl<'a> Derivative<'a> {
         Ok(Self { folder })
     }
 
+    /// Checks that results in a folder, which need not be there, are not mixed with those of another dataset.
+    ///
+    /// # Errors
+    /// [`CliError::ForeignDataset`] for a folder that holds another dataset, the source for instance;
+    /// [`CliError::InsideDataset`] for one within the source, but for `derivatives/NAME`, and for one in a subject's folder of
+    /// any dataset.
+    pub(crate) fn ensure_apart(folder: &Path, source: &BidsDataset) -> Result<(), CliError> {
+        let (real, source) = (real_path(folder), real_path(&source.folder));
+        let path = real.join(DESCRIPTION);
+        if real == source || is_there(&path) && !is_own(&path) {
+            return Err(CliError::ForeignDataset { folder: folder.to_owned() });
+        }
+        for dataset in real.ancestors().skip(1) {
+            let below: Vec<_> = real.strip_prefix(dataset).unwrap_or(&real).iter().collect();
+            let apart = match dataset == source {
+                true => below.len() > 1 && below[0] == "derivatives",
+                false => {
+                    let in_subject = below[0].as_encoded_bytes().starts_with(b"sub-");
+                    !(in_subject && is_there(&dataset.join(DESCRIPTION)))
+                }
+            };
+            if !apart {
+                let (folder, dataset) = (folder.to_owned(), dataset.to_owned());
+                return Err(CliError::InsideDataset { folder, dataset });
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the facts that BIDS asks for of every map of a suffix, once for all: those in the folders inherit them.
     ///
     /// # Errors
@@ -76,6 +101,24 @@ impl<'a> Derivative<'a> {
         let facts = json!({ "Description": MAPS, "SkullStripped": true });
         write_if_other(&self.folder.join(format!("{suffix}.json")), &(to_json(&facts)? + "\n"))
     }
+}
+
+/// Whether there is a file, or a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// A path without links and `..`; its last parts need not be there.
+fn real_path(path: &Path) -> PathBuf {
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(real.pop()),
+            part => real.push(part),
+        }
+        real = fs::canonicalize(&real).unwrap_or(real);
+    }
+    real
 }
 
 /// Whether a description is one of this program's.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disyre::DetectionFiles;
 use disyre::core::sha256_of_bytes;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::dataset::{BidsDataset, BidsSession, BidsSubject};
 use super::{manifest_file, maps_folder};
-use crate::error::CliError;
+use crate::error::{CliError, with_causes};
 use crate::manifest::{CaseRecord, CaseState, last_records};
 use crate::output_files::write_whole;
 
@@ -24,7 +24,7 @@ enum RowState {
     Failed,
     /// Nothing is recorded of it.
     Missing,
-    /// The subject has no scan of the suffix.
+    /// The subject, or a session of it, has no scan of the suffix.
     NoScan,
 }
 
@@ -88,7 +88,8 @@ struct RegistrationFacts {
     verdict: Value,
 }
 
-/// Writes the table `group_SUFFIX.csv` of subjects into the folder of a derivative.
+/// Writes the table of all subjects into the folder of a derivative: `group_SUFFIX.csv`, or `group_ses-A+B_SUFFIX.csv` where
+/// the subjects are without all `sessions` but these, so that a table of some does not take the place of that of all.
 ///
 /// # Errors
 /// [`CliError::Group`] naming scans that failed or that nobody mapped, once the table is written; [`CliError::File`].
@@ -96,24 +97,21 @@ pub(crate) fn write_group(
     dataset: &BidsDataset,
     derivative: &Path,
     subjects: &[BidsSubject],
-    suffix: &str,
+    (sessions, suffix): (&[String], &str),
 ) -> Result<(), CliError> {
     let mut rows = Vec::new();
     for subject in subjects {
-        match subject.sessions.as_slice() {
-            [] => rows.push(Row::of_subject(&subject.label)),
-            sessions => {
-                for session in sessions {
-                    rows.extend(session_rows(dataset, derivative, session, suffix)?);
-                }
-            }
+        if subject.sessions.is_empty() {
+            rows.push(Row::of_subject(&subject.label));
         }
+        let of_session = |session| session_rows(dataset, derivative, session, suffix);
+        rows.extend(subject.sessions.iter().flat_map(of_session));
     }
-    let path = derivative.join(format!("group_{suffix}.csv"));
+    let path = derivative.join(table_file(&rows, sessions, suffix));
     write_whole(&path, &csv(&rows, &path)?)?;
     let count = |state| rows.iter().filter(|row| row.state == state).count();
     print_line!(
-        "{}: {} scans done, {} failed, {} missing; {} subjects without a scan",
+        "{}: {} scans done, {} failed, {} missing; {} subjects or sessions without a scan",
         path.display(),
         count(RowState::Done),
         count(RowState::Failed),
@@ -131,21 +129,47 @@ pub(crate) fn write_group(
     }
 }
 
+/// Name of the table. Sessions that no subject has are not part of it.
+fn table_file(rows: &[Row], sessions: &[String], suffix: &str) -> String {
+    let there = rows.iter().filter_map(|row| row.session.as_deref()).collect::<BTreeSet<_>>();
+    let chosen: Vec<&str> =
+        there.into_iter().filter(|label| sessions.iter().any(|asked| asked == label)).collect();
+    match chosen.is_empty() {
+        true => format!("group_{suffix}.csv"),
+        false => format!("group_ses-{}_{suffix}.csv", chosen.join("+")),
+    }
+}
+
 /// The rows of a session.
 fn session_rows(
     dataset: &BidsDataset,
     derivative: &Path,
     session: &BidsSession,
     suffix: &str,
-) -> Result<Vec<Row>, CliError> {
+) -> Vec<Row> {
+    let row = Row { session: session.session.clone(), ..Row::of_subject(&session.subject) };
+    if let Some(error) = &session.unlisted {
+        return vec![row.failed(&with_causes(error))];
+    }
+    if session.scans.is_empty() {
+        return vec![row];
+    }
     let folder = derivative.join(session.folder());
-    let records = last_records(&folder.join(manifest_file(suffix)))?;
-    let row = |scan: &std::path::PathBuf| {
+    let records = last_records(&folder.join(manifest_file(suffix)));
+    let row = |scan: &PathBuf| {
         let name = path_text(scan.strip_prefix(&dataset.folder).unwrap_or(scan));
-        let record = records.get(&name);
-        Row::of_scan(session, scan, name, record, &maps_folder(&folder))
+        let row = Row {
+            run: ScanName::of(scan).entity("run").map(str::to_owned),
+            scan: Some(name.clone()),
+            state: RowState::Missing,
+            ..row.clone()
+        };
+        match &records {
+            Ok(records) => row.of_scan(scan, records.get(&name), &maps_folder(&folder)),
+            Err(error) => row.failed(&with_causes(error)),
+        }
     };
-    Ok(session.scans.iter().map(row).collect())
+    session.scans.iter().map(row).collect()
 }
 
 impl Row {
@@ -170,32 +194,30 @@ impl Row {
         }
     }
 
-    fn of_scan(
-        session: &BidsSession,
-        scan: &Path,
-        name: String,
-        record: Option<&CaseRecord>,
-        maps: &Path,
-    ) -> Self {
-        let row = Self {
-            session: session.session.clone(),
-            run: ScanName::of(scan).entity("run").map(str::to_owned),
-            scan: Some(name),
-            state: RowState::Missing,
-            ..Self::of_subject(&session.subject)
-        };
-        let Some(record) = record else { return row };
+    /// This row with what is recorded of its scan, whose outputs are in the folder `maps`.
+    fn of_scan(self, scan: &Path, record: Option<&CaseRecord>, maps: &Path) -> Self {
+        let Some(record) = record else { return self };
         let facts = match record.state {
             CaseState::Failed => Err(record.error.clone().unwrap_or_default()),
-            CaseState::Done => facts_of(&DetectionFiles::of(scan, maps).sidecar, record),
+            CaseState::Done => ensure_outputs(maps, record)
+                .and_then(|()| facts_of(&DetectionFiles::of(scan, maps).sidecar, record)),
         };
         match facts {
-            Ok(facts) => row.with(&facts),
-            Err(error) => {
-                let lines = error.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-                Self { state: RowState::Failed, error: Some(lines), ..row }
-            }
+            Ok(facts) => self.with(&facts),
+            Err(error) => self.failed(&error),
         }
+    }
+
+    fn failed(self, error: &str) -> Self {
+        let lines = error.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        Self { state: RowState::Failed, error: Some(lines), ..self }
+    }
+
+    /// Path of the scan, or of the folder that has none.
+    fn place(&self) -> String {
+        let session = self.session.as_ref().map(|label| format!("/ses-{label}"));
+        let folder = || format!("sub-{}{}", self.subject, session.unwrap_or_default());
+        self.scan.clone().unwrap_or_else(folder)
     }
 
     fn with(self, facts: &SidecarFacts) -> Self {
@@ -226,17 +248,28 @@ fn thousandths(volume: f64) -> f64 {
     (volume * 1000.0).round() / 1000.0
 }
 
+/// Advice for results that are not as they were recorded.
+const AGAIN: &str = "map the subject again with --continue";
+
+/// Checks that all outputs that were recorded are there. A link counts whose file another store has.
+fn ensure_outputs(maps: &Path, record: &CaseRecord) -> Result<(), String> {
+    let gone = |name: &&String| fs::symlink_metadata(maps.join(name)).is_err();
+    match record.outputs.keys().find(gone) {
+        Some(name) => Err(format!("{} is gone; {AGAIN}", maps.join(name).display())),
+        None => Ok(()),
+    }
+}
+
 /// The facts of a sidecar that is as it was recorded.
 fn facts_of(sidecar: &Path, record: &CaseRecord) -> Result<SidecarFacts, String> {
-    let again = "map the subject again with --continue";
     let text = fs::read(sidecar)
-        .map_err(|error| format!("cannot read {}: {error}; {again}", sidecar.display()))?;
+        .map_err(|error| format!("cannot read {}: {error}; {AGAIN}", sidecar.display()))?;
     let name = path_text(sidecar.file_name().unwrap_or_default().as_ref());
     if record.outputs.get(&name) != Some(&sha256_of_bytes(&text)) {
-        return Err(format!("{} is not the file that was recorded; {again}", sidecar.display()));
+        return Err(format!("{} is not the file that was recorded; {AGAIN}", sidecar.display()));
     }
     serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is no sidecar: {error}; {again}", sidecar.display()))
+        .map_err(|error| format!("{} is no sidecar: {error}; {AGAIN}", sidecar.display()))
 }
 
 /// `good`, or `doubtful` with its reasons.
@@ -264,7 +297,7 @@ fn list(rows: &[Row]) -> String {
     let line = |row: &Row| {
         let reason =
             row.error.as_deref().unwrap_or("nothing is recorded: not mapped yet, or stopped");
-        format!("\n- {}: {reason}", row.scan.as_deref().unwrap_or_default())
+        format!("\n- {}: {reason}", row.place())
     };
     let lines: String = rows.iter().filter(open).take(MOST).map(line).collect();
     match rows.iter().filter(open).count().saturating_sub(MOST) {

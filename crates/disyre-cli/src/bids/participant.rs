@@ -45,6 +45,15 @@ impl Ended {
         self.total += other.total;
         self.failed.extend(other.failed);
     }
+
+    /// Exit status of a run on these scans alone.
+    fn exit(&self) -> u8 {
+        match (self.failed.is_empty(), self.total) {
+            (true, _) => 0,
+            (false, 1) => 1,
+            (false, _) => 3,
+        }
+    }
 }
 
 impl ParticipantRun<'_> {
@@ -52,12 +61,13 @@ impl ParticipantRun<'_> {
     ///
     /// # Errors
     /// With a single scan, its own error; with several, [`CliError::Cases`] listing those that failed.
-    pub(crate) fn run(&self, subjects: &[BidsSubject]) -> Result<(), CliError> {
+    pub(crate) fn run(&self, subjects: Vec<BidsSubject>) -> Result<(), CliError> {
         let mut all = Ended::default();
         for subject in subjects {
+            let label = subject.label.clone();
             let ended = self.subject(subject);
-            let (exit, Ended { done, total, .. }) = (u8::from(!ended.failed.is_empty()), &ended);
-            print_line!("sub-{}: exit {exit}, {done} of {total} scans done", subject.label);
+            let (exit, Ended { done, total, .. }) = (ended.exit(), &ended);
+            print_line!("sub-{label}: exit {exit}, {done} of {total} scans done");
             all.add(ended);
         }
         let Ended { total, mut failed, .. } = all;
@@ -69,16 +79,22 @@ impl ParticipantRun<'_> {
         if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
     }
 
-    fn subject(&self, subject: &BidsSubject) -> Ended {
+    fn subject(&self, subject: BidsSubject) -> Ended {
         let mut ended = Ended::default();
-        if subject.sessions.is_empty() {
+        if !subject.has_work() {
             let folder = self.dataset.folder.join(format!("sub-{}", subject.label));
             let error = CliError::NoBidsScan { suffix: self.suffix.to_owned() };
             ended.add(Ended { done: 0, total: 1, failed: vec![(folder, error)] });
         }
-        for session in &subject.sessions {
-            let mut of_session = Ended { total: session.scans.len(), ..Ended::default() };
-            if let Err(error) = self.session(session, &mut of_session) {
+        for mut session in subject.sessions.into_iter().filter(BidsSession::has_work) {
+            let unlisted = session.unlisted.take();
+            let total = session.scans.len() + usize::from(unlisted.is_some());
+            let mut of_session = Ended { total, ..Ended::default() };
+            let mapped = match unlisted {
+                Some(error) => Err(error),
+                None => self.session(&session, &mut of_session),
+            };
+            if let Err(error) = mapped {
                 let folder = self.dataset.folder.join(session.folder());
                 of_session.failed.push((folder, error));
             }

@@ -1,6 +1,6 @@
 //! `disyre bids`: whole datasets in the layout of BIDS, with the arguments of a BIDS App.
 
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, ValueEnum};
 use disyre::SkullPolicy;
@@ -19,7 +19,8 @@ const OUTPUTS: &str = "\
 participant maps each scan BIDS_DIR/sub-X/[ses-Y/]anat/*_T1w.nii[.gz] as `disyre detect` does, into OUT/sub-X/[ses-Y/]anat,
 and records it in OUT/sub-X/[ses-Y/]manifest_T1w.jsonl. Heads are stripped, unless the dataset has a mask on the grid of the
 scan: derivatives/*/sub-X/[ses-Y/]anat/*_desc-brain_mask.nii[.gz]. Runs of different subjects can work into one OUT at once.
-group writes OUT/group_T1w.csv, a row a scan, also of those that failed or that nobody mapped.
+group writes OUT/group_T1w.csv, a row a scan of all subjects, also of those that failed or that nobody mapped; of chosen
+sessions alone it is group_ses-LABEL_T1w.csv.
 Exit status: 0 all done; 1 an error, or the one scan failed; 3 some of several scans failed or are missing.";
 
 /// Arguments of `disyre bids`.
@@ -69,23 +70,39 @@ enum LevelArgument {
 
 impl Bids {
     pub(crate) fn run(&self) -> Result<(), CliError> {
+        self.ensure_whole_group()?;
         let dataset = BidsDataset::open(&self.dataset)?;
         let output = absolute(&self.output).map_err(CliError::file("find", &self.output))?;
         let (participants, sessions) =
             (labels(&self.participant_label), labels(&self.session_label));
         let (participants, sessions, suffix) = (&participants[..], &sessions[..], &*self.suffix);
         let mut subjects = dataset.subjects(&BidsSelection { participants, sessions, suffix })?;
-        if let (None, LevelArgument::Group) = (self.job.engine(), self.level) {
+        if self.level == LevelArgument::Group {
             let derivative = Derivative::open(&output, &dataset)?;
-            return write_group(&dataset, derivative.folder, &subjects, suffix);
+            return write_group(&dataset, derivative.folder, &subjects, (sessions, suffix));
         }
         if participants.is_empty() {
             self.pass_over_without_scans(&dataset, &mut subjects)?;
         }
         match self.job.engine() {
             Some(engine) => self.print_script(engine, (&dataset, &subjects), output, sessions),
-            None => self.participant(&dataset, &subjects, Derivative::open(&output, &dataset)?),
+            None => self.participant(&dataset, subjects, Derivative::open(&output, &dataset)?),
         }
+    }
+
+    /// Refuses at the level of the group what would make a table of some subjects, or a script.
+    fn ensure_whole_group(&self) -> Result<(), CliError> {
+        let refused = match self.level {
+            LevelArgument::Participant => None,
+            LevelArgument::Group if !self.participant_label.is_empty() => Some((
+                "--participant-label",
+                "the table of the group has all subjects, and one of some would take its place",
+            )),
+            LevelArgument::Group => self.job.engine().map(|_| {
+                ("--emit", "the script that it prints there makes the table of the group at last")
+            }),
+        };
+        refused.map_or(Ok(()), |(option, reason)| Err(CliError::NotOfGroup { option, reason }))
     }
 
     /// Leaves the subjects with scans, where none was asked for by name, and says which are left out.
@@ -95,11 +112,10 @@ impl Bids {
         subjects: &mut Vec<BidsSubject>,
     ) -> Result<(), CliError> {
         subjects.retain(|subject| {
-            let kept = !subject.sessions.is_empty();
-            if !kept {
+            if !subject.has_work() {
                 note!("sub-{} has no scan {} and is passed over", subject.label, self.suffix);
             }
-            kept
+            subject.has_work()
         });
         let (dataset, suffix) = (&dataset.folder, &self.suffix);
         match subjects.is_empty() {
@@ -111,15 +127,13 @@ impl Bids {
     fn participant(
         &self,
         dataset: &BidsDataset,
-        subjects: &[BidsSubject],
+        subjects: Vec<BidsSubject>,
         derivative: Derivative<'_>,
     ) -> Result<(), CliError> {
         self.threads.apply()?;
         let (folder, options) = self.settings.open()?;
-        let sessions = subjects.iter().flat_map(|subject| &subject.sessions);
-        if let (true, Some(session)) = (folder.is_embedded(), sessions.into_iter().next()) {
-            warn_of_other_contrast(&session.scans[0]);
-        }
+        let first = subjects.iter().flat_map(BidsSubject::scans).next();
+        first.filter(|_| folder.is_embedded()).into_iter().for_each(warn_of_other_contrast);
         let model = self.settings.load(folder, &options)?;
         let run = ParticipantRun {
             dataset,
@@ -142,6 +156,9 @@ impl Bids {
         output: PathBuf,
         sessions: &[String],
     ) -> Result<(), CliError> {
+        // What can be found wrong here is not left for the cluster to find.
+        Derivative::ensure_apart(&output, dataset)?;
+        self.settings.open()?;
         let mut common = Words::new(["bids"]);
         common.extend([&dataset.folder, &output]);
         let mut chosen = Words::new(["--suffix", self.suffix.as_str()]);
@@ -152,8 +169,8 @@ impl Bids {
         let mut settings = chosen.clone();
         settings.extend(["--continue"].into_iter().chain(self.page.then_some("--page")));
         settings.extend(self.settings.words()?);
-        let scans = |subject: &BidsSubject| {
-            subject.sessions.iter().flat_map(|session| session.scans.clone()).collect()
+        let part = |subject: &BidsSubject| {
+            (subject.label.clone(), subject.scans().map(Path::to_owned).collect())
         };
         let script = JobScript {
             title: format!("{} scans of {}", self.suffix, dataset.name()),
@@ -161,8 +178,10 @@ impl Bids {
             map: common.with(["participant"]).with_all(&settings),
             group: common.with(["group"]).with_all(&chosen),
             kind: Parts::Subjects,
-            parts: subjects.iter().map(|s| (s.label.clone(), scans(s))).collect(),
+            parts: subjects.iter().map(part).collect(),
             job: self.job.clone(),
+            threads: self.threads.asked(),
+            other_model: self.settings.has_model_folder(),
         };
         print::result(&script.text(engine)?)
     }

@@ -1,10 +1,11 @@
 //! `disyre detect`: maps of scans with a trained model.
 
+use std::fs;
 use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 use disyre::DetectionFiles;
-use disyre::volume::{ScanList, ScanName, SidecarFiles, SidecarKind, VolumeError};
+use disyre::volume::{ScanList, ScanName, SidecarFiles, SidecarKind, VolumeError, path_text};
 
 use crate::arguments::ThreadArguments;
 use crate::cohort_index::write_index;
@@ -59,9 +60,12 @@ pub(crate) struct Detect {
     #[arg(long = "continue")]
     go_on: bool,
     /// Map every N-th scan of the sorted list, from the K-th on; the N parts can run at once into one output folder, and
-    /// --continue without --shard makes one record of theirs
-    #[arg(long, value_name = "K/N", value_parser = clap::value_parser!(Shard))]
+    /// --merge makes one record of theirs, as --continue without --shard does
+    #[arg(long, value_name = "K/N", conflicts_with = "emit", value_parser = clap::value_parser!(Shard))]
     shard: Option<Shard>,
+    /// Map nothing: make one record, and the table, of what runs with --shard mapped, and name what failed or is missing
+    #[arg(long, conflicts_with_all = ["shard", "emit", "go_on"])]
+    merge: bool,
     /// Write no page for each scan and no table of the folder
     #[arg(long)]
     no_page: bool,
@@ -78,6 +82,9 @@ impl Detect {
         self.ensure_cohort()?;
         if let Some(engine) = self.job.engine() {
             return self.print_script(engine);
+        }
+        if self.merge {
+            return self.merge_records();
         }
         self.threads.apply()?;
         let (folder, options) = self.settings.open()?;
@@ -117,21 +124,55 @@ impl Detect {
             for_each_scan(scans, |scan, mask| mapper.run(scan, mask.map_err(CliError::from)));
         let finished = mapper.finish();
         // That of a part would depend on how far the others are.
-        let index = match portable && !self.no_page && self.shard.is_none() {
-            true => write_index(&self.output, true),
-            false => Ok(None),
+        let index = match portable && self.shard.is_none() {
+            true => self.write_index(),
+            false => Ok(()),
         };
-        if let Ok(Some(index)) = &index {
+        mapped.and(finished).and(index)
+    }
+
+    /// Writes the table of a folder of scans, unless pages are not wanted.
+    fn write_index(&self) -> Result<(), CliError> {
+        if self.no_page {
+            return Ok(());
+        }
+        if let Some(index) = write_index(&self.output, true)? {
             note!("the table of all scans: {}", index.display());
         }
-        mapped.and(finished).and(index.map(|_| ()))
+        Ok(())
+    }
+
+    /// Makes one record and the table of what parts of the folder mapped.
+    ///
+    /// # Errors
+    /// [`CliError::Cases`] naming the scans that failed or that nothing is recorded of; those of the record and the table.
+    fn merge_records(&self) -> Result<(), CliError> {
+        let list = self.scans()?;
+        let deeper = list.in_subfolders();
+        let scans = [list.scans, deeper].concat();
+        ensure_writable(&self.output)?;
+        create_folder(&self.output)?;
+        let name = |scan: &PathBuf| path_text(scan.strip_prefix(&self.input).unwrap_or(scan));
+        let cases: Vec<String> = scans.iter().map(name).collect();
+        let ended = Manifest::merge(&self.output, &cases)?;
+        self.write_index()?;
+        let failed = scans.into_iter().zip(ended);
+        let failed: Vec<_> =
+            failed.filter_map(|(scan, ended)| Some((scan, ended.err()?))).collect();
+        let total = cases.len();
+        print_line!("{}: {} of {total} scans done", self.output.display(), total - failed.len());
+        if failed.is_empty() { Ok(()) } else { Err(CliError::Cases { total, failed }) }
     }
 
     /// Refuses what is for a folder of scans alone.
     fn ensure_cohort(&self) -> Result<(), CliError> {
         let emit = self.job.engine().is_some();
-        let options =
-            [(self.go_on, "--continue"), (self.shard.is_some(), "--shard"), (emit, "--emit")];
+        let options = [
+            (self.go_on, "--continue"),
+            (self.shard.is_some(), "--shard"),
+            (self.merge, "--merge"),
+            (emit, "--emit"),
+        ];
         match options.into_iter().find(|(given, _)| *given && !self.input.is_dir()) {
             Some((_, option)) => Err(CliError::NoCohort { scan: self.input.clone(), option }),
             None => Ok(()),
@@ -140,7 +181,14 @@ impl Detect {
 
     /// Prints the script that maps the folder in parts, a scan each where an array has room for all.
     fn print_script(&self, engine: Engine) -> Result<(), CliError> {
+        // What can be found wrong here is not left for the cluster to find.
+        self.settings.open()?;
+        if let Some(mask) = &self.mask {
+            fs::metadata(mask).map_err(CliError::file("read", mask))?;
+        }
+        let masks = BrainMasks::new(self.mask.as_deref())?;
         let scans = self.scans()?.scans;
+        self.check_outputs(&masks.pair(scans.clone()))?;
         let count = scans.len().min(MOST_TASKS);
         let part = |index: usize| {
             let shard = Shard::new(index, count)?;
@@ -153,19 +201,23 @@ impl Detect {
         if let Some(mask) = &self.mask {
             words.extend(["--mask".into(), path(mask)?]);
         }
+        words.extend(self.no_page.then_some("--no-page"));
+        let group = words.with(["--merge"]);
+        words.extend(["--continue"]);
         if let Some(index) = self.volume_index {
             words.extend(["--volume-index".to_owned(), index.to_string()]);
         }
-        words.extend(["--continue"].into_iter().chain(self.no_page.then_some("--no-page")));
         words.extend(self.settings.words()?);
         let script = JobScript {
             title: format!("Scans of {}", self.input.display()),
             name: "disyre-detect".to_owned(),
-            map: words.clone(),
-            group: words,
+            map: words,
+            group,
             kind: Parts::Shards,
             parts: (1..=count).filter_map(part).collect(),
             job: self.job.clone(),
+            threads: self.threads.asked(),
+            other_model: self.settings.has_model_folder(),
         };
         print::result(&script.text(engine)?)
     }

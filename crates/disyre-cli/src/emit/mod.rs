@@ -16,6 +16,14 @@ use forecast::Limits;
 pub(crate) use slurm::MOST_TASKS;
 pub(crate) use words::Words;
 
+/// CPUs of a job where nothing else is asked for.
+const USUAL_CPUS: u16 = 4;
+
+/// Lines for scripts with a model that no forecast was measured with.
+const OTHER_MODEL: &str = "
+These forecasts were measured with the model within the program, not with this one (-m), which may need more of both: map
+one scan first, then set --job-memory and --job-minutes.";
+
 /// Engine that a script is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
@@ -31,9 +39,9 @@ pub(crate) struct JobArguments {
     /// Work on nothing: print a script that does it, for an engine of a cluster, with limits of memory and time
     #[arg(long, value_name = "ENGINE")]
     emit: Option<Engine>,
-    /// With --emit: CPUs of a job
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "emit", value_parser = clap::value_parser!(u16).range(1..))]
-    job_cpus: u16,
+    /// With --emit: CPUs of a job, and its threads [default: what --threads says, else 4]
+    #[arg(long, value_name = "N", requires = "emit", conflicts_with = "threads", value_parser = clap::value_parser!(u16).range(1..))]
+    job_cpus: Option<u16>,
     /// With --emit: memory of a job, such as 8G [default: a forecast from the largest scan]
     #[arg(long, value_name = "SIZE", requires = "emit", value_parser = parse_size)]
     job_memory: Option<u64>,
@@ -66,6 +74,10 @@ pub(crate) struct JobScript {
     /// Name and scans of each part.
     pub(crate) parts: Vec<(String, Vec<PathBuf>)>,
     pub(crate) job: JobArguments,
+    /// Threads that were asked for.
+    pub(crate) threads: Option<u16>,
+    /// Whether the model is not the one within the program, with which the forecasts were measured.
+    pub(crate) other_model: bool,
 }
 
 impl JobArguments {
@@ -89,10 +101,16 @@ impl JobScript {
         })
     }
 
+    /// CPUs of a job.
+    fn cpus(&self) -> u16 {
+        self.job.job_cpus.or(self.threads).unwrap_or(USUAL_CPUS)
+    }
+
     /// The head of a script, as comment lines.
     fn comment(&self, lines: &str) -> String {
         let title = self.title.replace(char::is_control, " ");
-        let head = format!("{title}, by disyre {}\n{lines}", env!("CARGO_PKG_VERSION"));
+        let model = if self.other_model { OTHER_MODEL } else { "" };
+        let head = format!("{title}, by disyre {}\n{lines}{model}", env!("CARGO_PKG_VERSION"));
         head.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
     }
 

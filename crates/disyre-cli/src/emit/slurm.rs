@@ -17,7 +17,7 @@ pub(super) fn script(job: &JobScript, program: &Words) -> String {
     let per_task = job.parts.len().div_ceil(MOST_TASKS).max(1);
     let tasks = job.parts.len().div_ceil(per_task);
     let Limits { megabytes, minutes } = job.limits(per_task);
-    let (name, cpus, last) = (&job.name, job.job.job_cpus, tasks.saturating_sub(1));
+    let (name, cpus, last) = (&job.name, job.cpus(), tasks.saturating_sub(1));
     let (comment, map, group) = (job.comment(USAGE), &job.map, &job.group);
     let time = format!("{}-{:02}:{:02}:00", minutes / 1440, minutes / 60 % 24, minutes % 60);
     let labels = Words::new(job.parts.iter().map(|(label, _)| label));

@@ -15,7 +15,7 @@ mem_mb and runtime (minutes) are forecasts from the sizes of the scans; a second
 pub(super) fn file(job: &JobScript, program: &Words) -> String {
     let Limits { megabytes, minutes } = job.limits(1);
     let labels: Vec<String> = job.parts.iter().map(|(label, _)| literal(label)).collect();
-    let (name, cpus) = (&job.name, job.job.job_cpus);
+    let (name, cpus) = (&job.name, job.cpus());
     let (comment, program) = (job.comment(USAGE), literal(&braced(program)));
     let (key, chosen) = match job.kind {
         Parts::Subjects => ("sub", "--participant-label {wildcards.part:q}".to_owned()),

@@ -145,7 +145,7 @@ fn a_dataset_becomes_a_derivative_with_a_table() {
 
     let ran = dataset.succeed("out", "group", &[]);
     assert!(
-        ran.out.contains("4 scans done, 0 failed, 0 missing; 2 subjects without"),
+        ran.out.contains("4 scans done, 0 failed, 0 missing; 2 subjects or sessions without"),
         "{}",
         ran.out
     );
@@ -197,8 +197,8 @@ fn a_subject_that_fails_is_in_the_status_the_record_and_the_table() {
     .unwrap();
     let ran = dataset.run("out", "participant", &[]);
     assert_eq!(ran.code, Some(3), "{}", ran.err);
-    assert!(ran.out.contains("sub-01: exit 1, 1 of 2 scans done"), "{}", ran.out);
-    assert!(ran.out.contains("sub-02: exit 1, 2 of 3 scans done"), "{}", ran.out);
+    assert!(ran.out.contains("sub-01: exit 3, 1 of 2 scans done"), "{}", ran.out);
+    assert!(ran.out.contains("sub-02: exit 3, 2 of 3 scans done"), "{}", ran.out);
     let parts = ["2 scans failed and 0 are missing", "run-2_T1w.nii.gz: ", "sub-02/ses-a"];
     dataset.fail(3, &parts, "out", "group", &[]);
     assert_eq!(dataset.column("out", "state")[..4], ["done", "failed", "done", "failed"]);
@@ -227,8 +227,52 @@ fn the_table_names_what_is_missing_and_what_has_changed() {
     dataset.fail(3, &["not the file that was recorded"], "out", "group", &[]);
     let states = ["failed", "done", "missing", "missing", "no_scan", "no_scan"];
     assert_eq!(dataset.column("out", "state"), states);
-    dataset.fail(3, &["--continue"], "out", "group", &["--participant-label", "01"]);
-    assert_eq!(dataset.column("out", "state"), ["failed", "done"]);
+    // A file that nobody reads for the table.
+    let map = dataset.out("out/sub-01/anat/sub-01_run-2_desc-restored_T1w.nii.gz");
+    fs::remove_file(&map).unwrap();
+    dataset.fail(3, &["run-2_desc-restored_T1w.nii.gz is gone"], "out", "group", &[]);
+    assert_eq!(dataset.column("out", "state")[..2], ["failed", "failed"]);
+    // A record that can't be read.
+    fs::create_dir_all(dataset.out("out/sub-02/ses-a/manifest_T1w.jsonl")).unwrap();
+    dataset.fail(3, &["3 scans failed and 1 are missing"], "out", "group", &[]);
+}
+
+#[test]
+fn a_table_of_some_does_not_take_the_place_of_that_of_all() {
+    let dataset = Dataset::new();
+    dataset.fail(3, &["4 are missing"], "out", "group", &[]);
+    let whole = dataset.rows("out");
+    let label = ["--participant-label", "01"];
+    dataset.fail(1, &["--participant-label is for the level participant"], "out", "group", &label);
+    dataset.fail(3, &["group_ses-a_T1w.csv"], "out", "group", &["--session-label", "a", "zz"]);
+    assert_eq!(dataset.rows("out"), whole);
+    let emit = ["--emit", "slurm"];
+    dataset.fail(1, &["--emit is for the level participant"], "out", "group", &emit);
+}
+
+#[test]
+fn a_subject_that_cannot_be_listed_stops_no_other() {
+    let dataset = Dataset::new();
+    fs::create_dir_all(dataset.at("sub-00")).unwrap();
+    fs::write(dataset.at("sub-00/anat"), "no folder").unwrap();
+    fs::create_dir_all(dataset.at("sub-02/ses-c/anat")).unwrap();
+    fs::write(dataset.at("sub-02/ses-b/note"), "a file beside anat").unwrap();
+    let ran = dataset.run("out", "participant", &[]);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    for line in ["sub-00: exit 1, 0 of 1", "sub-01: exit 0, 2 of 2", "sub-02: exit 0, 2 of 2"] {
+        assert!(ran.out.contains(line), "{line} is missing in {}", ran.out);
+    }
+    dataset.fail(3, &["1 scans failed and 0 are missing", "- sub-00: "], "out", "group", &[]);
+    let rows = dataset.rows("out");
+    let cells = |name: &str| rows.iter().map(|row| row[name].as_str()).collect::<Vec<_>>();
+    assert_eq!(cells("subject"), ["00", "01", "01", "02", "02", "02", "03", "04"]);
+    assert_eq!(cells("session"), ["", "", "", "a", "b", "c", "", ""]);
+    let states = ["failed", "done", "done", "done", "done", "no_scan", "no_scan", "no_scan"];
+    assert_eq!(cells("state"), states);
+    assert!(rows[0]["error"].contains("cannot list"), "{}", rows[0]["error"]);
+    // Alone it is the one scan that failed.
+    let label = ["--participant-label", "00"];
+    dataset.fail(1, &["cannot list"], "x", "participant", &label);
 }
 
 #[test]
@@ -291,6 +335,25 @@ fn other_datasets_are_not_written_into() {
     let model = World::get().path("model");
     let arguments = ["bids", &root, &root, "participant", "-m", &model];
     fail(1, &["holds a dataset that disyre did not write"], arguments);
+    // Nor are results put among the scans of a dataset, by whatever path.
+    let pipeline = dataset.at("derivatives/fmriprep");
+    fs::create_dir_all(&pipeline).unwrap();
+    fs::write(pipeline.join("dataset_description.json"), "{}").unwrap();
+    for inside in [
+        "sub-02",
+        "results",
+        "derivatives",
+        "derivatives/../sub-02/anat",
+        "derivatives/fmriprep/sub-01",
+    ] {
+        let out = text(&dataset.at(inside));
+        for more in [&["participant", "-m", &model][..], &["group"]] {
+            fail(1, &["lies within"], ["bids", &root, &out].into_iter().chain(more.to_vec()));
+        }
+        let emit = ["bids", &root, &out, "participant", "-m", &model, "--emit", "slurm"];
+        fail(1, &["lies within"], emit);
+    }
+    assert!(!dataset.at("results").exists() && !dataset.at("sub-02/README.md").exists());
     fs::create_dir_all(dataset.out("other")).unwrap();
     let foreign = r#"{"Name": "x", "GeneratedBy": [{"Name": "fmriprep"}]}"#;
     fs::write(dataset.out("other/dataset_description.json"), foreign).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::bids::{Dataset, tree};
-use crate::support::{World, copy_files, fail, succeed, text};
+use crate::support::{Ran, World, copy_files, disyre, fail, succeed, text};
 
 /// Runs bash in a folder.
 fn bash(folder: &Path, arguments: &[&str], task: Option<usize>) -> Output {
@@ -23,12 +23,17 @@ fn run(folder: &Path, arguments: &[&str], task: Option<usize>) {
     assert!(status.success(), "{arguments:?}: {}{}", text(&stdout), text(&stderr));
 }
 
+/// Runs the level of participants without `--threads`.
+fn emit(dataset: &Dataset, more: &[&str]) -> Ran {
+    let arguments = dataset.arguments("out", "participant", &[]);
+    let arguments = arguments.iter().filter(|word| *word != "--threads" && *word != "1");
+    disyre(arguments.map(String::as_str).chain(more.iter().copied()))
+}
+
 /// The dataset, what one run leaves, and the script of an engine that is written to a file in another folder.
 fn script(engine: &str) -> (Dataset, tempfile::TempDir, String) {
     let dataset = Dataset::new();
-    let arguments = dataset.arguments("out", "participant", &["--emit", engine]);
-    let arguments = arguments.iter().filter(|word| *word != "--threads" && *word != "1");
-    let text = succeed(arguments.map(String::as_str)).out;
+    let text = emit(&dataset, &["--emit", engine]).out;
     assert!(!dataset.out("out").exists(), "nothing is done yet");
     dataset.succeed("once", "participant", &[]);
     dataset.succeed("once", "group", &[]);
@@ -63,15 +68,45 @@ fn limits_of_jobs_can_be_given() {
     let dataset = Dataset::new();
     let limits = ["--job-cpus", "2", "--job-memory", "5G", "--job-minutes", "90"];
     let more = [&["--emit", "slurm"], &limits[..]].concat();
-    let text = dataset.succeed("out", "participant", &more).out;
+    let text = emit(&dataset, &more).out;
     for line in ["--cpus-per-task=2\n", "--mem=5120M\n", "--time=0-01:30:00\n"] {
         assert!(text.contains(line), "{line} is missing in {text}");
     }
     let more = [&["--emit", "snakemake"], &limits[..]].concat();
-    let text = dataset.succeed("out", "participant", &more).out;
+    let text = emit(&dataset, &more).out;
     assert!(text.contains("threads: 2\n") && text.contains("5120 * attempt"), "{text}");
-    let ran = dataset.run("out", "participant", &limits);
+    let ran = emit(&dataset, &limits);
     assert_eq!(ran.code, Some(2), "limits without a script: {}", ran.err);
+}
+
+#[test]
+fn a_script_has_all_that_was_asked_for_or_is_refused() {
+    let dataset = Dataset::new();
+    let script = |more: &[&str]| emit(&dataset, &[&["--emit", "slurm"], more].concat());
+    let asked = script(&["--threads", "3", "--max-memory", "6G", "--uncertainty"]).out;
+    for part in [
+        "#SBATCH --cpus-per-task=3\n",
+        " --uncertainty",
+        " --max-memory 6442450944 ",
+        "measured with the model within the program",
+    ] {
+        assert!(asked.contains(part), "{part} is missing in {asked}");
+    }
+    let ran = script(&["--threads", "3", "--job-cpus", "2"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
+
+    // A model that is none is found before the cluster finds it.
+    let (root, out) = (text(&dataset.root()), text(&dataset.out("out")));
+    let model = ["bids", &root, &out, "participant", "--emit", "slurm", "-m", &root];
+    fail(1, &["it's a {data} $set"], model);
+    let scans = World::get().path("patients");
+    let detect = ["detect", "-i", &scans, "-o", &out, "--emit", "slurm", "-m"];
+    fail(1, &["it's a {data} $set"], detect.into_iter().chain([root.as_str()]));
+    let model = World::get().path("model");
+    let shard = [&model, "--shard", "1/2"];
+    fail(2, &["--shard"], detect.into_iter().chain(shard));
+    let mask = [&model, "--mask", "not there"];
+    fail(1, &["not there"], detect.into_iter().chain(mask));
 }
 
 /// The text behind a name in a Snakefile, with the braces as Snakemake leaves them.
@@ -121,10 +156,29 @@ fn a_folder_of_scans_is_mapped_a_scan_a_task() {
     let snakefile = detect(&out, &["--emit", "snakemake"]);
     assert!(!out.exists(), "nothing is done yet");
     run(folder.path(), &["-n", "job.sh"], None);
-    [0, 1].into_iter().for_each(|task| run(folder.path(), &["job.sh"], Some(task)));
+    // The second task has not run: it is named, and its scan is not mapped.
+    run(folder.path(), &["job.sh"], Some(0));
+    let group = bash(folder.path(), &["job.sh", "group"], Some(0));
+    let error = String::from_utf8_lossy(&group.stderr);
+    assert_eq!(group.status.code(), Some(3), "{error}");
+    assert!(
+        error.contains("1 of 2 scans failed") && error.contains("nothing is recorded"),
+        "{error}"
+    );
+    let maps = |out: &Path| tree(out).keys().filter(|file| text(file).ends_with(".nii.gz")).count();
+    assert_eq!(maps(&out) * 2, maps(&once));
+    run(folder.path(), &["job.sh"], Some(1));
     assert!(out.join("manifest-2-of-2.jsonl").is_file());
     run(folder.path(), &["job.sh", "group"], Some(0));
     assert!(tree(&out) == tree(&once));
+    // A scan that fails when it is mapped again is no longer done.
+    let scan = fs::read_dir(&scans).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let sound = fs::read(&scan).unwrap();
+    fs::write(&scan, "no scan").unwrap();
+    assert!(!bash(folder.path(), &["job.sh"], Some(0)).status.success());
+    let group = bash(folder.path(), &["job.sh", "group"], Some(0));
+    assert_eq!(group.status.code(), Some(3));
+    fs::write(&scan, sound).unwrap();
 
     let program = command(&snakefile, "DISYRE = ");
     let map = program + &command(&snakefile, "shell: DISYRE + ");
