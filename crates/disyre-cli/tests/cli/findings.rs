@@ -91,7 +91,7 @@ fn ensure_mask(out: &Path, threshold: f32) {
     assert_eq!(mask.data.mapv(|value| value as u8), expected);
 }
 
-/// Checks that the page has a row for each finding, and that the button of the lesion leads to its highest score, on its side.
+/// Checks that the page has a row for each finding, whose place is marked there, and that the button of the lesion leads to its highest score, on its side.
 fn ensure_page(out: &Path, findings: &[Value], lesion: &Value) {
     let html = fs::read_to_string(out.join("ill_page.html")).unwrap();
     assert_eq!(html.matches("class=\"show\"").count(), findings.len());
@@ -103,6 +103,13 @@ fn ensure_page(out: &Path, findings: &[Value], lesion: &Value) {
     let code = codes[(voxel(2) * shape(1) + voxel(1)) * shape(0) + voxel(0)];
     assert!(code >= 250, "{code} at the peak");
     assert!(2 * voxel(0) < shape(0), "the patient's left is where x is small");
+    // Each button leads to a place of the brain that is marked.
+    let marks = viewer(&html, "findings").1;
+    for place in data["findings"].as_array().unwrap() {
+        let [x, y, z] = [0, 1, 2].map(|axis| place[axis].as_u64().unwrap() as usize);
+        let at = (z * shape(1) + y) * shape(0) + x;
+        assert!(marks[at] == 255 && codes[at] > 0, "{place}: {} {}", marks[at], codes[at]);
+    }
     // The same place by the page's own map to the template.
     let row = data["mni"][0].as_array().unwrap();
     let x: f64 = (0..3).map(|axis| row[axis].as_f64().unwrap() * voxel(axis) as f64).sum();

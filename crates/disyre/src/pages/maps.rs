@@ -4,6 +4,7 @@ use std::path::Path;
 
 use disyre_core::Grid;
 use disyre_core::ndarray::{Array3, ArrayView3, Zip};
+use disyre_register::Registration;
 use disyre_report::{ByteVolume, Layer, LayerKind, PageGrid};
 use disyre_volume::affine::{compose, invert, transform};
 use disyre_volume::{
@@ -19,6 +20,8 @@ use crate::{Error, ScoreKind};
 
 /// Room around the brain, in millimetres.
 const MARGIN_MM: f64 = 8.0;
+/// A smaller share of a voxel is rounding.
+const LEAST_SHARE: f32 = 1e-6;
 
 /// Maps on the grid of a page.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) struct PageMaps {
 struct Carrier {
     scan: Grid,
     page: Grid,
-    /// On the grid of the page: share of brain, and 1 where that is at least a half.
+    /// On the grid of the page: share of brain, and 1 where there is any.
     shares: Array3<f32>,
     inside: Array3<u8>,
 }
@@ -76,7 +79,7 @@ impl PageMaps {
             layers.add_findings(read(file)?)?;
         }
         let layers = layers.layers;
-        let (grid, from_file) = carrier.page_grid(facts);
+        let (grid, from_file) = carrier.page_grid(facts.registration.as_ref());
         Ok(Self { grid, layers, highest, from_file })
     }
 
@@ -125,7 +128,7 @@ impl Carrier {
             .ok_or_else(|| Error::EmptyBrain { name: format!("the map of {name}") })?;
         let page = page_grid(&ras, region, voxels)?;
         let shares = carried_mask(brain, scan, &page)?;
-        let inside = shares.mapv(|share| u8::from(share >= 0.5 - 1e-6));
+        let inside = shares.mapv(|share| u8::from(share > LEAST_SHARE));
         Ok(Self { scan: *scan, page, shares, inside })
     }
 
@@ -144,11 +147,11 @@ impl Carrier {
     }
 
     /// The grid in the order `(x, y, z)`, and from voxels of the file to its own.
-    fn page_grid(&self, facts: &SidecarFile) -> (PageGrid, disyre_core::Affine) {
+    fn page_grid(&self, registration: Option<&Registration>) -> (PageGrid, disyre_core::Affine) {
         const NONE: disyre_core::Affine = [[0.0; 4]; 4];
         let inverse = |affine| invert(affine).unwrap_or(NONE);
         let reversed = |[z, y, x]: [f64; 3]| [x, y, z];
-        let good = facts.registration.as_ref().filter(|found| found.verdict.is_good());
+        let good = registration.filter(|found| found.verdict.is_good());
         let grid = PageGrid {
             shape: [2, 1, 0].map(|axis: usize| self.page.shape[axis]),
             spacing_mm: reversed(self.page.spacing_mm()),
@@ -275,8 +278,10 @@ impl Layers<'_> {
         self.add(kind, unit, (&map, carrier.inside.view()), (low, end))
     }
 
+    /// The mask of the findings: each voxel that holds any of one, so that a thin finding is not lost.
     fn add_findings(&mut self, mask: Array3<f32>) -> Result<(), Error> {
-        let mask = self.carrier.whole(mask.view())?.mapv(|share| f32::from(u8::from(share >= 0.5)));
+        let shares = self.carrier.whole(mask.view())?;
+        let mask = shares.mapv(|share| f32::from(u8::from(share > LEAST_SHARE)));
         let everywhere = Array3::ones(mask.dim());
         self.add(LayerKind::Findings, "", (&mask, everywhere.view()), (0.0, 1.0))
     }
@@ -316,5 +321,34 @@ mod tests {
         assert_eq!((page.shape[0], page.spacing_mm()[0]), (30, 5.0));
         let small = page_grid(&ras, VoxelBox { start: [50; 3], end: [60; 3] }, 100_000).unwrap();
         assert_eq!((small.shape, small.spacing_mm()), ([26; 3], [1.0; 3]));
+    }
+
+    #[test]
+    fn each_finding_however_thin_is_inside_the_brain_of_its_page_and_marked() {
+        // A brain of 0.5 mm, of which single voxels stand alone: at its rim, in corners of the file and far from it.
+        let scan = Grid::from_spacing([60, 72, 64], [0.5; 3]);
+        let cube =
+            |(z, y, x): (usize, usize, usize)| [z, y, x].iter().all(|at| (20..40).contains(at));
+        let mut brain = Array3::from_shape_fn(scan.shape, |at| u8::from(cube(at)));
+        let places =
+            [[0, 0, 0], [63, 71, 59], [20, 20, 20], [40, 39, 39], [31, 42, 30], [9, 60, 7]];
+        for [x, y, z] in places {
+            brain[[z, y, x]] = 1;
+            let mask = Array3::from_shape_fn(scan.shape, |at| f32::from(at == (z, y, x)));
+            for voxels in [20_000, 3_000, 500] {
+                let carrier = Carrier::new(&scan, brain.view(), voxels, "a").unwrap();
+                let mut layers = Layers { carrier: &carrier, layers: Vec::new() };
+                layers.add_findings(mask.clone()).unwrap();
+                let (grid, from_file) = carrier.page_grid(None);
+                let maps = PageMaps { grid, layers: layers.layers, highest: [0; 3], from_file };
+                let [px, py, pz] = maps.voxel_of([x, y, z]);
+                let at = [pz, py, px];
+                assert_eq!(carrier.inside[at], 1, "{voxels} voxels, {:?}", [x, y, z]);
+                assert_eq!(maps.layers[0].volume.codes()[at], 255, "{voxels}, {:?}", [x, y, z]);
+                // The value is that of the brain's share alone.
+                let score = carrier.inside(brain.mapv(|inside| 3.0 * f32::from(inside)).view());
+                assert!((score.unwrap()[at] - 3.0).abs() < 1e-3);
+            }
+        }
     }
 }
