@@ -21,9 +21,10 @@ for (const name of pages) {
   const problems = [];
   page.on("console", (message) => { if (["error", "warn"].includes(message.type())) problems.push(message.text()); });
   page.on("pageerror", (error) => problems.push(error.message));
-  page.on("request", (request) => { if (!/^(file|data):/.test(request.url())) problems.push(request.url()); });
+  const own = pathToFileURL(resolve(folder, name)).href;
+  page.on("request", (request) => { if (request.url() !== own && !request.url().startsWith("data:")) problems.push(request.url()); });
   const started = Date.now();
-  await page.goto(pathToFileURL(resolve(folder, name)).href);
+  await page.goto(own);
   const isScan = name.endsWith("_page.html");
   if (isScan) await page.waitForFunction(() => document.documentElement.dataset.ready === "true");
   const ready = Date.now() - started;
@@ -53,6 +54,19 @@ function slices(page) {
   return page.evaluate(() => ["axial", "coronal", "sagittal"].map((name) => Number(document.getElementById(`slice-${name}`).value)));
 }
 
+// Moves every slice to another one than these.
+async function moveAway(page, from) {
+  for (const [index, plane] of ["axial", "coronal", "sagittal"].entries()) {
+    await page.$eval(`#slice-${plane}`, (input, slice) => {
+      input.value = String(slice > Number(input.max) / 2 ? 1 : Number(input.max));
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    }, from[index]);
+  }
+  await frame(page);
+  const there = await slices(page);
+  assert.ok(there.every((slice, index) => slice !== from[index]), `${there} are not away from ${from}`);
+}
+
 function frame(page) {
   return page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 }
@@ -66,7 +80,7 @@ async function checkSlices(page, name) {
   const rows = await page.$$eval("#findings tbody tr", (rows) => rows.map((row) => row.cells[7].textContent.split(", ").map(Number)));
   for (const [index, expected] of rows.entries()) {
     await page.click("#reset");
-    await frame(page);
+    await moveAway(page, expected);
     const button = (await page.$$("#findings button.show"))[index];
     await button.evaluate((element) => element.scrollIntoView({ block: "center" }));
     await button.click();
@@ -142,6 +156,23 @@ async function checkTable(page, name) {
     assert.deepEqual(failed, [...failed].sort().reverse(), `failures stay first in ${name}`);
     assert.deepEqual([...after].sort(), [...before].sort());
     assert.equal(await page.$$eval("#cases th[aria-sort]", (headers) => headers.length), 1);
+    const sorted = await header.evaluate((button) => {
+      const cell = button.closest("th");
+      const rows = [...document.querySelectorAll("#cases tbody tr:not(.failed)")];
+      return [cell.getAttribute("aria-sort"), cell.dataset.sort, rows.map((row) => row.cells[cell.cellIndex].dataset.key)];
+    });
+    ensureSorted(sorted, `${name}, column ${await header.evaluate((button) => button.textContent)}`);
+  }
+}
+
+// Values of a column in the order of their rows; those that are missing come last.
+function ensureSorted([order, kind, keys], where) {
+  const given = keys.filter((key) => key !== "");
+  assert.deepEqual(keys.slice(given.length).filter((key) => key !== ""), [], `missing values are not last: ${where}`);
+  for (let index = 1; index < given.length; index += 1) {
+    const [a, b] = [given[index - 1], given[index]];
+    const difference = kind === "number" ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true });
+    assert.ok(order === "ascending" ? difference <= 0 : difference >= 0, `${a} before ${b}, ${order}: ${where}`);
   }
 }
 
