@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use disyre::volume::ScanName;
 use disyre::{CohortCase, ScanPages};
 
 use crate::error::CliError;
@@ -17,11 +16,8 @@ pub(crate) fn write_index(folder: &Path, wanted: bool) -> Result<Option<PathBuf>
     if !wanted && failed.is_none() {
         return Ok(None);
     }
-    let case = |(case, error): (String, String)| CohortCase {
-        name: ScanName::of(Path::new(&case)).to_string(),
-        error,
-    };
-    let failed: Vec<CohortCase> = failed.unwrap_or_default().into_iter().map(case).collect();
+    let failed = failed.unwrap_or_default().into_iter();
+    let failed: Vec<CohortCase> = failed.map(|(case, error)| CohortCase { case, error }).collect();
     let page = ScanPages::beside(folder).write_index(&failed)?;
     Ok(Some(page))
 }

@@ -176,6 +176,9 @@ pub(crate) enum CliError {
     /// Some of several cases failed.
     #[error("{} of {total} scans failed:\n{}", failed.len(), list(failed))]
     Cases { total: usize, failed: Vec<(PathBuf, CliError)> },
+    /// Pages could not be made of maps that are saved.
+    #[error("all maps are saved, but {} pages could not be made; once the causes are gone, `disyre report {}` makes them:\n{}", failed.len(), folder.display(), list(failed))]
+    Pages { folder: PathBuf, failed: Vec<(PathBuf, CliError)> },
     /// Some of several implanted cases could not be made; a scan that fails stands for all of its cases.
     #[error("{count} of {total} cases were not made:\n{}", list(failed))]
     NotMade { count: usize, total: usize, failed: Vec<(PathBuf, CliError)> },
@@ -191,11 +194,12 @@ impl CliError {
         move |source| Self::File { action, path, source }
     }
 
-    /// 3 if some cases or runs failed, 130 after Ctrl-C, 4 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
+    /// 3 if some cases, pages or runs failed, 130 after Ctrl-C, 4 if a required GPU is missing, 1 otherwise. (clap ends with 2 on
     /// wrong usage.)
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Cases { .. } | Self::NotMade { .. } | Self::Runs { .. } | Self::Group { .. } => 3,
+            Self::Cases { .. } | Self::NotMade { .. } | Self::Pages { .. } => 3,
+            Self::Runs { .. } | Self::Group { .. } => 3,
             Self::Interrupted { .. } | Self::Experiment(ExperimentError::Stopped { .. }) => {
                 INTERRUPTED
             }

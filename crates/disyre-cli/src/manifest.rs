@@ -165,19 +165,34 @@ impl Manifest {
     /// Whether a case is done: by an earlier run, with the same settings, model and inputs, and all of its outputs, and no
     /// others, are there as they were. Its record is taken over.
     pub(crate) fn is_done(&mut self, case: &Case) -> bool {
-        let Some(records) = self.earlier.get(&case.name) else { return false };
-        // An output that can't be read is made anew.
-        let Ok(outputs) = hashes_of(&case.files) else { return false };
-        let is_done = |record: &&CaseRecord| {
-            record.state == CaseState::Done
-                && record.made_from_sha256.is_some()
-                && record.made_from_sha256 == case.made_from_sha256
-                && record.outputs == outputs
-        };
-        let Some(record) = records.iter().find(is_done).cloned() else { return false };
+        let Some(record) = self.done_but_for(case, None).cloned() else { return false };
         self.append(&record);
         self.skipped += 1;
         true
+    }
+
+    /// Whether a case is done but for an output that can be made of the others.
+    pub(crate) fn is_done_but_for(&self, case: &Case, output: &Path) -> bool {
+        self.done_but_for(case, Some(output)).is_some()
+    }
+
+    /// The record of a case that is done, if one output does not count.
+    fn done_but_for(&self, case: &Case, output: Option<&Path>) -> Option<&CaseRecord> {
+        let records = self.earlier.get(&case.name)?;
+        let left_out = output.map(name_of);
+        let counted = |outputs: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            let mut outputs = outputs.clone();
+            outputs.retain(|name, _| Some(name) != left_out.as_ref());
+            outputs
+        };
+        // An output that can't be read is made anew.
+        let outputs = counted(&hashes_of(&case.files).ok()?);
+        records.iter().find(|record| {
+            record.state == CaseState::Done
+                && record.made_from_sha256.is_some()
+                && record.made_from_sha256 == case.made_from_sha256
+                && counted(&record.outputs) == outputs
+        })
     }
 
     /// Number of cases that were done before.
@@ -245,9 +260,10 @@ pub(crate) fn last_records(path: &Path) -> Result<HashMap<String, CaseRecord>, C
 /// # Errors
 /// [`CliError::File`].
 pub(crate) fn failures(folder: &Path) -> Result<Option<BTreeMap<String, String>>, CliError> {
+    // A whole run ends by removing the files of shards: those that are there are newer than its own.
     let whole = folder.join(MANIFEST_FILE);
-    let mut files = shard_files(folder)?;
-    files.extend(whole.exists().then_some(whole));
+    let mut files: Vec<PathBuf> = whole.exists().then_some(whole).into_iter().collect();
+    files.extend(shard_files(folder)?);
     if files.is_empty() {
         return Ok(None);
     }
@@ -311,10 +327,14 @@ fn remove(file: &Path) -> Result<(), CliError> {
 fn hashes_of(files: &[PathBuf]) -> Result<BTreeMap<String, String>, CliError> {
     let there = files.iter().filter(|file| fs::symlink_metadata(file).is_ok());
     let hash = |file: &PathBuf| {
-        let name = path_text(file.file_name().unwrap_or_default().as_ref());
-        Ok((name, sha256_of_file(file).map_err(CliError::file("read", file))?))
+        Ok((name_of(file), sha256_of_file(file).map_err(CliError::file("read", file))?))
     };
     there.map(hash).collect()
+}
+
+/// Name of an output, by which records hold it.
+fn name_of(file: &Path) -> String {
+    path_text(file.file_name().unwrap_or_default().as_ref())
 }
 
 #[cfg(test)]
@@ -451,6 +471,42 @@ mod tests {
         make(&mut second, folder.path(), "b");
         second.finish().unwrap();
         assert!(merge()[1].is_ok());
+    }
+
+    #[test]
+    fn a_case_may_be_done_but_for_one_output() {
+        let (folder, _) = whole(&["a"]);
+        let manifest = Manifest::begin(folder.path(), None, true).unwrap();
+        let now = || case(folder.path(), "a");
+        let [map, sidecar] = [0, 1].map(|index| now().files[index].clone());
+        fs::remove_file(&map).unwrap();
+        assert!(
+            manifest.is_done_but_for(&now(), &map) && !manifest.is_done_but_for(&now(), &sidecar)
+        );
+        fs::write(&map, "made again").unwrap();
+        assert!(manifest.is_done_but_for(&now(), &map));
+        let other = Case { made_from_sha256: Some("other".into()), ..now() };
+        assert!(!manifest.is_done_but_for(&other, &map));
+        fs::write(&sidecar, "changed").unwrap();
+        assert!(!manifest.is_done_but_for(&now(), &map));
+    }
+
+    #[test]
+    fn the_end_of_a_case_in_a_part_counts_more_than_an_earlier_one_in_a_whole_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = || Err(CliError::NotNamedLikeAMap);
+        let mut manifest = Manifest::begin(folder.path(), None, false).unwrap();
+        manifest.add(case(folder.path(), "a"), failed()).unwrap_err();
+        make(&mut manifest, folder.path(), "b");
+        manifest.finish().unwrap();
+        let failures = || failures(folder.path()).unwrap().unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(failures(), ["a"]);
+        let shard = Some("1/2".parse::<Shard>().unwrap());
+        let mut manifest = Manifest::begin(folder.path(), shard, true).unwrap();
+        make(&mut manifest, folder.path(), "a");
+        manifest.add(case(folder.path(), "b"), failed()).unwrap_err();
+        manifest.finish().unwrap();
+        assert_eq!(failures(), ["b"]);
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub enum CaseState {
 pub struct CaseResult {
     /// File of its page, beside this one; `None`: it has none.
     pub page: Option<String>,
-    /// The slice with its highest score.
+    /// The slice through the peak of its largest finding, or through its highest score where none is marked.
     pub thumbnail: Option<PngImage>,
-    /// Score of the whole scan.
-    pub score: f64,
+    /// Alarm score of the whole scan; `None`: it has none, and other scores can't be compared with those of others.
+    pub alarm_score: Option<f64>,
     /// Share of scans, healthy ones and this one, with a score of at least this; `None`: the score is not compared.
     pub p_value: Option<f64>,
     /// Number and volume in mm³ of its findings; `None`: none are marked.
@@ -81,7 +81,7 @@ impl CaseRow {
 impl CohortPage {
     /// The page as HTML. Equal data give equal bytes.
     ///
-    /// Failed cases come first, by name; then ascending p-values (those without last), descending scores, names.
+    /// Failed cases come first, by name; then ascending p-values (those without last), descending alarm scores, names.
     ///
     /// # Errors
     /// [`ReportError::Template`].
@@ -89,7 +89,9 @@ impl CohortPage {
         let mut rows: Vec<&CaseRow> = self.rows.iter().collect();
         rows.sort_by(|a, b| {
             let p = |row: &CaseRow| row.result().map_or(-1.0, |r| r.p_value.unwrap_or(2.0));
-            let score = |row: &CaseRow| row.result().map_or(0.0, |result| result.score);
+            let score = |row: &CaseRow| {
+                row.result().and_then(|result| result.alarm_score).unwrap_or(f64::NEG_INFINITY)
+            };
             let order = p(a).total_cmp(&p(b)).then(score(b).total_cmp(&score(a)));
             order.then_with(|| a.name.cmp(&b.name))
         });
@@ -135,13 +137,12 @@ fn totals(results: &[&CaseResult], failed: usize) -> Vec<(&'static str, usize)> 
 
 /// Distributions of scores and p-values.
 fn charts(results: &[&CaseResult]) -> Vec<ChartView> {
-    let scores: Vec<f64> = results.iter().map(|result| result.score).collect();
+    let scores: Vec<f64> = results.iter().filter_map(|result| result.alarm_score).collect();
     let p_values: Vec<f64> = results.iter().filter_map(|result| result.p_value).collect();
     let most = scores.iter().copied().fold(0.0, f64::max);
-    let name = if p_values.is_empty() { "Score of the scan" } else { "Alarm score" };
     let mut charts = Vec::new();
     if !scores.is_empty() {
-        charts.push(ChartView::of(name, Histogram::of(scores, (0.0, most), 20)));
+        charts.push(ChartView::of("Alarm score", Histogram::of(scores, (0.0, most), 20)));
     }
     if !p_values.is_empty() {
         let explained = "p-value (of healthy scans about as many in each bar)";
@@ -215,7 +216,7 @@ impl<'a> RowView<'a> {
             number: true,
         };
         let cells = vec![
-            number(Some(result.score), rounded),
+            number(result.alarm_score, rounded),
             number(result.p_value, rounded),
             number(result.findings.map(|found| found.0 as f64), |count| count.to_string()),
             number(result.findings.map(|found| found.1), volume),
@@ -267,7 +268,8 @@ mod tests {
 
     fn done(name: &str, score: f64, p_value: Option<f64>) -> CaseRow {
         let page = Some(format!("{name}_page.html"));
-        let result = CaseResult { page, score, p_value, ..CaseResult::default() };
+        let alarm_score = p_value.map(|_| score);
+        let result = CaseResult { page, alarm_score, p_value, ..CaseResult::default() };
         CaseRow::new(name, CaseState::Done(Box::new(result)))
     }
 
@@ -287,6 +289,15 @@ mod tests {
         assert!(order.is_sorted(), "{order:?}");
         assert!(html.contains("no &#60;brain&#62;") && !html.contains("<brain>"));
         assert!(html.contains("<dd>5</dd>") && html.contains("<dd>1</dd>"));
+    }
+
+    #[test]
+    fn scans_without_alarm_score_have_no_bar_and_no_number() {
+        let render = |rows| CohortPage { title: "pilot".to_owned(), rows }.render().unwrap();
+        let html = render(vec![done("a", 4.0, Some(0.5)), done("b", 77.5, None)]);
+        assert!(html.contains("<figcaption>Alarm score</figcaption>") && html.contains("1 scans"));
+        assert!(html.contains("data-key=\"4\"") && !html.contains("77.5"), "{html}");
+        assert!(!render(vec![done("b", 77.5, None)]).contains("Distribution"));
     }
 
     #[test]

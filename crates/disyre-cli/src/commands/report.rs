@@ -8,6 +8,7 @@ use disyre::ScanPages;
 use crate::cohort_index::write_index;
 use crate::each_scan::for_each_scan;
 use crate::error::CliError;
+use crate::manifest::failures;
 use crate::output_files::ensure_writable;
 
 const OUTPUTS: &str = "\
@@ -32,7 +33,7 @@ impl Report {
     pub(crate) fn run(&self) -> Result<(), CliError> {
         let pages = ScanPages::beside(&self.folder).with_scans(self.scans.clone());
         let sidecars = pages.sidecars()?;
-        if sidecars.is_empty() {
+        if sidecars.is_empty() && failures(&self.folder)?.is_none() {
             return Err(CliError::NoDetections { folder: self.folder.clone() });
         }
         ensure_writable(&self.folder)?;

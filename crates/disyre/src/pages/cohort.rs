@@ -14,20 +14,28 @@ use crate::{Error, Polarity};
 /// A case that failed, or whose sidecar is of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CohortCase {
-    /// Name of its scan, without extensions.
-    pub name: String,
+    /// Path of its scan below the folder of the cohort.
+    pub case: String,
     /// Why it failed, with all causes.
     pub error: String,
+}
+
+impl CohortCase {
+    /// Whether a sidecar, of an earlier run, is of this case: the path of its scan ends with that of the case.
+    fn is_of(&self, facts: &SidecarFile) -> bool {
+        Path::new(&facts.source).ends_with(&self.case)
+    }
 }
 
 /// The table: cases that failed, and all others that have a sidecar.
 pub(super) fn page(folder: &Path, sidecars: &[PathBuf], failed: &[CohortCase]) -> CohortPage {
     let mut rows: Vec<CaseRow> = failed
         .iter()
-        .map(|case| CaseRow::new(&case.name, CaseState::Failed { error: case.error.clone() }))
+        .map(|case| CaseRow::new(&case.case, CaseState::Failed { error: case.error.clone() }))
         .collect();
     for sidecar in sidecars {
         let row = match SidecarFile::read(sidecar) {
+            Ok(facts) if failed.iter().any(|case| case.is_of(&facts)) => continue,
             Ok(facts) => {
                 let state = CaseState::Done(Box::new(result(folder, &facts)));
                 CaseRow::new(&facts.name(), state)
@@ -37,9 +45,7 @@ pub(super) fn page(folder: &Path, sidecars: &[PathBuf], failed: &[CohortCase]) -
                 CaseRow::new(&name, CaseState::Failed { error: with_causes(&error) })
             }
         };
-        if failed.iter().all(|case| case.name != row.name) {
-            rows.push(row);
-        }
+        rows.push(row);
     }
     let title = match rows.len() {
         1 => "1 scan".to_owned(),
@@ -65,11 +71,10 @@ fn result(folder: &Path, facts: &SidecarFile) -> CaseResult {
     };
     let largest =
         found.first().map(|first| format!("{}{}", side_word(first.side), polarity(first.polarity)));
-    let score = marked.map_or(facts.score_q999, |marked| marked.alarm.score);
     CaseResult {
         page,
         thumbnail: thumbnail(folder, facts),
-        score: f64::from(score),
+        alarm_score: marked.map(|marked| f64::from(marked.alarm.score)),
         p_value: marked.map(|marked| marked.alarm.p_value),
         findings: marked.map(|_| {
             (found.len(), found.iter().map(|finding| finding.volume_mm3).sum::<f64>() + 0.0)
