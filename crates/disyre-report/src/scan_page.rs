@@ -51,6 +51,8 @@ pub struct ScanPage {
     pub findings: Vec<FindingRow>,
     /// Doubts about the scan and the result, in words.
     pub doubts: Vec<String>,
+    /// Subjects of the checks that were made, as "header and geometry"; said where there is no doubt.
+    pub checked: String,
     /// Axial slices of the whole brain.
     pub overview: Option<PngImage>,
     /// Pictures of the preparation and of the severities.
@@ -122,6 +124,7 @@ impl ScanPage {
             marking: None,
             findings: Vec::new(),
             doubts: Vec::new(),
+            checked: String::new(),
             overview: None,
             groups: Vec::new(),
             intensities: None,
@@ -341,5 +344,29 @@ impl<'a> ViewerData<'a> {
             layers: page.layers.iter().map(layer).collect(),
             findings: page.findings.iter().map(|finding| finding.voxel).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ByteVolume;
+    use disyre_core::ndarray::Array3;
+
+    #[test]
+    fn a_page_without_doubts_names_what_was_checked_and_nothing_else() {
+        let unit = [0, 1, 2, 3].map(|row| [0, 1, 2, 3].map(|at| f64::from(u8::from(row == at))));
+        let grid =
+            PageGrid { shape: [4, 3, 2], spacing_mm: [1.0; 3], world: unit, mni: None, file: unit };
+        let (voxels, inside) = (Array3::ones((2, 3, 4)), Array3::ones((2, 3, 4)));
+        let volume = ByteVolume::new(voxels.view(), inside.view(), (0.0, 1.0)).unwrap();
+        let scan = Layer { kind: LayerKind::Scan, unit: String::new(), volume };
+        let page = ScanPage::new("a", grid, vec![scan]);
+        assert!(page.render().unwrap().contains("No check is recorded."));
+        let checked = ScanPage { checked: "header and geometry".to_owned(), ..page.clone() };
+        assert!(checked.render().unwrap().contains("No warning about header and geometry."));
+        let doubted = ScanPage { doubts: vec!["It moves.".to_owned()], ..checked };
+        let html = doubted.render().unwrap();
+        assert!(html.contains("<li>It moves.</li>") && !html.contains("No warning"));
     }
 }

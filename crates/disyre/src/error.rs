@@ -402,6 +402,18 @@ pub enum Error {
         /// The difference.
         source: Box<disyre_volume::VolumeError>,
     },
+    /// A file is not the one that a detection was made of.
+    #[error("{} is another file than the scan that {} was made of: its SHA-256 is {got}, expected {expected}; give the folder of that scan (--scans DIR), or detect on this one again", scan.display(), sidecar.display())]
+    ScanChanged {
+        /// The file.
+        scan: PathBuf,
+        /// The sidecar.
+        sidecar: PathBuf,
+        /// SHA-256 in the sidecar.
+        expected: String,
+        /// SHA-256 of the file.
+        got: String,
+    },
     /// A page could not be made.
     #[cfg(feature = "pictures")]
     #[error("cannot make the page {}", path.display())]

@@ -95,6 +95,7 @@ fn ensure_mask(out: &Path, threshold: f32) {
 fn ensure_page(out: &Path, findings: &[Value], lesion: &Value) {
     let html = fs::read_to_string(out.join("ill_page.html")).unwrap();
     assert_eq!(html.matches("class=\"show\"").count(), findings.len());
+    assert!(html.contains("Slices of this page"));
     assert!(html.contains("<td>left</td>") && html.contains("hypo (darker)"));
     let (data, codes) = viewer(&html, "score");
     let at = lesion["finding"].as_u64().unwrap() as usize - 1;

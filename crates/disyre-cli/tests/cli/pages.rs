@@ -121,7 +121,7 @@ fn a_cohort_has_pages_and_a_table_that_report_makes_again_to_the_byte() {
     let index = page(&at("out/index.html"));
     ensure_alone(&index);
     let place = |name: &str| index.find(&format!("data-case=\"{name}\"")).unwrap();
-    assert!(place("broken") < place("sub-1_T1w").min(place("sub-2_T1w")));
+    assert!(place("broken.nii") < place("sub-1_T1w").min(place("sub-2_T1w")));
     assert!(index.contains("href=\"sub-1_T1w_page.html\"") && index.contains("Failed."));
 
     let once = contents(&at("out"));
@@ -190,8 +190,18 @@ fn a_scan_that_moved_is_named_with_the_field_and_the_fix_and_found_in_another_fo
     fail(1, &parts, ["report", &out]);
     succeed(["report", &out, "--scans", &new]);
     assert!(contents(&at("out")) == once);
-    // Another scan of that name is refused.
+    // Another scan of that name is refused, be it on the same grid.
     let mut other = read(&at("new/a.nii.gz")).volume;
+    other.data.mapv_inplace(|value| 2.0 * value);
+    write_volume(&at("new/a.nii.gz"), &other).unwrap();
+    let parts = ["new/a.nii.gz", "a_desc-anomalyscore.json", "another file", "--scans DIR"];
+    fail(1, &parts, ["report", &out, "--scans", &new]);
+    assert!(contents(&at("out")) == once);
+    // A sidecar without the hash of its scan: the grid is compared.
+    let sidecar = at("out/a_desc-anomalyscore.json");
+    let mut facts = json(&sidecar);
+    assert!(facts.as_object_mut().unwrap().remove("source_sha256").is_some());
+    fs::write(&sidecar, facts.to_string()).unwrap();
     other.grid.affine[0][3] += 30.0;
     write_volume(&at("new/a.nii.gz"), &other).unwrap();
     fail(1, &["is of another scan than", "a.nii.gz"], ["report", &out, "--scans", &new]);
@@ -246,6 +256,53 @@ fn the_pages_of_a_scan_and_of_its_mirrored_file_show_the_same_side() {
         // The readout names the voxel of the file, which is another one.
         assert_eq!(other["file"][0][0].as_f64().unwrap() < 0.0, mirrored[0]);
     }
+}
+
+#[test]
+fn a_detection_without_report_has_a_page_that_says_so() {
+    let (world, folder) = (World::get(), tempfile::tempdir().unwrap());
+    let (scan, out) = (world.path("patients/sub-1_T1w.nii.gz"), text(folder.path()));
+    succeed(["detect", "-i", &scan, "-o", &out, "-m", &world.path("model")]);
+    let at = |name: &str| folder.path().join(name);
+    let sidecar = at("sub-1_desc-anomalyscore_T1w.json");
+    let mut facts = json(&sidecar);
+    assert!(facts.as_object_mut().unwrap().remove("report").is_some());
+    fs::write(&sidecar, facts.to_string()).unwrap();
+    fs::remove_file(at("sub-1_T1w_preparation.png")).unwrap();
+    succeed(["report", &out]);
+    let html = page(&at("sub-1_T1w_page.html"));
+    assert!(html.contains("Header and geometry were not checked") && !html.contains("No warning"));
+    assert!(!html.contains("Restored at each severity") && html.contains("Program and model"));
+}
+
+#[test]
+fn a_scan_stays_in_the_table_where_one_of_its_name_in_a_subfolder_failed() {
+    let (world, folder) = (World::get(), tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("scans/deep")).unwrap();
+    let scan = world.at("patients/sub-1_T1w.nii.gz");
+    ["t", "u", "deep/t"].iter().for_each(|name| {
+        fs::copy(&scan, at(&format!("scans/{name}.nii.gz"))).unwrap();
+    });
+    let [scans, out, model] = [text(&at("scans")), text(&at("out")), world.path("model")];
+    let table = || {
+        fail(3, &["of 3 scans failed"], ["detect", "-i", &scans, "-o", &out, "-m", &model]);
+        let html = page(&at("out/index.html"));
+        let names = html.split("data-case=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(table(), ["deep/t.nii.gz", "t", "u"]);
+    // Maps of an earlier run are not those of a scan that fails now.
+    fs::write(at("scans/t.nii.gz"), "no scan").unwrap();
+    assert!(at("out/t_desc-anomalyscore.json").exists());
+    assert_eq!(table(), ["deep/t.nii.gz", "t.nii.gz", "u"]);
+    // Where nothing was mapped, the failures are a table too.
+    fs::create_dir(at("failed")).unwrap();
+    fs::copy(at("out/manifest.jsonl"), at("failed/manifest.jsonl")).unwrap();
+    let failed = text(&at("failed"));
+    assert!(succeed(["report", &failed]).out.contains("index.html"));
+    let html = page(&at("failed/index.html"));
+    assert_eq!(html.matches("class=\"failed\"").count(), 2);
 }
 
 #[test]

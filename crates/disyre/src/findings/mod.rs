@@ -86,10 +86,10 @@ impl Findings {
         }
     }
 
-    /// The same with facts and pictures for the page.
+    /// The same with facts and pictures for the page, if they could be made.
     #[cfg(feature = "pictures")]
-    pub(crate) fn with_report(self, report: Report) -> Self {
-        Self { report: Some(report), ..self }
+    pub(crate) fn with_report(self, report: Option<Report>) -> Self {
+        Self { report, ..self }
     }
 
     /// File of the scan.
@@ -186,6 +186,10 @@ impl Findings {
         files.mask = files.mask.filter(|_| self.marked.is_some());
         files.table = files.table.filter(|_| self.marked.is_some());
         files.page = files.page.filter(|_| page);
+        #[cfg(feature = "pictures")]
+        {
+            files.preparation = files.preparation.filter(|_| self.report.is_some());
+        }
         files
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Record {
     /// Size of the windows, where it is not that of the training patch.
     window: Option<[usize; 3]>,
     brain_mask: Option<String>,
+    /// SHA-256 of the scan's file; none where that can't be read any more.
+    pub(crate) source_sha256: Option<String>,
     /// Whether the scan was a head, and its brain extracted.
     pub(crate) brain_extracted: bool,
 }
@@ -45,6 +47,9 @@ pub(crate) struct Sidecar<'a> {
     generated_by: &'static str,
     version: &'static str,
     source: String,
+    /// SHA-256 of that file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_sha256: Option<&'a str>,
     volume_index: Option<usize>,
     /// None: the brain is where the scan is not 0.
     brain_mask: Option<&'a str>,
@@ -132,6 +137,7 @@ impl Record {
             settings: folder.config().with_detection(options, engine),
             window: (options.window != folder.network().patch).then_some(options.window),
             brain_mask: brain_mask.map(path_text),
+            source_sha256: None,
             brain_extracted: false,
         }
     }
@@ -150,6 +156,7 @@ impl Record {
             generated_by: "disyre detect",
             version: env!("CARGO_PKG_VERSION"),
             source: path_text(scan.path()),
+            source_sha256: self.source_sha256.as_deref(),
             volume_index: scan.volume_index(),
             brain_mask: self.brain_mask.as_deref(),
             brain_weights_sha256: self.brain_extracted.then(disyre_brain::embedded_sha256),

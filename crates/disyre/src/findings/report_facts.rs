@@ -6,7 +6,7 @@ use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, ArrayView3};
 use disyre_report::{Histogram, IntensityChart};
 use disyre_volume::affine::{compose, invert, transform};
-use disyre_volume::{Orientation, Scan, nonzero_mask};
+use disyre_volume::{Scan, nonzero_mask};
 use serde::{Deserialize, Serialize};
 
 use super::score_quantile;
@@ -21,17 +21,9 @@ const BINS: usize = 80;
 /// Values that tissue classes are fitted to, at most.
 const SAMPLES: usize = 20_000;
 
-/// Facts that the page shows and no other file holds; in the sidecar.
+/// Facts that the page shows and nothing else holds; in the sidecar.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReportFacts {
-    /// Voxels along `(x, y, z)` of the file.
-    pub(crate) shape: [usize; 3],
-    /// Their sides in millimetres.
-    pub(crate) spacing_mm: [f64; 3],
-    /// Directions of the axes of the file, as "LPS".
-    pub(crate) orientation: String,
-    /// Volume of the brain in millilitres.
-    pub(crate) brain_ml: f64,
     /// Doubts about header and geometry, in words.
     pub(crate) warnings: Vec<String>,
     /// Intensities inside the brain, in the units of the file.
@@ -55,13 +47,7 @@ impl ReportFacts {
         };
         let prepared = &found.prepared;
         let after = inside_brain(prepared.volume.data.view(), prepared.mask.view());
-        let grid = &scan.volume.grid;
-        let [dz, dy, dx] = grid.spacing_mm();
         Self {
-            shape: [2, 1, 0].map(|axis: usize| grid.shape[axis]),
-            spacing_mm: [dx, dy, dz],
-            orientation: Orientation::of(&grid.affine).to_string(),
-            brain_ml: before.len() as f64 * grid.voxel_mm3() / 1000.0,
             warnings: warnings(scan, found),
             before: chart(&before, None),
             after: chart(&after, Some((0.0, 1.0))),

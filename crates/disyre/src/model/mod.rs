@@ -9,7 +9,7 @@ use std::time::Instant;
 use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
 use disyre_diffusion::{ColdRestorer, Device, Engine};
-use disyre_volume::{Scan, nonzero_mask, sha256_of_bytes};
+use disyre_volume::{Scan, nonzero_mask, sha256_of_bytes, sha256_of_file};
 
 pub use folder::ModelFolder;
 
@@ -212,6 +212,7 @@ impl Model {
         let brain_path = request.brain.as_ref().and_then(|mask| mask.path);
         let mut record = Record::new(&self.folder, &self.device, self.engine, &options, brain_path);
         record.brain_extracted = extracted.is_some();
+        record.source_sha256 = sha256_of_file(scan.path()).ok();
         let thresholds = self.thresholds_for(&options);
         let detector = self.detector(options)?;
         let detection = detector.detect(&scan.volume, brain, progress).map_err(case())?;
@@ -220,8 +221,9 @@ impl Model {
         });
         let marked = marked.transpose().map_err(case())?.flatten();
         #[cfg(feature = "pictures")]
-        let report =
-            Report::of(&detector, (scan, brain), (&detection, marked.as_ref())).map_err(case())?;
+        let report = Report::of(&detector, (scan, brain), (&detection, marked.as_ref()));
+        #[cfg(feature = "pictures")]
+        let report = or_warning(report, scan.path());
         let found = (detection, marked);
         let found = Findings::new(found, scan.header().clone(), record, started.elapsed());
         #[cfg(feature = "pictures")]
@@ -250,6 +252,19 @@ impl Model {
     }
 }
 
+/// Facts and pictures of a detection; where they can't be made the detection stands without them, and its page says so.
+#[cfg(feature = "pictures")]
+fn or_warning(report: Result<Report, Error>, scan: &Path) -> Option<Report> {
+    let warn = |error: &Error| {
+        let causes: String = disyre_core::causes(error).map(|cause| format!(": {cause}")).collect();
+        log::warn!(
+            "{}: the map is whole, but pictures of its preparation and a check of the header could not be made: {error}{causes}",
+            scan.display()
+        );
+    };
+    report.inspect_err(warn).ok()
+}
+
 /// Mask, findings and alarm of a detection on a scan and its brain; `None` where the score is not the calibrated one.
 fn mark(
     thresholds: &Thresholds,
@@ -272,4 +287,53 @@ fn mark(
         registration,
     };
     thresholds.mark(&maps, which).map(Some)
+}
+
+#[cfg(all(test, feature = "pictures"))]
+mod tests {
+    use std::fs;
+
+    use disyre_core::Key;
+
+    use super::*;
+    use crate::phantom::{LesionKind, PhantomConfig};
+    use crate::{Cohort, RunConfig, ScanPages, Training};
+
+    /// A model trained for a moment on phantoms, in a folder.
+    fn model(folder: &Path, phantoms: &PhantomConfig) -> Model {
+        let mut config = RunConfig::cpu_2mm();
+        config.prepare.spacing_mm = 8.0;
+        (config.pairs.patch, config.dag.window) = ([1, 16, 16], [1, 8, 8]);
+        config.detect.stride = [1, 8, 8];
+        (config.network.channels, config.network.groups) = (vec![8, 16], 4);
+        (config.train.steps, config.train.batch, config.train.warmup_steps) = (2, 2, 1);
+        (config.train.validation_pairs, config.tissue.classes) = (2, 3);
+        let scan = |index: u64| (format!("h{index}"), phantoms.healthy(Key::new(index)).volume);
+        let scans: Vec<_> = (0..3).map(scan).collect();
+        let cohort = Cohort::prepare(&scans, &config, Key::new(0)).unwrap();
+        crate::train(&Training::new(&cohort, &config, folder), &mut |_| ()).unwrap();
+        Model::load(folder).unwrap()
+    }
+
+    #[test]
+    fn a_detection_whose_report_fails_is_saved_whole_and_its_page_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let phantoms =
+            PhantomConfig { shape: [10, 24, 20], spacing_mm: 8.0, ..PhantomConfig::default() };
+        let model = model(&folder.path().join("model"), &phantoms);
+        let path = folder.path().join("a.nii.gz");
+        let ill = phantoms.with_lesion(Key::new(9), LesionKind::Stroke).volume;
+        disyre_volume::write_volume(&path, &ill).unwrap();
+        let found = model.detect(&Scan::read(&path).unwrap()).unwrap();
+        let out = folder.path().join("out");
+        // Pictures of an earlier run do not stand beside maps that have none.
+        assert!(found.save(&out).unwrap().files.preparation.unwrap().is_file());
+        let saved = found.with_report(or_warning(Err(Error::NoAnomaly), &path)).save(&out).unwrap();
+        assert_eq!(saved.files.preparation, None);
+        assert!(saved.files.paths().all(|file| file.is_file()));
+        assert!(!out.join("a_preparation.png").exists());
+        let page = ScanPages::beside(&out).write(&saved.files.sidecar).unwrap();
+        let html = fs::read_to_string(page).unwrap();
+        assert!(html.contains("Header and geometry were not checked"));
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) enum TileKind {
     Severity,
     /// Scan minus restoration, at one severity.
     SeverityResidual,
-    /// A small slice of the scan with its highest score.
+    /// A small slice of the scan, with the score: that of [`TileSource::place`].
     Thumbnail,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct TileSource<'a> {
     pub(crate) scan: &'a Grid,
     /// The template, where the scan is registered to it.
     pub(crate) space: Option<&'a TemplateSpace>,
-    /// Voxel `(z, y, x)` of the working grid with the highest score.
+    /// Voxel `(z, y, x)` of the working grid: peak of the largest finding, or the highest score where none is marked.
     pub(crate) place: [usize; 3],
     /// The slice through this place.
     pub(crate) restored: &'a [SliceRestoration],
@@ -181,7 +181,7 @@ impl TileSource<'_> {
         Ok(Some(Row { title, tiles: tiles.collect() }))
     }
 
-    /// The slice with the highest score restored at each severity, and what that changed.
+    /// The slice of the place restored at each severity, and what that changed.
     fn severities(&self) -> [Row; 2] {
         let scan = self.found.prepared.volume.data.index_axis(Axis(0), self.place[0]);
         let size = self.restored.iter().flat_map(|slice| {
@@ -207,13 +207,13 @@ impl TileSource<'_> {
                 tile(residual.view(), SCALE, colour),
             ));
         }
-        let title = "restorations of the slice with the highest score".to_owned();
+        let title = "restorations of one slice".to_owned();
         let changed =
             format!("scan - restoration, -{end:.2} (blue) to {end:.2} (red) of the range");
         [Row { title, tiles: restored }, Row { title: changed, tiles: residuals }]
     }
 
-    /// The slice with the highest score, small: the scan, and the score where it is high.
+    /// The slice of the place, small: the scan, and the score where it is high.
     fn thumbnail(&self) -> Row {
         /// Scores below this share of the scale do not hide the scan.
         const SHOWN: f32 = 0.35;

@@ -26,7 +26,13 @@ pub(super) fn score_text(kind: ScoreKind) -> [String; 2] {
 
 /// Doubts about the scan and the result, in words.
 pub(super) fn doubts(facts: &SidecarFile) -> Vec<String> {
-    let mut doubts = facts.report.as_ref().map_or_else(Vec::new, |report| report.warnings.clone());
+    let mut doubts = match &facts.report {
+        Some(report) => report.warnings.clone(),
+        None => vec![
+            "Header and geometry were not checked, and pictures of the preparation are missing: the sidecar has no report of them. Detect on the scan again."
+                .to_owned(),
+        ],
+    };
     if let Some(found) = facts.registration.as_ref().filter(|found| !found.verdict.is_good()) {
         doubts.push(format!("The registration to the template is {}.", found.verdict));
     }
@@ -48,6 +54,17 @@ pub(super) fn doubts(facts: &SidecarFile) -> Vec<String> {
     doubts
 }
 
+/// Subjects of the checks that were made.
+pub(super) fn checked(facts: &SidecarFile) -> String {
+    let subjects = match (&facts.report, &facts.registration) {
+        (Some(_), Some(_)) => "header, geometry and registration",
+        (Some(_), None) => "header and geometry",
+        (None, Some(_)) => "registration",
+        (None, None) => "",
+    };
+    subjects.to_owned()
+}
+
 /// Tables of facts.
 pub(super) fn groups(facts: &SidecarFile, scan: &ScanHeader) -> Vec<FactGroup> {
     let groups = [Some(of_scan(facts, scan)), of_registration(facts), Some(of_model(facts))];
@@ -67,9 +84,7 @@ fn of_scan(facts: &SidecarFile, scan: &ScanHeader) -> FactGroup {
     if let Some(index) = facts.volume_index {
         group = group.with("Volume of the series", format!("{index}, counted from 0"));
     }
-    if let Some(report) = &facts.report {
-        group = group.with("Brain", format!("{:.0} ml", report.brain_ml));
-    }
+    group = group.with("Brain", format!("{:.0} ml", facts.brain_ml));
     let brain = match (&facts.brain_mask, &facts.brain_weights_sha256) {
         (Some(mask), _) => mask.clone(),
         (None, Some(_)) => "found by the program".to_owned(),
@@ -138,7 +153,7 @@ pub(super) fn picture_groups(
         group((report, &pixels),
             TileKind::Severity,
             "Restored at each severity",
-            "The slice with the highest score, and its restoration: at low severities the model trusts the scan, at high ones its own idea of a healthy brain.".to_owned(),
+            "The axial slice through the peak of the largest finding, or through the highest score where none is marked, and its restoration: at low severities the model trusts the scan, at high ones its own idea of a healthy brain.".to_owned(),
         )?,
         group((report, &pixels),
             TileKind::SeverityResidual,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use disyre_report::{
     Alarm, Brightness, FindingRow, Marking, PngImage, ReportError, ScanPage, ThresholdBasis,
 };
-use disyre_volume::{ScanHeader, ScanName};
+use disyre_volume::{ScanHeader, ScanName, sha256_of_file};
 
 pub use cohort::CohortCase;
 
@@ -87,8 +87,8 @@ impl ScanPages {
     /// Makes the page of a detection and returns its file.
     ///
     /// # Errors
-    /// [`Error::Sidecar`], [`Error::ScanMoved`], [`Error::OtherScan`], [`Error::Page`], and those of reading the files and of
-    /// writing the page.
+    /// [`Error::Sidecar`], [`Error::ScanMoved`], [`Error::ScanChanged`], [`Error::OtherScan`], [`Error::Page`], and those of
+    /// reading the files and of writing the page.
     pub fn write(&self, sidecar: &Path) -> Result<PathBuf, Error> {
         let facts = SidecarFile::read(sidecar)?;
         let scan = scan_place::find(&facts.source, self.scans.as_deref()).ok_or_else(|| {
@@ -96,7 +96,7 @@ impl ScanPages {
                 (sidecar.to_owned(), facts.source.clone(), self.scans.clone());
             Error::ScanMoved { sidecar, scan, scans }
         })?;
-        self.write_by(&facts, &scan)
+        self.write_by(sidecar, &facts, &scan)
     }
 
     /// Makes the page of a detection whose scan is here, wherever the sidecar says that it is.
@@ -104,7 +104,7 @@ impl ScanPages {
     /// # Errors
     /// Those of [`write`](Self::write).
     pub fn write_of(&self, sidecar: &Path, scan: &Path) -> Result<PathBuf, Error> {
-        self.write_by(&SidecarFile::read(sidecar)?, scan)
+        self.write_by(sidecar, &SidecarFile::read(sidecar)?, scan)
     }
 
     /// Makes the table of all detections in the folder and of the cases that failed, and returns its file.
@@ -119,9 +119,9 @@ impl ScanPages {
         Ok(path)
     }
 
-    fn write_by(&self, facts: &SidecarFile, scan: &Path) -> Result<PathBuf, Error> {
-        let name = facts.name();
-        let path = self.folder.join(page_file(&name));
+    fn write_by(&self, sidecar: &Path, facts: &SidecarFile, scan: &Path) -> Result<PathBuf, Error> {
+        ensure_same_file(sidecar, facts, scan)?;
+        let path = self.folder.join(page_file(&facts.name()));
         let header = ScanHeader::read(scan)?;
         let mut html = String::new();
         for voxels in VOXELS {
@@ -130,6 +130,10 @@ impl ScanPages {
             if html.len() < MOST_BYTES {
                 break;
             }
+        }
+        if html.len() >= MOST_BYTES {
+            let [size, most] = [html.len(), MOST_BYTES].map(|bytes| bytes as f64 / 1e6);
+            log::warn!("{}: the page has {size:.1} MB, more than {most:.0} MB", path.display());
         }
         write_bytes(&path, html.as_bytes())?;
         Ok(path)
@@ -151,6 +155,7 @@ impl ScanPages {
             marking: facts.marked.as_ref().map(marking),
             findings: found.iter().map(|finding| finding_row(finding, &maps)).collect(),
             doubts: facts::doubts(facts),
+            checked: facts::checked(facts),
             overview: self.overview(facts).map_err(failed_page(path))?,
             groups: facts::picture_groups(facts, &self.folder).map_err(failed_page(path))?,
             intensities: facts
@@ -179,6 +184,17 @@ impl ScanPages {
         };
         Ok(Some(disyre_report::Pixels::decode(&bytes)?.halved().encode()?))
     }
+}
+
+/// Refuses another file than the one that a detection was made of, be it of the same grid.
+fn ensure_same_file(sidecar: &Path, facts: &SidecarFile, scan: &Path) -> Result<(), Error> {
+    let Some(expected) = &facts.source_sha256 else { return Ok(()) };
+    let got = sha256_of_file(scan)?;
+    if got == *expected {
+        return Ok(());
+    }
+    let (scan, sidecar) = (scan.to_owned(), sidecar.to_owned());
+    Err(Error::ScanChanged { scan, sidecar, expected: expected.clone(), got })
 }
 
 fn finding_row(finding: &Finding, maps: &PageMaps) -> FindingRow {

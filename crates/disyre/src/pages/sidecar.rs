@@ -17,6 +17,8 @@ pub(super) struct SidecarFile {
     pub(super) version: String,
     /// Path of the scan, as text.
     pub(super) source: String,
+    /// SHA-256 of that file, where it could be read.
+    pub(super) source_sha256: Option<String>,
     pub(super) volume_index: Option<usize>,
     pub(super) brain_mask: Option<String>,
     pub(super) brain_weights_sha256: Option<String>,
@@ -27,6 +29,8 @@ pub(super) struct SidecarFile {
     pub(super) outputs: OutputNames,
     pub(super) marked: Option<MarkedFacts>,
     pub(super) registration: Option<Registration>,
+    /// Volume of the brain in millilitres.
+    pub(super) brain_ml: f64,
     pub(super) score_q999: f32,
     pub(super) report: Option<ReportFacts>,
     pub(super) seconds: Option<f64>,
