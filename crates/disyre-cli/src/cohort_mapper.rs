@@ -71,7 +71,9 @@ impl<'a> CohortMapper<'a> {
         let made_from_sha256 =
             record.made_from(scan, mask.as_ref().ok().and_then(Option::as_deref));
         let mut case = Case { name, made_from_sha256, files };
-        if record.manifest.is_done(&case) {
+        // A page that failed is in no record, and missing all the same.
+        let has_page = page.as_ref().is_none_or(|page| page.is_file());
+        if has_page && record.manifest.is_done(&case) {
             return Ok(());
         }
         let maps_are_done =
