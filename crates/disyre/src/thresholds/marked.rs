@@ -69,7 +69,7 @@ pub struct Finding {
     pub peak_voxel: [usize; 3],
 }
 
-/// Sign of the mean signed score of a finding.
+/// Sign of the signed scores of a finding, each weighted by its score: what made it a finding decides, and not its rim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Polarity {
@@ -187,6 +187,7 @@ impl ScoreMaps<'_> {
 #[derive(Debug, Clone, Copy)]
 struct Sums {
     score: f64,
+    /// Of the signed score times the score.
     signed: f64,
     peak: f32,
     /// Voxel of the peak, `(z, y, x)`.
@@ -204,7 +205,7 @@ impl Sums {
             for x in columns {
                 let score = maps.score[[z, y, x]];
                 sum.score += f64::from(score);
-                sum.signed += f64::from(maps.signed[[z, y, x]]);
+                sum.signed += f64::from(score) * f64::from(maps.signed[[z, y, x]]);
                 if score > sum.peak {
                     (sum.peak, sum.at) = (score, [z, y, x]);
                 }
@@ -319,6 +320,8 @@ mod tests {
         ]];
         score[[0, 1, 4]] = 2.5;
         let mut signed = -&score;
+        // More of it is brighter, and the highest scores are darker.
+        (signed[[0, 0, 0]], signed[[0, 0, 1]], signed[[0, 0, 2]]) = (2.5, -4.0, 2.0);
         signed[[0, 0, 7]] = 2.0;
         signed[[0, 0, 8]] = 2.5;
         let registration = registration();
