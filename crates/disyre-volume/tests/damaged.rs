@@ -94,7 +94,7 @@ fn a_wrong_checksum_is_an_error() {
     assert!(read_bytes(&packed).is_ok());
     let checksum = packed.len() - 8;
     packed[checksum] ^= 1;
-    assert!(matches!(read_bytes(&packed), Err(VolumeError::Read { .. })));
+    assert!(matches!(read_bytes(&packed), Err(VolumeError::Damaged { .. })));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_checksum_is_compared_behind_what_follows_the_last_voxel() {
     assert!(read_bytes(&packed).is_ok());
     let checksum = packed.len() - 8;
     packed[checksum] ^= 1;
-    assert!(matches!(read_bytes(&packed), Err(VolumeError::Read { .. })));
+    assert!(matches!(read_bytes(&packed), Err(VolumeError::Damaged { .. })));
 }
 
 #[test]
