@@ -10,15 +10,21 @@ use disyre_volume::path_text;
 pub(super) fn find(source: &str, folder: Option<&Path>) -> Option<PathBuf> {
     let named = Path::new(source);
     let elsewhere = folder.and_then(|folder| in_folder(folder, named.file_name()?.to_str()?));
-    let there = || named.is_file().then(|| named.to_owned());
-    let beside = || in_folder(named.parent()?, named.file_name()?.to_str()?);
-    elsewhere.or_else(there).or_else(beside)
+    elsewhere.or_else(|| with_text(named)).filter(|path| path.is_file())
 }
 
-/// The file of a folder whose name has this text.
+/// The path with this text, each of whose parts may hold bytes that are not UTF-8.
+fn with_text(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str().is_empty() || path.exists() {
+        return Some(path.to_owned());
+    }
+    in_folder(&with_text(path.parent()?)?, path.file_name()?.to_str()?)
+}
+
+/// The entry of a folder whose name has this text.
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     let plain = folder.join(name);
-    if plain.is_file() {
+    if plain.exists() {
         return Some(plain);
     }
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -50,11 +56,13 @@ mod tests {
     fn a_name_that_is_not_utf8_is_found_by_its_text() {
         use std::os::unix::ffi::OsStrExt;
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(std::ffi::OsStr::from_bytes(b"M\xfcnchen.nii"));
+        let inner = folder.path().join(std::ffi::OsStr::from_bytes(b"\xe9t\xe9"));
+        fs::create_dir(&inner).unwrap();
+        let path = inner.join(std::ffi::OsStr::from_bytes(b"M\xfcnchen.nii"));
         fs::write(&path, "").unwrap();
         let source = path_text(&path);
         assert!(source.ends_with("M%FCnchen.nii"));
         assert_eq!(find(&source, None), Some(path.clone()));
-        assert_eq!(find("elsewhere/M%FCnchen.nii", Some(folder.path())), Some(path));
+        assert_eq!(find("elsewhere/M%FCnchen.nii", Some(&inner)), Some(path));
     }
 }
