@@ -54,6 +54,7 @@ impl ScanMapper<'_> {
             brain: brain.as_ref().map(|brain| BrainMask { voxels: brain.view(), path: mask }),
             skull: self.skull,
             operating_point: self.operating_point,
+            report: true,
             started: Some(started),
         };
         let mut progress = Progress::bar_only(ScanName::of(path).as_str(), 0);

@@ -69,6 +69,9 @@ pub struct DetectRequest<'a> {
     pub skull: SkullPolicy,
     /// Threshold that marks findings, where the score is calibrated and has thresholds.
     pub operating_point: MaskThreshold,
+    /// True to draw and note what only a detection knows and a page shows: bias field, registration, restorations at each
+    /// severity (one slice each), histograms. Pages without are made of the maps alone.
+    pub report: bool,
     /// When the work on the scan began, for the record; `None`: when detection begins.
     pub started: Option<Instant>,
 }
@@ -221,13 +224,14 @@ impl Model {
         });
         let marked = marked.transpose().map_err(case())?.flatten();
         #[cfg(feature = "pictures")]
-        let report = Report::of(&detector, (scan, brain), (&detection, marked.as_ref()));
-        #[cfg(feature = "pictures")]
-        let report = or_warning(report, scan.path());
+        let report = request.report.then(|| {
+            let report = Report::of(&detector, (scan, brain), (&detection, marked.as_ref()));
+            or_warning(report, scan.path())
+        });
         let found = (detection, marked);
         let found = Findings::new(found, scan.header().clone(), record, started.elapsed());
         #[cfg(feature = "pictures")]
-        let found = found.with_report(report);
+        let found = found.with_report(report.flatten());
         Ok(found)
     }
 
