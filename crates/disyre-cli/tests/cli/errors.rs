@@ -145,7 +145,7 @@ fn one_bad_scan_of_several_ends_with_3_and_the_others_are_done() {
     let arguments = detect(world, scans.to_str().unwrap(), out.to_str().unwrap());
     let expected = ["1 of 2 scans failed", "bad.nii"];
     fail(3, &expected, arguments.iter().map(String::as_str));
-    assert_eq!(names(&out).len(), 5, "{:?}", names(&out));
+    assert_eq!(names(&out).len(), 8, "{:?}", names(&out));
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_second_run_into_the_folder_of_the_scans_passes_over_its_own_maps() {
         let ran = succeed(["detect", "-i", &both, "-o", &both, "-m", &model]);
         assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
     }
-    assert_eq!(names(folder.path()).len(), 6);
+    assert_eq!(names(folder.path()).len(), 9);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn maps_do_not_depend_on_threads() {
         maps
     };
     let (one, two) = (run("1"), run("2"));
-    assert_eq!(one.len(), 6);
+    assert_eq!(one.len(), 11);
     assert!(one == two, "the same bytes for one thread and two");
 }
 
