@@ -293,7 +293,8 @@ fn mark(
     thresholds.mark(&maps, which).map(Some)
 }
 
-#[cfg(all(test, feature = "pictures"))]
+#[cfg(test)]
+#[cfg(feature = "pictures")]
 mod tests {
     use std::fs;
 
@@ -328,13 +329,15 @@ mod tests {
         let path = folder.path().join("a.nii.gz");
         let ill = phantoms.with_lesion(Key::new(9), LesionKind::Stroke).volume;
         disyre_volume::write_volume(&path, &ill).unwrap();
-        let found = model.detect(&Scan::read(&path).unwrap()).unwrap();
+        let request = DetectRequest { report: true, ..DetectRequest::default() };
+        let scan = Scan::read(&path).unwrap();
+        let found = model.detect_with(&scan, &request, &mut |_, _| ()).unwrap();
         let out = folder.path().join("out");
         // Pictures of an earlier run do not stand beside maps that have none.
         assert!(found.save(&out).unwrap().files.preparation.unwrap().is_file());
         let saved = found.with_report(or_warning(Err(Error::NoAnomaly), &path)).save(&out).unwrap();
         assert_eq!(saved.files.preparation, None);
-        assert!(saved.files.paths().all(|file| file.is_file()));
+        assert!(saved.files.paths().all(Path::is_file));
         assert!(!out.join("a_preparation.png").exists());
         let page = ScanPages::beside(&out).write(&saved.files.sidecar).unwrap();
         let html = fs::read_to_string(page).unwrap();
