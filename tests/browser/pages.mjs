@@ -4,7 +4,7 @@
 //   node tests/browser/pages.mjs MAPS_DIR [SCREENSHOTS_DIR]
 // CHROMIUM names the browser, /usr/bin/chromium by default.
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -13,6 +13,7 @@ const require = createRequire(join(process.cwd(), "package.json"));
 const puppeteer = require("puppeteer-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const [folder, shots] = process.argv.slice(2);
+if (shots) mkdirSync(shots, { recursive: true });
 const pages = readdirSync(folder).filter((name) => name.endsWith(".html")).sort();
 const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 
