@@ -295,7 +295,9 @@ mod tests {
     fn scans_without_alarm_score_have_no_bar_and_no_number() {
         let render = |rows| CohortPage { title: "pilot".to_owned(), rows }.render().unwrap();
         let html = render(vec![done("a", 4.0, Some(0.5)), done("b", 77.5, None)]);
-        assert!(html.contains("<figcaption>Alarm score</figcaption>") && html.contains("1 scans"));
+        assert!(
+            html.contains("<figcaption>Alarm score</figcaption>") && html.contains("1 at most")
+        );
         assert!(html.contains("data-key=\"4\"") && !html.contains("77.5"), "{html}");
         assert!(!render(vec![done("b", 77.5, None)]).contains("Distribution"));
     }

@@ -10,8 +10,8 @@
 //!
 //! let model = Model::load("model")?;
 //! let found = model.detect(&Scan::read("sub-01_T1w.nii.gz")?)?;
-//! found.save("out/")?; // sub-01_desc-anomalyscore_T1w.nii.gz, the restoration, pictures and a sidecar
-//! # assert_eq!(std::fs::read_dir("out")?.count(), 5);
+//! found.save("out/")?; // sub-01_desc-anomalyscore_T1w.nii.gz, the restoration, a picture and a sidecar
+//! # assert_eq!(std::fs::read_dir("out")?.count(), 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
