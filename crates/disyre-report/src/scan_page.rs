@@ -72,7 +72,7 @@ pub struct ScanPage {
 pub struct PictureGroup {
     /// Title.
     pub title: String,
-    /// What it shows, how to read it.
+    /// Its subject, and the way to read it.
     pub explanation: String,
     /// Pictures with their labels.
     pub pictures: Vec<LabelledPicture>,

@@ -140,7 +140,7 @@ impl FindingRow {
 pub(crate) struct Words {
     /// The result in a sentence.
     pub(crate) headline: String,
-    /// What stands behind it.
+    /// Volume and place, or the reason for none.
     pub(crate) detail: String,
     /// How rare such a scan is among healthy ones.
     pub(crate) alarm: String,
