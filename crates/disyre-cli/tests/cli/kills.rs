@@ -122,71 +122,97 @@ fn a_training_that_is_killed_once_a_file_appears_goes_on_and_ends_with_the_same_
     }
 }
 
-/// Two runs into one folder in turn, each killed; where a record stands, all files of its case are of the run that it is of.
-fn kill_in_turn(
-    verb: &str,
-    out: &Path,
-    runs: [Vec<String>; 2],
-    case: fn(&str) -> Option<&str>,
-    run_of: fn(&[u8]) -> Value,
-) {
-    let whole = runs.each_ref().map(|arguments| {
+/// A run that nobody killed.
+struct WholeRun {
+    time: Duration,
+    files: Vec<NamedBytes>,
+}
+
+impl WholeRun {
+    fn new(arguments: &[String], out: &Path) -> Self {
         let time = timed(arguments);
         let files = contents(out);
         fs::remove_dir_all(out).unwrap();
-        (time, files)
-    });
+        Self { time, files }
+    }
+}
+
+/// Reads records of a verb.
+struct Records {
+    /// What the names of a case's files begin with, where a name is that of a record.
+    case: fn(&str) -> Option<&str>,
+    /// The run that wrote a record.
+    run_of: fn(&[u8]) -> Value,
+}
+
+impl Records {
+    /// Checks that beside each record all files of its case are of the run that it is of; returns the number of records.
+    fn ensure_of_one_run(&self, left: &[NamedBytes], whole: &[WholeRun]) -> usize {
+        let records =
+            left.iter().filter_map(|(name, bytes)| Some((name, (self.case)(name)?, bytes)));
+        let each = |(record, case, bytes): (&String, &str, &Vec<u8>)| {
+            let is_this = |run: &&WholeRun| {
+                let mut files = run.files.iter();
+                files.any(|(name, other)| name == record && self.same_run(other, bytes))
+            };
+            let run = whole.iter().find(is_this).unwrap();
+            let (files, pages) = files_of_case(left, case, record);
+            let (of_run, pages_of_run) = files_of_case(&run.files, case, record);
+            assert!(files == of_run, "{record} stands beside files of another run");
+            // A page is made of the files that the record describes, after them: it may be missing, but not another one.
+            let known = pages.iter().all(|page| pages_of_run.contains(page));
+            assert!(known, "{record} stands beside a page of another run");
+        };
+        records.map(each).count()
+    }
+
+    fn same_run(&self, record: &[u8], other: &[u8]) -> bool {
+        (self.run_of)(record) == (self.run_of)(other)
+    }
+
+    /// Checks that a folder has the files of an uninterrupted run; records may differ in what is no part of the run.
+    fn ensure_same(&self, left: &[NamedBytes], whole: &[NamedBytes]) {
+        assert!(left.iter().map(|(name, _)| name).eq(whole.iter().map(|(name, _)| name)));
+        let same = |(ours, theirs): (&NamedBytes, &NamedBytes)| match (self.case)(&ours.0) {
+            Some(_) => self.same_run(&ours.1, &theirs.1),
+            None => ours == theirs,
+        };
+        let all = left.iter().zip(whole).all(same);
+        assert!(all, "other bytes than those of an uninterrupted run");
+    }
+}
+
+/// Two runs into one folder in turn, each killed; where a record stands, all files of its case are of the run that it is of.
+fn kill_in_turn(verb: &str, out: &Path, runs: [Vec<String>; 2], reader: &Records) {
+    let whole = runs.each_ref().map(|arguments| WholeRun::new(arguments, out));
     let key = Key::new(18).child(verb);
     let (mut before_the_end, mut records) = (0, 0);
     for index in 0..kills() {
         let run = (index % 2) as usize;
-        before_the_end += u64::from(killed(&runs[run], moment(key, index, whole[run].0)));
+        before_the_end += u64::from(killed(&runs[run], moment(key, index, whole[run].time)));
         ensure_whole(out);
-        let left = files_of(out);
-        for (record, bytes) in &left {
-            let Some(case) = case(record) else { continue };
-            let is_this = |(_, files): &&(Duration, Vec<NamedBytes>)| {
-                files.iter().any(|(name, other)| name == record && run_of(other) == run_of(bytes))
-            };
-            let (_, files) = whole.iter().find(is_this).unwrap();
-            // A page is made of the files that the record describes, after them: it may be missing, but not another one.
-            let is_page = |name: &str| name.ends_with("_page.html");
-            let of_case = |files: &[NamedBytes], pages: bool| {
-                let of_case = files.iter().filter(|(name, _)| {
-                    name.starts_with(case) && name != record && is_page(name) == pages
-                });
-                of_case.cloned().collect::<Vec<_>>()
-            };
-            assert!(
-                of_case(&left, false) == of_case(files, false),
-                "{record} stands beside files of another run"
-            );
-            let pages = of_case(&left, true);
-            assert!(
-                pages.iter().all(|page| files.contains(page)),
-                "{record} stands beside a page of another run"
-            );
-            records += 1;
-        }
+        records += reader.ensure_of_one_run(&files_of(out), &whole);
     }
-    for (arguments, (_, files)) in runs.iter().zip(&whole) {
+    for (arguments, whole) in runs.iter().zip(&whole) {
         timed(arguments);
-        let left = contents(out);
-        assert!(left.iter().map(|(name, _)| name).eq(files.iter().map(|(name, _)| name)));
-        let same = |(ours, theirs): (&NamedBytes, &NamedBytes)| {
-            if case(&ours.0).is_some() {
-                run_of(&ours.1) == run_of(&theirs.1)
-            } else {
-                ours == theirs
-            }
-        };
-        assert!(left.iter().zip(files).all(same), "other bytes than those of an uninterrupted run");
+        reader.ensure_same(&contents(out), &whole.files);
     }
     println!(
         "{verb}: {} kills, {before_the_end} before its end, {records} records beside their files",
         kills()
     );
     assert!(before_the_end > 0);
+}
+
+/// The files of a case but its record, and its pages.
+fn files_of_case<'a>(
+    files: &'a [NamedBytes],
+    case: &str,
+    record: &str,
+) -> (Vec<&'a NamedBytes>, Vec<&'a NamedBytes>) {
+    let of_case = files.iter().filter(|(name, _)| name.starts_with(case) && name != record);
+    let (pages, files) = of_case.partition(|(name, _)| name.ends_with("_page.html"));
+    (files, pages)
 }
 
 /// The files of a folder that are under their final names, and their bytes.
@@ -215,7 +241,7 @@ fn a_detection_that_is_killed_leaves_whole_files_and_no_record_of_another_run() 
         name.ends_with(".json").then(|| &name[.."sub-1".len()])
     }
     let run_of = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["settings"].take();
-    kill_in_turn("detect", &out, [run("0.3,0.6"), run("0.5")], case, run_of);
+    kill_in_turn("detect", &out, [run("0.3,0.6"), run("0.5")], &Records { case, run_of });
 }
 
 #[test]
@@ -233,5 +259,5 @@ fn a_synthesis_that_is_killed_leaves_whole_files_and_no_record_of_another_run() 
         name.strip_suffix("recipe.json")
     }
     let run_of = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
-    kill_in_turn("synth", &out, [run("1"), run("2")], case, run_of);
+    kill_in_turn("synth", &out, [run("1"), run("2")], &Records { case, run_of });
 }
