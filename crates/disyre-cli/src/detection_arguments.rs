@@ -98,7 +98,6 @@ impl DetectionArguments {
             engine: self.precision.engine(),
             // A stale one does not stop the published score.
             uncalibrated: self.score == Some(ScoreArgument::Published),
-            others: Vec::new(),
         })?;
         note_without_thresholds(&model, options);
         Ok(model)

@@ -208,8 +208,7 @@ impl ExperimentFile {
 }
 
 /// Settings of a run that are paths.
-const PATHS: [&str; 4] =
-    ["pairs.shape_masks", "pairs.places", "tissue.segmentations", "detect.with_models"];
+const PATHS: [&str; 3] = ["pairs.shape_masks", "pairs.places", "tissue.segmentations"];
 
 /// The entry of a dotted name.
 fn find_mut<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
@@ -221,10 +220,8 @@ fn find_mut<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
 
 /// Makes a path relative to a folder; what is no text is left for the check of settings to refuse.
 fn join(folder: &Path, value: &mut Value) {
-    match value {
-        Value::String(path) => *path = folder.join(&*path).display().to_string(),
-        Value::Array(paths) => paths.iter_mut().for_each(|path| join(folder, path)),
-        _ => {}
+    if let Value::String(path) = value {
+        *path = folder.join(&*path).display().to_string();
     }
 }
 

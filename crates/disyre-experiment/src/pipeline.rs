@@ -41,8 +41,8 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Folder of a model, those that it is averaged with, its engine, and the folder of its calibration.
-type ModelKey = (PathBuf, Vec<PathBuf>, Engine, Option<PathBuf>);
+/// Folder of a model, its engine, and the folder of its calibration.
+type ModelKey = (PathBuf, Engine, Option<PathBuf>);
 
 /// Files and settings that a prepared cohort depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +104,7 @@ impl Worker for Pipeline<'_> {
         }
         let (options, skull) = (config.detect_options(), config.prepare.skull);
         let request = CalibrationRequest { healthy, options, skull };
-        let model = self.model(model, config, None)?;
+        let model = self.model(model, config.detect.engine, None)?;
         Ok(Calibration::fit(model, &request, &mut |_| ())?.save(folder)?)
     }
 
@@ -112,7 +112,7 @@ impl Worker for Pipeline<'_> {
         let started = Instant::now();
         let CaseTask { config, model, calibration, case, maps } = *task;
         let brains = self.brains.clone();
-        let model = self.model(model, config, calibration)?;
+        let model = self.model(model, config.detect.engine, calibration)?;
         let mask = case.mask.as_deref();
         let may_be_head = config.prepare.skull == SkullPolicy::Strip;
         let options = ImageOptions { mask, may_be_head, ..ImageOptions::default() };
@@ -156,18 +156,16 @@ impl Pipeline<'_> {
     fn model(
         &mut self,
         folder: &Path,
-        config: &RunConfig,
+        engine: Engine,
         calibration: Option<&Path>,
     ) -> Result<&Model, ExperimentError> {
-        let (engine, others) = (config.detect.engine, config.detect.with_models.clone());
-        let key = (folder.to_owned(), others.clone(), engine, calibration.map(Path::to_owned));
+        let key = (folder.to_owned(), engine, calibration.map(Path::to_owned));
         let same = self.model.take().filter(|(of, _)| *of == key);
         let model = match same {
             Some((_, model)) => model,
             None => {
                 let device = self.device.clone();
-                let options =
-                    LoadOptions { device, engine: Some(engine), uncalibrated: true, others };
+                let options = LoadOptions { device, engine: Some(engine), uncalibrated: true };
                 let calibration = calibration.map(Calibration::load).transpose()?;
                 ModelFolder::open(folder)?.load(&options)?.with_calibration(calibration)?
             }

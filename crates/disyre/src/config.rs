@@ -169,12 +169,6 @@ pub struct DetectConfig {
     /// normalisations then see the slice and not a window. Published: no.
     #[serde(default)]
     pub whole_slices: bool,
-    /// True to average each restoration with that of the image mirrored left to right.
-    #[serde(default)]
-    pub mirrored: bool,
-    /// Folders of further models, whose restorations are averaged with those of this one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub with_models: Vec<PathBuf>,
     /// The score that compares with healthy scans, where the model was [calibrated](crate::Calibration); `None`: the
     /// published score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,8 +184,6 @@ impl Default for DetectConfig {
             batch: 32,
             engine: Engine::default(),
             whole_slices: false,
-            mirrored: false,
-            with_models: Vec::new(),
             calibrated: None,
         }
     }
@@ -305,18 +297,11 @@ impl RunConfig {
     /// The network of these settings, as `config.json` describes it.
     pub(crate) fn model(&self) -> ModelConfig {
         let network = self.network.clone();
-        let [z, y, x] = self.pairs.patch;
-        let patch = [if self.slices_as_channels() { 1 } else { z }, y, x];
-        let model = ModelConfig { network, patch, ..ModelConfig::default() };
+        let model = ModelConfig { network, patch: self.pairs.patch, ..ModelConfig::default() };
         match self.corruption_map {
             Some(map) => model.with_corruption_map(map),
             None => model,
         }
-    }
-
-    /// True if the slices of a patch are the channels of the network (2.5D): it has several, and scans have one.
-    pub(crate) fn slices_as_channels(&self) -> bool {
-        self.network.in_channels > 1
     }
 
     /// Checks every part, before any work.
@@ -338,11 +323,6 @@ impl RunConfig {
         let window = self.dag.window;
         let rules = [
             (self.pairs.patch.contains(&0), "pairs.patch", "at least 1 voxel along each axis"),
-            (
-                self.slices_as_channels() && self.network.in_channels != self.pairs.patch[0],
-                "network.in_channels",
-                "1, or the number of slices of pairs.patch, which are then the channels (2.5D)",
-            ),
             (
                 self.pairs.mirror.iter().any(|p| !(0.0..=1.0).contains(p)),
                 "pairs.mirror",

@@ -32,8 +32,6 @@ pub struct DetectOptions {
     /// True if each slice is restored as a whole, once, in place of windows: several times faster, other scores, since
     /// normalisations then see the slice and not a window. Published: no.
     pub whole_slices: bool,
-    /// True to average each restoration with that of the image mirrored left to right.
-    pub mirrored: bool,
     /// Sides of whole slices are padded to multiples of this many voxels, ≥ 1, which a network that halves its images
     /// needs.
     pub size_multiple: usize,
@@ -53,7 +51,6 @@ impl Default for DetectOptions {
             foreground_weight: true,
             batch: 32,
             whole_slices: false,
-            mirrored: false,
             size_multiple: 32,
             calibrated: None,
             uncertainty: false,
@@ -94,8 +91,6 @@ impl RunConfig {
             foreground_weight,
             batch,
             whole_slices,
-            mirrored,
-            with_models: _,
             engine: _,
             calibrated,
         } = self.detect.clone();
@@ -106,7 +101,6 @@ impl RunConfig {
             foreground_weight,
             batch,
             whole_slices,
-            mirrored,
             size_multiple: self.network.size_multiple(),
             calibrated,
             uncertainty: false,
@@ -122,8 +116,6 @@ impl RunConfig {
             foreground_weight: options.foreground_weight,
             batch: options.batch,
             whole_slices: options.whole_slices,
-            mirrored: options.mirrored,
-            with_models: self.detect.with_models.clone(),
             engine,
             calibrated: options.calibrated.clone(),
         };

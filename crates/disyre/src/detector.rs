@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::{CalibratedScores, Evidence};
 use crate::map_blender::{MapBlender, PerMap, WantedMaps, WindowBatch};
-use crate::mirrored::Mirrored;
 use crate::{Calibration, DetectOptions, Error, Preparation, Prepared};
 
 /// Turns a scan into an anomaly map with any [`Restorer`].
@@ -325,8 +324,6 @@ impl<'a> Detector<'a> {
         let size = self.options.batch.min(windows.len());
         self.ensure_memory(size, plan.window_shape(), image.len())?;
         let room = || WindowBatch::zeros(size, plan.window_shape(), wanted);
-        let mirrored = Mirrored(self.restorer);
-        let restorer: &dyn Restorer = if self.options.mirrored { &mirrored } else { self.restorer };
         let (mut next, mut last) = (room(), room());
         let mut restored: &[Window] = &[];
         let mut predicted = false;
@@ -335,7 +332,7 @@ impl<'a> Detector<'a> {
             let mut blended = Ok(());
             predicted = rayon::in_place_scope(|scope| {
                 scope.spawn(|_| blended = blend.add(restored, &last));
-                restore_windows(restorer, passage.ensemble, (&plan, image), (chunk, &mut next))
+                restore_windows(self.restorer, passage.ensemble, (&plan, image), (chunk, &mut next))
             })?;
             blended?;
             std::mem::swap(&mut next, &mut last);
@@ -383,7 +380,8 @@ impl<'a> Detector<'a> {
             return (window, stride);
         }
         let [y, x] = [y, x].map(|extent| extent.next_multiple_of(size_multiple));
-        ([window[0], y, x], [stride[0].min(window[0]), y, x])
+        let window = [window[0], y, x];
+        (window, window)
     }
 }
 

@@ -72,7 +72,6 @@ mod initial_weights;
 mod inside_brain;
 mod location_map;
 mod map_blender;
-mod mirrored;
 mod model;
 #[cfg(feature = "pictures")]
 mod overlay;

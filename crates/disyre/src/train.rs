@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use disyre_core::Key;
 use disyre_diffusion::{
-    Device, DiffusionError, EMA_FILE, MODEL_FILE, ModelConfig, TRAINING_FILE, TrainConfig,
-    TrainEvent, TrainRun, ValidationErrors,
+    Device, DiffusionError, EMA_FILE, MODEL_FILE, TRAINING_FILE, TrainConfig, TrainEvent, TrainRun,
+    ValidationErrors,
 };
 use disyre_volume::VolumeError;
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,8 @@ fn ensure_memory_for_steps(config: &RunConfig, device: &Device) -> Result<(), Er
         return Ok(());
     }
     let TrainConfig { batch, recompute, .. } = config.train;
-    let ModelConfig { network, patch: [z, y, x], .. } = config.model();
+    let [z, y, x] = config.pairs.patch;
+    let network = config.model().network;
     let bytes = network.training_bytes(batch.saturating_mul(z), [y, x], recompute);
     Ok(VolumeError::ensure_memory("a training step of these settings", bytes)?)
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use disyre::core::ndarray::{Array5, s};
-use disyre::core::{Grid, Key, Severity, Volume};
+use disyre::core::{Grid, Key, Restorer, Severity, Volume};
 use disyre::diffusion::{CorruptionMapConfig, Engine, Precision, Weights};
 use disyre::phantom::{LesionKind, PhantomConfig};
 use disyre::volume::{Orientation, nonzero_mask, write_volume};

@@ -103,8 +103,7 @@ impl Calibrate {
         weights.ensure_others(healthy.chain(trained.iter().map(Path::new)))?;
         let device = self.device.select()?;
         let engine = self.precision.engine();
-        let model =
-            folder.load(&LoadOptions { device, engine, uncalibrated: true, others: Vec::new() })?;
+        let model = folder.load(&LoadOptions { device, engine, uncalibrated: true })?;
         let request =
             CalibrationRequest { healthy: &split.maps, options: config.detect_options(), skull };
         let mut progress = Progress::new("calibrating", split.maps.len() as u64);

@@ -161,7 +161,6 @@ impl Calibration {
         let rules = [
             (options.severities != detect.severities, "detect.severities"),
             (options.whole_slices != detect.whole_slices, "detect.whole_slices"),
-            (options.mirrored != detect.mirrored, "detect.mirrored"),
             (windows && options.window != self.window, "window"),
             (windows && options.stride != detect.stride, "detect.stride"),
         ];

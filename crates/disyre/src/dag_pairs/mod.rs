@@ -51,8 +51,6 @@ pub struct DagPairs {
     augmenter: Option<Augmenter>,
     scanner: Option<Scanner>,
     anomalies: Anomalies,
-    /// True if pairs are `(z, 1, y, x)`, else `(1, z, y, x)`.
-    slices_as_channels: bool,
     key: Key,
 }
 
@@ -92,7 +90,6 @@ impl DagPairs {
             augmenter,
             scanner: scanner.transpose()?,
             anomalies,
-            slices_as_channels: config.slices_as_channels(),
             key,
         })
     }
@@ -185,11 +182,6 @@ fn on_foreground(mut places: Array3<f32>, image: ArrayView4<'_, f32>) -> Array3<
     places
 }
 
-/// Channels as slices: from `(z, 1, y, x)` to `(1, z, y, x)`.
-fn slices(channels: ArrayViewMut4<'_, f32>) -> ArrayViewMut4<'_, f32> {
-    channels.permuted_axes([1, 0, 2, 3])
-}
-
 impl PairSource for DagPairs {
     fn pair(
         &self,
@@ -198,10 +190,6 @@ impl PairSource for DagPairs {
         clean: ArrayViewMut4<'_, f32>,
     ) -> Result<Severity, PairError> {
         let [z, y, x] = self.config.patch;
-        let (corrupted, clean) = match self.slices_as_channels {
-            true => (slices(corrupted), slices(clean)),
-            false => (corrupted, clean),
-        };
         ensure_same_shape("clean patch", &[1, z, y, x], clean.shape())?;
         self.fill(self.key.child(index), corrupted, clean)
             .map_err(|source| PairError::Source { index, source: Box::new(source) })

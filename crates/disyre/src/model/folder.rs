@@ -11,7 +11,6 @@ use disyre_tissue::FittedTissues;
 use disyre_volume::sha256_of_bytes;
 use serde_json::Value;
 
-use super::networks::Networks;
 use super::{LoadOptions, Model};
 use crate::calibration::{CALIBRATION_FILE, CALIBRATION_FOLDER};
 use crate::config::first_difference;
@@ -165,17 +164,12 @@ impl ModelFolder {
     pub fn load(self, options: &LoadOptions) -> Result<Model, Error> {
         let engine = options.engine.unwrap_or(self.config.detect.engine);
         let device = &options.device;
-        let restorer = |folder: &Self| {
-            let parameters = folder.parameters()?;
-            Ok::<_, Error>(ColdRestorer::with(folder.network.clone(), &parameters, device, engine)?)
-        };
-        let others = options.others.iter().map(|folder| restorer(&Self::open(folder)?));
-        let networks =
-            Networks { first: restorer(&self)?, others: others.collect::<Result<_, _>>()? };
+        let restorer =
+            ColdRestorer::with(self.network.clone(), &self.parameters()?, device, engine)?;
         let on_cpu = device.is_cpu();
         let device = format!("{}; {}", device.reason(), engine.describe(device)?);
         let calibration = if options.uncalibrated { None } else { self.calibration()? };
-        Ok(Model { folder: self, networks, calibration, engine, device, on_cpu })
+        Ok(Model { folder: self, restorer, calibration, engine, device, on_cpu })
     }
 
     /// Number of the network's weights, which are read for that.

@@ -1,20 +1,17 @@
 //! A trained model as one value: network, preparation and settings; what users of the façade begin with.
 
 mod folder;
-mod networks;
 mod pack;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use disyre_core::Restorer;
 use disyre_core::Volume;
 use disyre_core::ndarray::ArrayView3;
-use disyre_diffusion::{Device, Engine};
+use disyre_diffusion::{ColdRestorer, Device, Engine};
 use disyre_volume::{Scan, nonzero_mask, sha256_of_bytes, sha256_of_file};
 
 pub use folder::ModelFolder;
-use networks::Networks;
 
 use crate::findings::Record;
 #[cfg(feature = "pictures")]
@@ -42,7 +39,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Model {
     folder: ModelFolder,
-    networks: Networks,
+    restorer: ColdRestorer,
     calibration: Option<Calibration>,
     engine: Engine,
     /// Device and instructions of the network, in words.
@@ -59,8 +56,6 @@ pub struct LoadOptions {
     pub engine: Option<Engine>,
     /// True to leave the folder's calibration alone, as for a new one.
     pub uncalibrated: bool,
-    /// Folders of further models, whose restorations are averaged with those of this one.
-    pub others: Vec<PathBuf>,
 }
 
 /// One detection, where it is not the plain one: other settings, or a brain mask.
@@ -135,9 +130,9 @@ impl Model {
         &self.folder
     }
 
-    /// The network alone: batches in, restored batches out. Averaged with those of [`LoadOptions::others`].
-    pub fn restorer(&self) -> &dyn Restorer {
-        &self.networks
+    /// The network alone: batches in, restored batches out.
+    pub fn restorer(&self) -> &ColdRestorer {
+        &self.restorer
     }
 
     /// Its calibration, if it has one.
@@ -174,7 +169,7 @@ impl Model {
     /// # Errors
     /// Those of [`Detector::new`] and [`Detector::with_calibration`].
     pub fn detector(&self, options: DetectOptions) -> Result<Detector<'_>, Error> {
-        let detector = Detector::new(&self.networks, self.folder.preparation().clone(), options)?;
+        let detector = Detector::new(&self.restorer, self.folder.preparation().clone(), options)?;
         // A GPU says itself where its memory ends.
         let detector = match self.on_cpu {
             true => detector.with_network(self.folder.network().network.clone()),
