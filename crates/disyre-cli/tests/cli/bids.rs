@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use disyre::volume::{Grid, Volume, write_volume};
 use tempfile::TempDir;
 
-use crate::support::{Ran, World, disyre, fail, json, succeed, text};
+use crate::support::{Ran, World, disyre, ensure_contains, fail, json, succeed, text};
 
 /// A dataset of phantoms, and arguments that map it with the tiny model.
 pub(crate) struct Dataset {
@@ -113,9 +113,10 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn a_dataset_becomes_a_derivative_with_a_table() {
     let dataset = Dataset::new();
     let ran = dataset.succeed("out", "participant", &[]);
-    for line in ["sub-01: exit 0, 2 of 2 scans done", "sub-02: exit 0, 2 of 2 scans done"] {
-        assert!(ran.out.contains(line), "{}", ran.out);
-    }
+    ensure_contains(
+        &ran.out,
+        &["sub-01: exit 0, 2 of 2 scans done", "sub-02: exit 0, 2 of 2 scans done"],
+    );
     assert!(
         ran.err.contains("sub-03 has no scan T1w") && ran.err.contains("sub-04"),
         "{}",
@@ -259,9 +260,10 @@ fn a_subject_that_cannot_be_listed_stops_no_other() {
     fs::write(dataset.at("sub-02/ses-b/note"), "a file beside anat").unwrap();
     let ran = dataset.run("out", "participant", &[]);
     assert_eq!(ran.code, Some(3), "{}", ran.err);
-    for line in ["sub-00: exit 1, 0 of 1", "sub-01: exit 0, 2 of 2", "sub-02: exit 0, 2 of 2"] {
-        assert!(ran.out.contains(line), "{line} is missing in {}", ran.out);
-    }
+    ensure_contains(
+        &ran.out,
+        &["sub-00: exit 1, 0 of 1", "sub-01: exit 0, 2 of 2", "sub-02: exit 0, 2 of 2"],
+    );
     dataset.fail(3, &["1 scans failed and 0 are missing", "- sub-00: "], "out", "group", &[]);
     let rows = dataset.rows("out");
     let cells = |name: &str| rows.iter().map(|row| row[name].as_str()).collect::<Vec<_>>();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::bids::{Dataset, tree};
-use crate::support::{Ran, World, copy_files, disyre, fail, succeed, text};
+use crate::support::{Ran, World, copy_files, disyre, ensure_contains, fail, succeed, text};
 
 /// Runs bash in a folder.
 fn bash(folder: &Path, arguments: &[&str], task: Option<usize>) -> Output {
@@ -43,14 +43,15 @@ fn script(engine: &str) -> (Dataset, tempfile::TempDir, String) {
 #[test]
 fn an_array_script_maps_a_subject_a_task_and_makes_the_table() {
     let (dataset, folder, text) = script("slurm");
-    for line in [
-        "#SBATCH --array=0-1\n",
-        "#SBATCH --cpus-per-task=4\n",
-        "#SBATCH --mem=",
-        "#SBATCH --time=0-",
-    ] {
-        assert!(text.contains(line), "{line} is missing in {text}");
-    }
+    ensure_contains(
+        &text,
+        &[
+            "#SBATCH --array=0-1\n",
+            "#SBATCH --cpus-per-task=4\n",
+            "#SBATCH --mem=",
+            "#SBATCH --time=0-",
+        ],
+    );
     fs::write(folder.path().join("job.sh"), text).unwrap();
     run(folder.path(), &["-n", "job.sh"], None);
     // The second task has not run yet, and the table says so.
@@ -69,9 +70,7 @@ fn limits_of_jobs_can_be_given() {
     let limits = ["--job-cpus", "2", "--job-memory", "5G", "--job-minutes", "90"];
     let more = [&["--emit", "slurm"], &limits[..]].concat();
     let text = emit(&dataset, &more).out;
-    for line in ["--cpus-per-task=2\n", "--mem=5120M\n", "--time=0-01:30:00\n"] {
-        assert!(text.contains(line), "{line} is missing in {text}");
-    }
+    ensure_contains(&text, &["--cpus-per-task=2\n", "--mem=5120M\n", "--time=0-01:30:00\n"]);
     let more = [&["--emit", "snakemake"], &limits[..]].concat();
     let text = emit(&dataset, &more).out;
     assert!(text.contains("threads: 2\n") && text.contains("5120 * attempt"), "{text}");
@@ -84,14 +83,15 @@ fn a_script_has_all_that_was_asked_for_or_is_refused() {
     let dataset = Dataset::new();
     let script = |more: &[&str]| emit(&dataset, &[&["--emit", "slurm"], more].concat());
     let asked = script(&["--threads", "3", "--max-memory", "6G", "--uncertainty"]).out;
-    for part in [
-        "#SBATCH --cpus-per-task=3\n",
-        " --uncertainty",
-        " --max-memory 6442450944 ",
-        "measured with the model within the program",
-    ] {
-        assert!(asked.contains(part), "{part} is missing in {asked}");
-    }
+    ensure_contains(
+        &asked,
+        &[
+            "#SBATCH --cpus-per-task=3\n",
+            " --uncertainty",
+            " --max-memory 6442450944 ",
+            "measured with the model within the program",
+        ],
+    );
     let ran = script(&["--threads", "3", "--job-cpus", "2"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
 

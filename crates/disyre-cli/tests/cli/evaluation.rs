@@ -9,7 +9,7 @@ use disyre::volume::{write_labels, write_volume};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{World, disyre, fail, json, names, succeed, text};
+use crate::support::{World, disyre, ensure_contains, fail, json, names, succeed, text};
 
 /// A map of four voxels, 0.1 0.4 0.35 0.8, whose lesion is the last two, and a mask without the first.
 fn small() -> TempDir {
@@ -83,9 +83,10 @@ fn a_list_of_pairs_gives_the_same_as_folders_and_says_which_voxels_count() {
     assert_eq!(report["methods"][0]["pooled"], folders["methods"][0]["pooled"]);
     assert_eq!(report["cases"], folders["cases"]);
     let table = succeed(["evaluate", "--pairs", &list]).out;
-    for part in ["voxels inside the brain masks", "AP by case", "pairs by case", "protocol exact"] {
-        assert!(table.contains(part), "{part} is missing in: {table}");
-    }
+    ensure_contains(
+        &table,
+        &["voxels inside the brain masks", "AP by case", "pairs by case", "protocol exact"],
+    );
     let [scores, labels] = ["scores", "labels"].map(|name| text(&folder.path().join(name)));
     let table = succeed(["evaluate", "--scores", &scores, "--labels", &labels]).out;
     assert!(table.contains("all voxels, background included"), "{table}");
@@ -107,9 +108,7 @@ fn every_protocol_names_itself_and_the_reference_one_depends_on_its_seed() {
         let arguments =
             ["evaluate", "--scores", &scores, "--labels", &labels, "--protocol", protocol];
         let table = succeed(arguments).out;
-        for part in [format!("protocol: {protocol} ("), "atlas |z|: not measured: ".to_owned()] {
-            assert!(table.contains(&part), "{part} is missing in: {table}");
-        }
+        ensure_contains(&table, &[&format!("protocol: {protocol} ("), "atlas |z|: not measured: "]);
     }
     let run = |seed| measured(folder.path(), &["--protocol", "reference", "--seed", seed]);
     assert_eq!(values(&run("1")), values(&run("1")));
@@ -338,14 +337,15 @@ fn files_hold_the_report_as_json_csv_and_markdown() {
     assert_eq!(report["methods"][0]["pooled"]["ap"]["value"], value("pooled", "", "ap"));
     assert_eq!(report["methods"][0]["per_volume"]["ap"]["value"], value("per_volume", "", "ap"));
     let markdown = std::fs::read_to_string(out.join("evaluation.md")).unwrap();
-    for part in [
-        "# Evaluation",
-        "| method | AP pooled |",
-        "| atlas \\|z\\| | not measured",
-        "AP: Average precision",
-    ] {
-        assert!(markdown.contains(part), "{part} is missing in: {markdown}");
-    }
+    ensure_contains(
+        &markdown,
+        &[
+            "# Evaluation",
+            "| method | AP pooled |",
+            "| atlas \\|z\\| | not measured",
+            "AP: Average precision",
+        ],
+    );
 }
 
 /// Maps of the shared model, and an atlas of two copies of the template of other brightness, made among the phantoms.

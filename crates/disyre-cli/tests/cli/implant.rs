@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{disyre, fail, names, read, succeed, text};
+use crate::support::{disyre, ensure_contains, fail, names, read, succeed, text};
 
 /// The template's brain in levels of 1 to 250, with a noise of a few levels.
 fn write_brain(path: &Path) {
@@ -88,9 +88,7 @@ impl Made {
         assert_eq!(ran.code, Some(3), "{}\n{}", ran.out, ran.err);
         // Both cases of the scan that cannot be read, and the one that cannot be written.
         assert!(ran.err.contains("3 of 4 cases were not made"), "{}", ran.err);
-        for part in ["sub-02_T1w.nii.gz", "sub-01_implant-1_T1w.nii.gz"] {
-            assert!(ran.err.contains(part), "{part} is missing in: {}", ran.err);
-        }
+        ensure_contains(&ran.err, &["sub-02_T1w.nii.gz", "sub-01_implant-1_T1w.nii.gz"]);
         Self { folder, shapes }
     }
 

@@ -139,7 +139,7 @@ impl WholeRun {
 
 /// Reads records of a verb.
 struct Records {
-    /// What the names of a case's files begin with, where a name is that of a record.
+    /// Common start of the names of a case's files, where a name is that of a record.
     case: fn(&str) -> Option<&str>,
     /// The run that wrote a record.
     run_of: fn(&[u8]) -> Value,

@@ -72,8 +72,14 @@ pub(crate) fn succeed<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
 pub(crate) fn fail<'a>(code: i32, parts: &[&str], arguments: impl IntoIterator<Item = &'a str>) {
     let ran = disyre(arguments);
     assert_eq!(ran.code, Some(code), "{}\n{}", ran.out, ran.err);
+    ensure_contains(&ran.err, parts);
+}
+
+/// Checks that a text has each of some parts.
+#[track_caller]
+pub(crate) fn ensure_contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(ran.err.contains(part), "{part:?} is missing in: {}", ran.err);
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
 
