@@ -97,7 +97,7 @@ pub use atlas::{Atlas, AtlasConfig, AtlasDetection, AtlasDetector, ZScores};
 pub use brain_finder::BrainFinder;
 pub use calibration::{
     Calibration, CalibrationConfig, CalibrationRequest, Channel, ChannelConfig, HealthyFolder,
-    HealthyScan, LesionCase, WeightRequest, WeightScans,
+    HealthyScan, LesionCase, Sides, WeightRequest, WeightScans,
 };
 pub use check::{
     CheckConfig, CheckFinding, CheckLevel, CheckReport, CheckTopic, CheckedFile, check_folder,

@@ -237,8 +237,12 @@ fn weighed(
     print_line!("weights of the channels fitted to {} of {all} scans with lesions", scans.used);
     let config = calibration.detect_config().calibrated.clone().unwrap_or_default();
     for channel in calibration.channels() {
-        let ChannelConfig { less, more, .. } = config.channel(channel);
-        print_line!("  {channel:?}: less {less:.3}, more {more:.3}");
+        let ChannelConfig { less, more, around, across, .. } = *config.channel(channel);
+        let [around, across] =
+            [around, across].map(|at| format!("{:.3} and {:.3}", at.less, at.more));
+        print_line!(
+            "  {channel:?}: less {less:.3}, more {more:.3}; around {around}; across the midline {across}"
+        );
     }
     Ok(calibration)
 }

@@ -152,6 +152,12 @@ fn weights_fit_scans_with_lesions_of_other_persons() {
     let fitted = world.record("model");
     let less = |channel: &str| fitted["detect"]["calibrated"][channel]["less"].as_f64().unwrap();
     assert!(less("intensity") + less("fine_intensity") > 0.1, "{fitted}");
+    // Around the one lesion it is dark too, and across the midline it is not.
+    let side = |view: &str| {
+        let of = |channel: &str| &fitted["detect"]["calibrated"][channel][view]["less"];
+        of("intensity").as_f64().unwrap() + of("fine_intensity").as_f64().unwrap()
+    };
+    assert!(side("around") > 0.0 && side("across") < side("around"), "{fitted}");
     ran(&world.detect("@ill.nii.gz", "@maps", &[]));
     let sidecar = json(&world.at("maps/ill_desc-anomalyscore.json"));
     assert_eq!(sidecar["settings"]["detect"]["calibrated"], fitted["detect"]["calibrated"]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Channel;
+use super::{Channel, Sides};
 use crate::Error;
 
 /// Settings of one channel of evidence.
@@ -19,6 +19,13 @@ pub struct ChannelConfig {
     pub less: f64,
     /// Weight of what is more than in healthy scans; below 0, it speaks for health.
     pub more: f64,
+    /// Weights of the mean distance around a place, see [`CalibrationConfig::around_mm`](super::CalibrationConfig); none by
+    /// default.
+    #[serde(skip_serializing_if = "Sides::are_none")]
+    pub around: Sides,
+    /// Weights of that mean at the mirrored place of the other hemisphere; none by default.
+    #[serde(skip_serializing_if = "Sides::are_none")]
+    pub across: Sides,
 }
 
 impl ChannelConfig {
@@ -36,7 +43,13 @@ impl ChannelConfig {
             Channel::FineStructure | Channel::FineRestoredStructure => (0.0, 2.0, 0.01, 0.0, 1.0),
             Channel::FineContrast => (0.0, 2.0, 0.005, 1.0, 0.0),
         };
-        Self { weight, scale_mm, deviation_floor, less, more }
+        let (around, across) = (Sides::default(), Sides::default());
+        Self { weight, scale_mm, deviation_floor, less, more, around, across }
+    }
+
+    /// Weights of the distance at a place, around it and across the midline.
+    pub(super) fn sides(&self) -> [Sides; 3] {
+        [Sides { less: self.less, more: self.more }, self.around, self.across]
     }
 
     /// The scale, on which healthy maps depend, and the same for all else.
@@ -45,11 +58,12 @@ impl ChannelConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Self { weight, scale_mm, deviation_floor, less, more } = *self;
+        let Self { weight, scale_mm, deviation_floor, .. } = *self;
+        let weights = self.sides().into_iter().flat_map(|sides| [sides.less, sides.more]);
         let rules = [
             ((0.0..=1e6).contains(&weight), "detect.calibrated: weight of a channel", "0 to 1e6"),
             (
-                [less, more].iter().all(|side| (-1e6..=1e6).contains(side)),
+                weights.into_iter().all(|side| (-1e6..=1e6).contains(&side)),
                 "detect.calibrated: less and more of a channel",
                 "-1e6 to 1e6",
             ),
@@ -80,6 +94,8 @@ struct Given {
     deviation_floor: Option<f64>,
     less: Option<f64>,
     more: Option<f64>,
+    around: Option<Sides>,
+    across: Option<Sides>,
 }
 
 impl Given {
@@ -90,6 +106,8 @@ impl Given {
             deviation_floor: self.deviation_floor.unwrap_or(base.deviation_floor),
             less: self.less.unwrap_or(base.less),
             more: self.more.unwrap_or(base.more),
+            around: self.around.unwrap_or(base.around),
+            across: self.across.unwrap_or(base.across),
         }
     }
 }

@@ -70,6 +70,12 @@ pub struct CalibrationConfig {
     pub variance_smoothing_mm: f64,
     /// Standard deviation of the Gaussian that smooths distances inside the brain, in millimetres, 0 to 50; 2.
     pub smoothing_mm: f64,
+    /// Standard deviation of the Gaussian by which a channel is seen around a place and across the midline, in millimetres, 0
+    /// to 50; 5.
+    pub around_mm: f64,
+    /// Standard deviation of the Gaussian by which the score spreads, in millimetres, 0 to 50; 10. The score of a place is half
+    /// its own and half the mean around it, so that a lesion stands out by its extent, too; 0: its own alone.
+    pub spread_mm: f64,
     /// Depth from the surface of the brain in which the score is 0, in millimetres, 0 to 50; 0.
     pub erosion_mm: f64,
 }
@@ -95,6 +101,8 @@ impl Default for CalibrationConfig {
             fine_contrast_window_mm: 2.0,
             variance_smoothing_mm: 4.0,
             smoothing_mm: 2.0,
+            around_mm: 5.0,
+            spread_mm: 10.0,
             erosion_mm: 0.0,
         }
     }
@@ -109,18 +117,16 @@ impl CalibrationConfig {
         Channel::ALL.into_iter().try_for_each(|channel| self.channel(channel).check())?;
         let length = |mm: f64| (0.0..=50.0).contains(&mm);
         let windows = Channel::ALL.map(|channel| self.window_mm(channel));
-        let others = [self.variance_smoothing_mm, self.smoothing_mm, self.erosion_mm];
+        let smoothings =
+            [self.variance_smoothing_mm, self.smoothing_mm, self.around_mm, self.spread_mm];
+        let mut others = smoothings.into_iter().chain([self.erosion_mm]);
         let rules = [
             (
                 windows.into_iter().all(|mm| mm > 0.0 && length(mm)),
                 "detect.calibrated: a window",
                 "above 0 and up to 50 mm",
             ),
-            (
-                others.into_iter().all(length),
-                "detect.calibrated: a smoothing or the erosion",
-                "0 to 50 mm",
-            ),
+            (others.all(length), "detect.calibrated: a smoothing or the erosion", "0 to 50 mm"),
             (
                 Channel::ALL.into_iter().any(|channel| self.counts(channel)),
                 "detect.calibrated: weights",
@@ -240,6 +246,8 @@ mod tests {
             config.check().unwrap_err().to_string()
         };
         assert!(fails(|c| c.contrast_window_mm = 0.0).contains("window"));
+        assert!(fails(|c| c.spread_mm = 51.0).contains("smoothing"));
+        assert!(fails(|c| c.intensity.across.less = 2e6).contains("less"));
         assert!(fails(|c| c.erosion_mm = f64::NAN).contains("erosion"));
         assert!(fails(|c| c.residual.weight = -1.0).contains("weight"));
         assert!(fails(|c| c.residual.more = f64::NAN).contains("more"));

@@ -8,6 +8,7 @@ use disyre_core::ndarray::Array3;
 use disyre_core::{Grid, Volume};
 use disyre_volume::{sha256_of_file, write_volume};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::map_layout::MapLayout;
 use super::{
@@ -187,8 +188,13 @@ fn read_record(files: &StoredFiles) -> Result<CalibrationRecord, Error> {
         return Err(FOLDER.not_there(files.folder(), CALIBRATION_FILE));
     }
     let path = files.path(CALIBRATION_FILE);
-    let record = serde_json::from_str(&files.read_text(CALIBRATION_FILE)?);
-    let record: CalibrationRecord = record.map_err(Error::config(&path))?;
+    let text = files.read_text(CALIBRATION_FILE)?;
+    let mut record: Value = serde_json::from_str(&text).map_err(Error::config(&path))?;
+    if let Some(settings) = record["detect"]["calibrated"].as_object_mut() {
+        // The thresholds of earlier versions are those of a score that does not spread.
+        settings.entry("spread_mm").or_insert(Value::from(0.0));
+    }
+    let record: CalibrationRecord = serde_json::from_value(record).map_err(Error::config(&path))?;
     if let Some(config) = &record.detect.calibrated {
         config.check().map_err(Error::case(&path.display().to_string()))?;
     }

@@ -9,7 +9,8 @@ use disyre_volume::{Interpolation, read_mask, resample_to_grid, subject_of};
 
 use super::logistic::Logistic;
 use super::smoothing::{Smoother, in_voxels};
-use super::{Calibration, Channel, ChannelConfig, ChannelMaps, Evidence, known};
+use super::views::Views;
+use super::{Calibration, Channel, ChannelConfig, ChannelMaps, Evidence, Sides, known};
 use crate::at_once::{AT_ONCE, for_scans};
 use crate::{Detector, Error, Model, Prepared, SkullPolicy};
 
@@ -89,7 +90,7 @@ impl WeightRequest<'_> {
 }
 
 impl Calibration {
-    /// The same calibration with weights fitted to known lesions, for every channel and side of it, and without thresholds.
+    /// The same calibration with weights fitted to known lesions, for every channel, view and side of it, and without thresholds.
     /// A channel of which neither side counts in the settings is left out.
     /// Returns it with the scans that counted. `progress` is called with the number of scans done so far.
     ///
@@ -101,7 +102,7 @@ impl Calibration {
     /// [`Error::NoLesionCase`] if no scan counts.
     ///
     /// # Source
-    /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side on its own.
+    /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side of each view on its own.
     pub fn with_lesion_weights(
         self,
         model: &Model,
@@ -160,6 +161,7 @@ impl Calibration {
         let config = self.config();
         let known = known(evidence.mask.view(), &self.count, self.scans.len())?;
         let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
+        let around = Smoother::new(known.view(), in_voxels(config.around_mm))?;
         let mut channels = Vec::new();
         let is_open = |maps: &&ChannelMaps| {
             let ChannelConfig { less, more, .. } = *config.channel(maps.channel);
@@ -167,20 +169,22 @@ impl Calibration {
         };
         for maps in self.maps.iter().filter(is_open) {
             if let Some(z) = self.distances(maps, evidence, &config, &smoother)? {
-                channels.push((maps.channel, z));
+                channels.push((maps.channel, Views::new(z, &around)?));
             }
         }
         Ok(Distances { channels, known })
     }
 
-    /// The same calibration with these weights of channels, less and more.
-    fn with_sides(mut self, weights: &[(Channel, [f64; 2])]) -> Self {
+    /// The same calibration with these weights of the views of channels.
+    fn with_sides(mut self, weights: &[(Channel, [Sides; 3])]) -> Self {
         let mut config = self.config();
         for channel in Channel::ALL {
             let found = weights.iter().find(|(of, _)| *of == channel);
             let old = *config.channel(channel);
             *config.channel_mut(channel) = match found {
-                Some(&(_, [less, more])) => ChannelConfig { weight: 1.0, less, more, ..old },
+                Some(&(_, [Sides { less, more }, around, across])) => {
+                    ChannelConfig { weight: 1.0, less, more, around, across, ..old }
+                }
                 None => ChannelConfig { weight: 0.0, ..old },
             };
         }
@@ -214,7 +218,7 @@ impl ReadCase {
 
 /// Distances of a scan from healthy.
 struct Distances {
-    channels: Vec<(Channel, Array3<f32>)>,
+    channels: Vec<(Channel, Views)>,
     /// 1 where they are known.
     known: Array3<u8>,
 }
@@ -243,7 +247,8 @@ impl Samples {
         for (is_lesion, places) in [(false, outside), (true, inside)] {
             let taken: Vec<_> = spread(places, VOXELS).collect();
             for place in &taken {
-                let z = distances.channels.iter().map(|(_, map)| map[**place]);
+                let views = distances.channels.iter().flat_map(|(_, Views(maps))| maps);
+                let z = views.map(|map| map[**place]);
                 let sides = z.flat_map(|z| [(-z).max(0.0), z.max(0.0)]);
                 self.regression.add(sides, is_lesion, 0.5 / taken.len() as f64);
             }
@@ -251,14 +256,16 @@ impl Samples {
         true
     }
 
-    /// Weights of less and more for each channel.
-    fn fit(&self, scans: &WeightScans) -> Result<Vec<(Channel, [f64; 2])>, Error> {
+    /// Weights of the views of each channel.
+    fn fit(&self, scans: &WeightScans) -> Result<Vec<(Channel, [Sides; 3])>, Error> {
         if scans.used == 0 {
             let (doubtful, too_small) = (scans.doubtful.len(), scans.too_small.len());
             return Err(Error::NoLesionCase { doubtful, too_small });
         }
         let found = self.regression.fit();
-        let sides = found.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+        let sides = found.chunks_exact(6).map(|six| {
+            std::array::from_fn(|view| Sides { less: six[2 * view], more: six[2 * view + 1] })
+        });
         Ok(self.channels.iter().copied().zip(sides).collect())
     }
 }
@@ -286,9 +293,11 @@ mod tests {
         let row = |values: Vec<f32>| Array3::from_shape_vec([1, 1, 40], values).unwrap();
         let dark = row((0..40).map(|x| if x < 12 { -3.0 } else { 0.2 }).collect());
         let noise = row((0..40).map(|x| if x % 2 == 0 { 1.0 } else { -1.0 }).collect());
+        let known = Array3::ones([1, 1, 40]);
+        let views = |z| Views::new(z, &Smoother::new(known.view(), 1.0).unwrap()).unwrap();
         let distances = Distances {
-            channels: vec![(Channel::Intensity, dark), (Channel::Residual, noise)],
-            known: Array3::ones([1, 1, 40]),
+            channels: vec![(Channel::Intensity, views(dark)), (Channel::Residual, views(noise))],
+            known: known.clone(),
         };
         let lesion = |voxels| row((0..40).map(|x| f32::from(u8::from(x < voxels))).collect());
         let mut samples = Samples::default();
@@ -298,10 +307,13 @@ mod tests {
         assert!(error.contains("1 have lesions of fewer than 10 voxels"), "{error}");
         assert!(samples.add(&distances, &lesion(12)));
         let found = samples.fit(&WeightScans { used: 1, ..none }).unwrap();
-        let [(Channel::Intensity, [less, more]), (Channel::Residual, noise)] = found[..] else {
+        let [(Channel::Intensity, [here, around, across]), (Channel::Residual, noise)] = found[..]
+        else {
             panic!("{found:?}");
         };
-        assert!(less > 1.0 && more <= 0.0, "{found:?}");
-        assert!(noise.into_iter().all(|weight| weight.abs() < 0.05), "{found:?}");
+        assert!(here.less > 0.5 && around.less > 0.5 && across.less < 0.0, "{found:?}");
+        assert!(here.more <= 0.0 && around.more <= 0.0, "{found:?}");
+        let mut weights = noise.into_iter().flat_map(|sides| [sides.less, sides.more]);
+        assert!(weights.all(|weight| 10.0 * weight.abs() < here.less), "{found:?}");
     }
 }

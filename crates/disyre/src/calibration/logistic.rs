@@ -1,11 +1,15 @@
 //! Logistic regression with an L2 penalty.
 
+use rayon::prelude::*;
+
 /// Half of this times each squared coefficient is added to the mean loss; the intercept is free.
 const PENALTY: f64 = 1e-3;
-/// Sweeps over all coefficients after which the last is taken as it is.
-const SWEEPS: usize = 2000;
-/// A sweep that changes no coefficient by more than this is the last.
-const TOLERANCE: f64 = 1e-5;
+/// Steps of Newton's method after which the coefficients are taken as they are.
+const STEPS: usize = 100;
+/// A step that changes no coefficient by more than this is the last.
+const TOLERANCE: f64 = 1e-6;
+/// Sweeps over the coefficients that solve for one step.
+const SWEEPS: usize = 1000;
 
 /// Observations with features, a class and a weight each.
 #[derive(Debug, Default)]
@@ -33,29 +37,27 @@ impl Logistic {
     /// The coefficients, without the intercept.
     ///
     /// # Source
-    /// Steps along one coefficient after the other, none of which can raise the loss: Genkin, Lewis and Madigan (2007), CLG.
+    /// Newton's method (iteratively reweighted least squares), each step halved until the loss does not rise; the loss is
+    /// convex.
     pub(super) fn fit(&self) -> Vec<f64> {
-        let total: f64 = self.weights.iter().sum();
         let ones = vec![1f32; self.classes.len()];
         let columns: Vec<&[f32]> =
             self.features.iter().map(Vec::as_slice).chain([ones.as_slice()]).collect();
         let mut found = vec![0f64; columns.len()];
-        let mut bounds = vec![1f64; columns.len()];
-        let mut sums = vec![0f64; self.classes.len()];
-        for _ in 0..SWEEPS {
-            let mut most = 0f64;
-            for (index, column) in columns.iter().enumerate() {
-                let penalty = if index == self.features.len() { 0.0 } else { PENALTY * total };
-                let (slope, curvature) = self.derivatives(column, &sums, bounds[index]);
-                let step = -(slope + penalty * found[index]) / (curvature + penalty).max(1e-12);
-                let step = step.clamp(-bounds[index], bounds[index]);
-                bounds[index] = (2.0 * step.abs()).max(bounds[index] / 2.0);
-                found[index] += step;
-                let moved = sums.iter_mut().zip(*column);
-                moved.for_each(|(sum, &value)| *sum += step * f64::from(value));
-                most = most.max(step.abs());
-            }
-            if most < TOLERANCE {
+        let mut loss = self.loss(&columns, &found);
+        for _ in 0..STEPS {
+            let mut step = self.newton_step(&columns, &found);
+            let (next, next_loss) = loop {
+                let next: Vec<f64> = found.iter().zip(&step).map(|(a, b)| a + b).collect();
+                let next_loss = self.loss(&columns, &next);
+                // Where no step is left that the numbers can tell, the last one counts.
+                if next_loss <= loss || step.iter().all(|step| step.abs() < TOLERANCE) {
+                    break (next, next_loss);
+                }
+                step.iter_mut().for_each(|step| *step /= 2.0);
+            };
+            (found, loss) = (next, next_loss);
+            if step.iter().all(|step| step.abs() < TOLERANCE) {
                 break;
             }
         }
@@ -63,18 +65,65 @@ impl Logistic {
         found
     }
 
-    /// First derivative of the loss along one coefficient, and the greatest second one within a bound of it.
-    fn derivatives(&self, column: &[f32], sums: &[f64], bound: f64) -> (f64, f64) {
-        let observations = self.classes.iter().zip(&self.weights).zip(sums).zip(column);
-        observations.fold((0.0, 0.0), |(slope, curvature), (((class, weight), sum), &value)| {
-            let value = f64::from(value);
-            let wrong = 1.0 / (1.0 + (class * sum).exp());
-            let slope = slope - weight * class * wrong * value;
-            let nearest = (sum.abs() - (bound * value).abs()).max(0.0);
-            let steepest = 1.0 / (2.0 + nearest.exp() + (-nearest).exp());
-            (slope, curvature + weight * steepest * value * value)
-        })
+    /// The penalty of a coefficient, for the sum of losses.
+    fn penalty(&self, index: usize) -> f64 {
+        let total: f64 = self.weights.iter().sum();
+        if index == self.features.len() { 0.0 } else { PENALTY * total }
     }
+
+    /// Sum of losses and penalties.
+    fn loss(&self, columns: &[&[f32]], found: &[f64]) -> f64 {
+        let margins = self.margins(columns, found);
+        // log(1 + exp(-m)), which does not overflow.
+        let loss = |m: f64| (-m.abs()).exp().ln_1p() + (-m).max(0.0);
+        let losses = margins.iter().zip(&self.weights).map(|(&m, weight)| weight * loss(m));
+        let penalties = found.iter().enumerate();
+        let penalties = penalties.map(|(index, value)| self.penalty(index) * value * value / 2.0);
+        losses.sum::<f64>() + penalties.sum::<f64>()
+    }
+
+    /// Class times sum of coefficients and features, for each observation.
+    fn margins(&self, columns: &[&[f32]], found: &[f64]) -> Vec<f64> {
+        let mut margins = vec![0f64; self.classes.len()];
+        for (column, coefficient) in columns.iter().zip(found) {
+            let sums = margins.iter_mut().zip(*column);
+            sums.for_each(|(sum, &value)| *sum += coefficient * f64::from(value));
+        }
+        margins.iter_mut().zip(&self.classes).for_each(|(sum, class)| *sum *= class);
+        margins
+    }
+
+    /// The step to the minimum of the quadratic that touches the loss: Gauss and Seidel's sweeps over its coefficients.
+    fn newton_step(&self, columns: &[&[f32]], found: &[f64]) -> Vec<f64> {
+        let margins = self.margins(columns, found);
+        let wrong: Vec<f64> = margins.iter().map(|margin| 1.0 / (1.0 + margin.exp())).collect();
+        let observations = || self.weights.iter().zip(&wrong);
+        let slopes: Vec<f64> = observations().map(|(weight, wrong)| weight * wrong).collect();
+        let slopes: Vec<f64> = slopes.iter().zip(&self.classes).map(|(a, b)| a * b).collect();
+        let bends: Vec<f64> = observations().map(|(w, wrong)| w * wrong * (1.0 - wrong)).collect();
+        let rows = (0..columns.len()).into_par_iter().map(|i| {
+            let bent: Vec<f64> = product(columns[i], &bends).collect();
+            let row = columns.iter().map(|column| product(column, &bent).sum::<f64>());
+            let slope = self.penalty(i) * found[i] - product(columns[i], &slopes).sum::<f64>();
+            (slope, row.collect::<Vec<f64>>())
+        });
+        let rows: Vec<(f64, Vec<f64>)> = rows.collect();
+        let mut step = vec![0f64; rows.len()];
+        for _ in 0..SWEEPS {
+            for (index, (slope, row)) in rows.iter().enumerate() {
+                let penalty = self.penalty(index);
+                let at_step: f64 = row.iter().zip(&step).map(|(a, b)| a * b).sum();
+                let rest = slope + at_step + penalty * step[index];
+                step[index] -= rest / (row[index] + penalty).max(1e-12);
+            }
+        }
+        step
+    }
+}
+
+/// Products of a feature and a number, one for each observation.
+fn product<'a>(column: &'a [f32], numbers: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+    column.iter().zip(numbers).map(|(&value, number)| f64::from(value) * number)
 }
 
 #[cfg(test)]

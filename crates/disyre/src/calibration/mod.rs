@@ -1,7 +1,7 @@
 //! The calibrated score: how far the evidence of a scan is from that of healthy scans at its place in the template.
 //!
 //! [`CalibrationConfig`] has the settings, `evidence` carries a scan's maps to the template, `healthy_maps` takes mean and
-//! deviation over healthy scans, `score` compares,
+//! deviation over healthy scans, `score` compares, `views` looks around and across the midline,
 //! `lesion_weights` finds the weights of the channels, and `folder` keeps all that beside the model's weights.
 
 mod channel_config;
@@ -19,6 +19,7 @@ mod score;
 mod smoothing;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::path::Path;
 
@@ -30,6 +31,7 @@ pub use evidence::Channel;
 pub use fit::CalibrationRequest;
 pub use healthy_folder::{HealthyFolder, HealthyScan};
 pub use lesion_weights::{LesionCase, WeightRequest, WeightScans};
+pub use views::Sides;
 
 use map_layout::MapLayout;
 

@@ -5,7 +5,8 @@ use disyre_core::{Grid, Volume};
 use disyre_volume::{Interpolation, resample_to_grid};
 
 use super::smoothing::{Smoother, eroded, in_voxels, smooth_inside};
-use super::{Calibration, CalibrationConfig, ChannelConfig, ChannelMaps, Evidence, known};
+use super::views::Views;
+use super::{Calibration, CalibrationConfig, ChannelMaps, Evidence, known};
 use crate::Error;
 
 /// Scores of one scan on a grid of the template.
@@ -23,8 +24,9 @@ pub(crate) struct CalibratedScores {
 impl Calibration {
     /// Scores the evidence of a scan.
     ///
-    /// `score = max(0, Σ w · (less · max(−z, 0) + more · max(z, 0)) / Σ w)` over channels, z smoothed inside the brain and
-    /// limited to ±10; the signed score is `Σ w · z / Σ w` over residual and intensity.
+    /// `p = max(0, Σ w · Σ (less · max(−z, 0) + more · max(z, 0)) / Σ w)` over channels, and in each of them over the views of z:
+    /// at a place, around it and across the midline, each with weights of its own; z is smoothed inside the brain and limited to
+    /// ±10. The score is the mean of p and of p as it spreads. The signed score is `Σ w · z / Σ w` over residual and intensity.
     ///
     /// # Errors
     /// [`Error::Shape`] for evidence on another grid.
@@ -35,19 +37,23 @@ impl Calibration {
     ) -> Result<CalibratedScores, Error> {
         let known = known(evidence.mask.view(), &self.count, self.scans.len())?;
         let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
+        let around = Smoother::new(known.view(), in_voxels(config.around_mm))?;
         let [mut score, mut signed] = [(); 2].map(|()| WeightedMean::zeros(known.dim()));
         for maps in self.maps.iter().filter(|maps| config.counts(maps.channel)) {
-            let channel = maps.channel;
-            let ChannelConfig { weight, less, more, .. } = *config.channel(channel);
+            let channel = config.channel(maps.channel);
+            let weight = channel.weight as f32;
             let Some(z) = self.distances(maps, evidence, config, &smoother)? else { continue };
-            if channel.is_brightness() {
-                signed.add(&z, weight as f32);
+            if maps.channel.is_brightness() {
+                signed.add(&z, weight);
             }
-            let (less, more) = (less as f32, more as f32);
-            score.add(&z.mapv(|z| less * (-z).max(0.0) + more * z.max(0.0)), weight as f32);
+            score.add(&Views::new(z, &around)?.weighted(channel), weight);
         }
         let [mut score, mut signed] = [score, signed].map(WeightedMean::finish);
         score.mapv_inplace(|score| score.max(0.0));
+        if config.spread_mm > 0.0 {
+            let around = smooth_inside(score.view(), known.view(), in_voxels(config.spread_mm))?;
+            score.zip_mut_with(&around, |score, around| *score = (*score + around) / 2.0);
+        }
         let depth = in_voxels(config.erosion_mm).round() as usize;
         if depth > 0 {
             let kept = eroded(&known, depth);

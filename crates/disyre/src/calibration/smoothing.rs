@@ -39,6 +39,11 @@ impl<'a> Smoother<'a> {
         Ok(Self { mask, weights, sigma })
     }
 
+    /// The mask.
+    pub(super) fn mask(&self) -> ArrayView3<'a, u8> {
+        self.mask
+    }
+
     /// Smooths a map of the mask's shape.
     pub(super) fn smooth(&self, map: ArrayView3<'_, f32>) -> Result<Array3<f32>, Error> {
         let keep = |&value: &f32, &inside: &u8| if inside != 0 { value } else { 0.0 };
