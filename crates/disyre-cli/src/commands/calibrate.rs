@@ -239,7 +239,7 @@ fn weighed(
     for channel in calibration.channels() {
         let ChannelConfig { less, more, around, across, .. } = *config.channel(channel);
         let [around, across] =
-            [around, across].map(|at| format!("{:.3} and {:.3}", at.less, at.more));
+            [around, across].map(|at| format!("less {:.3}, more {:.3}", at.less, at.more));
         print_line!(
             "  {channel:?}: less {less:.3}, more {more:.3}; around {around}; across the midline {across}"
         );

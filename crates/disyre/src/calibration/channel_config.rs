@@ -47,6 +47,11 @@ impl ChannelConfig {
         Self { weight, scale_mm, deviation_floor, less, more, around, across }
     }
 
+    /// True if more than the place itself counts.
+    pub(super) fn looks_around(&self) -> bool {
+        !(self.around.are_none() && self.across.are_none())
+    }
+
     /// Weights of the distance at a place, around it and across the midline.
     pub(super) fn sides(&self) -> [Sides; 3] {
         [Sides { less: self.less, more: self.more }, self.around, self.across]

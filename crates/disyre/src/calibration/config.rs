@@ -8,7 +8,8 @@ use crate::Error;
 
 /// Settings of the calibrated score.
 ///
-/// Healthy maps are kept of all channels, whatever their weights: those, floors and sides are free after a calibration.
+/// Healthy maps are kept of all channels, whatever their weights: those, floors, sides, views and smoothing of the
+/// score are free after a calibration.
 ///
 /// ```
 /// use disyre::CalibrationConfig;
@@ -20,7 +21,8 @@ use crate::Error;
 /// ```
 ///
 /// # Source
-/// Ours: chosen on healthy scans of one site and nine scans with lesions of others (`docs/DESIGN.md`).
+/// Ours: chosen on healthy scans of one site and nine scans with lesions of others; the views and the smoothing of the score
+/// on these nine and 22 scans with implanted lesions (`docs/DESIGN.md`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CalibrationConfig {
@@ -68,14 +70,14 @@ pub struct CalibrationConfig {
     pub fine_contrast_window_mm: f64,
     /// Standard deviation of the Gaussian that pools the variance of neighbouring voxels, in millimetres, 0 to 50; 4.
     pub variance_smoothing_mm: f64,
-    /// Standard deviation of the Gaussian that smooths distances inside the brain, in millimetres, 0 to 50; 2.
+    /// Standard deviation of the Gaussian that smooths distances inside the brain before anything else, in millimetres, 0 to 50; 2.
     pub smoothing_mm: f64,
     /// Standard deviation of the Gaussian by which a channel is seen around a place and across the midline, in millimetres, 0
     /// to 50; 5.
     pub around_mm: f64,
-    /// Standard deviation of the Gaussian by which the score spreads, in millimetres, 0 to 50; 10. The score of a place is half
-    /// its own and half the mean around it, so that a lesion stands out by its extent, too; 0: its own alone.
-    pub spread_mm: f64,
+    /// Standard deviation of the Gaussian that smooths half of the score inside the brain, in millimetres, 0 to 50; 10. A lesion
+    /// stands out by its extent, too; 0: the score of a place is its own alone.
+    pub score_smoothing_mm: f64,
     /// Depth from the surface of the brain in which the score is 0, in millimetres, 0 to 50; 0.
     pub erosion_mm: f64,
 }
@@ -102,7 +104,7 @@ impl Default for CalibrationConfig {
             variance_smoothing_mm: 4.0,
             smoothing_mm: 2.0,
             around_mm: 5.0,
-            spread_mm: 10.0,
+            score_smoothing_mm: 10.0,
             erosion_mm: 0.0,
         }
     }
@@ -117,8 +119,12 @@ impl CalibrationConfig {
         Channel::ALL.into_iter().try_for_each(|channel| self.channel(channel).check())?;
         let length = |mm: f64| (0.0..=50.0).contains(&mm);
         let windows = Channel::ALL.map(|channel| self.window_mm(channel));
-        let smoothings =
-            [self.variance_smoothing_mm, self.smoothing_mm, self.around_mm, self.spread_mm];
+        let smoothings = [
+            self.variance_smoothing_mm,
+            self.smoothing_mm,
+            self.around_mm,
+            self.score_smoothing_mm,
+        ];
         let mut others = smoothings.into_iter().chain([self.erosion_mm]);
         let rules = [
             (
@@ -236,6 +242,7 @@ impl CalibrationConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sides;
 
     #[test]
     fn each_setting_out_of_range_is_named() {
@@ -246,7 +253,7 @@ mod tests {
             config.check().unwrap_err().to_string()
         };
         assert!(fails(|c| c.contrast_window_mm = 0.0).contains("window"));
-        assert!(fails(|c| c.spread_mm = 51.0).contains("smoothing"));
+        assert!(fails(|c| c.score_smoothing_mm = 51.0).contains("smoothing"));
         assert!(fails(|c| c.intensity.across.less = 2e6).contains("less"));
         assert!(fails(|c| c.erosion_mm = f64::NAN).contains("erosion"));
         assert!(fails(|c| c.residual.weight = -1.0).contains("weight"));
@@ -270,6 +277,17 @@ mod tests {
         assert_eq!(config, CalibrationConfig { contrast, ..CalibrationConfig::default() });
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<CalibrationConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn views_are_written_and_read_and_a_part_of_one_leaves_the_rest_at_0() {
+        let config: CalibrationConfig =
+            toml::from_str("residual.around.less = 1.5\nresidual.across.more = -2.0").unwrap();
+        assert_eq!(config.residual.around, Sides { less: 1.5, more: 0.0 });
+        assert_eq!(config.residual.across, Sides { less: 0.0, more: -2.0 });
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<CalibrationConfig>(&text).unwrap(), config);
+        assert!(toml::from_str::<CalibrationConfig>("residual.around.les = 1.0").is_err());
     }
 
     #[test]

@@ -190,9 +190,10 @@ fn read_record(files: &StoredFiles) -> Result<CalibrationRecord, Error> {
     let path = files.path(CALIBRATION_FILE);
     let text = files.read_text(CALIBRATION_FILE)?;
     let mut record: Value = serde_json::from_str(&text).map_err(Error::config(&path))?;
-    if let Some(settings) = record["detect"]["calibrated"].as_object_mut() {
-        // The thresholds of earlier versions are those of a score that does not spread.
-        settings.entry("spread_mm").or_insert(Value::from(0.0));
+    let settings = record.pointer_mut("/detect/calibrated").and_then(Value::as_object_mut);
+    if let Some(settings) = settings {
+        // The thresholds of earlier versions are those of a score that is not smoothed.
+        settings.entry("score_smoothing_mm").or_insert(Value::from(0.0));
     }
     let record: CalibrationRecord = serde_json::from_value(record).map_err(Error::config(&path))?;
     if let Some(config) = &record.detect.calibrated {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use disyre_core::Volume;
 use disyre_core::ndarray::{Array3, Zip};
-use disyre_volume::{Interpolation, read_mask, resample_to_grid, subject_of};
+use disyre_volume::{Interpolation, VolumeError, read_mask, resample_to_grid, subject_of};
 
 use super::logistic::Logistic;
 use super::smoothing::{Smoother, in_voxels};
@@ -91,7 +91,7 @@ impl WeightRequest<'_> {
 
 impl Calibration {
     /// The same calibration with weights fitted to known lesions, for every channel, view and side of it, and without thresholds.
-    /// A channel of which neither side counts in the settings is left out.
+    /// A channel of which neither side counts at its place in the settings is left out.
     /// Returns it with the scans that counted. `progress` is called with the number of scans done so far.
     ///
     /// Each scan counts alike, its voxels in the lesions as much as the others, of which at most 1,500 each are taken, evenly
@@ -110,6 +110,9 @@ impl Calibration {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(Self, WeightScans), Error> {
         request.ensure_others(self.scans.iter().map(|scan| Path::new(&scan.file.name)))?;
+        // Both sides of three views of each channel.
+        let bytes = 4 * 6 * Channel::ALL.len() * 2 * VOXELS * request.cases.len();
+        VolumeError::ensure_memory("voxels that weights are fitted to", bytes as u64)?;
         let preparation = model.folder().preparation().clone();
         let options = self.detect_options(model.folder().config());
         let detector = Detector::new(model.restorer(), preparation, options)?.with_evidence();
@@ -169,7 +172,7 @@ impl Calibration {
         };
         for maps in self.maps.iter().filter(is_open) {
             if let Some(z) = self.distances(maps, evidence, &config, &smoother)? {
-                channels.push((maps.channel, Views::new(z, &around)?));
+                channels.push((maps.channel, Views::all(z, &around)?));
             }
         }
         Ok(Distances { channels, known })
@@ -294,7 +297,7 @@ mod tests {
         let dark = row((0..40).map(|x| if x < 12 { -3.0 } else { 0.2 }).collect());
         let noise = row((0..40).map(|x| if x % 2 == 0 { 1.0 } else { -1.0 }).collect());
         let known = Array3::ones([1, 1, 40]);
-        let views = |z| Views::new(z, &Smoother::new(known.view(), 1.0).unwrap()).unwrap();
+        let views = |z| Views::all(z, &Smoother::new(known.view(), 1.0).unwrap()).unwrap();
         let distances = Distances {
             channels: vec![(Channel::Intensity, views(dark)), (Channel::Residual, views(noise))],
             known: known.clone(),

@@ -26,7 +26,7 @@ impl Calibration {
     ///
     /// `p = max(0, Σ w · Σ (less · max(−z, 0) + more · max(z, 0)) / Σ w)` over channels, and in each of them over the views of z:
     /// at a place, around it and across the midline, each with weights of its own; z is smoothed inside the brain and limited to
-    /// ±10. The score is the mean of p and of p as it spreads. The signed score is `Σ w · z / Σ w` over residual and intensity.
+    /// ±10. The score is the mean of p and of p smoothed inside the brain by `score_smoothing_mm`. The signed score is `Σ w · z / Σ w` over residual and intensity.
     ///
     /// # Errors
     /// [`Error::Shape`] for evidence on another grid.
@@ -46,14 +46,17 @@ impl Calibration {
             if maps.channel.is_brightness() {
                 signed.add(&z, weight);
             }
-            score.add(&Views::new(z, &around)?.weighted(channel), weight);
+            let views = match channel.looks_around() {
+                true => Views::all(z, &around)?,
+                false => Views::here(z),
+            };
+            score.add(&views.weighted(channel), weight);
         }
         let [mut score, mut signed] = [score, signed].map(WeightedMean::finish);
         score.mapv_inplace(|score| score.max(0.0));
-        if config.spread_mm > 0.0 {
-            let around = smooth_inside(score.view(), known.view(), in_voxels(config.spread_mm))?;
-            score.zip_mut_with(&around, |score, around| *score = (*score + around) / 2.0);
-        }
+        let sigma = in_voxels(config.score_smoothing_mm);
+        let smooth = smooth_inside(score.view(), known.view(), sigma)?;
+        score.zip_mut_with(&smooth, |score, smooth| *score = (*score + smooth) / 2.0);
         let depth = in_voxels(config.erosion_mm).round() as usize;
         if depth > 0 {
             let kept = eroded(&known, depth);

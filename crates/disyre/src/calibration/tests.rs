@@ -39,7 +39,7 @@ fn sharp() -> CalibrationConfig {
     let mut config = CalibrationConfig {
         variance_smoothing_mm: 0.0,
         smoothing_mm: 0.0,
-        spread_mm: 0.0,
+        score_smoothing_mm: 0.0,
         erosion_mm: 0.0,
         ..CalibrationConfig::default()
     };
@@ -247,27 +247,32 @@ fn a_folder_is_read_to_the_bit_and_written_to_the_same_bytes_and_damage_is_found
 }
 
 #[test]
-fn the_score_of_an_earlier_calibration_does_not_spread() {
+fn the_score_of_an_earlier_calibration_is_not_smoothed_and_other_json_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     on_template().save(folder.path()).unwrap();
     let record = folder.path().join("calibration.json");
     let text = std::fs::read_to_string(&record).unwrap();
-    let spread_mm = || Calibration::load(folder.path()).unwrap().config().spread_mm;
-    assert_eq!(spread_mm(), 10.0);
-    let earlier = text.replace("\"spread_mm\": 10.0,", "");
+    let smoothing_mm = || Calibration::load(folder.path()).unwrap().config().score_smoothing_mm;
+    assert_eq!(smoothing_mm(), 10.0);
+    let earlier = text.replace("\"score_smoothing_mm\": 10.0,", "");
     assert_ne!(earlier, text);
     std::fs::write(&record, earlier).unwrap();
-    assert_eq!(spread_mm(), 0.0);
+    assert_eq!(smoothing_mm(), 0.0);
+    for other in ["[]", "3", r#"{"detect": 5}"#] {
+        std::fs::write(&record, other).unwrap();
+        let error = Calibration::load(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{other}: {error}");
+    }
 }
 
 #[test]
-fn half_of_a_score_spreads_inside_the_brain() {
+fn half_of_a_score_is_smoothed_inside_the_brain() {
     let healthy = [0.0, 0.2].map(|residual| Evidence::of_row(&[residual; 3], &[0.5, 0.5, 0.0]));
     let calibration = fitted(&sharp(), &healthy);
     let ill = Evidence::of_row(&[-0.3, 0.1, 0.0], &[0.5, 0.5, 0.0]);
     let plain = calibration.scores(&ill, &sharp()).unwrap().score[[0, 0, 0]];
-    let spread = CalibrationConfig { spread_mm: 50.0, ..sharp() };
-    let found = calibration.scores(&ill, &spread).unwrap();
+    let smooth = CalibrationConfig { score_smoothing_mm: 50.0, ..sharp() };
+    let found = calibration.scores(&ill, &smooth).unwrap();
     // So wide that both voxels of the brain have the same mean.
     close(&found.score, &[0.75 * plain, 0.25 * plain, 0.0], 1e-3 * plain);
 }

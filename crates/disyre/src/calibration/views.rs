@@ -13,7 +13,7 @@ use crate::Error;
 /// use disyre::Sides;
 ///
 /// let darker = Sides { less: 1.0, more: 0.5 };
-/// assert_eq!((darker.of(-2.0), darker.of(2.0)), (2.0, 1.0));
+/// assert_eq!((darker.weighted(-2.0), darker.weighted(2.0)), (2.0, 1.0));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,7 +26,7 @@ pub struct Sides {
 
 impl Sides {
     /// `less · max(−z, 0) + more · max(z, 0)` of a distance z.
-    pub fn of(self, z: f32) -> f32 {
+    pub fn weighted(self, z: f32) -> f32 {
         self.less as f32 * (-z).max(0.0) + self.more as f32 * z.max(0.0)
     }
 
@@ -36,30 +36,33 @@ impl Sides {
     }
 }
 
-/// Distances of one channel from healthy on the grid of the template, 0 where they are not known: at each place, their mean
-/// around it, and that mean at the mirrored place of the other hemisphere.
-pub(super) struct Views(pub(super) [Array3<f32>; 3]);
+/// Distances of one channel from healthy on the grid of the template, 0 where they are not known: at each place, and, unless
+/// that is all that counts, their mean around it, and that mean at the mirrored place of the other hemisphere.
+pub(super) struct Views(pub(super) Vec<Array3<f32>>);
 
 impl Views {
+    /// The distances alone.
+    pub(super) fn here(here: Array3<f32>) -> Self {
+        Self(vec![here])
+    }
+
     /// Looks around by this smoother's Gaussian. The grid of the template is mirrored along x, which misses the mirrored place
     /// by 1 mm.
-    pub(super) fn new(here: Array3<f32>, around: &Smoother<'_>) -> Result<Self, Error> {
+    pub(super) fn all(here: Array3<f32>, around: &Smoother<'_>) -> Result<Self, Error> {
         let mask = around.mask();
         let around = around.smooth(here.view())?;
         let mut mirrored = around.view();
         mirrored.invert_axis(Axis(2));
         let keep = |&value: &f32, &inside: &u8| if inside != 0 { value } else { 0.0 };
         let across = Zip::from(mirrored).and(mask).map_collect(keep);
-        Ok(Self([here, around, across]))
+        Ok(Self(vec![here, around, across]))
     }
 
     /// Weighted sum of both sides of all views.
     pub(super) fn weighted(&self, channel: &ChannelConfig) -> Array3<f32> {
-        let [here, others @ ..] = channel.sides();
-        let [at, maps @ ..] = &self.0;
-        let mut sum = at.mapv(|z| here.of(z));
-        for (sides, map) in others.into_iter().zip(maps) {
-            sum.zip_mut_with(map, |sum, &z| *sum += sides.of(z));
+        let mut sum = Array3::zeros(self.0[0].dim());
+        for (sides, map) in channel.sides().into_iter().zip(&self.0) {
+            sum.zip_mut_with(map, |sum, &z| *sum += sides.weighted(z));
         }
         sum
     }
@@ -76,8 +79,8 @@ mod tests {
         mask[[0, 0, 5]] = 0;
         let mut here = Array3::zeros([1, 1, 9]);
         here[[0, 0, 2]] = -4.0;
-        let views = Views::new(here.clone(), &Smoother::new(mask.view(), 0.8).unwrap()).unwrap();
-        let [at, around, across] = &views.0;
+        let views = Views::all(here.clone(), &Smoother::new(mask.view(), 0.8).unwrap()).unwrap();
+        let [at, around, across] = &views.0[..] else { panic!("three views") };
         assert_eq!(*at, here);
         assert!(around[[0, 0, 2]] < around[[0, 0, 3]] && around[[0, 0, 3]] < 0.0, "{around}");
         let mut known = (0..9).filter(|&x| x != 5);
