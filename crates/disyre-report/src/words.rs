@@ -11,6 +11,8 @@ pub struct Marking {
     pub basis: ThresholdBasis,
     /// Smaller findings are left out, in mm³.
     pub least_volume_mm3: f64,
+    /// A finding has the voxels that score at least this share of its greatest score; 0: all that are marked.
+    pub peak_share: f64,
     /// Alarm of the scan.
     pub alarm: Alarm,
 }
@@ -226,7 +228,12 @@ fn threshold(marking: &Marking) -> String {
         rounded(f64::from(marking.threshold)),
         marking.least_volume_mm3
     );
+    let core = match marking.peak_share {
+        0.0 => String::new(),
+        share => format!("Each place ends where it scores {:.0} % of its peak. ", 100.0 * share),
+    };
     least
+        + &core
         + &match marking.basis {
             ThresholdBasis::Healthy(Some([voxels, count])) => format!(
                 "Chosen on healthy scans: in a healthy brain at most {} % of the voxels and {} {} are expected to be marked by mistake.",
@@ -267,6 +274,7 @@ mod tests {
             threshold: 4.25,
             basis: ThresholdBasis::Healthy(Some([0.005, 1.0])),
             least_volume_mm3: 100.0,
+            peak_share: 0.4,
             alarm: Alarm { score: 6.5, p_value, healthy_scans: 19 },
         }
     }
@@ -295,7 +303,10 @@ mod tests {
             "Together 12.5 ml. The largest has 12.3 ml, lies on the patient's left around MNI152 (−30, 5, 8) mm, and is darker than healthy."
         );
         assert!(words.threshold.contains("score 4.25 or more"), "{}", words.threshold);
+        assert!(words.threshold.contains("Each place ends where it scores 40 % of its peak."));
         assert!(words.threshold.contains("at most 0.5 % of the voxels and 1 place"));
+        let whole = Marking { peak_share: 0.0, ..marking(0.05) };
+        assert!(!Words::of(Some(&whole), &[]).threshold.contains("peak"));
         let none = Words::of(Some(&marking(0.5)), &[]);
         assert!(none.detail.contains("does not show that the brain is healthy"));
         assert!(Words::of(None, &[]).threshold.starts_with("None"));

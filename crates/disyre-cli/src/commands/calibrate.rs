@@ -58,6 +58,9 @@ pub(crate) struct Calibrate {
     /// Least volume of a finding in mm³: smaller ones are left out
     #[arg(long, value_name = "MM3", default_value_t = ThresholdConfig::default().least_volume_mm3)]
     least_volume: f64,
+    /// A finding ends where it scores this share of its greatest score
+    #[arg(long, value_name = "SHARE", default_value_t = ThresholdConfig::default().peak_share)]
+    peak_share: f64,
     /// Leave out scans of persons who trained the model
     #[arg(long)]
     held_out: bool,
@@ -126,8 +129,8 @@ impl Calibrate {
     }
 
     fn threshold_config(&self) -> ThresholdConfig {
-        let Self { false_voxels, false_findings, least_volume, .. } = *self;
-        ThresholdConfig { false_voxels, false_findings, least_volume_mm3: least_volume }
+        let Self { false_voxels, false_findings, least_volume, peak_share, .. } = *self;
+        ThresholdConfig { false_voxels, false_findings, least_volume_mm3: least_volume, peak_share }
     }
 
     /// Thresholds by healthy scans; none if they are too few, which is said.

@@ -234,6 +234,7 @@ fn marking(marked: &sidecar::MarkedFacts) -> Marking {
         threshold: marked.threshold,
         basis,
         least_volume_mm3: marked.least_volume_mm3,
+        peak_share: marked.peak_share,
         alarm: Alarm { score, p_value, healthy_scans },
     }
 }

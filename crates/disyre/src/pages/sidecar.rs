@@ -53,6 +53,8 @@ pub(super) struct MarkedFacts {
     pub(super) threshold: f32,
     pub(super) false_rates: Option<[f64; 2]>,
     pub(super) least_volume_mm3: f64,
+    #[serde(default)]
+    pub(super) peak_share: f64,
     pub(super) alarm: ScanAlarm,
     pub(super) findings: Vec<Finding>,
 }

@@ -29,6 +29,8 @@ pub struct Marked {
     pub false_rates: Option<[f64; 2]>,
     /// Smaller findings are left out, in mm³.
     pub least_volume_mm3: f64,
+    /// A finding has the voxels that score at least this share of its greatest score.
+    pub peak_share: f64,
     /// Alarm of the whole scan.
     pub alarm: ScanAlarm,
     /// The findings, the largest first.
@@ -46,7 +48,7 @@ pub struct ScanAlarm {
     pub healthy_scans: usize,
 }
 
-/// A 26-connected component of a mask.
+/// A 26-connected component of the voxels from the threshold on: those of it that score at least a share of its greatest score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its number, from 1.
@@ -123,8 +125,9 @@ impl Thresholds {
     /// # Errors
     /// [`Error::Shape`] for maps of different shapes.
     pub(crate) fn mark(&self, maps: &ScoreMaps<'_>, which: MaskThreshold) -> Result<Marked, Error> {
-        let (threshold, least_volume_mm3) = (self.threshold(which), self.least_volume_mm3);
-        let (mask, findings) = maps.findings(threshold, least_volume_mm3)?;
+        let Self { least_volume_mm3, peak_share, .. } = *self;
+        let threshold = self.threshold(which);
+        let (mask, findings) = maps.findings(threshold, peak_share, least_volume_mm3)?;
         let alarm = self.alarm(alarm_score(maps.score, maps.brain, maps.grid.voxel_mm3()));
         let operating_point = which;
         let rates = || [self.healthy.false_voxels.rate, self.healthy.false_findings.rate];
@@ -135,6 +138,7 @@ impl Thresholds {
             threshold,
             false_rates,
             least_volume_mm3,
+            peak_share,
             alarm,
             findings,
         })
@@ -142,39 +146,51 @@ impl Thresholds {
 }
 
 impl ScoreMaps<'_> {
-    /// Components of `score ≥ threshold`, of at least a volume, and their mask. A score of 0, as outside the brain, is never
-    /// marked.
+    /// Components of `score ≥ threshold`, of each the voxels that score at least `peak_share` of its greatest score, where these
+    /// have at least a volume; and their mask. A score of 0, as outside the brain, is never marked.
     pub(crate) fn findings(
         &self,
         threshold: f32,
+        peak_share: f64,
         least_volume_mm3: f64,
     ) -> Result<(Array3<u8>, Vec<Finding>), Error> {
         ensure_same_shape("signed score", self.score.shape(), self.signed.shape())?;
         ensure_same_shape("score", &self.grid.shape, self.score.shape())?;
         let marked = self.score.mapv(|score| u8::from(score >= threshold && score > 0.0));
         let found = components(marked.view());
-        let volume = |index: usize| found[index].voxels as f64 * self.grid.voxel_mm3();
+        let cores = Core::of(&found, self, peak_share);
         // A volume that is the least but for rounding counts.
-        let kept = |index: usize| volume(index) >= least_volume_mm3 * (1.0 - 1e-9);
-        let sums = Sums::of(&found, self);
-        let mut order: Vec<usize> = (0..found.len()).filter(|&index| kept(index)).collect();
-        order.sort_by(|&a, &b| found[b].voxels.cmp(&found[a].voxels));
-        let finding = |(number, &index): (usize, &usize)| {
-            let centre = self.mni(found[index].centroid());
-            Finding {
-                finding: number + 1,
-                volume_mm3: volume(index),
-                peak: sums[index].peak,
-                mean: sums[index].score / found[index].voxels as f64,
-                polarity: Polarity::of(sums[index].signed),
-                side: Side::of(centre[0]),
-                centre_mni_mm: centre,
-                peak_mni_mm: self.mni(sums[index].at.map(|index| index as f64)),
-                peak_voxel: [2, 1, 0].map(|axis: usize| sums[index].at[axis]),
-            }
-        };
-        let findings = order.iter().enumerate().map(finding).collect();
-        Ok((found.mask(kept), findings))
+        let kept = |core: &Core| self.volume_mm3(core) >= least_volume_mm3 * (1.0 - 1e-9);
+        let mut order: Vec<&Core> = cores.iter().filter(|core| kept(core)).collect();
+        order.sort_by(|a, b| b.voxels.cmp(&a.voxels));
+        let findings = order.iter().enumerate().map(|(index, core)| self.finding(index + 1, core));
+        let findings = findings.collect();
+        let mut mask = Array3::zeros(self.score.raw_dim());
+        for (place, component) in voxels(&found) {
+            let core = &cores[component];
+            mask[place] = u8::from(kept(core) && self.score[place] >= core.least);
+        }
+        Ok((mask, findings))
+    }
+
+    fn finding(&self, number: usize, core: &Core) -> Finding {
+        let count = core.voxels as f64;
+        let centre = self.mni(core.places.map(|sum| sum / count));
+        Finding {
+            finding: number,
+            volume_mm3: self.volume_mm3(core),
+            peak: core.peak,
+            mean: core.score / count,
+            polarity: Polarity::of(core.signed),
+            side: Side::of(centre[0]),
+            centre_mni_mm: centre,
+            peak_mni_mm: self.mni(core.at.map(|index| index as f64)),
+            peak_voxel: [2, 1, 0].map(|axis: usize| core.at[axis]),
+        }
+    }
+
+    fn volume_mm3(&self, core: &Core) -> f64 {
+        core.voxels as f64 * self.grid.voxel_mm3()
     }
 
     /// Position in MNI152 of a voxel `(z, y, x)`.
@@ -183,36 +199,54 @@ impl ScoreMaps<'_> {
     }
 }
 
-/// Sums over a component.
+/// The voxels of a component that score at least a share of its greatest score, and sums over them.
 #[derive(Debug, Clone, Copy)]
-struct Sums {
-    score: f64,
-    /// Of the signed score times the score.
-    signed: f64,
+struct Core {
     peak: f32,
     /// Voxel of the peak, `(z, y, x)`.
     at: [usize; 3],
+    /// Least score of its voxels.
+    least: f32,
+    voxels: usize,
+    score: f64,
+    /// Of the signed score times the score.
+    signed: f64,
+    /// Of the voxels' places, `(z, y, x)`.
+    places: [f64; 3],
 }
 
-impl Sums {
+impl Core {
     /// Those of each component.
-    fn of(found: &Components, maps: &ScoreMaps<'_>) -> Vec<Self> {
-        let none = Self { score: 0.0, signed: 0.0, peak: f32::NEG_INFINITY, at: [0; 3] };
-        let mut sums = vec![none; found.len()];
-        let height = found.shape()[1];
-        for (row, columns, component) in found.runs() {
-            let (z, y, sum) = (row / height, row % height, &mut sums[component]);
-            for x in columns {
-                let score = maps.score[[z, y, x]];
-                sum.score += f64::from(score);
-                sum.signed += f64::from(score) * f64::from(maps.signed[[z, y, x]]);
-                if score > sum.peak {
-                    (sum.peak, sum.at) = (score, [z, y, x]);
-                }
+    fn of(found: &Components, maps: &ScoreMaps<'_>, peak_share: f64) -> Vec<Self> {
+        let (peak, at, least) = (f32::NEG_INFINITY, [0; 3], 0.0);
+        let none = Self { peak, at, least, voxels: 0, score: 0.0, signed: 0.0, places: [0.0; 3] };
+        let mut cores = vec![none; found.len()];
+        for (place, component) in voxels(found) {
+            let (core, score) = (&mut cores[component], maps.score[place]);
+            if score > core.peak {
+                (core.peak, core.at) = (score, place);
             }
         }
-        sums
+        cores.iter_mut().for_each(|core| core.least = (peak_share * f64::from(core.peak)) as f32);
+        for (place, component) in voxels(found) {
+            let (core, score) = (&mut cores[component], maps.score[place]);
+            if score >= core.least {
+                core.voxels += 1;
+                core.score += f64::from(score);
+                core.signed += f64::from(score) * f64::from(maps.signed[place]);
+                core.places.iter_mut().zip(place).for_each(|(sum, at)| *sum += at as f64);
+            }
+        }
+        cores
     }
+}
+
+/// Voxels `(z, y, x)` of all components, each with the index of its component.
+fn voxels(found: &Components) -> impl Iterator<Item = ([usize; 3], usize)> + '_ {
+    let height = found.shape()[1];
+    found.runs().flat_map(move |(row, columns, component)| {
+        columns.map(move |x| ([row / height, row % height, x], component))
+    })
 }
 
 impl Side {
@@ -334,7 +368,7 @@ mod tests {
             registration: &registration,
         };
         let origin = grid.affine.map(|row| row[3]);
-        let (mask, findings) = maps.findings(2.0, 20.0).unwrap();
+        let (mask, findings) = maps.findings(2.0, 0.0, 20.0).unwrap();
         assert_eq!(mask, score.mapv(|score| u8::from(score >= 2.0 && score != 2.5)));
         assert_eq!(findings.len(), 2, "10 mm³ are too few");
         let first = &findings[0];
@@ -346,12 +380,21 @@ mod tests {
         assert_eq!(findings[1].peak_mni_mm, at(35.0), "the first of equal voxels");
         assert_eq!((first.peak_voxel, findings[1].peak_voxel), ([1, 0, 0], [7, 0, 0]));
         assert_eq!(findings[1].side, Side::of(at(37.5)[0]));
-        let (mask, findings) = maps.findings(2.0, 0.0).unwrap();
+        let (mask, findings) = maps.findings(2.0, 0.0, 0.0).unwrap();
         assert_eq!((findings.len(), mask[[0, 1, 4]]), (3, 1));
-        let (mask, findings) = maps.findings(-1.0, 0.0).unwrap();
+        let (mask, findings) = maps.findings(-1.0, 0.0, 0.0).unwrap();
         assert_eq!(mask[[0, 1, 0]], 0, "a score of 0 is never marked: {findings:?}");
-        let none = maps.findings(6.0, 0.0).unwrap();
+        let none = maps.findings(6.0, 0.0, 0.0).unwrap();
         assert!(none.1.is_empty() && none.0.iter().all(|&marked| marked == 0));
+        // From 70 % of 5 on the first has two voxels; the second has its greatest score everywhere.
+        let (mask, findings) = maps.findings(2.0, 0.7, 20.0).unwrap();
+        assert_eq!(mask.iter().filter(|&&marked| marked != 0).count(), 4);
+        assert_eq!((mask[[0, 0, 0]], mask[[0, 0, 1]], mask[[0, 0, 2]]), (0, 1, 1));
+        let found: Vec<_> = findings.iter().map(|found| (found.volume_mm3, found.mean)).collect();
+        assert_eq!(found, [(20.0, 4.5), (20.0, 2.0)]);
+        let first = &findings[0];
+        assert_eq!((first.centre_mni_mm, first.peak_mni_mm), (at(7.5), at(5.0)));
+        assert_eq!(maps.findings(2.0, 0.9, 20.0).unwrap().1.len(), 1, "10 mm³ are too few");
     }
 
     #[test]
@@ -382,6 +425,7 @@ mod tests {
             threshold: 2.0,
             false_rates: None,
             least_volume_mm3: 0.0,
+            peak_share: 0.0,
             alarm,
             findings: vec![finding],
         };

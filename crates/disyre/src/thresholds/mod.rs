@@ -32,6 +32,10 @@ use crate::calibration::HealthyScan;
 pub struct Thresholds {
     /// Findings below this volume are left out, in mm³.
     pub least_volume_mm3: f64,
+    /// A finding has the voxels that score at least this share of its greatest score, in `[0, 1]`; 0, as in earlier versions:
+    /// all from the threshold on.
+    #[serde(default)]
+    pub peak_share: f64,
     /// By healthy scans alone.
     pub healthy: HealthyThreshold,
     /// By synthetic anomalies.
