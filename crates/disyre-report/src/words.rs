@@ -230,7 +230,10 @@ fn threshold(marking: &Marking) -> String {
     );
     let core = match marking.peak_share {
         0.0 => String::new(),
-        share => format!("Each place ends where it scores {:.0} % of its peak. ", 100.0 * share),
+        share => format!(
+            "Of each place only what scores at least {} % of its peak is kept. ",
+            rounded(100.0 * share)
+        ),
     };
     least
         + &core
@@ -303,7 +306,9 @@ mod tests {
             "Together 12.5 ml. The largest has 12.3 ml, lies on the patient's left around MNI152 (−30, 5, 8) mm, and is darker than healthy."
         );
         assert!(words.threshold.contains("score 4.25 or more"), "{}", words.threshold);
-        assert!(words.threshold.contains("Each place ends where it scores 40 % of its peak."));
+        assert!(
+            words.threshold.contains("Of each place only what scores at least 40 % of its peak")
+        );
         assert!(words.threshold.contains("at most 0.5 % of the voxels and 1 place"));
         let whole = Marking { peak_share: 0.0, ..marking(0.05) };
         assert!(!Words::of(Some(&whole), &[]).threshold.contains("peak"));

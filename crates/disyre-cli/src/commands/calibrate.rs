@@ -58,7 +58,7 @@ pub(crate) struct Calibrate {
     /// Least volume of a finding in mm³: smaller ones are left out
     #[arg(long, value_name = "MM3", default_value_t = ThresholdConfig::default().least_volume_mm3)]
     least_volume: f64,
-    /// A finding ends where it scores this share of its greatest score
+    /// Of a finding, only what scores at least this share of its greatest score is kept; 0: all from the threshold on
     #[arg(long, value_name = "SHARE", default_value_t = ThresholdConfig::default().peak_share)]
     peak_share: f64,
     /// Leave out scans of persons who trained the model
@@ -280,7 +280,7 @@ fn report_thresholds(thresholds: &Thresholds) {
     for scan in &thresholds.left_out {
         note!("left out: {}: its registration is {}", scan.file.name, scan.registration);
     }
-    let Thresholds { healthy, lesions, least_volume_mm3, scans, .. } = thresholds;
+    let Thresholds { healthy, lesions, least_volume_mm3, peak_share, scans, .. } = thresholds;
     print_line!(
         "healthy threshold {:.4}, by {} scans: on average at most {} % of a healthy brain (from {:.4} on) and {} findings \
          of {least_volume_mm3} mm³ (from {:.4} on)",
@@ -298,6 +298,7 @@ fn report_thresholds(thresholds: &Thresholds) {
         lesions.copies,
         lesions.family.name()
     );
+    print_line!("of a finding, what scores at least {} % of its peak is kept", 100.0 * peak_share);
     if lesions.family == Family::DagNoTissue {
         note!(
             "note: the model has no classes of tissue (tissue.json), so that these anomalies change none by itself"

@@ -199,6 +199,9 @@ fn read_record(files: &StoredFiles) -> Result<CalibrationRecord, Error> {
     if let Some(config) = &record.detect.calibrated {
         config.check().map_err(Error::case(&path.display().to_string()))?;
     }
+    if let Some(thresholds) = &record.thresholds {
+        thresholds.check().map_err(Error::case(&path.display().to_string()))?;
+    }
     Ok(record)
 }
 

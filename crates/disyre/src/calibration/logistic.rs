@@ -185,7 +185,7 @@ mod tests {
         }
         let found = regression.fit();
         let columns: Vec<&[f32]> = regression.features.iter().map(Vec::as_slice).collect();
-        let penalties = vec![PENALTY * regression.weights.iter().sum::<f64>(); 2];
+        let penalties = [PENALTY * regression.weights.iter().sum::<f64>(); 2];
         let loss = |intercept: f64, at: &[f64]| {
             let ones = vec![1f32; 400];
             let columns = [&columns[..], &[ones.as_slice()]].concat();

@@ -1,5 +1,6 @@
 //! [`Marked`]: voxels of one scan from a threshold on, as a mask and as a table of findings.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 use disyre_core::ndarray::{Array3, ArrayView3};
@@ -21,7 +22,7 @@ pub struct Marked {
     pub mask: Array3<u8>,
     /// Kind of the threshold.
     pub operating_point: MaskThreshold,
-    /// Voxels with a score of at least this are marked.
+    /// Connected voxels with a score of at least this are a finding.
     pub threshold: f32,
     /// Of the threshold of healthy scans: greatest expected share of a healthy brain's voxels that are marked, and greatest
     /// expected number of its findings.
@@ -29,7 +30,7 @@ pub struct Marked {
     pub false_rates: Option<[f64; 2]>,
     /// Smaller findings are left out, in mm³.
     pub least_volume_mm3: f64,
-    /// A finding has the voxels that score at least this share of its greatest score.
+    /// Of a finding, only the voxels that score at least this share of its greatest score are kept.
     pub peak_share: f64,
     /// Alarm of the whole scan.
     pub alarm: ScanAlarm,
@@ -48,7 +49,8 @@ pub struct ScanAlarm {
     pub healthy_scans: usize,
 }
 
-/// A 26-connected component of the voxels from the threshold on: those of it that score at least a share of its greatest score.
+/// A 26-connected component of the voxels from the threshold on: what of it scores at least a share of its greatest score. These
+/// parts need not touch, and are one finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its number, from 1.
@@ -162,7 +164,7 @@ impl ScoreMaps<'_> {
         // A volume that is the least but for rounding counts.
         let kept = |core: &Core| self.volume_mm3(core) >= least_volume_mm3 * (1.0 - 1e-9);
         let mut order: Vec<&Core> = cores.iter().filter(|core| kept(core)).collect();
-        order.sort_by(|a, b| b.voxels.cmp(&a.voxels));
+        order.sort_by_key(|core| Reverse(core.voxels));
         let findings = order.iter().enumerate().map(|(index, core)| self.finding(index + 1, core));
         let findings = findings.collect();
         let mut mask = Array3::zeros(self.score.raw_dim());

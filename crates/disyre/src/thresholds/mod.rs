@@ -17,6 +17,7 @@ pub(crate) use marked::ScoreMaps;
 pub use marked::{Finding, Marked, Polarity, ScanAlarm, Side};
 pub use split::{CalibrationScans, split_scans};
 
+use crate::Error;
 use crate::calibration::HealthyScan;
 
 /// Thresholds of a calibrated score, and the alarm scores of healthy scans.
@@ -32,8 +33,8 @@ use crate::calibration::HealthyScan;
 pub struct Thresholds {
     /// Findings below this volume are left out, in mm³.
     pub least_volume_mm3: f64,
-    /// A finding has the voxels that score at least this share of its greatest score, in `[0, 1]`; 0, as in earlier versions:
-    /// all from the threshold on.
+    /// Of a finding, only the voxels that score at least this share of its greatest score are kept, in `[0, 1]`; 0, as in earlier
+    /// versions: all from the threshold on.
     #[serde(default)]
     pub peak_share: f64,
     /// By healthy scans alone.
@@ -78,7 +79,7 @@ pub struct RateThreshold {
 pub struct LesionThreshold {
     /// The threshold.
     pub threshold: f32,
-    /// Mean Dice on the copies, which chose it.
+    /// Mean Dice of all voxels from the threshold on, on the copies, which chose it.
     pub mean_dice: f64,
     /// Kind of the anomalies.
     pub family: Family,
@@ -98,6 +99,15 @@ pub enum MaskThreshold {
 }
 
 impl Thresholds {
+    /// Checks the settings of findings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the field and what it may hold.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Self { least_volume_mm3, peak_share, .. } = *self;
+        ThresholdConfig { least_volume_mm3, peak_share, ..ThresholdConfig::default() }.check()
+    }
+
     /// One of its thresholds.
     pub fn threshold(&self, which: MaskThreshold) -> f32 {
         match which {
