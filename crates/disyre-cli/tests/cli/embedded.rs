@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{World, contents, fail, json, names, read, succeed, text};
+use crate::support::{World, contents, ensure_contains, fail, json, names, read, succeed, text};
 
 /// A scan without a model given, mapped into a folder.
 #[cfg(feature = "weights")]
@@ -23,9 +23,8 @@ fn detection_without_a_model_takes_the_one_within_the_program_and_says_so() {
     let cheap = ["--score", "published", "--whole-slices", "--severities", "0.5"];
     let ran = detect(&scan, &inside, &cheap);
     let hash = disyre::ModelFolder::embedded().unwrap().weights_sha256().to_owned();
-    for part in [disyre::weights::NAME, disyre::weights::VERSION, &hash, "research use only"] {
-        assert!(ran.err.contains(part), "{part} is missing in: {}", ran.err);
-    }
+    let parts = [disyre::weights::NAME, disyre::weights::VERSION, &hash, "research use only"];
+    ensure_contains(&ran.err, &parts);
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../disyre-weights/model");
     let ran = detect(&scan, &given, &[&["-m", &text(&model)], &cheap[..]].concat());
     assert!(!ran.err.contains("research use"), "{}", ran.err);

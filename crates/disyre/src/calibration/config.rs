@@ -70,7 +70,8 @@ pub struct CalibrationConfig {
     pub fine_contrast_window_mm: f64,
     /// Standard deviation of the Gaussian that pools the variance of neighbouring voxels, in millimetres, 0 to 50; 4.
     pub variance_smoothing_mm: f64,
-    /// Standard deviation of the Gaussian that smooths distances inside the brain before anything else, in millimetres, 0 to 50; 2.
+    /// Standard deviation of the Gaussian that smooths distances inside the brain before anything else, in millimetres, 0 to
+    /// 50; 2.
     pub smoothing_mm: f64,
     /// Standard deviation of the Gaussian by which a channel is seen around a place and across the midline, in millimetres, 0
     /// to 50; 5.
@@ -212,6 +213,12 @@ impl CalibrationConfig {
     /// True if a channel adds to the score.
     pub(super) fn counts(&self, channel: Channel) -> bool {
         self.channel(channel).weight > 0.0
+    }
+
+    /// True if a channel that counts is seen around a place or across the midline.
+    pub(super) fn looks_around(&self) -> bool {
+        let looks = |channel| self.counts(channel) && self.channel(channel).looks_around();
+        Channel::ALL.into_iter().any(looks)
     }
 
     /// Name of the first setting on which the healthy maps of channels that count depend, and that differs.

@@ -90,8 +90,8 @@ impl WeightRequest<'_> {
 }
 
 impl Calibration {
-    /// The same calibration with weights fitted to known lesions, for every channel, view and side of it, and without thresholds.
-    /// A channel of which neither side counts at its place in the settings is left out.
+    /// The same calibration with weights fitted to known lesions, for every channel, view and side of it, and without
+    /// thresholds. A channel of which neither side counts at its place in the settings is left out.
     /// Returns it with the scans that counted. `progress` is called with the number of scans done so far.
     ///
     /// Each scan counts alike, its voxels in the lesions as much as the others, of which at most 1,500 each are taken, evenly
@@ -102,7 +102,8 @@ impl Calibration {
     /// [`Error::NoLesionCase`] if no scan counts.
     ///
     /// # Source
-    /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side of each view on its own.
+    /// Ours: logistic regression with an L2 penalty, on the smoothed distances of all channels, either side of each view on
+    /// its own.
     pub fn with_lesion_weights(
         self,
         model: &Model,

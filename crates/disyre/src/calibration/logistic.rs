@@ -39,7 +39,7 @@ impl Logistic {
     /// The coefficients, without the intercept.
     ///
     /// # Source
-    /// Newton's method (iteratively reweighted least squares), each step halved until the loss does not rise; the loss is
+    /// Newton's method (iteratively reweighted least squares), each step halved until the loss falls; the loss is
     /// convex.
     pub(super) fn fit(&self) -> Vec<f64> {
         let ones = vec![1f32; self.classes.len()];

@@ -26,7 +26,8 @@ impl Calibration {
     ///
     /// `p = max(0, Σ w · Σ (less · max(−z, 0) + more · max(z, 0)) / Σ w)` over channels, and in each of them over the views of z:
     /// at a place, around it and across the midline, each with weights of its own; z is smoothed inside the brain and limited to
-    /// ±10. The score is the mean of p and of p smoothed inside the brain by `score_smoothing_mm`. The signed score is `Σ w · z / Σ w` over residual and intensity.
+    /// ±10. The score is the mean of p and of p smoothed inside the brain by `score_smoothing_mm`. The signed score is
+    /// `Σ w · z / Σ w` over residual and intensity.
     ///
     /// # Errors
     /// [`Error::Shape`] for evidence on another grid.
@@ -37,7 +38,8 @@ impl Calibration {
     ) -> Result<CalibratedScores, Error> {
         let known = known(evidence.mask.view(), &self.count, self.scans.len())?;
         let smoother = Smoother::new(known.view(), in_voxels(config.smoothing_mm))?;
-        let around = Smoother::new(known.view(), in_voxels(config.around_mm))?;
+        let around = || Smoother::new(known.view(), in_voxels(config.around_mm));
+        let around = config.looks_around().then(around).transpose()?;
         let [mut score, mut signed] = [(); 2].map(|()| WeightedMean::zeros(known.dim()));
         for maps in self.maps.iter().filter(|maps| config.counts(maps.channel)) {
             let channel = config.channel(maps.channel);
@@ -46,9 +48,9 @@ impl Calibration {
             if maps.channel.is_brightness() {
                 signed.add(&z, weight);
             }
-            let views = match channel.looks_around() {
-                true => Views::all(z, &around)?,
-                false => Views::here(z),
+            let views = match &around {
+                Some(around) => Views::all(z, around)?,
+                None => Views::here(z),
             };
             score.add(&views.weighted(channel), weight);
         }
